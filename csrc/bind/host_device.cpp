@@ -1,0 +1,7 @@
+#include "bind/bind.h"
+
+namespace vmtpy::bind {
+
+void bind_device(py::module_&) {}
+
+}  // namespace vmtpy::bind

@@ -1,0 +1,13 @@
+// Table of contents of vmtpy._core: what an agent needs.
+#include "bind/bind.h"
+
+PYBIND11_MODULE(_core, module) {
+  using namespace vmtpy::bind;
+  bind_errors(module);
+  bind_clock(module);
+  bind_backdoor(module);
+  bind_rpci(module);
+  bind_plan(module);
+  bind_session(module);
+  bind_agent(module);
+}

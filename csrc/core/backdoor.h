@@ -1,0 +1,37 @@
+// The trap to the host: registers in, registers out. PortBackdoor executes the real instructions;
+// host/emulated_backdoor.h answers in the process. Everything above speaks to this interface only.
+#pragma once
+
+#include <cstdint>
+
+namespace vmtpy {
+
+// The registers of one trap. Only the low 32 bits of results mean anything (mask them), except that
+// rsi of high_out and rdi of high_in are full 64-bit addresses of this process.
+struct Registers {
+  std::uint64_t rax = 0;
+  std::uint64_t rbx = 0;
+  std::uint64_t rcx = 0;
+  std::uint64_t rdx = 0;
+  std::uint64_t rsi = 0;
+  std::uint64_t rdi = 0;
+  std::uint64_t rbp = 0;
+};
+
+class Backdoor {
+ public:
+  virtual ~Backdoor() = default;
+  virtual void low(Registers& registers) = 0;       // in eax, dx
+  virtual void high_out(Registers& registers) = 0;  // cld; rep outsb: rcx bytes from rsi to the host
+  virtual void high_in(Registers& registers) = 0;   // cld; rep insb: rcx bytes from the host to rdi
+};
+
+// The real ports. Off VMware each call is a SIGSEGV: probe first (core/probe.h).
+class PortBackdoor final : public Backdoor {
+ public:
+  void low(Registers& registers) override;
+  void high_out(Registers& registers) override;
+  void high_in(Registers& registers) override;
+};
+
+}  // namespace vmtpy

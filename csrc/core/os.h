@@ -1,0 +1,32 @@
+// The operating system as the freeze path sees it, behind a seam: every call can be made to fail
+// (host/faults.h) or be played by a simulated disk (host/simulated_disk.h). Calls return -errno.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace vmtpy {
+
+class Os {
+ public:
+  virtual ~Os() = default;
+  virtual int open_directory(const std::string& path) = 0;    // a descriptor, O_CLOEXEC
+  virtual int close(int descriptor) = 0;
+  virtual int mount_id(int descriptor, std::uint64_t& id) = 0;  // as in /proc/self/mountinfo
+  virtual int sync(int descriptor) = 0;    // syncfs(2)
+  virtual int freeze(int descriptor) = 0;  // FIFREEZE; waits, uninterruptibly, for writers inside
+  virtual int thaw(int descriptor) = 0;    // FITHAW
+  virtual pid_t fork() = 0;
+  virtual int read_file(const std::string& path, std::string& text) = 0;
+  virtual int write_file(const std::string& path, std::string_view text) = 0;  // existing file, in place
+  virtual int create_file(const std::string& path, std::string_view text) = 0;  // new file, mode 0600
+  virtual int make_directory(const std::string& path) = 0;  // mode 0700; 0 if it is there already
+  virtual int remove_file(const std::string& path) = 0;
+};
+
+Os& real_os();
+
+}  // namespace vmtpy

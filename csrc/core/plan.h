@@ -1,0 +1,57 @@
+// What to freeze, in which order, and why not the rest: /proc/self/mountinfo and sysfs in, levels
+// of superblocks out. Reads files of proc and sysfs only; no filesystem that may be frozen or remote
+// is opened, so planning never hangs. (mounts.h reads the facts, this decides.)
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vmtpy {
+
+// One superblock. Identified by mountinfo's major:minor, never by stat() or statfs(): both differ
+// between the subvolumes of one btrfs.
+struct Filesystem {
+  std::string path;                  // the mount point by which it is opened
+  std::uint64_t mount_id = 0;        // that mount, in mountinfo
+  std::string device;                // "major:minor"
+  std::string type;                  // "ext4"
+  std::string source;                // "/dev/sda1", as mountinfo gives it
+  int level = 0;                     // frozen first: 0; each level stands on later ones
+  bool sync_only = false;            // cannot be frozen (vfat): syncfs at the freeze, said in the plan
+  std::vector<std::string> also;     // its other mount points
+  std::vector<std::string> stands_on;  // major:minor of planned superblocks that carry it
+};
+
+struct LeftOut {
+  std::string path;
+  std::string device;
+  std::string type;
+  std::string reason;  // "read-only", "network filesystem", "excluded by exclude = /mnt/*", …
+};
+
+struct Plan {
+  std::vector<Filesystem> filesystems;  // by level, then path
+  std::vector<LeftOut> left_out;
+  std::vector<std::string> unmatched;  // volumes that the host named and nothing here lies on
+};
+
+struct PlanRequest {
+  std::vector<std::string> include;  // mount points or globs; empty: all
+  std::vector<std::string> exclude;  // globs over mount points
+  std::vector<std::string> volumes;  // named by the host: paths or disk UUIDs; empty: all
+};
+
+// Where the facts are read; tests point these at a tree of their own.
+struct PlanSources {
+  std::string mountinfo = "/proc/self/mountinfo";
+  std::string swaps = "/proc/swaps";
+  std::string sys = "/sys";
+  std::string dev = "/dev";
+};
+
+// Throws PlanError: an include that is no mount point (naming what it lies on), a cycle, facts that
+// contradict each other.
+Plan make_plan(const PlanRequest& request, const PlanSources& sources = {});
+
+}  // namespace vmtpy

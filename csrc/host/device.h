@@ -1,0 +1,78 @@
+// VMware, played at register level: a frame of registers in, a frame out. It knows nothing of how a
+// trap reached it (host/emulated_backdoor.h: from this process; host/trap.h: from a traced program).
+// It keeps a transcript of every RPCI and TCLO message and counts the traps. Thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/backdoor.h"
+#include "core/clock.h"
+
+namespace vmtpy::host {
+
+// The memory of the program that trapped.
+class GuestMemory {
+ public:
+  virtual ~GuestMemory() = default;
+  virtual bool read(std::uint64_t address, void* into, std::size_t size) = 0;
+  virtual bool write(std::uint64_t address, const void* from, std::size_t size) = 0;
+};
+
+struct DeviceOptions {
+  bool high_bandwidth = true;
+  bool cookies = true;        // false: an old host that refuses OPEN with the cookie flag
+  int checkpoint_every = 0;   // every n-th step of a transfer answers CHECKPOINT; 0: never
+  bool message = true;        // false: like QEMU's vmport, GETVERSION without MESSAGE
+  std::uint32_t product = 2;  // wire::ESX
+};
+
+enum class Instruction { LOW, HIGH_OUT, HIGH_IN };
+
+enum class MessageKind {
+  RPCI,          // request of the guest and the reply it was given
+  TCLO_COMMAND,  // handed to the guest
+  TCLO_REPLY,    // of the guest; the empty ones of idle polls are not recorded
+};
+
+struct TranscriptEntry {
+  MessageKind kind;
+  Time time;
+  std::string request;  // RPCI: request. TCLO_COMMAND: the command. TCLO_REPLY: the reply.
+  std::string reply;    // RPCI only, as sent: "1 …" or "0 …"
+};
+
+class Device {
+ public:
+  Device(Clock& clock, DeviceOptions options = {});
+  ~Device();
+
+  void trap(Instruction instruction, Registers& registers, GuestMemory& memory);
+
+  // The script's side.
+  void send_command(std::string command);               // TCLO, delivered in order
+  void set_guestinfo(std::string key, std::string value);  // key without "guestinfo."
+  std::optional<std::string> guestinfo(const std::string& key) const;
+  // The answer to the next request that begins with `prefix` (and, if `times` is not 0, to so many
+  // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything.
+  void answer_with(std::string prefix, std::string reply, int times = 1);
+  void lose_channels();  // the host forgets them all: the next use of a cookie is refused
+  bool tclo_seen() const;  // a TCLO channel is open and has polled
+
+  // The transcript, drained: entries since the last call. Waits until `deadline` for the first one.
+  std::vector<TranscriptEntry> take_transcript(Time deadline);
+  // "GETVERSION", "MESSAGE OPEN", "rep outsb", … → number of traps
+  std::map<std::string, std::uint64_t> traps() const;
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace vmtpy::host

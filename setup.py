@@ -1,0 +1,43 @@
+"""Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware)."""
+
+import os
+from glob import glob
+
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, naive_recompile
+from setuptools import setup
+
+WARNINGS = ["-Wall", "-Wextra"]
+# The core carries no Python: it is compiled once into each extension that uses it, and _host
+# reaches the classes of _core only through their virtual functions.
+CORE = sorted(glob("csrc/core/*.cpp"))
+HOST = sorted(glob("csrc/host/*.cpp"))
+BIND = sorted(set(glob("csrc/bind/*.cpp")) - set(glob("csrc/bind/host_*.cpp")))
+BIND_HOST = sorted(glob("csrc/bind/host_*.cpp"))
+
+# VMTPY_SANITIZE=address,undefined builds both extensions with those sanitizers.
+SANITIZE = os.environ.get("VMTPY_SANITIZE", "")
+
+
+def extension(name: str, sources: list[str]) -> Pybind11Extension:
+    built = Pybind11Extension(
+        name,
+        sources,
+        include_dirs=["csrc"],
+        cxx_std=20,
+        extra_compile_args=[*WARNINGS, "-O2", "-g1"],
+        extra_link_args=["-pthread"],
+    )
+    if SANITIZE:
+        flags = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover"]
+        built.extra_compile_args += flags
+        built.extra_link_args += flags
+    return built
+
+
+ParallelCompile("VMTPY_BUILD_JOBS", default=os.cpu_count() or 1, needs_recompile=naive_recompile).install()
+setup(
+    ext_modules=[
+        extension("vmtpy._core", CORE + BIND),
+        extension("vmtpy._host", CORE + HOST + BIND_HOST),
+    ],
+)

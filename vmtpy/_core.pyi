@@ -1,0 +1,18 @@
+"""Types of the native core. The public names are documented where vmtpy re-exports them."""
+
+# --- clock ---
+class Clock:
+    def now(self) -> float: ...
+
+class SteadyClock(Clock):
+    def __init__(self) -> None: ...
+
+# --- backdoor, probe ---
+
+# --- channel, rpci, tclo ---
+
+# --- plan ---
+
+# --- session, record, marker ---
+
+# --- agent ---

@@ -1,0 +1,1 @@
+"""`vmtpy demo`: a quiesced snapshot, proved on this machine."""

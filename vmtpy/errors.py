@@ -1,0 +1,81 @@
+"""The exception tree: VmtError at the root; leaves also inherit the class of the standard library.
+
+Every error says what happened; `hint`, where it is not empty, says what to do about it.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class VmtError(Exception):
+    """Root of all errors of this package.
+
+    Attributes:
+        hint: what the user can do, "" if nothing is known to help.
+    """
+
+    hint = ""
+
+
+class NotVMwareError(VmtError, RuntimeError):
+    """No VMware backdoor answers here; the text says what was found instead."""
+
+    hint = "run this inside a VMware virtual machine, or under `vmtpy emulate -- COMMAND`"
+
+
+class ChannelError(VmtError, ConnectionError):
+    """The host broke off, refused, or answered against the protocol."""
+
+
+class MessageSizeError(VmtError, ValueError):
+    """A message is larger than the wire allows; nothing was sent."""
+
+
+class RpcError(VmtError):
+    """The host answered an RPC with `0 reason`.
+
+    Attributes:
+        reason: the host's words, bytes.
+    """
+
+    def __init__(self, reason: bytes) -> None:
+        self.reason = reason
+        super().__init__(reason.decode("utf-8", "backslashreplace"))
+
+
+class PlanError(VmtError, ValueError):
+    """It cannot be decided what to freeze, or what was asked for does not exist."""
+
+
+class ConfigError(VmtError, ValueError):
+    """A configuration file has an unknown key or a bad value."""
+
+
+class SystemCallError(VmtError, OSError):
+    """A system call failed.
+
+    Attributes:
+        call: its name, "FIFREEZE".
+        errno: its number; `strerror` and `filename` as in every OSError.
+    """
+
+    def __init__(self, call: str, path: str, code: int) -> None:
+        OSError.__init__(self, code, os.strerror(code), path or None)
+        self.call = call
+
+    def __str__(self) -> str:
+        where = f" {self.filename}" if self.filename else ""
+        return f"{self.call}{where}: {self.strerror}"
+
+
+class FreezeError(VmtError):
+    """A freeze failed, was aborted, expired, or was lost; everything has been thawed.
+
+    Attributes:
+        record: the record of the run, a `vmtpy.RunRecord`.
+    """
+
+    def __init__(self, message: str, record: object = None) -> None:
+        super().__init__(message)
+        self.record = record

@@ -1,0 +1,135 @@
+"""A process that writes all the time: numbered, checksummed records, each one fsynced.
+
+It tells through a shared page what it has got acknowledged and how long its slowest write took, so
+the test never has to talk to it and is never stuck with it. `check_log()` reads such a file back,
+from the original or from a copy. Run as a program by Writer; uses the standard library only.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = struct.Struct("<QI52x")  # number from 1, CRC-32 of it; 64 bytes in all
+# acknowledged, longest write in ns, start of the one under way (CLOCK_MONOTONIC ns, 0: none)
+PAGE = struct.Struct("<QQQ")
+
+
+class Writer:
+    """A running writer to `path`; a context manager that ends it.
+
+    Args:
+        path: of the log, which is made.
+        pause: seconds between two records; default 0.0005.
+    """
+
+    def __init__(self, path: Path, pause: float = 0.0005) -> None:
+        self.path = path
+        self._memory = os.memfd_create("writer")
+        os.ftruncate(self._memory, mmap.PAGESIZE)
+        self._page = mmap.mmap(self._memory, mmap.PAGESIZE)
+        self._process = subprocess.Popen(
+            [sys.executable, "-IS", __file__, str(path), str(self._memory), str(pause)],
+            pass_fds=[self._memory],
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+        )
+        self.wait_for(1)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Of the writing process."""
+        return self._process.pid
+
+    @property
+    def acknowledged(self) -> int:
+        """Number of the last record whose fsync has returned."""
+        return int(PAGE.unpack_from(self._page)[0])
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the slowest record so far, the one under way included."""
+        _, longest, since = PAGE.unpack_from(self._page)
+        now = time.monotonic_ns()
+        return float(max(longest, now - since if since else 0)) / 1e9
+
+    def forget_longest(self) -> None:
+        """Begins anew with `longest`; a write just then may be lost to it."""
+        self._page[8:16] = bytes(8)
+
+    def wait_for(self, number: int, timeout: float = 10) -> None:
+        """Waits until that record is acknowledged. Raises AssertionError if it does not come."""
+        deadline = time.monotonic() + timeout
+        while self.acknowledged < number:
+            assert self._process.poll() is None, f"the writer of {self.path} has ended"
+            assert time.monotonic() < deadline, f"no record {number} in {self.path}"
+            time.sleep(0.001)
+
+    def wait_for_more(self, timeout: float = 10) -> None:
+        """Waits until two more records are acknowledged: it writes again."""
+        self.wait_for(self.acknowledged + 2, timeout)
+
+    def stop(self) -> None:
+        """Ends the process; its filesystem must be thawed."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(timeout=30)
+        os.close(self._memory)
+
+
+def check_log(path: Path) -> int:
+    """The number of the last record of a log.
+
+    Raises:
+        AssertionError: a record before the last one is missing or damaged. (The last may be cut
+            off: it was not acknowledged.)
+    """
+    data = path.read_bytes()
+    last = 0
+    for offset in range(0, len(data) - RECORD.size + 1, RECORD.size):
+        number, checksum = RECORD.unpack_from(data, offset)
+        good = number == last + 1 and checksum == zlib.crc32(number.to_bytes(8, "little"))
+        assert good or offset + RECORD.size >= len(data), f"{path}: record {last + 1} is damaged"
+        last += good
+    return last
+
+
+def main(path: str, memory: int, pause: float) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    page = mmap.mmap(memory, mmap.PAGESIZE)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    number = 0
+    while True:
+        number += 1
+        record = RECORD.pack(number, zlib.crc32(number.to_bytes(8, "little")))
+        begin = time.monotonic_ns()
+        page[16:24] = begin.to_bytes(8, "little")
+        os.write(file, record)
+        os.fdatasync(file)
+        took = time.monotonic_ns() - begin
+        longest = int.from_bytes(page[8:16], "little")
+        if took > longest:
+            page[8:16] = took.to_bytes(8, "little")
+        page[0:8] = number.to_bytes(8, "little")
+        page[16:24] = bytes(8)
+        if pause:
+            time.sleep(pause)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

@@ -8,11 +8,13 @@ class SteadyClock(Clock):
     def __init__(self) -> None: ...
 
 # --- backdoor, probe ---
+class Backdoor: ...
 
 # --- channel, rpci, tclo ---
 
 # --- plan ---
 
 # --- session, record, marker ---
+class Os: ...
 
 # --- agent ---

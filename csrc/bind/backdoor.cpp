@@ -1,7 +1,9 @@
+#include "core/backdoor.h"
+
 #include "bind/bind.h"
 
 namespace vmtpy::bind {
 
-void bind_backdoor(py::module_&) {}
+void bind_backdoor(py::module_& module) { py::class_<Backdoor>(module, "Backdoor"); }
 
 }  // namespace vmtpy::bind

@@ -1,7 +1,126 @@
+// Device and the in-process host built on it.
 #include "bind/bind.h"
+#include "host/device.h"
+#include "host/emulated_backdoor.h"
 
 namespace vmtpy::bind {
 
-void bind_device(py::module_&) {}
+namespace {
+
+using host::Device;
+using host::EmulatedBackdoor;
+
+std::shared_ptr<Device> make_device(Clock& clock, bool high_bandwidth, bool cookies,
+                                    int checkpoint_every, bool message, std::uint32_t product,
+                                    bool dirty_upper_halves) {
+  host::DeviceOptions options{high_bandwidth, cookies, checkpoint_every,
+                              message,        product, dirty_upper_halves};
+  return std::make_shared<Device>(clock, options);
+}
+
+void misbehave(Device& device, std::uint16_t step, int after, int times,
+               std::optional<std::uint16_t> status, std::optional<std::uint32_t> ebx,
+               std::optional<std::uint16_t> edx_high) {
+  device.misbehave({step, after, times, status, ebx, edx_high});
+}
+
+// One trap, register by register, for tests: {"rax": …} in and out.
+using RegisterMap = std::map<std::string, std::uint64_t>;
+
+Registers to_registers(const RegisterMap& map) {
+  auto value = [&map](const char* name) {
+    auto found = map.find(name);
+    return found == map.end() ? 0 : found->second;
+  };
+  return {value("rax"), value("rbx"), value("rcx"), value("rdx"),
+          value("rsi"), value("rdi"), value("rbp")};
+}
+
+RegisterMap to_map(const Registers& registers) {
+  return {{"rax", registers.rax}, {"rbx", registers.rbx}, {"rcx", registers.rcx},
+          {"rdx", registers.rdx}, {"rsi", registers.rsi}, {"rdi", registers.rdi},
+          {"rbp", registers.rbp}};
+}
+
+RegisterMap low(std::shared_ptr<Device> device, const RegisterMap& map) {
+  Registers registers = to_registers(map);
+  EmulatedBackdoor(std::move(device)).low(registers);
+  return to_map(registers);
+}
+
+// rsi is set to where `data` lies.
+RegisterMap high_out(std::shared_ptr<Device> device, const RegisterMap& map, std::string data) {
+  Registers registers = to_registers(map);
+  registers.rsi = reinterpret_cast<std::uint64_t>(data.data());
+  EmulatedBackdoor(std::move(device)).high_out(registers);
+  return to_map(registers);
+}
+
+// rdi is set to a buffer of `room` bytes, whose content is returned with the registers.
+std::pair<RegisterMap, py::bytes> high_in(std::shared_ptr<Device> device, const RegisterMap& map,
+                                          std::size_t room) {
+  Registers registers = to_registers(map);
+  std::string buffer(room, '\0');
+  registers.rdi = reinterpret_cast<std::uint64_t>(buffer.data());
+  EmulatedBackdoor(std::move(device)).high_in(registers);
+  return {to_map(registers), to_bytes(buffer)};
+}
+
+Time to_time(double seconds) {
+  return Time(from_seconds(seconds));
+}
+
+}  // namespace
+
+void bind_device(py::module_& module) {
+  py::enum_<host::MessageKind>(module, "MessageKind")
+      .value("RPCI", host::MessageKind::RPCI)
+      .value("TCLO_COMMAND", host::MessageKind::TCLO_COMMAND)
+      .value("TCLO_REPLY", host::MessageKind::TCLO_REPLY);
+
+  using Entry = host::TranscriptEntry;
+  py::class_<Entry>(module, "TranscriptEntry")
+      .def_readonly("kind", &Entry::kind)
+      .def_property_readonly("time", [](const Entry& entry) { return to_seconds(entry.time); })
+      .def_property_readonly("request", [](const Entry& entry) { return to_bytes(entry.request); })
+      .def_property_readonly("reply", [](const Entry& entry) { return to_bytes(entry.reply); });
+
+  py::class_<Device, std::shared_ptr<Device>>(module, "Device")
+      .def(py::init(&make_device), py::keep_alive<1, 2>(), py::arg("clock"), py::kw_only(),
+           py::arg("high_bandwidth") = true, py::arg("cookies") = true,
+           py::arg("checkpoint_every") = 0, py::arg("message") = true, py::arg("product") = 2,
+           py::arg("dirty_upper_halves") = false)
+      .def("send_command", &Device::send_command, py::arg("command"))
+      .def("set_guestinfo", &Device::set_guestinfo, py::arg("key"), py::arg("value"))
+      .def(
+          "guestinfo",
+          [](const Device& device, const std::string& key) -> std::optional<py::bytes> {
+            auto value = device.guestinfo(key);
+            return value ? std::optional(to_bytes(*value)) : std::nullopt;
+          },
+          py::arg("key"))
+      .def("answer_with", &Device::answer_with, py::arg("prefix"), py::arg("reply"),
+           py::arg("times") = 1)
+      .def("misbehave", &misbehave, py::arg("step"), py::kw_only(), py::arg("after") = 0,
+           py::arg("times") = 1, py::arg("status") = py::none(), py::arg("ebx") = py::none(),
+           py::arg("edx_high") = py::none())
+      .def("lose_channels", &Device::lose_channels)
+      .def("tclo_seen", &Device::tclo_seen)
+      .def("open_channels", &Device::open_channels)
+      .def(
+          "take_transcript",
+          [](Device& device, double deadline) {
+            py::gil_scoped_release release;
+            return device.take_transcript(to_time(deadline));
+          },
+          py::arg("deadline") = 0.0)
+      .def("traps", &Device::traps)
+      .def("low", &low, py::arg("registers"))
+      .def("high_out", &high_out, py::arg("registers"), py::arg("data"))
+      .def("high_in", &high_in, py::arg("registers"), py::arg("room"));
+
+  py::class_<EmulatedBackdoor, Backdoor>(module, "EmulatedBackdoor")
+      .def(py::init<std::shared_ptr<Device>>(), py::arg("device"));
+}
 
 }  // namespace vmtpy::bind

@@ -1,7 +1,49 @@
+// The means of tests: an Os that fails on request, disks that are not there, a clock turned by
+// hand.
 #include "bind/bind.h"
+#include "host/faults.h"
+#include "host/manual_clock.h"
+#include "host/simulated_disk.h"
 
 namespace vmtpy::bind {
 
-void bind_faults(py::module_&) {}
+void bind_faults(py::module_& module) {
+  using host::FaultyOs;
+  using host::ManualClock;
+  using host::SimulatedDisk;
+
+  py::class_<ManualClock, Clock>(module, "ManualClock")
+      .def(py::init<>())
+      .def(
+          "advance",
+          [](ManualClock& clock, double seconds) {
+            py::gil_scoped_release release;
+            clock.advance(from_seconds(seconds));
+          },
+          py::arg("seconds"));
+
+  py::class_<FaultyOs, Os>(module, "FaultyOs")
+      .def(py::init<Os&>(), py::keep_alive<1, 2>(), py::arg("real"))
+      .def("fail", &FaultyOs::fail, py::arg("nth"), py::arg("error"), py::arg("for_good"),
+           py::arg("call") = "")
+      .def("fired", &FaultyOs::fired)
+      .def("calls", &FaultyOs::calls);
+
+  py::class_<SimulatedDisk, Os>(module, "SimulatedDisk")
+      .def(py::init<std::vector<std::string>>(), py::arg("paths"))
+      .def("filesystems", &SimulatedDisk::filesystems)
+      .def(
+          "write",
+          [](SimulatedDisk& disk, const std::string& path) {
+            py::gil_scoped_release release;
+            return to_seconds(disk.write(path));
+          },
+          py::arg("path"))
+      .def("written", &SimulatedDisk::written, py::arg("path"))
+      .def("frozen", &SimulatedDisk::frozen, py::arg("path"))
+      .def("thaw_by_someone_else", &SimulatedDisk::thaw_by_someone_else, py::arg("path"))
+      .def("hold", &SimulatedDisk::hold, py::arg("path"))
+      .def("let_go", &SimulatedDisk::let_go, py::arg("path"));
+}
 
 }  // namespace vmtpy::bind

@@ -1,6 +1,6 @@
 // VMware, played at register level: a frame of registers in, a frame out. It knows nothing of how a
-// trap reached it (host/emulated_backdoor.h: from this process; host/trap.h: from a traced program).
-// It keeps a transcript of every RPCI and TCLO message and counts the traps. Thread-safe.
+// trap reached it (host/emulated_backdoor.h: from this process; host/trap.h: from a traced
+// program). It keeps a transcript of every RPCI and TCLO message and counts the traps. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -27,10 +27,23 @@ class GuestMemory {
 
 struct DeviceOptions {
   bool high_bandwidth = true;
-  bool cookies = true;        // false: an old host that refuses OPEN with the cookie flag
-  int checkpoint_every = 0;   // every n-th step of a transfer answers CHECKPOINT; 0: never
-  bool message = true;        // false: like QEMU's vmport, GETVERSION without MESSAGE
-  std::uint32_t product = 2;  // wire::ESX
+  bool cookies = true;              // false: an old host that refuses OPEN with the cookie flag
+  int checkpoint_every = 0;         // every n-th step of a transfer answers CHECKPOINT; 0: never
+  bool message = true;              // false: like QEMU's vmport, GETVERSION without MESSAGE
+  std::uint32_t product = 2;        // wire::ESX
+  bool dirty_upper_halves = false;  // answers leave rubbish in bits 32..63 of the result registers
+};
+
+// A host that breaks the protocol, at register level and at one step of the message channel.
+struct Misbehaviour {
+  std::uint16_t step = 0;  // wire::MessageStep; rep outsb is SENDPAYLOAD, rep insb RECVPAYLOAD
+  int after = 0;           // so many of these steps go well first
+  int times = 1;           // then so many go wrong; 0: all
+  // Answered instead of doing the step. With CHECKPOINT in it the transfer begins again.
+  std::optional<std::uint16_t> status;
+  // The step is done, then these registers of the answer are replaced (LB only).
+  std::optional<std::uint32_t> ebx;  // RECVSIZE: the size; RECVPAYLOAD: the bytes
+  std::optional<std::uint16_t> edx_high;
 };
 
 enum class Instruction { LOW, HIGH_OUT, HIGH_IN };
@@ -56,15 +69,17 @@ class Device {
   void trap(Instruction instruction, Registers& registers, GuestMemory& memory);
 
   // The script's side.
-  void send_command(std::string command);               // TCLO, delivered in order
+  void send_command(std::string command);                  // TCLO, delivered in order
   void set_guestinfo(std::string key, std::string value);  // key without "guestinfo."
   std::optional<std::string> guestinfo(const std::string& key) const;
   // The answer to the next request that begins with `prefix` (and, if `times` is not 0, to so many
   // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything.
   void answer_with(std::string prefix, std::string reply, int times = 1);
-  void lose_channels();  // the host forgets them all: the next use of a cookie is refused
+  void misbehave(const Misbehaviour& how);  // may be called again: each acts on its own
+  void lose_channels();    // the host forgets them all: the next use of a cookie is refused
   bool tclo_seen() const;  // a TCLO channel is open and has polled
 
+  int open_channels() const;
   // The transcript, drained: entries since the last call. Waits until `deadline` for the first one.
   std::vector<TranscriptEntry> take_transcript(Time deadline);
   // "GETVERSION", "MESSAGE OPEN", "rep outsb", … → number of traps

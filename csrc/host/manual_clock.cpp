@@ -21,8 +21,8 @@ bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_
   return now_ < deadline;
 }
 
-// Each waiter's own mutex is taken before it is notified: it has either reached its wait or will see
-// the new time. The list is copied because a waiter that wakes takes mutex_ to leave it.
+// Each waiter's own mutex is taken before it is notified: it has either reached its wait or will
+// see the new time. The list is copied because a waiter that wakes takes mutex_ to leave it.
 void ManualClock::advance(Duration by) {
   std::list<Waiter> waiting;
   {

@@ -1,7 +1,7 @@
 // Filesystems that are not there: an Os whose mount points are names, whose freeze stops those who
-// write() through it and whose thaw lets them go on. For unit tests without root and for the demo in
-// a plain container. Files (the marker) are kept in memory; there is nothing for a guardian to do, so
-// sessions on it run without one and fork() answers -ENOSYS.
+// write() through it and whose thaw lets them go on. For unit tests without root and for the demo
+// in a plain container. Files (the marker) are kept in memory; there is nothing for a guardian to
+// do, so sessions on it run without one and fork() answers -ENOSYS.
 #pragma once
 
 #include <condition_variable>
@@ -52,6 +52,7 @@ class SimulatedDisk final : public Os {
     std::uint64_t written = 0;
   };
   Disk* find(const std::string& path);
+  Disk* at(int descriptor);
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Disk> disks_;

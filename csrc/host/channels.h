@@ -1,0 +1,84 @@
+// The host's side of the message channels: the steps of command MESSAGE and of the high-bandwidth
+// transfers, at register level. Nothing that a guest says about sizes is trusted. Used by
+// host/device.h, which holds the lock; answers come from host/rpci_answers.h.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/backdoor.h"
+#include "core/wire.h"
+#include "host/device.h"
+#include "host/rpci_answers.h"
+#include "host/transcript.h"
+
+namespace vmtpy::host {
+
+class Channels {
+ public:
+  Channels(const DeviceOptions& options, RpciAnswers& answers, Transcript& transcript)
+      : options_(options), answers_(answers), transcript_(transcript) {}
+
+  void message(Registers& registers);  // in eax, dx with command MESSAGE
+  void high_out(Registers& registers, GuestMemory& memory);
+  void high_in(Registers& registers, GuestMemory& memory);
+
+  void send_command(std::string command) { commands_.push_back(std::move(command)); }
+  void misbehave(const Misbehaviour& how) { misbehaviours_.push_back(how); }
+  void lose();
+  bool tclo_seen() const;
+  int open_count() const;
+
+ private:
+  struct Conversation {
+    bool open = false;
+    wire::Protocol protocol{};
+    bool cookies = false;
+    std::uint32_t cookie_high = 0;
+    std::uint32_t cookie_low = 0;
+    bool sending = false;      // between SENDSIZE and its last payload
+    std::size_t expected = 0;  // bytes of the message that the guest sends
+    std::string incoming;
+    std::optional<std::string> outgoing;  // what waits for the guest
+    bool receiving = false;               // between RECVSIZE and RECVSTATUS
+    std::size_t taken = 0;                // bytes of it that the guest has
+    bool polled = false;                  // TCLO: it has sent since the last command
+    bool seen = false;                    // TCLO: it has sent at all
+  };
+
+  std::uint16_t open(Registers& registers);
+  std::uint16_t step(std::uint16_t step, Conversation& channel, Registers& registers);
+  std::uint16_t send_size(Conversation& channel, std::uint32_t size);
+  std::uint16_t send_payload(Conversation& channel, std::uint32_t word);
+  std::uint16_t receive_size(Conversation& channel, Registers& registers);
+  std::uint16_t receive_payload(Conversation& channel, Registers& registers);
+  std::uint16_t receive_status(Conversation& channel, bool accepted);
+  std::uint16_t take_from_guest(Conversation& channel, Registers& registers, GuestMemory& memory);
+  std::uint16_t give_to_guest(Conversation& channel, Registers& registers, GuestMemory& memory);
+
+  void arrived(Conversation& channel);    // a whole message of the guest
+  void delivered(Conversation& channel);  // the guest has the message, or refuses it
+  static void begin_again(Conversation& channel);
+  bool checkpoint_due();
+  Conversation* find(const Registers& registers, std::uint32_t high, std::uint32_t low);
+  Misbehaviour* due(std::uint16_t step);
+  std::uint16_t high_status(std::uint16_t step, Conversation* channel);
+  std::uint16_t high_flag() const { return options_.high_bandwidth ? wire::HB : 0; }
+  std::uint64_t next_cookie();
+
+  const DeviceOptions& options_;
+  RpciAnswers& answers_;
+  Transcript& transcript_;
+  std::array<Conversation, wire::MAX_CHANNELS> channels_;
+  Conversation* tclo_ = nullptr;  // the one that was opened last
+  std::deque<std::string> commands_;
+  std::vector<Misbehaviour> misbehaviours_;
+  std::uint64_t cookies_ = 0;
+  int steps_ = 0;
+};
+
+}  // namespace vmtpy::host

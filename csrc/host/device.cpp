@@ -1,0 +1,241 @@
+#include "host/device.h"
+
+#include <mutex>
+#include <utility>
+
+#include "core/wire.h"
+#include "host/channels.h"
+#include "host/machine.h"
+#include "host/rpci_answers.h"
+#include "host/transcript.h"
+
+namespace vmtpy::host {
+
+namespace {
+
+constexpr std::uint32_t BACKDOOR_VERSION = 6;
+constexpr std::uint32_t HARDWARE_VERSION = 19;
+constexpr std::uint32_t APIC_BUS_HZ = 66'000'000;
+constexpr std::uint32_t VCPU_LEGACY_X2APIC = 1 << 3;
+// 564d5668-6f73-7420-656d-756c61746564, as four little-endian words.
+constexpr std::uint32_t UUID[4] = {0x68564D56, 0x2074736F, 0x6C756D65, 0x64657461};
+
+// Keys under which traps are counted: a command with the step of a MESSAGE above it.
+constexpr std::uint32_t HIGH_OUT_KEY = 0xFFFF0001;
+constexpr std::uint32_t HIGH_IN_KEY = 0xFFFF0002;
+
+std::string step_name(std::uint16_t step) {
+  static const char* const NAMES[] = {"OPEN",        "SENDSIZE",   "SENDPAYLOAD", "RECVSIZE",
+                                      "RECVPAYLOAD", "RECVSTATUS", "CLOSE"};
+  return step < std::size(NAMES) ? NAMES[step] : std::to_string(step);
+}
+
+std::string trap_name(std::uint32_t key) {
+  if (key == HIGH_OUT_KEY) return "rep outsb";
+  if (key == HIGH_IN_KEY) return "rep insb";
+  switch (key & 0xFFFF) {
+    case wire::GETMHZ:
+      return "GETMHZ";
+    case wire::GETVERSION:
+      return "GETVERSION";
+    case wire::GETHWVERSION:
+      return "GETHWVERSION";
+    case wire::GETUUID:
+      return "GETUUID";
+    case wire::GETMEMSIZE:
+      return "GETMEMSIZE";
+    case wire::GETTIME:
+      return "GETTIME";
+    case wire::STOPCATCHUP:
+      return "STOPCATCHUP";
+    case wire::MESSAGE:
+      return "MESSAGE " + step_name(static_cast<std::uint16_t>(key >> 16));
+    case wire::GETHZ:
+      return "GETHZ";
+    case wire::GETTIMEFULL:
+      return "GETTIMEFULL";
+    case wire::GETTIMEFULL_WITH_LAG:
+      return "GETTIMEFULL_WITH_LAG";
+    case wire::GET_VCPU_INFO:
+      return "GET_VCPU_INFO";
+    default:
+      return "command " + std::to_string(key & 0xFFFF);
+  }
+}
+
+void get_uuid(Registers& registers) {
+  registers.rax = UUID[0];
+  registers.rbx = UUID[1];
+  registers.rcx = UUID[2];
+  registers.rdx = UUID[3];
+}
+
+void get_time(Registers& registers) {
+  WallTime now = wall_time();
+  registers.rax = static_cast<std::uint32_t>(now.seconds);
+  registers.rbx = now.microseconds;
+  registers.rcx = 0;  // the largest lag
+}
+
+void get_time_full(Registers& registers) {
+  WallTime now = wall_time();
+  registers.rax = wire::MAGIC;
+  registers.rsi = now.seconds >> 32;
+  registers.rdx = static_cast<std::uint32_t>(now.seconds);
+  registers.rbx = now.microseconds;
+  registers.rcx = 0;
+}
+
+void get_hz(Registers& registers) {
+  registers.rax = static_cast<std::uint32_t>(tsc_hz());
+  registers.rbx = tsc_hz() >> 32;
+  registers.rcx = APIC_BUS_HZ;
+}
+
+}  // namespace
+
+class Device::State {
+ public:
+  State(Clock& clock, DeviceOptions wanted)
+      : options(wanted), transcript(clock), channels(options, answers, transcript) {}
+
+  void low(Registers& registers);
+  void count(Instruction instruction, const Registers& registers);
+
+  const DeviceOptions options;
+  RpciAnswers answers;       // has its own lock
+  Transcript transcript;     // likewise
+  mutable std::mutex mutex;  // of what follows
+  Channels channels;
+  std::map<std::uint32_t, std::uint64_t> traps;
+};
+
+void Device::State::low(Registers& registers) {
+  switch (registers.rcx & 0xFFFF) {
+    case wire::GETVERSION:
+      registers.rax = BACKDOOR_VERSION;
+      registers.rbx = wire::MAGIC;
+      registers.rcx = options.product;
+      return;
+    case wire::GETMHZ:
+      registers.rax = tsc_hz() / 1'000'000;
+      return;
+    case wire::GETHWVERSION:
+      registers.rax = HARDWARE_VERSION;
+      return;
+    case wire::GETUUID:
+      return get_uuid(registers);
+    case wire::GETMEMSIZE:
+      registers.rax = memory_mib();
+      return;
+    case wire::GETTIME:
+      return get_time(registers);
+    case wire::STOPCATCHUP:
+      registers.rax = 0;
+      return;
+    case wire::MESSAGE:
+      if (options.message) return channels.message(registers);
+      break;
+    case wire::GETHZ:
+      return get_hz(registers);
+    case wire::GETTIMEFULL:
+      return get_time_full(registers);
+    case wire::GETTIMEFULL_WITH_LAG:
+      registers.rdi = 0;
+      return get_time_full(registers);
+    case wire::GET_VCPU_INFO:
+      registers.rax = VCPU_LEGACY_X2APIC;
+      return;
+    default:
+      break;
+  }
+  registers.rax = wire::UNKNOWN_COMMAND;
+}
+
+void Device::State::count(Instruction instruction, const Registers& registers) {
+  auto ecx = static_cast<std::uint32_t>(registers.rcx);
+  std::uint32_t key = HIGH_OUT_KEY;
+  if (instruction == Instruction::HIGH_IN) key = HIGH_IN_KEY;
+  if (instruction == Instruction::LOW) {
+    key = (ecx & 0xFFFF) == wire::MESSAGE ? ecx : ecx & 0xFFFF;
+  }
+  ++traps[key];
+}
+
+Device::Device(Clock& clock, DeviceOptions options)
+    : state_(std::make_unique<State>(clock, options)) {}
+Device::~Device() = default;
+
+void Device::trap(Instruction instruction, Registers& registers, GuestMemory& memory) {
+  std::lock_guard guard(state_->mutex);
+  state_->count(instruction, registers);
+  if (instruction == Instruction::LOW) {
+    state_->low(registers);
+  } else if (!state_->options.message) {
+    registers.rax = wire::UNKNOWN_COMMAND;
+  } else if (instruction == Instruction::HIGH_OUT) {
+    state_->channels.high_out(registers, memory);
+  } else {
+    state_->channels.high_in(registers, memory);
+  }
+  if (state_->options.dirty_upper_halves) {
+    constexpr std::uint64_t RUBBISH = 0xDEADBEEF00000000;
+    for (std::uint64_t* result : {&registers.rax, &registers.rbx, &registers.rcx, &registers.rdx}) {
+      *result |= RUBBISH;
+    }
+    if (instruction == Instruction::LOW) {
+      registers.rsi |= RUBBISH;
+      registers.rdi |= RUBBISH;
+    }
+  }
+}
+
+void Device::send_command(std::string command) {
+  std::lock_guard guard(state_->mutex);
+  state_->channels.send_command(std::move(command));
+}
+
+void Device::set_guestinfo(std::string key, std::string value) {
+  state_->answers.set_guestinfo(std::move(key), std::move(value));
+}
+
+std::optional<std::string> Device::guestinfo(const std::string& key) const {
+  return state_->answers.guestinfo(key);
+}
+
+void Device::answer_with(std::string prefix, std::string reply, int times) {
+  state_->answers.answer_with(std::move(prefix), std::move(reply), times);
+}
+
+void Device::misbehave(const Misbehaviour& how) {
+  std::lock_guard guard(state_->mutex);
+  state_->channels.misbehave(how);
+}
+
+void Device::lose_channels() {
+  std::lock_guard guard(state_->mutex);
+  state_->channels.lose();
+}
+
+bool Device::tclo_seen() const {
+  std::lock_guard guard(state_->mutex);
+  return state_->channels.tclo_seen();
+}
+
+int Device::open_channels() const {
+  std::lock_guard guard(state_->mutex);
+  return state_->channels.open_count();
+}
+
+std::vector<TranscriptEntry> Device::take_transcript(Time deadline) {
+  return state_->transcript.take(deadline);
+}
+
+std::map<std::string, std::uint64_t> Device::traps() const {
+  std::lock_guard guard(state_->mutex);
+  std::map<std::string, std::uint64_t> named;
+  for (auto [key, number] : state_->traps) named[trap_name(key)] += number;
+  return named;
+}
+
+}  // namespace vmtpy::host

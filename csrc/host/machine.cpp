@@ -1,0 +1,43 @@
+#include "host/machine.h"
+
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include <chrono>
+#include <thread>
+
+namespace vmtpy::host {
+
+namespace {
+
+std::uint64_t measure_tsc() {
+  using Steady = std::chrono::steady_clock;
+  Steady::time_point start = Steady::now();
+  std::uint64_t ticks = __rdtsc();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  ticks = __rdtsc() - ticks;
+  std::chrono::duration<double> took = Steady::now() - start;
+  return static_cast<std::uint64_t>(static_cast<double>(ticks) / took.count());
+}
+
+}  // namespace
+
+std::uint64_t tsc_hz() {
+  static const std::uint64_t measured = measure_tsc();
+  return measured;
+}
+
+std::uint32_t memory_mib() {
+  struct sysinfo info {};
+  sysinfo(&info);
+  return static_cast<std::uint32_t>(info.totalram * std::uint64_t{info.mem_unit} >> 20);
+}
+
+WallTime wall_time() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return {static_cast<std::uint64_t>(now.tv_sec), static_cast<std::uint32_t>(now.tv_nsec / 1000)};
+}
+
+}  // namespace vmtpy::host

@@ -1,0 +1,38 @@
+// What the emulated host answers to RPCI requests: guestinfo, and "1 " to what a guest announces or
+// reports; everything else is an unknown command. Answers can be replaced, for tests of bad hosts.
+// Thread-safe; used by host/channels.h.
+#pragma once
+
+#include <list>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace vmtpy::host {
+
+class RpciAnswers {
+ public:
+  std::string answer(std::string_view request);
+
+  void set_guestinfo(std::string key, std::string value);
+  std::optional<std::string> guestinfo(const std::string& key) const;
+  void answer_with(std::string prefix, std::string reply, int times);
+
+ private:
+  struct Canned {
+    std::string prefix;
+    std::string reply;
+    int times;  // 0: for good
+  };
+  std::optional<std::string> canned(std::string_view request);
+  std::string info_get(std::string_view key) const;
+  std::string info_set(std::string_view arguments);
+
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string, std::less<>> values_;
+  std::list<Canned> canned_;
+};
+
+}  // namespace vmtpy::host

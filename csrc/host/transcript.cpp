@@ -1,0 +1,23 @@
+#include "host/transcript.h"
+
+#include <utility>
+
+namespace vmtpy::host {
+
+void Transcript::add(MessageKind kind, std::string request, std::string reply) {
+  Time time = clock_.now();
+  {
+    std::lock_guard guard(mutex_);
+    entries_.push_back({kind, time, std::move(request), std::move(reply)});
+  }
+  changed_.notify_all();
+}
+
+std::vector<TranscriptEntry> Transcript::take(Time deadline) {
+  std::unique_lock lock(mutex_);
+  while (entries_.empty() && clock_.wait_until(lock, changed_, deadline)) {
+  }
+  return std::exchange(entries_, {});
+}
+
+}  // namespace vmtpy::host

@@ -1,7 +1,106 @@
+#include "core/rpci.h"
+
 #include "bind/bind.h"
+#include "core/channel.h"
+#include "core/tclo.h"
 
 namespace vmtpy::bind {
 
-void bind_rpci(py::module_&) {}
+namespace {
+
+py::object to_bytes_or_none(const std::optional<std::string>& data) {
+  if (!data) return py::none();
+  return to_bytes(*data);
+}
+
+ChannelOptions options(bool high_bandwidth, std::size_t max_receive) {
+  return {.high_bandwidth = high_bandwidth, .max_receive = max_receive};
+}
+
+// Runs `work` without the GIL. Bytes are turned into views before and into objects after.
+template <typename Work>
+auto unlocked(Work work) {
+  py::gil_scoped_release release;
+  return work();
+}
+
+void bind_channel(py::module_& module) {
+  py::enum_<wire::Protocol>(module, "Protocol")
+      .value("RPCI", wire::Protocol::RPCI)
+      .value("TCLO", wire::Protocol::TCLO);
+  py::class_<Channel>(module, "Channel")
+      .def(py::init([](Backdoor& backdoor, wire::Protocol protocol, bool high, std::size_t max) {
+             return std::make_unique<Channel>(backdoor, protocol, options(high, max));
+           }),
+           py::arg("backdoor"), py::arg("protocol"), py::kw_only(),
+           py::arg("high_bandwidth") = true, py::arg("max_receive") = wire::MAX_MESSAGE,
+           py::keep_alive<1, 2>())
+      .def("open", &Channel::open, ReleaseGil())
+      .def("close", &Channel::close, ReleaseGil())
+      .def("is_open", &Channel::is_open, ReleaseGil())
+      .def(
+          "send",
+          [](Channel& channel, const py::bytes& message) {
+            std::string_view view = message;
+            unlocked([&] { channel.send(view); });
+          },
+          py::arg("message"))
+      .def("receive",
+           [](Channel& channel) {
+             return to_bytes_or_none(unlocked([&] { return channel.receive(); }));
+           })
+      .def(
+          "exchange",
+          [](Channel& channel, const py::bytes& message) {
+            std::string_view view = message;
+            return to_bytes_or_none(unlocked([&] { return channel.exchange(view); }));
+          },
+          py::arg("message"));
+}
+
+void bind_rpci_class(py::module_& module) {
+  py::class_<Rpci>(module, "Rpci")
+      .def(py::init([](Backdoor& backdoor, bool high, std::size_t max) {
+             return std::make_unique<Rpci>(backdoor, options(high, max));
+           }),
+           py::arg("backdoor"), py::kw_only(), py::arg("high_bandwidth") = true,
+           py::arg("max_receive") = wire::MAX_MESSAGE, py::keep_alive<1, 2>())
+      .def(
+          "call",
+          [](Rpci& rpci, const py::bytes& request) {
+            std::string_view view = request;
+            RpciReply reply = unlocked([&] { return rpci.call(view); });
+            return py::make_tuple(reply.ok, to_bytes(reply.data));
+          },
+          py::arg("request"), "(ok, data or reason)")
+      .def("close", &Rpci::close, ReleaseGil());
+}
+
+void bind_tclo(py::module_& module) {
+  py::class_<Tclo>(module, "Tclo")
+      .def(py::init([](Backdoor& backdoor, bool high, std::size_t max) {
+             return std::make_unique<Tclo>(backdoor, options(high, max));
+           }),
+           py::arg("backdoor"), py::kw_only(), py::arg("high_bandwidth") = true,
+           py::arg("max_receive") = wire::MAX_MESSAGE, py::keep_alive<1, 2>())
+      .def("poll",
+           [](Tclo& tclo) { return to_bytes_or_none(unlocked([&] { return tclo.poll(); })); })
+      .def(
+          "answer",
+          [](Tclo& tclo, const py::bytes& reply) {
+            std::string_view view = reply;
+            unlocked([&] { tclo.answer(view); });
+          },
+          py::arg("reply"))
+      .def("close", &Tclo::close, ReleaseGil());
+}
+
+}  // namespace
+
+void bind_rpci(py::module_& module) {
+  bind_channel(module);
+  bind_rpci_class(module);
+  bind_tclo(module);
+}
 
 }  // namespace vmtpy::bind

@@ -21,9 +21,13 @@ struct Registers {
 class Backdoor {
  public:
   virtual ~Backdoor() = default;
-  virtual void low(Registers& registers) = 0;       // in eax, dx
-  virtual void high_out(Registers& registers) = 0;  // cld; rep outsb: rcx bytes from rsi to the host
-  virtual void high_in(Registers& registers) = 0;   // cld; rep insb: rcx bytes from the host to rdi
+  virtual void low(Registers& registers) = 0;  // in eax, dx
+  virtual void high_out(
+      Registers& registers) = 0;                   // cld; rep outsb: rcx bytes from rsi to the host
+  virtual void high_in(Registers& registers) = 0;  // cld; rep insb: rcx bytes from the host to rdi
+  // Raises this thread's I/O privilege, or lowers it again; false where that is not to be had. Only
+  // old hosts ask for it, and only for some requests.
+  virtual bool set_privilege(bool /*raised*/) { return false; }
 };
 
 // The real ports. Off VMware each call is a SIGSEGV: probe first (core/probe.h).
@@ -32,6 +36,7 @@ class PortBackdoor final : public Backdoor {
   void low(Registers& registers) override;
   void high_out(Registers& registers) override;
   void high_in(Registers& registers) override;
+  bool set_privilege(bool raised) override;  // iopl(2)
 };
 
 }  // namespace vmtpy

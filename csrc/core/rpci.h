@@ -20,6 +20,11 @@ class Rpci {
   // Throws ChannelError (no conversation) and MessageSizeError; a "0" answer is not an exception.
   RpciReply call(std::string_view request);
   void close() noexcept;
+
+ private:
+  RpciReply call_once(std::string_view request);
+  Backdoor& backdoor_;
+  Channel channel_;
 };
 
 }  // namespace vmtpy

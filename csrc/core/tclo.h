@@ -2,6 +2,7 @@
 // the answer to the previous command (or an empty message: the sign of life) and asks for the next.
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,8 +20,15 @@ class Tclo {
   // too large is answered with an error by itself.
   std::optional<std::string> poll();
   // What the next poll() carries: "OK …" or "ERROR …".
+  // Throws MessageSizeError for one that is too large to be sent.
   void answer(std::string_view reply);
   void close() noexcept;  // sends what is owed, then closes
+
+ private:
+  void deliver();
+  Channel channel_;
+  std::mutex mutex_;
+  std::string owed_;  // the answer that the host has not got yet
 };
 
 }  // namespace vmtpy

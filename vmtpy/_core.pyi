@@ -1,6 +1,12 @@
 """Types of the native core. The public names are documented where vmtpy re-exports them."""
 
 import enum
+import os
+from collections.abc import Sequence
+from typing import TypeAlias
+
+# Paths go in by the rules of os.fsencode and come out by those of os.fsdecode.
+_Path: TypeAlias = str | bytes | os.PathLike[str]
 
 # --- clock ---
 class Clock:
@@ -94,6 +100,85 @@ class Tclo:
     def close(self) -> None: ...
 
 # --- plan ---
+class Filesystem:
+    def __init__(
+        self,
+        path: _Path,
+        *,
+        mount_id: int = 0,
+        device: str = "",
+        type: str = "",  # noqa: A002
+        source: str = "",
+        level: int = 0,
+        sync_only: bool = False,
+        also: Sequence[_Path] = (),
+        stands_on: Sequence[str] = (),
+    ) -> None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def mount_id(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def sync_only(self) -> bool: ...
+    @property
+    def also(self) -> list[str]: ...
+    @property
+    def stands_on(self) -> list[str]: ...
+
+class LeftOut:
+    @property
+    def path(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+class Plan:
+    @property
+    def filesystems(self) -> list[Filesystem]: ...
+    @property
+    def left_out(self) -> list[LeftOut]: ...
+    @property
+    def unmatched(self) -> list[str]: ...
+    @property
+    def notes(self) -> list[str]: ...
+
+class PlanRequest:
+    def __init__(
+        self,
+        *,
+        include: Sequence[_Path] = (),
+        exclude: Sequence[_Path] = (),
+        volumes: Sequence[_Path] = (),
+    ) -> None: ...
+    @property
+    def include(self) -> list[str]: ...
+    @property
+    def exclude(self) -> list[str]: ...
+    @property
+    def volumes(self) -> list[str]: ...
+
+class PlanSources:
+    def __init__(
+        self,
+        *,
+        mountinfo: _Path = "/proc/self/mountinfo",
+        swaps: _Path = "/proc/swaps",
+        sys: _Path = "/sys",
+        dev: _Path = "/dev",
+    ) -> None: ...
+
+def make_plan(request: PlanRequest = ..., sources: PlanSources = ...) -> Plan: ...
 
 # --- session, record, marker ---
 class Os: ...

@@ -2,6 +2,7 @@
 #include "core/errors.h"
 
 #include "bind/bind.h"
+#include "bind/text.h"
 
 namespace vmtpy::bind {
 
@@ -9,12 +10,12 @@ namespace {
 
 void raise(const char* name, const Error& error) {
   py::object type = py::module_::import("vmtpy.errors").attr(name);
-  PyErr_SetObject(type.ptr(), type(error.what()).ptr());
+  PyErr_SetObject(type.ptr(), type(to_text(error.what())).ptr());
 }
 
 void raise(const SystemError& error) {
   py::object type = py::module_::import("vmtpy.errors").attr("SystemCallError");
-  PyErr_SetObject(type.ptr(), type(error.call, error.path, error.code).ptr());
+  PyErr_SetObject(type.ptr(), type(error.call, to_text(error.path), error.code).ptr());
 }
 
 void translate(std::exception_ptr pending) {
@@ -37,6 +38,8 @@ void translate(std::exception_ptr pending) {
 
 }  // namespace
 
-void bind_errors(py::module_&) { py::register_exception_translator(translate); }
+void bind_errors(py::module_&) {
+  py::register_exception_translator(translate);
+}
 
 }  // namespace vmtpy::bind

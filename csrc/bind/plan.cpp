@@ -1,7 +1,100 @@
+// Filesystem, LeftOut, Plan, PlanRequest, PlanSources, make_plan.
+#include "core/plan.h"
+
 #include "bind/bind.h"
+#include "bind/text.h"
 
 namespace vmtpy::bind {
 
-void bind_plan(py::module_&) {}
+namespace {
+
+// Paths cross as str by the rules of os.fsencode: any bytes survive.
+template <typename Class>
+auto text(std::string Class::*member) {
+  return [member](const Class& object) { return to_text(object.*member); };
+}
+template <typename Class>
+auto texts(std::vector<std::string> Class::*member) {
+  return [member](const Class& object) { return to_texts(object.*member); };
+}
+
+void bind_filesystem(py::module_& module) {
+  py::class_<Filesystem>(module, "Filesystem")
+      .def(py::init([](const FsText& path, std::uint64_t mount_id, const FsText& device,
+                       const FsText& type, const FsText& source, int level, bool sync_only,
+                       const FsTexts& also, const FsTexts& stands_on) {
+             return Filesystem{path.value, mount_id,  device.value, type.value,      source.value,
+                               level,      sync_only, plain(also),  plain(stands_on)};
+           }),
+           py::arg("path"), py::kw_only(), py::arg("mount_id") = 0, py::arg("device") = FsText{},
+           py::arg("type") = FsText{}, py::arg("source") = FsText{}, py::arg("level") = 0,
+           py::arg("sync_only") = false, py::arg("also") = FsTexts{},
+           py::arg("stands_on") = FsTexts{})
+      .def_property_readonly("path", text(&Filesystem::path))
+      .def_readonly("mount_id", &Filesystem::mount_id)
+      .def_property_readonly("device", text(&Filesystem::device))
+      .def_property_readonly("type", text(&Filesystem::type))
+      .def_property_readonly("source", text(&Filesystem::source))
+      .def_readonly("level", &Filesystem::level)
+      .def_readonly("sync_only", &Filesystem::sync_only)
+      .def_property_readonly("also", texts(&Filesystem::also))
+      .def_property_readonly("stands_on", texts(&Filesystem::stands_on))
+      .def("__repr__", [](const Filesystem& filesystem) {
+        return to_text("<Filesystem " + filesystem.path + " (" + filesystem.type + " " +
+                       filesystem.device + ", level " + std::to_string(filesystem.level) +
+                       (filesystem.sync_only ? ", sync only)>" : ")>"));
+      });
+}
+
+void bind_result(py::module_& module) {
+  py::class_<LeftOut>(module, "LeftOut")
+      .def_property_readonly("path", text(&LeftOut::path))
+      .def_property_readonly("device", text(&LeftOut::device))
+      .def_property_readonly("type", text(&LeftOut::type))
+      .def_property_readonly("reason", text(&LeftOut::reason))
+      .def("__repr__", [](const LeftOut& left) {
+        return to_text("<LeftOut " + left.path + " (" + left.type + "): " + left.reason + ">");
+      });
+  py::class_<Plan>(module, "Plan")
+      .def_readonly("filesystems", &Plan::filesystems)
+      .def_readonly("left_out", &Plan::left_out)
+      .def_property_readonly("unmatched", texts(&Plan::unmatched))
+      .def_property_readonly("notes", texts(&Plan::notes))
+      .def("__repr__", [](const Plan& plan) {
+        return "<Plan: " + std::to_string(plan.filesystems.size()) + " filesystems, " +
+               std::to_string(plan.left_out.size()) + " left out>";
+      });
+}
+
+void bind_request(py::module_& module) {
+  py::class_<PlanRequest>(module, "PlanRequest")
+      .def(py::init([](const FsTexts& include, const FsTexts& exclude, const FsTexts& volumes) {
+             return PlanRequest{plain(include), plain(exclude), plain(volumes)};
+           }),
+           py::kw_only(), py::arg("include") = FsTexts{}, py::arg("exclude") = FsTexts{},
+           py::arg("volumes") = FsTexts{})
+      .def_property_readonly("include", texts(&PlanRequest::include))
+      .def_property_readonly("exclude", texts(&PlanRequest::exclude))
+      .def_property_readonly("volumes", texts(&PlanRequest::volumes));
+  const PlanSources usual;
+  py::class_<PlanSources>(module, "PlanSources")
+      .def(py::init([](const FsText& mountinfo, const FsText& swaps, const FsText& sys,
+                       const FsText& dev) {
+             return PlanSources{mountinfo.value, swaps.value, sys.value, dev.value};
+           }),
+           py::kw_only(), py::arg("mountinfo") = FsText{usual.mountinfo},
+           py::arg("swaps") = FsText{usual.swaps}, py::arg("sys") = FsText{usual.sys},
+           py::arg("dev") = FsText{usual.dev});
+}
+
+}  // namespace
+
+void bind_plan(py::module_& module) {
+  bind_filesystem(module);
+  bind_result(module);
+  bind_request(module);
+  module.def("make_plan", &make_plan, py::arg("request") = PlanRequest{},
+             py::arg("sources") = PlanSources{}, ReleaseGil());
+}
 
 }  // namespace vmtpy::bind

@@ -1,6 +1,7 @@
 // What to freeze, in which order, and why not the rest: /proc/self/mountinfo and sysfs in, levels
-// of superblocks out. Reads files of proc and sysfs only; no filesystem that may be frozen or remote
-// is opened, so planning never hangs. (mounts.h reads the facts, this decides.)
+// of superblocks out. No filesystem that may be frozen or remote is opened or looked into, so
+// planning never hangs. (mounts.h and stack.h find the facts, selection.h and volumes.h what was
+// asked for; this decides.)
 #pragma once
 
 #include <cstdint>
@@ -12,14 +13,14 @@ namespace vmtpy {
 // One superblock. Identified by mountinfo's major:minor, never by stat() or statfs(): both differ
 // between the subvolumes of one btrfs.
 struct Filesystem {
-  std::string path;                  // the mount point by which it is opened
-  std::uint64_t mount_id = 0;        // that mount, in mountinfo
-  std::string device;                // "major:minor"
-  std::string type;                  // "ext4"
-  std::string source;                // "/dev/sda1", as mountinfo gives it
-  int level = 0;                     // frozen first: 0; each level stands on later ones
-  bool sync_only = false;            // cannot be frozen (vfat): syncfs at the freeze, said in the plan
-  std::vector<std::string> also;     // its other mount points
+  std::string path;               // the mount point by which it is opened
+  std::uint64_t mount_id = 0;     // that mount, in mountinfo
+  std::string device;             // "major:minor"
+  std::string type;               // "ext4"
+  std::string source;             // "/dev/sda1", as mountinfo gives it
+  int level = 0;                  // frozen first: 0; each level stands on later ones
+  bool sync_only = false;         // cannot be frozen (vfat): syncfs at the freeze, said in the plan
+  std::vector<std::string> also;  // its other mount points
   std::vector<std::string> stands_on;  // major:minor of planned superblocks that carry it
 };
 
@@ -34,11 +35,16 @@ struct Plan {
   std::vector<Filesystem> filesystems;  // by level, then path
   std::vector<LeftOut> left_out;
   std::vector<std::string> unmatched;  // volumes that the host named and nothing here lies on
+  std::vector<std::string> notes;  // what does not hinder but should be known: swap that will wait
 };
 
+// Globs are those of fnmatch(3); their * matches slashes, too. A path that is written out means the
+// filesystem mounted there, even if it is mounted elsewhere as well. A glob in `include` is tried
+// on all mount points of a filesystem, one in `exclude` only on that by which it would be opened: a
+// bind mount of / below /mnt is not to exclude / when /mnt/* is excluded.
 struct PlanRequest {
   std::vector<std::string> include;  // mount points or globs; empty: all
-  std::vector<std::string> exclude;  // globs over mount points
+  std::vector<std::string> exclude;  // mount points or globs
   std::vector<std::string> volumes;  // named by the host: paths or disk UUIDs; empty: all
 };
 
@@ -50,8 +56,9 @@ struct PlanSources {
   std::string dev = "/dev";
 };
 
-// Throws PlanError: an include that is no mount point (naming what it lies on), a cycle, facts that
-// contradict each other.
+// Throws PlanError: an include that is no mount point (naming what it lies on) or cannot be frozen
+// (naming why), a ring, a stack that cannot be told to its end while the order matters; SystemError
+// when there is no mountinfo to read.
 Plan make_plan(const PlanRequest& request, const PlanSources& sources = {});
 
 }  // namespace vmtpy

@@ -1,0 +1,212 @@
+#include "core/plan.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "core/errors.h"
+#include "core/facts.h"
+#include "core/filesystem_type.h"
+#include "core/mounts.h"
+#include "core/order.h"
+#include "core/selection.h"
+#include "core/stack.h"
+#include "core/volumes.h"
+
+namespace vmtpy {
+
+namespace {
+
+// The kernel hands mountinfo out a page at a time, and mounts may come and go in between: two equal
+// readings are taken for the truth.
+std::string read_mountinfo(const std::string& path) {
+  std::string text, again;
+  if (!read_whole(path, text)) throw SystemError("read", path, errno);
+  for (int tries = 0; tries < 5; ++tries) {
+    if (!read_whole(path, again)) throw SystemError("read", path, errno);
+    if (text == again) break;
+    text.swap(again);
+  }
+  return text;
+}
+
+class Planner {
+ public:
+  Planner(const PlanRequest& request, const PlanSources& sources)
+      : sources_(sources),
+        mounts_(read_mountinfo(sources.mountinfo)),
+        stack_(sources, mounts_),
+        selection_(request, mounts_),
+        volumes_(request.volumes, sources, mounts_) {}
+
+  Plan make();
+
+ private:
+  void judge(const Superblock& superblock);
+  std::string refusal(const Superblock& superblock);
+  std::string refusal_by_type(const Superblock& superblock);
+  std::string refusal_by_footing(const Superblock& superblock);
+  std::string layered_on(const Superblock& superblock);
+  void add(const Superblock& superblock);
+  void refuse_mere_sync() const;
+  void note_garbage();
+  void note_swaps();
+  void note_swap(const std::string& name, const std::set<std::string>& carriers);
+
+  const PlanSources& sources_;
+  Mounts mounts_;
+  Stack stack_;
+  Selection selection_;
+  Volumes volumes_;
+  Plan plan_;
+};
+
+Plan Planner::make() {
+  for (const Superblock& superblock : mounts_.superblocks()) judge(superblock);
+  refuse_mere_sync();
+  put_in_order(plan_.filesystems, stack_);
+  std::sort(plan_.left_out.begin(), plan_.left_out.end(),
+            [](const LeftOut& left, const LeftOut& right) { return left.path < right.path; });
+  plan_.unmatched = volumes_.unmatched();
+  note_garbage();
+  note_swaps();
+  return std::move(plan_);
+}
+
+void Planner::judge(const Superblock& superblock) {
+  const Mount& main = superblock.main();
+  const auto leave_out = [&](const std::string& reason) {
+    plan_.left_out.push_back({main.point, superblock.device, main.type, reason});
+  };
+  const bool on_volumes =
+      !volumes_.named_any() ||
+      volumes_.hold(superblock.device, stack_.foundation(superblock.device).devices);
+  const std::string reason = refusal(superblock);
+  const std::string named = selection_.named(superblock.device);
+  if (!reason.empty() && !named.empty()) {
+    throw PlanError("include " + named + ": cannot be frozen: " + reason);
+  }
+  if (!reason.empty()) {
+    leave_out(reason);
+  } else if (!on_volumes) {
+    leave_out("not on the requested volumes");
+  } else {
+    add(superblock);
+  }
+}
+
+std::string Planner::refusal(const Superblock& superblock) {
+  std::string reason = refusal_by_type(superblock);
+  if (reason.empty() && !superblock.visible()) {
+    const Mount* over = mounts_.under(superblock.main().point);
+    reason = over == nullptr ? "not to be reached" : "hidden by a mount over " + over->point;
+  }
+  if (reason.empty()) reason = selection_.refusal(superblock);
+  if (reason.empty()) reason = refusal_by_footing(superblock);
+  return reason;
+}
+
+std::string Planner::refusal_by_type(const Superblock& superblock) {
+  const std::string& type = superblock.main().type;
+  const TypeKind kind = type_kind(type);
+  if (kind == TypeKind::PSEUDO) return "pseudo filesystem";
+  if (kind == TypeKind::MEMORY) return "in memory";
+  if (kind == TypeKind::NETWORK) return "network filesystem";
+  if (kind == TypeKind::FUSE) return "FUSE filesystem";
+  if (kind == TypeKind::LAYERED) return layered_on(superblock);
+  if (superblock.read_only) return "read-only";
+  return kind == TypeKind::OTHER ? type + " cannot be frozen" : "";
+}
+
+std::string Planner::layered_on(const Superblock& superblock) {
+  std::string places;
+  for (const std::string& device : stack_.footing(superblock.device).carriers) {
+    if (const Superblock* carrier = mounts_.superblock(device)) {
+      places += (places.empty() ? "" : ", ") + carrier->main().point;
+    }
+  }
+  const std::string where = places.empty() ? "other filesystems" : places;
+  return superblock.main().type + " cannot be frozen: its files lie on " + where;
+}
+
+std::string Planner::refusal_by_footing(const Superblock& superblock) {
+  const Footing below = stack_.foundation(superblock.device);
+  if (below.devices.empty() && below.ring.empty()) return "no block device: " + below.unknown;
+  if (!below.network.empty()) return "on the network block device " + below.network;
+  for (const std::string& device : below.carriers) {
+    const Superblock* carrier = mounts_.superblock(device);
+    if (carrier == nullptr) continue;
+    const TypeKind kind = type_kind(carrier->main().type);
+    const std::string& place = carrier->main().point;
+    if (kind == TypeKind::NETWORK) return "its image lies on the network filesystem " + place;
+    if (kind == TypeKind::FUSE) return "its image lies on the FUSE filesystem " + place;
+  }
+  return {};
+}
+
+void Planner::add(const Superblock& superblock) {
+  const Mount& main = superblock.main();
+  Filesystem filesystem;
+  filesystem.path = main.point;
+  filesystem.mount_id = main.id;
+  filesystem.device = superblock.device;
+  filesystem.type = main.type;
+  filesystem.source = main.source;
+  filesystem.sync_only = type_kind(main.type) == TypeKind::SYNCS;
+  for (const Mount* mount : superblock.mounts) {
+    if (mount != &main && mount->visible) filesystem.also.push_back(mount->point);
+  }
+  plan_.filesystems.push_back(std::move(filesystem));
+}
+
+// What someone named to have it frozen must not end in a plan that only syncs.
+void Planner::refuse_mere_sync() const {
+  for (const Filesystem& filesystem : plan_.filesystems) {
+    if (!filesystem.sync_only) return;
+  }
+  for (const Filesystem& filesystem : plan_.filesystems) {
+    const std::string named = selection_.named(filesystem.device);
+    if (named.empty()) continue;
+    throw PlanError("include " + named + ": cannot be frozen: " + filesystem.type +
+                    " can only be synced, and nothing else is to be frozen");
+  }
+}
+
+void Planner::note_garbage() {
+  if (mounts_.garbage() == 0) return;
+  plan_.notes.push_back(std::to_string(mounts_.garbage()) + " lines of " + sources_.mountinfo +
+                        " were not understood");
+}
+
+// A swap file on a frozen filesystem works: it is written below the filesystem. But through a loop
+// image it is written into the filesystem that holds the image.
+void Planner::note_swaps() {
+  std::string text;
+  if (!read_whole(sources_.swaps, text)) return;
+  for (const std::string_view line : split(text, '\n')) {
+    const std::string name = unescape(line.substr(0, line.find_first_of(" \t")));
+    if (!name.starts_with('/')) continue;  // the heading
+    const std::string device = stack_.device_number(name);
+    if (!device.empty()) {
+      note_swap(name, stack_.foundation_of_device(name).carriers);
+    } else if (const Mount* mount = mounts_.under(name)) {
+      note_swap(name, stack_.foundation(mount->device).carriers);
+    }
+  }
+}
+
+void Planner::note_swap(const std::string& name, const std::set<std::string>& carriers) {
+  for (const Filesystem& filesystem : plan_.filesystems) {
+    if (filesystem.sync_only || !carriers.contains(filesystem.device)) continue;
+    plan_.notes.push_back("swap on " + name + " is written into an image on " + filesystem.path +
+                          ": swapping out waits while that is frozen");
+  }
+}
+
+}  // namespace
+
+Plan make_plan(const PlanRequest& request, const PlanSources& sources) {
+  return Planner(request, sources).make();
+}
+
+}  // namespace vmtpy

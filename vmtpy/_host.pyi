@@ -1,6 +1,7 @@
 """Types of the emulated host and the means of tests."""
 
 import enum
+from collections.abc import Sequence
 
 from vmtpy import _core
 
@@ -59,6 +60,26 @@ class EmulatedBackdoor(_core.Backdoor):
     def __init__(self, device: Device) -> None: ...
 
 # --- trap host ---
+class CpuidMethod(enum.Enum):
+    NONE = 0
+    FAULT = 1
+    PATCH = 2
+
+class TrapHost:
+    def __init__(
+        self,
+        device: Device,
+        command: Sequence[str | bytes],
+        *,
+        cpuid: CpuidMethod = CpuidMethod.FAULT,
+    ) -> None: ...
+    def start(self) -> None: ...
+    def wait(self, deadline: float) -> bool: ...
+    def wait_program(self, deadline: float) -> bool: ...
+    def wait_status(self) -> int: ...
+    def process(self) -> int: ...
+    def signal(self, number: int) -> None: ...
+    def cpuid_answered(self) -> CpuidMethod: ...
 
 # --- faulty os, simulated disk, manual clock ---
 class ManualClock(_core.Clock):

@@ -120,7 +120,7 @@ void bind_device(py::module_& module) {
       .def("high_in", &high_in, py::arg("registers"), py::arg("room"));
 
   py::class_<EmulatedBackdoor, Backdoor>(module, "EmulatedBackdoor")
-      .def(py::init<std::shared_ptr<Device>>(), py::arg("device"));
+      .def(py::init<std::shared_ptr<Device>>(), py::keep_alive<1, 2>(), py::arg("device"));
 }
 
 }  // namespace vmtpy::bind

@@ -1,8 +1,12 @@
 // The ptrace host: runs any unmodified x86-64 program, and where it (or any thread or descendant)
 // faults on one of the backdoor's three instructions, the Device answers and the program goes on.
 // Everything else (other faults, signals, threads, forks, execs, exit codes) is as without us.
-// Where the processor can fault on CPUID, leaf 1 and leaf 0x40000000 say "VMwareVMware" too. One
-// native thread traces; the owner waits for the end and reads the Device's transcript meanwhile.
+// CPUID says "VMwareVMware" too, as far as the processor lets us (host/cpuid.h). One native thread
+// traces; the owner waits for the end and reads the Device's transcript meanwhile.
+//
+// The limits of it: a thread that faults while it blocks or ignores SIGSEGV has the signal
+// unblocked and its handler reset by the kernel before we see it (force_sig); the mask is put back
+// where it is plain that every signal was blocked, the handler cannot be.
 #pragma once
 
 #include <memory>
@@ -10,12 +14,13 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "host/cpuid.h"
 #include "host/device.h"
 
 namespace vmtpy::host {
 
 struct TrapHostOptions {
-  bool cpuid = true;  // answer CPUID as VMware does, where the processor allows it
+  CpuidMethod cpuid = CpuidMethod::FAULT;  // with PATCH where the processor cannot fault
 };
 
 class TrapHost {
@@ -27,10 +32,12 @@ class TrapHost {
   void start();  // throws SystemError: fork, ptrace or exec refused, with the program's name
   // True when the program and all its traced descendants have ended.
   bool wait(Time deadline);
-  int wait_status() const;      // of the program, as waitpid(2) gives it
-  int process() const;          // its pid
-  void signal(int number);      // send it a signal
-  bool cpuid_answered() const;  // false: the processor cannot fault on CPUID
+  // True when the program itself has ended; descendants may still run.
+  bool wait_program(Time deadline);
+  int wait_status() const;             // of the program, as waitpid(2) gives it
+  int process() const;                 // its pid
+  void signal(int number);             // send it a signal; nothing if it has ended
+  CpuidMethod cpuid_answered() const;  // how CPUID is answered: NONE where it cannot be
 
  private:
   class Tracer;

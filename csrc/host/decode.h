@@ -1,0 +1,19 @@
+// Which of the instructions that a host answers has a program faulted on? Pure: registers and the
+// bytes at rip in, a kind out. Used by host/trap.h.
+#pragma once
+
+#include <sys/user.h>
+
+#include <array>
+#include <cstdint>
+
+namespace vmtpy::host {
+
+enum class Faulted { OTHER, LOW, HIGH_OUT, HIGH_IN, CPUID };
+
+using Code = std::array<std::uint8_t, 2>;
+
+Faulted decode(const user_regs_struct& registers, const Code& code);
+int instruction_size(Faulted faulted);
+
+}  // namespace vmtpy::host

@@ -1,0 +1,72 @@
+// The thread behind host/trap.h: it starts the program, is told by the kernel of every stop of
+// every traced thread, answers those that are traps to the host, and passes all else on. It waits
+// with __WALL | __WNOTHREAD: children that other threads of this process have are theirs.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "host/cpuid.h"
+#include "host/decode.h"
+#include "host/device.h"
+#include "host/tracee.h"
+#include "host/trap.h"
+
+namespace vmtpy::host {
+
+class TrapHost::Tracer {
+ public:
+  enum State { NEW, RUNNING, PROGRAM_ENDED, ALL_ENDED };
+
+  Tracer(std::shared_ptr<Device> device, std::vector<std::string> command, CpuidMethod cpuid);
+  ~Tracer();
+  void start();
+  bool wait(State state, Time deadline);
+  int wait_status() const;
+  int process() const;
+  void signal(int number);
+  CpuidMethod cpuid_answered() const { return cpuid_.method(); }
+
+ private:
+  static void* thread_main(void* self);
+  void run();
+  void trace();
+  void stopped(pid_t thread, int status);
+  void ended(pid_t thread, int status);
+  bool answered(Tracee& tracee, int signal);
+  bool answer_fault(Tracee& tracee);
+  bool answer_patched(Tracee& tracee);
+  void answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers);
+  void detach_all();
+  bool stop_for_detach(pid_t thread, int& signal);
+  void move_to(State state);
+  bool leaving() const;
+
+  std::shared_ptr<Device> device_;
+  std::vector<std::string> command_;
+  Cpuid cpuid_;
+  std::set<pid_t> threads_;  // the tracer's alone
+  sigset_t mask_{};          // of the thread that started us: the program's
+  pthread_t thread_{};
+
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  State state_ = NEW;
+  bool leave_ = false;
+  bool gone_ = true;  // the thread
+  std::exception_ptr failure_;
+  pid_t process_ = -1;
+  int pidfd_ = -1;
+  int wait_status_ = 0;
+};
+
+}  // namespace vmtpy::host

@@ -1,0 +1,34 @@
+#include "host/trap.h"
+
+#include "host/tracer.h"
+
+namespace vmtpy::host {
+
+TrapHost::TrapHost(std::shared_ptr<Device> device, std::vector<std::string> command,
+                   TrapHostOptions options)
+    : tracer_(std::make_unique<Tracer>(std::move(device), std::move(command), options.cpuid)) {}
+TrapHost::~TrapHost() = default;
+
+void TrapHost::start() {
+  tracer_->start();
+}
+bool TrapHost::wait(Time deadline) {
+  return tracer_->wait(Tracer::ALL_ENDED, deadline);
+}
+bool TrapHost::wait_program(Time deadline) {
+  return tracer_->wait(Tracer::PROGRAM_ENDED, deadline);
+}
+int TrapHost::wait_status() const {
+  return tracer_->wait_status();
+}
+int TrapHost::process() const {
+  return tracer_->process();
+}
+void TrapHost::signal(int number) {
+  tracer_->signal(number);
+}
+CpuidMethod TrapHost::cpuid_answered() const {
+  return tracer_->cpuid_answered();
+}
+
+}  // namespace vmtpy::host

@@ -38,7 +38,8 @@ void bind_plan(py::module_& module);
 void bind_session(py::module_& module);   // Os, FreezeSession, RunRecord, marker
 void bind_agent(py::module_& module);
 
-void bind_device(py::module_& module);  // Device, EmulatedBackdoor
+void bind_device(py::module_& module);    // Device, EmulatedBackdoor
+void bind_recorder(py::module_& module);  // RecordingBackdoor
 void bind_trap(py::module_& module);
 void bind_faults(py::module_& module);  // FaultyOs, SimulatedDisk, ManualClock
 

@@ -7,5 +7,6 @@ PYBIND11_MODULE(_host, module) {
   py::module_::import("vmtpy._core");
   bind_faults(module);
   bind_device(module);
+  bind_recorder(module);
   bind_trap(module);
 }

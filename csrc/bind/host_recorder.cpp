@@ -1,0 +1,49 @@
+#include <map>
+
+#include "bind/bind.h"
+#include "host/recording_backdoor.h"
+
+namespace vmtpy::bind {
+
+namespace {
+
+using host::Frame;
+using host::RecordingBackdoor;
+
+const std::map<std::string, std::uint64_t Registers::*> REGISTERS = {
+    {"rax", &Registers::rax}, {"rbx", &Registers::rbx}, {"rcx", &Registers::rcx},
+    {"rdx", &Registers::rdx}, {"rsi", &Registers::rsi}, {"rdi", &Registers::rdi},
+    {"rbp", &Registers::rbp}};
+
+std::map<std::string, std::uint64_t> to_map(const Registers& registers) {
+  std::map<std::string, std::uint64_t> map;
+  for (auto [name, member] : REGISTERS) map[name] = registers.*member;
+  return map;
+}
+
+const char* name_of(host::Instruction instruction) {
+  if (instruction == host::Instruction::LOW) return "in";
+  return instruction == host::Instruction::HIGH_OUT ? "rep outsb" : "rep insb";
+}
+
+}  // namespace
+
+void bind_recorder(py::module_& module) {
+  py::class_<Frame>(module, "Frame")
+      .def_property_readonly("instruction",
+                             [](const Frame& frame) { return name_of(frame.instruction); })
+      .def_property_readonly("before", [](const Frame& frame) { return to_map(frame.before); })
+      .def_property_readonly("after", [](const Frame& frame) { return to_map(frame.after); });
+  py::class_<RecordingBackdoor, Backdoor>(module, "RecordingBackdoor")
+      .def(py::init<Backdoor&>(), py::keep_alive<1, 2>(), py::arg("inner"))
+      .def(
+          "change",
+          [](RecordingBackdoor& recorder, std::size_t nth, const std::string& name,
+             std::uint64_t value) { recorder.change(nth, REGISTERS.at(name), value); },
+          py::arg("nth"), py::arg("register"), py::arg("value"))
+      .def("allow_privilege", &RecordingBackdoor::allow_privilege)
+      .def("frames", &RecordingBackdoor::frames)
+      .def("privileges", &RecordingBackdoor::privileges);
+}
+
+}  // namespace vmtpy::bind

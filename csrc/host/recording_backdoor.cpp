@@ -1,0 +1,53 @@
+#include "host/recording_backdoor.h"
+
+namespace vmtpy::host {
+
+void RecordingBackdoor::change(std::size_t nth, std::uint64_t Registers::*target,
+                               std::uint64_t value) {
+  std::lock_guard guard(mutex_);
+  changes_.push_back({nth, target, value});
+}
+
+std::vector<Frame> RecordingBackdoor::frames() const {
+  std::lock_guard guard(mutex_);
+  return frames_;
+}
+
+std::vector<bool> RecordingBackdoor::privileges() const {
+  std::lock_guard guard(mutex_);
+  return privileges_;
+}
+
+void RecordingBackdoor::low(Registers& registers) {
+  Registers before = registers;
+  inner_.low(registers);
+  record(Instruction::LOW, before, registers);
+}
+
+void RecordingBackdoor::high_out(Registers& registers) {
+  Registers before = registers;
+  inner_.high_out(registers);
+  record(Instruction::HIGH_OUT, before, registers);
+}
+
+void RecordingBackdoor::high_in(Registers& registers) {
+  Registers before = registers;
+  inner_.high_in(registers);
+  record(Instruction::HIGH_IN, before, registers);
+}
+
+bool RecordingBackdoor::set_privilege(bool raised) {
+  std::lock_guard guard(mutex_);
+  privileges_.push_back(raised);
+  return privilege_allowed_;
+}
+
+void RecordingBackdoor::record(Instruction instruction, const Registers& before, Registers& after) {
+  std::lock_guard guard(mutex_);
+  for (const Change& change : changes_) {
+    if (change.nth == frames_.size() + 1) after.*change.target = change.value;
+  }
+  frames_.push_back({instruction, before, after});
+}
+
+}  // namespace vmtpy::host

@@ -1,0 +1,51 @@
+// A Backdoor in front of another one: remembers the registers of every trap before and after, and
+// changes answers on request. For tests of what exactly goes over the wire, and for hosts whose
+// registers are wrong in ways that the Device does not know.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "core/backdoor.h"
+#include "host/device.h"
+
+namespace vmtpy::host {
+
+struct Frame {
+  Instruction instruction;
+  Registers before;
+  Registers after;
+};
+
+class RecordingBackdoor final : public Backdoor {
+ public:
+  explicit RecordingBackdoor(Backdoor& inner) : inner_(inner) {}
+  // In the answer to the nth trap (1-based, counted from the beginning) `target` becomes `value`.
+  void change(std::size_t nth, std::uint64_t Registers::*target, std::uint64_t value);
+  void allow_privilege() { privilege_allowed_ = true; }  // set_privilege() answers true
+  std::vector<Frame> frames() const;
+  std::vector<bool> privileges() const;  // what set_privilege() was called with
+
+  void low(Registers& registers) override;
+  void high_out(Registers& registers) override;
+  void high_in(Registers& registers) override;
+  bool set_privilege(bool raised) override;
+
+ private:
+  struct Change {
+    std::size_t nth;
+    std::uint64_t Registers::*target;
+    std::uint64_t value;
+  };
+  void record(Instruction instruction, const Registers& before, Registers& after);
+
+  Backdoor& inner_;
+  mutable std::mutex mutex_;
+  std::vector<Frame> frames_;
+  std::vector<Change> changes_;
+  std::vector<bool> privileges_;
+  bool privilege_allowed_ = false;
+};
+
+}  // namespace vmtpy::host

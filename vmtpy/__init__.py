@@ -1,3 +1,76 @@
-"""vmtpy: the VMware guest agent that takes quiesced snapshots in milliseconds and always thaws."""
+"""vmtpy: the VMware guest agent that takes quiesced snapshots in milliseconds and always thaws.
+
+Importing it imports nothing else, faults nowhere and opens nothing: each name is loaded when it is
+first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmtpy import guestinfo as guestinfo
+    from vmtpy import hardware as hardware
+    from vmtpy.errors import ChannelError as ChannelError
+    from vmtpy.errors import ConfigError as ConfigError
+    from vmtpy.errors import FreezeError as FreezeError
+    from vmtpy.errors import GuestInfoError as GuestInfoError
+    from vmtpy.errors import MessageSizeError as MessageSizeError
+    from vmtpy.errors import NotVMwareError as NotVMwareError
+    from vmtpy.errors import PlanError as PlanError
+    from vmtpy.errors import RpcError as RpcError
+    from vmtpy.errors import SystemCallError as SystemCallError
+    from vmtpy.errors import VmtError as VmtError
+    from vmtpy.probe import Probe as Probe
+    from vmtpy.probe import probe as probe
+    from vmtpy.rpci import Rpci as Rpci
 
 __version__ = "0.1.0"
+
+# public name → the module that holds it
+_EXPORTS = {
+    "ChannelError": "vmtpy.errors",
+    "ConfigError": "vmtpy.errors",
+    "FreezeError": "vmtpy.errors",
+    "GuestInfoError": "vmtpy.errors",
+    "MessageSizeError": "vmtpy.errors",
+    "NotVMwareError": "vmtpy.errors",
+    "PlanError": "vmtpy.errors",
+    "Probe": "vmtpy.probe",
+    "RpcError": "vmtpy.errors",
+    "Rpci": "vmtpy.rpci",
+    "SystemCallError": "vmtpy.errors",
+    "VmtError": "vmtpy.errors",
+    "probe": "vmtpy.probe",
+}
+_MODULES = ("guestinfo", "hardware")
+
+__all__ = ["__version__", *sorted([*_EXPORTS, *_MODULES])]  # noqa: PLE0604 (all are strings)
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f"vmtpy.{name}")
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'vmtpy' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keeps `vmtpy.probe` the function: importing vmtpy/probe.py would put the module there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _EXPORTS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -44,6 +44,10 @@ class RpcError(VmtError):
         super().__init__(reason.decode("utf-8", "backslashreplace"))
 
 
+class GuestInfoError(VmtError, ValueError):
+    """A guestinfo key or value that the protocol cannot carry; nothing was sent."""
+
+
 class PlanError(VmtError, ValueError):
     """It cannot be decided what to freeze, or what was asked for does not exist."""
 

@@ -1,0 +1,173 @@
+"""The probe: the right answer, and nobody in the process notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support.emulated import EmulatedHost
+
+import vmtpy
+from vmtpy import _core
+
+WALL = 0x40000000  # waitpid(2): children of any kind
+
+off_vmware = pytest.mark.skipif(
+    _core.probe_ports().presence != _core.Presence.FAULT,
+    reason="needs a machine whose backdoor port faults",
+)
+
+
+def signal_lines() -> list[str]:
+    lines = Path("/proc/thread-self/status").read_text().splitlines()
+    return [line for line in lines if line.startswith(("SigBlk", "SigIgn", "SigCgt", "SigPnd"))]
+
+
+@off_vmware
+def test_here_the_port_faults_and_the_reason_says_so() -> None:
+    found = vmtpy.probe()
+    assert not found
+    assert found.presence == "fault"
+    assert "faults (SIGSEGV)" in found.reason
+    assert found.hypervisor in found.reason
+    assert (found.version, found.product) == (0, "")
+
+
+@off_vmware
+def test_no_handler_of_the_process_runs_and_none_is_left() -> None:
+    caught: list[int] = []
+    numbers = (signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGCHLD)
+    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in numbers}
+    try:
+        lines = signal_lines()
+        for _ in range(20):
+            assert vmtpy.probe().presence == "fault"
+        assert signal_lines() == lines
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert caught == []
+
+
+@off_vmware
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGCHLD])
+def test_an_ignored_or_blocked_signal_makes_no_difference(number: signal.Signals) -> None:
+    handler = signal.signal(number, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    try:
+        assert vmtpy.probe().presence == "fault"
+        assert signal.sigpending() == set()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(number, handler)
+
+
+@off_vmware
+def test_no_child_is_left_behind() -> None:
+    vmtpy.probe()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, WALL | os.WNOHANG)
+
+
+@off_vmware
+def test_other_threads_go_on_and_may_probe_too() -> None:
+    stop = threading.Event()
+    turns = 0
+    found: list[str] = []
+
+    def work() -> None:
+        nonlocal turns
+        while not stop.is_set():
+            turns += 1
+            time.sleep(0)
+
+    def ask() -> None:
+        found.extend(vmtpy.probe().presence for _ in range(50))
+
+    worker = threading.Thread(target=work)
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    worker.start()
+    for thread in askers:
+        thread.start()
+    for thread in askers:
+        thread.join(30)
+    before = turns
+    limit = time.monotonic() + 10
+    while turns == before and time.monotonic() < limit:
+        time.sleep(0.001)
+    stop.set()
+    worker.join(10)
+    assert found == ["fault"] * 150
+    assert turns > before
+
+
+@off_vmware
+def test_a_process_without_signals_or_python_handlers_is_left_alone() -> None:
+    script = "import vmtpy; print(vmtpy.probe().presence)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fault\n", "")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root, to become somebody whom RLIMIT_NPROC binds"
+)
+def test_where_no_process_is_to_be_had_it_is_undecided() -> None:
+    script = (
+        "import os, resource; from vmtpy import _core;"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)); os.setuid(65534);"
+        "found = _core.probe_ports(); print(found.presence.name, found.reason)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == (
+        "UNDECIDED VMware's backdoor could not be tried: clone: Resource temporarily unavailable\n"
+    )
+
+
+def test_vmware_answers_in_one_trap() -> None:
+    host = EmulatedHost()
+    found = vmtpy.probe(host.backdoor)
+    assert found
+    assert (found.presence, found.version, found.product) == ("vmware", 6, "ESX")
+    assert found.reason == ""
+    assert host.device.traps() == {"GETVERSION": 1}
+
+
+@pytest.mark.parametrize(("code", "product"), [(4, "Workstation"), (1, "Express"), (77, "")])
+def test_the_product_is_named(code: int, product: str) -> None:
+    assert vmtpy.probe(EmulatedHost(product=code).backdoor).product == product
+
+
+def test_rubbish_above_bit_31_is_ignored() -> None:
+    assert vmtpy.probe(EmulatedHost(dirty_upper_halves=True).backdoor).version == 6
+
+
+@pytest.mark.parametrize(
+    ("register", "value"), [("rbx", 0xFFFFFFFF & ~0x564D5868), ("rax", 0xFFFFFFFF), ("rbx", 0)]
+)
+def test_an_echo_or_an_unknown_command_is_no_answer(register: str, value: int) -> None:
+    host = EmulatedHost()
+    host.backdoor.change(1, register, value)
+    found = vmtpy.probe(host.backdoor)
+    assert found.presence == "no answer"
+    assert "nobody answers" in found.reason
+
+
+def test_an_unusual_version_must_also_know_its_clock_rate() -> None:
+    host = EmulatedHost()
+    host.backdoor.change(1, "rax", 7)
+    assert vmtpy.probe(host.backdoor).version == 7
+    assert host.device.traps() == {"GETVERSION": 1, "GETMHZ": 1}
+    host = EmulatedHost()
+    host.backdoor.change(1, "rax", 0x564D5868)
+    host.backdoor.change(2, "rax", 0x564D5868)
+    assert vmtpy.probe(host.backdoor).presence == "no answer"

@@ -1,0 +1,56 @@
+"""`vmtpy rpc TEXT…`: requests to the host, with the outputs and exit codes of vmware-rpctool."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from vmtpy.commands import off_vmware
+from vmtpy.errors import NotVMwareError, RpcError
+from vmtpy.rpci import Rpci
+
+DESCRIPTION = """\
+Sends RPCI requests to the host, one after the other. What the host answers goes to standard output,
+its reason to refuse to standard error, each followed by a newline."""
+EPILOG = """\
+exit codes: 0 all requests were granted, 1 one was refused or could not be sent, 2 wrong command
+line, 255 not on VMware"""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vmtpy rpc",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "texts",
+        metavar="TEXT",
+        nargs="+",
+        help="a request, as `info-get guestinfo.ip`; `-` reads one from standard input, to its "
+        "end, without the last newline",
+    )
+    texts = parser.parse_args(arguments).texts
+    if texts.count("-") > 1:
+        parser.error("standard input can be read only once")
+    requests = [
+        sys.stdin.buffer.read().removesuffix(b"\n") if text == "-" else os.fsencode(text)
+        for text in texts
+    ]
+    try:
+        with Rpci() as rpci:
+            return max([call(rpci, request) for request in requests])
+    except NotVMwareError as error:
+        return off_vmware("rpc", error)
+
+
+def call(rpci: Rpci, request: bytes) -> int:
+    try:
+        reply, stream, code = rpci.call(request), sys.stdout.buffer, 0
+    except RpcError as error:
+        reply, stream, code = error.reason, sys.stderr.buffer, 1
+    stream.write(reply + b"\n")
+    stream.flush()
+    return code

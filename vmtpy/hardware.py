@@ -1,0 +1,62 @@
+"""What the host tells of the virtual machine and of the time, without a message channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmtpy import _core
+from vmtpy.probe import host_ports
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The virtual machine. What the host does not know is None.
+
+    Attributes:
+        version: of the virtual hardware, 19 for "vmx-19".
+        uuid: of its BIOS, "564d1234-…".
+        memory_mib: MiB.
+        cpu_mhz: MHz.
+    """
+
+    version: int | None
+    uuid: str | None
+    memory_mib: int | None
+    cpu_mhz: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HostTime:
+    """The host's clock.
+
+    Attributes:
+        unix: seconds since 1970, to the microsecond.
+        max_lag: seconds by which a guest may be behind before it matters.
+        lag: seconds by which the host is late with this guest's timer interrupts; 0 if unknown.
+    """
+
+    unix: float
+    max_lag: float
+    lag: float
+
+
+def read(backdoor: _core.Backdoor | None = None) -> Hardware:
+    """The facts of this virtual machine.
+
+    Raises:
+        NotVMwareError: the real ports do not answer as VMware does.
+    """
+    found = _core.read_hardware(host_ports() if backdoor is None else backdoor)
+    return Hardware(found.hardware_version, found.uuid, found.memory_mib, found.cpu_mhz)
+
+
+def host_time(backdoor: _core.Backdoor | None = None) -> HostTime | None:
+    """The host's time now, None if it does not know it.
+
+    Raises:
+        NotVMwareError: the real ports do not answer as VMware does.
+    """
+    now = _core.read_host_time(host_ports() if backdoor is None else backdoor)
+    if now is None:
+        return None
+    return HostTime(now.unix_us / 1e6, now.max_lag_us / 1e6, now.lag_us / 1e6)

@@ -106,6 +106,14 @@ void bind_device(py::module_& module) {
            py::arg("edx_high") = py::none())
       .def("lose_channels", &Device::lose_channels)
       .def("tclo_seen", &Device::tclo_seen)
+      .def(
+          "wait_for_tools",
+          [](Device& device, double deadline) {
+            py::gil_scoped_release release;
+            return device.wait_for_tools(to_time(deadline));
+          },
+          py::arg("deadline"))
+      .def("end_waits", &Device::end_waits)
       .def("open_channels", &Device::open_channels)
       .def(
           "take_transcript",

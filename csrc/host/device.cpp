@@ -1,5 +1,6 @@
 #include "host/device.h"
 
+#include <condition_variable>
 #include <mutex>
 #include <utility>
 
@@ -97,17 +98,20 @@ void get_hz(Registers& registers) {
 class Device::State {
  public:
   State(Clock& clock, DeviceOptions wanted)
-      : options(wanted), transcript(clock), channels(options, answers, transcript) {}
+      : clock(clock), options(wanted), transcript(clock), channels(options, answers, transcript) {}
 
   void low(Registers& registers);
   void count(Instruction instruction, const Registers& registers);
 
+  Clock& clock;
   const DeviceOptions options;
   RpciAnswers answers;       // has its own lock
   Transcript transcript;     // likewise
   mutable std::mutex mutex;  // of what follows
   Channels channels;
   std::map<std::uint32_t, std::uint64_t> traps;
+  bool over = false;
+  std::condition_variable tools_changed;  // tclo_seen() or over
 };
 
 void Device::State::low(Registers& registers) {
@@ -170,7 +174,9 @@ void Device::trap(Instruction instruction, Registers& registers, GuestMemory& me
   std::lock_guard guard(state_->mutex);
   state_->count(instruction, registers);
   if (instruction == Instruction::LOW) {
+    bool seen = state_->channels.tclo_seen();
     state_->low(registers);
+    if (seen != state_->channels.tclo_seen()) state_->tools_changed.notify_all();
   } else if (!state_->options.message) {
     registers.rax = wire::UNKNOWN_COMMAND;
   } else if (instruction == Instruction::HIGH_OUT) {
@@ -220,6 +226,21 @@ void Device::lose_channels() {
 bool Device::tclo_seen() const {
   std::lock_guard guard(state_->mutex);
   return state_->channels.tclo_seen();
+}
+
+bool Device::wait_for_tools(Time deadline) {
+  std::unique_lock lock(state_->mutex);
+  while (!state_->channels.tclo_seen() && !state_->over &&
+         state_->clock.wait_until(lock, state_->tools_changed, deadline)) {
+  }
+  return state_->channels.tclo_seen();
+}
+
+void Device::end_waits() {
+  state_->transcript.end_waits();
+  std::lock_guard guard(state_->mutex);
+  state_->over = true;
+  state_->tools_changed.notify_all();
 }
 
 int Device::open_channels() const {

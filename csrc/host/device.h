@@ -79,9 +79,12 @@ class Device {
   void lose_channels();    // the host forgets them all: the next use of a cookie is refused
   bool tclo_seen() const;  // a TCLO channel is open and has polled
 
+  bool wait_for_tools(Time deadline);  // until tclo_seen(); false at the deadline
   int open_channels() const;
   // The transcript, drained: entries since the last call. Waits until `deadline` for the first one.
   std::vector<TranscriptEntry> take_transcript(Time deadline);
+  // The script is over: who waits in one of the two above, now or later, returns at once.
+  void end_waits();
   // "GETVERSION", "MESSAGE OPEN", "rep outsb", … → number of traps
   std::map<std::string, std::uint64_t> traps() const;
 

@@ -15,9 +15,17 @@ void Transcript::add(MessageKind kind, std::string request, std::string reply) {
 
 std::vector<TranscriptEntry> Transcript::take(Time deadline) {
   std::unique_lock lock(mutex_);
-  while (entries_.empty() && clock_.wait_until(lock, changed_, deadline)) {
+  while (entries_.empty() && !over_ && clock_.wait_until(lock, changed_, deadline)) {
   }
   return std::exchange(entries_, {});
+}
+
+void Transcript::end_waits() {
+  {
+    std::lock_guard guard(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
 }
 
 }  // namespace vmtpy::host

@@ -18,12 +18,14 @@ class Transcript {
   explicit Transcript(Clock& clock) : clock_(clock) {}
   void add(MessageKind kind, std::string request, std::string reply = "");
   std::vector<TranscriptEntry> take(Time deadline);
+  void end_waits();
 
  private:
   Clock& clock_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<TranscriptEntry> entries_;
+  bool over_ = false;
 };
 
 }  // namespace vmtpy::host

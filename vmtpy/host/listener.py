@@ -1,0 +1,128 @@
+"""Hands the messages of an emulated host to all who follow them, as they come.
+
+The transcript of a Device can be drained by one reader only: the Listener is that reader. A
+follower that is slow (a timeline on a frozen disk) holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from vmtpy._host import Device, TranscriptEntry
+
+# Longer than anything here runs; the wait ends with Device.end_waits().
+_FOREVER = 10 * 365 * 86400.0
+
+
+class Follower:
+    """One reader's own queue of messages, from the time when it was made."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[TranscriptEntry | None] = queue.SimpleQueue()
+        self._ended = False
+
+    def put(self, entry: TranscriptEntry | None) -> None:
+        """Appends a message; None is the end."""
+        self._queue.put(entry)
+
+    def next(self, deadline: float | None = None) -> TranscriptEntry | None:
+        """Waits for the next message.
+
+        Args:
+            deadline: on time.monotonic(); None waits until the Listener ends.
+
+        Returns:
+            The message, or None at the deadline and after the end.
+        """
+        if self._ended:
+            return None
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            entry = self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self._ended = entry is None
+        return entry
+
+    @property
+    def ended(self) -> bool:
+        """True when next() has reached the end: no message will come any more."""
+        return self._ended
+
+    def wait_for(
+        self, wanted: Callable[[TranscriptEntry], bool], deadline: float
+    ) -> TranscriptEntry | None:
+        """The next message that is `wanted`; those before it are skipped."""
+        while entry := self.next(deadline):
+            if wanted(entry):
+                return entry
+        return None
+
+
+class Listener:
+    """Reads the transcript of a device in a thread of its own, from entering to leaving.
+
+    Leaving it delivers what is still there and ends the device's waits for good: a device has one
+    Listener in its life.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._followers: list[Follower] = []
+        self._lock = threading.Lock()
+        self._ending = False
+        self._over = False
+        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+
+    def follow(self) -> Follower:
+        """A new follower: it gets every message from now on. May be called before entering."""
+        follower = Follower()
+        with self._lock:
+            self._followers.append(follower)
+            if self._over:
+                follower.put(None)
+        return follower
+
+    def leave(self, follower: Follower) -> None:
+        """The follower gets no more messages."""
+        with self._lock:
+            self._followers.remove(follower)
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ending = True
+        self._device.end_waits()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            ending = self._ending  # read first: what came before it is in the transcript by now
+            entries = self._device.take_transcript(time.monotonic() + _FOREVER)
+            for entry in entries:
+                self._deliver(entry)
+            if ending and not entries:
+                break
+        with self._lock:
+            self._over = True
+            for follower in self._followers:
+                follower.put(None)
+
+    def _deliver(self, entry: TranscriptEntry) -> None:
+        with self._lock:
+            for follower in self._followers:
+                follower.put(entry)

@@ -1,0 +1,115 @@
+"""Every message between a guest and an emulated host as one line, for people or as JSON.
+
+A line for people: milliseconds since the start, what it is, the text. A JSON object holds "ms"
+(since the start), "monotonic" (seconds of time.monotonic()), "kind", and what belongs to the kind.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from typing import TYPE_CHECKING, TextIO
+
+from vmtpy._host import MessageKind
+from vmtpy.host.script import parse_event
+
+if TYPE_CHECKING:
+    from vmtpy._host import TranscriptEntry
+
+_SHOWN = 160  # characters of a message in a line for people
+_NAMES = {
+    MessageKind.RPCI: "rpci",
+    MessageKind.TCLO_COMMAND: "command",
+    MessageKind.TCLO_REPLY: "reply",
+}
+
+
+class Timeline:
+    """Writes to a stream, from any thread. When the reader of the stream has gone it falls silent.
+
+    Args:
+        output: where to; each line is flushed.
+        start: time.monotonic() of millisecond 0.
+        as_json: JSON objects, one a line.
+    """
+
+    def __init__(self, output: TextIO, start: float, as_json: bool = False) -> None:
+        self._output = output
+        self._start = start
+        self._as_json = as_json
+        self._lock = threading.Lock()
+        self._broken = False
+
+    def entry(self, entry: TranscriptEntry) -> None:
+        """One message of the transcript."""
+        kind = _NAMES[entry.kind]
+        event = parse_event(entry)
+        if not self._as_json:
+            text = shown(entry.request)
+            if event:
+                kind = "event"
+                text = f"{event.name} {event.code} {event.text}".rstrip()
+            elif entry.kind == MessageKind.RPCI:
+                text += f" -> {shown(entry.reply)}"
+            self._line(entry.time, kind, text)
+            return
+        facts: dict[str, object] = {}
+        _put(facts, "request" if entry.kind == MessageKind.RPCI else "text", entry.request)
+        if entry.kind == MessageKind.RPCI:
+            _put(facts, "reply", entry.reply)
+        if event:
+            facts["event"] = {"name": event.name, "code": event.code, "text": event.text}
+        self._object(entry.time, kind, facts)
+
+    def phase(self, name: str, moment: float, **facts: object) -> None:
+        """One phase of a backup or of the emulation itself, with what is to be said of it."""
+        if self._as_json:
+            self._object(moment, "phase", {"phase": name, **facts})
+        else:
+            more = ", ".join(f"{key} {value}" for key, value in facts.items() if value != "")
+            self._line(moment, "host", f"{name}: {more}" if more else name)
+
+    def end(self, moment: float, traps: dict[str, int], cpuid: str) -> None:
+        """The counts of traps by kind; `cpuid`: how CPUID was answered."""
+        if self._as_json:
+            self._object(moment, "traps", {"traps": traps, "cpuid": cpuid})
+            return
+        self._line(moment, "traps", f"{sum(traps.values())} (cpuid: {cpuid})")
+        for name, number in sorted(traps.items(), key=lambda item: (-item[1], item[0])):
+            self._write(f"{'':>12}  {'':<8}{number:>8}  {name}")
+
+    def _line(self, moment: float, kind: str, text: str) -> None:
+        self._write(f"{(moment - self._start) * 1000:>9.1f} ms  {kind:<8}{text}".rstrip())
+
+    def _object(self, moment: float, kind: str, facts: dict[str, object]) -> None:
+        milliseconds = round((moment - self._start) * 1000, 3)
+        head = {"ms": milliseconds, "monotonic": round(moment, 6), "kind": kind}
+        self._write(json.dumps({**head, **facts}))
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            if self._broken:
+                return
+            try:
+                self._output.write(line + "\n")
+                self._output.flush()
+            except (BrokenPipeError, ValueError):
+                self._broken = True
+
+
+def shown(message: bytes) -> str:
+    """A message for people: on one line, unprintable bytes escaped, long ones cut."""
+    text = message.decode("utf-8", "backslashreplace")
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(text) > _SHOWN:
+        text = f"{text[:_SHOWN]}... ({len(message)} bytes)"
+    return text
+
+
+def _put(facts: dict[str, object], name: str, message: bytes) -> None:
+    """Text as it is; what is no text in base64, under a name that says so."""
+    try:
+        facts[name] = message.decode()
+    except UnicodeDecodeError:
+        facts[f"{name}_base64"] = base64.b64encode(message).decode()

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from vmtpy.errors import RpcError as RpcError
     from vmtpy.errors import SystemCallError as SystemCallError
     from vmtpy.errors import VmtError as VmtError
+    from vmtpy.plan import Filesystem as Filesystem
+    from vmtpy.plan import LeftOut as LeftOut
+    from vmtpy.plan import Plan as Plan
+    from vmtpy.plan import plan as plan
     from vmtpy.probe import Probe as Probe
     from vmtpy.probe import probe as probe
     from vmtpy.rpci import Rpci as Rpci
@@ -34,16 +38,20 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "ChannelError": "vmtpy.errors",
     "ConfigError": "vmtpy.errors",
+    "Filesystem": "vmtpy.plan",
     "FreezeError": "vmtpy.errors",
     "GuestInfoError": "vmtpy.errors",
+    "LeftOut": "vmtpy.plan",
     "MessageSizeError": "vmtpy.errors",
     "NotVMwareError": "vmtpy.errors",
+    "Plan": "vmtpy.plan",
     "PlanError": "vmtpy.errors",
     "Probe": "vmtpy.probe",
     "RpcError": "vmtpy.errors",
     "Rpci": "vmtpy.rpci",
     "SystemCallError": "vmtpy.errors",
     "VmtError": "vmtpy.errors",
+    "plan": "vmtpy.plan",
     "probe": "vmtpy.probe",
 }
 _MODULES = ("guestinfo", "hardware")

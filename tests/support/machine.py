@@ -5,6 +5,7 @@ Serves the tests of the plan. Only what the plan reads is there, laid out as the
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -138,7 +139,8 @@ class Machine:
     ) -> _core.Plan:
         """The real planner's answer for this machine."""
         heading = "Filename\tType\tSize\tUsed\tPriority"
-        (self.path / "mountinfo").write_text("".join(line + "\n" for line in self.lines))
+        lines = "".join(line + "\n" for line in self.lines)
+        (self.path / "mountinfo").write_bytes(os.fsencode(lines))
         (self.path / "swaps").write_text("\n".join([heading, *self.swaps, ""]))
         sources = _core.PlanSources(
             mountinfo=self.path / "mountinfo",

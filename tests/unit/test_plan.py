@@ -1,0 +1,236 @@
+"""What is frozen, what not and why, and what include and exclude mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.machine import Machine, levels, reasons
+
+from vmtpy import _core
+from vmtpy.errors import PlanError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+FREEZE = ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "reiserfs", "xfs"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """/ on sda1, /srv on sda2, /boot/efi (vfat) on sda3, /proc, /run."""
+    made = Machine(tmp_path)
+    made.disk("sda", "8:0")
+    for number in (1, 2, 3, 4):
+        made.partition(f"sda{number}", f"8:{number}", of="sda")
+    made.mount("/")
+    made.mount("/proc", "proc", "0:5", "proc")
+    made.mount("/run", "tmpfs", "0:6", "tmpfs")
+    made.mount("/srv", "xfs", "8:2", "/dev/sda2")
+    made.mount("/boot/efi", "vfat", "8:3", "/dev/sda3")
+    return made
+
+
+@pytest.mark.parametrize("fs", FREEZE)
+def test_each_type_that_can_freeze_is_frozen(machine: Machine, fs: str) -> None:
+    machine.mount("/data", fs, "8:4", "/dev/sda4")
+    (found,) = [f for f in machine.plan().filesystems if f.path == "/data"]
+    assert (found.type, found.sync_only) == (fs, False)
+
+
+@pytest.mark.parametrize("fs", ["vfat", "exfat", "ntfs3", "hfsplus", "udf"])
+def test_each_local_type_that_cannot_freeze_is_synced(machine: Machine, fs: str) -> None:
+    machine.mount("/stick", fs, "8:4", "/dev/sda4")
+    (found,) = [f for f in machine.plan().filesystems if f.path == "/stick"]
+    assert found.sync_only
+
+
+@pytest.mark.parametrize(
+    ("fs", "device", "source", "reason"),
+    [
+        ("nfs4", "0:50", "server:/export", "network filesystem"),
+        ("cifs", "0:50", "//server/share", "network filesystem"),
+        ("9p", "0:50", "share", "network filesystem"),
+        ("gfs2", "8:4", "/dev/sda4", "network filesystem"),
+        ("fuse.sshfs", "0:50", "host:/", "FUSE filesystem"),
+        ("fuseblk", "8:4", "/dev/sda4", "FUSE filesystem"),
+        ("tmpfs", "0:50", "tmpfs", "in memory"),
+        ("autofs", "0:50", "systemd-1", "pseudo filesystem"),
+        ("fusectl", "0:50", "fusectl", "pseudo filesystem"),
+        ("efivarfs", "0:50", "efivarfs", "pseudo filesystem"),
+        ("zfs", "0:50", "tank/home", "zfs cannot be frozen"),
+        ("ext5", "8:4", "/dev/sda4", "ext5 cannot be frozen"),
+        (
+            "ext4",
+            "8:99",
+            "/dev/sdb3",
+            "no block device: the block device 8:99 is not in {sys}",
+        ),
+        ("btrfs", "0:50", "/dev/gone", "no block device: the devices of /dev/gone are not known"),
+    ],
+)
+def test_what_cannot_be_frozen_is_left_out_with_its_reason(
+    machine: Machine, fs: str, device: str, source: str, reason: str
+) -> None:
+    machine.mount("/data", fs, device, source)
+    reason = reason.format(sys=machine.path / "sys")
+    plan = machine.plan()
+    assert reasons(plan)["/data"] == reason
+    assert "/data" not in levels(plan)
+    with pytest.raises(PlanError, match="include /data: cannot be frozen: ") as caught:
+        machine.plan(include=("/data",))
+    assert str(caught.value).endswith(reason)
+
+
+def test_what_is_left_out_carries_path_device_and_type(machine: Machine) -> None:
+    left = {left.path: (left.device, left.type) for left in machine.plan().left_out}
+    assert left == {"/proc": ("0:5", "proc"), "/run": ("0:6", "tmpfs")}
+
+
+def test_a_read_only_filesystem_is_left_out_and_an_error_when_named(machine: Machine) -> None:
+    machine.mount("/iso", "iso9660", "8:4", "/dev/sda4", super_options="ro")
+    assert reasons(machine.plan())["/iso"] == "read-only"
+    with pytest.raises(PlanError, match="include /iso: cannot be frozen: read-only"):
+        machine.plan(include=("/iso",))
+
+
+def test_without_include_everything_freezable_is_frozen(machine: Machine) -> None:
+    assert levels(machine.plan()) == {"/": 0, "/srv": 0, "/boot/efi": 0}
+
+
+def test_include_keeps_it_to_what_is_named(machine: Machine) -> None:
+    plan = machine.plan(include=("/srv",))
+    assert levels(plan) == {"/srv": 0}
+    assert reasons(plan)["/"] == "not included"
+    assert reasons(plan)["/proc"] == "pseudo filesystem"
+
+
+@pytest.mark.parametrize("text", ["/srv/", "//srv", "/./srv", "/srv/../srv/."])
+def test_an_include_may_be_spelled_in_any_way(machine: Machine, text: str) -> None:
+    assert levels(machine.plan(include=(text,))) == {"/srv": 0}
+
+
+def test_a_duplicate_include_is_harmless(machine: Machine) -> None:
+    machine.mount("/export", "xfs", "8:2", "/dev/sda2")
+    plan = machine.plan(include=("/srv", "/srv", "/srv/", "/s*", "/export"))
+    assert levels(plan) == {"/srv": 0}
+
+
+def test_an_include_of_a_bind_mount_means_the_filesystem(machine: Machine) -> None:
+    machine.mount("/var/lib/export", "xfs", "8:2", "/dev/sda2", root="/sub")
+    (found,) = machine.plan(include=("/var/lib/export",)).filesystems
+    assert (found.path, found.also) == ("/srv", ["/var/lib/export"])
+
+
+def test_an_include_that_is_no_mount_point_names_the_mount_it_lies_on(machine: Machine) -> None:
+    with pytest.raises(PlanError) as caught:
+        machine.plan(include=("/srv/www/html",))
+    assert str(caught.value).startswith(
+        "include /srv/www/html: not a mount point; it lies on /srv (xfs on /dev/sda2)"
+    )
+
+
+def test_a_relative_include_is_an_error(machine: Machine) -> None:
+    with pytest.raises(PlanError, match="include srv: not an absolute path"):
+        machine.plan(include=("srv",))
+
+
+def test_an_include_glob_takes_all_that_match_and_can_be_frozen(machine: Machine) -> None:
+    plan = machine.plan(include=("/[rs]*",))
+    assert levels(plan) == {"/srv": 0}
+    assert reasons(plan)["/run"] == "in memory"
+
+
+def test_an_include_glob_that_matches_nothing_is_an_error(machine: Machine) -> None:
+    with pytest.raises(PlanError, match=r"include /mnt/\*: matches no mount point"):
+        machine.plan(include=("/mnt/*",))
+
+
+def test_a_mount_point_with_glob_characters_can_be_named(machine: Machine) -> None:
+    machine.mount("/a[b]", "ext4", "8:4", "/dev/sda4")
+    assert levels(machine.plan(include=("/a[b]",))) == {"/a[b]": 0}
+    assert "/a[b]" in reasons(machine.plan(exclude=("/a[b]",)))
+
+
+def test_include_of_an_automount_point_without_a_mount_is_an_error(machine: Machine) -> None:
+    machine.mount("/net", "autofs", "0:70", "systemd-1")
+    with pytest.raises(PlanError, match="include /net: cannot be frozen: pseudo filesystem"):
+        machine.plan(include=("/net",))
+
+
+def test_what_is_mounted_on_an_automount_point_is_taken(machine: Machine) -> None:
+    machine.mount("/auto", "autofs", "0:70", "systemd-1")
+    machine.mount("/auto", "ext4", "8:4", "/dev/sda4")
+    assert levels(machine.plan(include=("/auto",))) == {"/auto": 0}
+
+
+@pytest.mark.parametrize("glob", ["/srv", "/srv/", "/s*", "/*v", "*srv", "/sr?"])
+def test_exclude_leaves_out_and_says_by_which_glob(machine: Machine, glob: str) -> None:
+    plan = machine.plan(exclude=("/nothing/like/it", glob))
+    assert levels(plan) == {"/": 0, "/boot/efi": 0}
+    assert reasons(plan)["/srv"] == f"excluded by exclude = {glob}"
+
+
+def test_an_exclude_glob_reaches_below_slashes(machine: Machine) -> None:
+    machine.mount("/mnt/a/b", "ext4", "8:4", "/dev/sda4")
+    assert "/mnt/a/b" in reasons(machine.plan(exclude=("/mnt/*",)))
+
+
+def test_a_bind_mount_that_an_exclude_glob_matches_does_not_exclude_the_root(
+    machine: Machine,
+) -> None:
+    machine.mount("/mnt/root")
+    assert "/" in levels(machine.plan(exclude=("/mnt/*",)))
+
+
+def test_an_exclude_that_names_a_bind_mount_excludes_and_says_that_it_is_the_same_filesystem(
+    machine: Machine,
+) -> None:
+    machine.mount("/mnt/root")
+    plan = machine.plan(exclude=("/mnt/root",))
+    assert reasons(plan)["/"] == "excluded by exclude = /mnt/root, which is the same filesystem"
+
+
+def test_what_is_named_by_include_and_excluded_is_an_error(machine: Machine) -> None:
+    with pytest.raises(PlanError, match=r"include /srv: cannot be frozen: excluded by .*/s\*"):
+        machine.plan(include=("/srv",), exclude=("/s*",))
+
+
+def test_an_include_glob_and_an_exclude_go_together(machine: Machine) -> None:
+    assert levels(machine.plan(include=("/*",), exclude=("/", "/boot*"))) == {"/srv": 0}
+
+
+def test_vfat_named_beside_what_freezes_is_synced(machine: Machine) -> None:
+    plan = machine.plan(include=("/boot/efi", "/srv"))
+    assert {f.path: f.sync_only for f in plan.filesystems} == {"/boot/efi": True, "/srv": False}
+
+
+def test_vfat_named_alone_is_an_error_for_nothing_would_be_frozen(machine: Machine) -> None:
+    with pytest.raises(PlanError, match="include /boot/efi: cannot be frozen: vfat can only be"):
+        machine.plan(include=("/boot/efi",))
+
+
+def test_nothing_to_freeze_is_an_empty_plan_with_its_reasons(machine: Machine) -> None:
+    plan = machine.plan(exclude=("*",))
+    assert plan.filesystems == []
+    assert set(reasons(plan)) == {"/", "/proc", "/run", "/srv", "/boot/efi"}
+
+
+def test_the_real_machine_can_be_planned() -> None:
+    plan = _core.make_plan(_core.PlanRequest(exclude=["/*/*"]))
+    assert "/proc" in reasons(plan)
+
+
+def test_plans_have_reprs_that_say_what_they_are(machine: Machine) -> None:
+    plan = machine.plan()
+    assert repr(plan) == "<Plan: 3 filesystems, 2 left out>"
+    assert repr(plan.filesystems[0]) == "<Filesystem / (ext4 8:1, level 0)>"
+    assert repr(plan.filesystems[1]) == "<Filesystem /boot/efi (vfat 8:3, level 0, sync only)>"
+    assert repr(plan.left_out[0]) == "<LeftOut /proc (proc): pseudo filesystem>"
+
+
+def test_a_filesystem_can_be_made_by_hand(tmp_path: Path) -> None:
+    made = _core.Filesystem(tmp_path, device="7:1", type="ext4", level=2, also=[b"/\xff"])
+    assert (made.path, made.device, made.level) == (str(tmp_path), "7:1", 2)
+    assert made.also == ["/\udcff"]

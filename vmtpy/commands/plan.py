@@ -1,0 +1,142 @@
+"""`vmtpy plan [PATH…]`: what would be frozen, in which order, and what not and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from vmtpy.plan import Filesystem, LeftOut, Plan, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DESCRIPTION = "Shows what would be frozen, in which order, and what not and why. Freezes nothing."
+FIELDS = ("path", "mount_id", "device", "type", "source", "level", "sync_only", "also", "stands_on")
+LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
+# Nobody expects these to be frozen: they are counted, unless --all asks for their names.
+SUMMARISED = {"pseudo filesystem": "pseudo", "in memory": "in memory"}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="vmtpy plan", description=DESCRIPTION)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="a mount point; default: all")
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="freeze only mount points like this (repeatable)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out mount points like this (repeatable)",
+    )
+    parser.add_argument(
+        "--volumes",
+        action="append",
+        default=[],
+        metavar="VOLUME",
+        help="freeze only what lies on this path or disk UUID, as hosts name them (repeatable)",
+    )
+    parser.add_argument("--all", action="store_true", help="name pseudo filesystems, too")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(arguments)
+    include = [*map(os.path.abspath, options.paths), *options.include]
+    made = plan(include, options.exclude, options.volumes)
+    if options.json:
+        print(json.dumps(as_dict(made), indent=2))
+    else:
+        show(made, everything=options.all)
+    return 0
+
+
+def as_dict(made: Plan) -> dict[str, object]:
+    """The plan as JSON has it: the same names as in Python."""
+    return {
+        "filesystems": [{name: getattr(one, name) for name in FIELDS} for one in made.filesystems],
+        "left_out": [
+            {name: getattr(left, name) for name in LEFT_OUT_FIELDS} for left in made.left_out
+        ],
+        "unmatched": made.unmatched,
+        "notes": made.notes,
+    }
+
+
+def show(made: Plan, *, everything: bool) -> None:
+    """The plan as trees for people."""
+    console = Console(highlight=False)
+    if not console.is_terminal:  # whoever reads a pipe wants whole lines
+        console = Console(highlight=False, width=1 << 16)
+    console.print(frozen_tree(made))
+    if made.left_out:
+        console.print(left_out_tree(made.left_out, everything=everything))
+    for title, lines in (("Volumes on which nothing lies", made.unmatched), ("Notes", made.notes)):
+        if lines:
+            console.print(tree(title, map(shown, lines)))
+
+
+def frozen_tree(made: Plan) -> Tree:
+    """A branch for each level, a leaf for each filesystem."""
+    freezing = sum(not one.sync_only for one in made.filesystems)
+    if not made.filesystems:
+        return tree("Nothing would be frozen.")
+    levels = sorted({one.level for one in made.filesystems})
+    title = f"Would freeze {freezing} filesystem{'s' * (freezing != 1)}"
+    if len(levels) > 1:
+        title += f", one level after the other ({len(levels)}), and thaw in reverse"
+    top = tree(title)
+    paths = {one.device: one.path for one in made.filesystems}
+    for level in levels:
+        branch = top.add(f"level {level}") if len(levels) > 1 else top
+        members = [one for one in made.filesystems if one.level == level]
+        width = max(len(shown(one.path)) for one in members)
+        for one in members:
+            branch.add(Text(describe(one, width, paths)))
+    return top
+
+
+def describe(one: Filesystem, width: int, paths: dict[str, str]) -> str:
+    """`/srv  xfs on /dev/sdb1 (8:17), also at /export, stands on /`."""
+    text = f"{shown(one.path):<{width}}  {one.type} on {shown(one.source)} ({one.device})"
+    if one.also:
+        text += f", also at {', '.join(map(shown, one.also))}"
+    if one.stands_on:
+        text += f", stands on {', '.join(shown(paths[device]) for device in one.stands_on)}"
+    return text + (f"; only synced: {one.type} cannot be frozen" if one.sync_only else "")
+
+
+def left_out_tree(left_out: list[LeftOut], *, everything: bool) -> Tree:
+    """A leaf for each that is left out, and one for all those that nobody misses."""
+    named = [left for left in left_out if everything or left.reason not in SUMMARISED]
+    counts = Counter(left.reason for left in left_out if left not in named)
+    width = max((len(shown(left.path)) for left in named), default=0)
+    lines = [f"{shown(left.path):<{width}}  {left.type}: {shown(left.reason)}" for left in named]
+    if counts:
+        parts = " and ".join(
+            f"{counts[key]} {word}" for key, word in SUMMARISED.items() if counts[key]
+        )
+        lines.append(f"{parts} (--all names them)")
+    return tree("Left out", lines)
+
+
+def tree(title: str, lines: Iterable[str] = ()) -> Tree:
+    """A tree of plain text: square brackets in a path are no markup."""
+    top = Tree(Text(title))
+    for line in lines:
+        top.add(Text(line))
+    return top
+
+
+def shown(path: str) -> str:
+    """A path without anything that could move the cursor or is no character at all."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

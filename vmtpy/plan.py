@@ -1,0 +1,57 @@
+"""What would be frozen, in which order, and why not the rest: `vmtpy.plan()`.
+
+The work is native (csrc/core/plan.h). Nothing is frozen, and no filesystem that may hang is looked
+into; any user may ask, though only root can find the images of loop devices that were deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeAlias
+
+from vmtpy import _core
+from vmtpy._core import Filesystem, LeftOut, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Filesystem", "LeftOut", "Plan", "plan"]
+
+Path: TypeAlias = str | bytes | os.PathLike[str]
+
+
+def plan(
+    include: Sequence[Path] = (),
+    exclude: Sequence[Path] = (),
+    volumes: Sequence[Path] = (),
+) -> Plan:
+    """Decides what to freeze on this machine.
+
+    Args:
+        include: absolute mount points, or fnmatch(3) globs over all mount points; default all. A
+            filesystem named by its mount point must be one that can be frozen.
+        exclude: mount points, or globs over the mount points by which filesystems would be opened.
+        volumes: paths, or UUIDs of virtual disks, as a host names them; default all.
+
+    Returns:
+        A `Plan` (all of its parts are read-only):
+
+        `filesystems`: a list of `Filesystem`, one for each superblock, by `level`, then path.
+        Level 0 is frozen first; each stands on those of later levels that `stands_on` names (by
+        `device`, "major:minor"). `path` is the mount point to open, `also` are its others;
+        `sync_only` is true of what can only be synced (vfat).
+
+        `left_out`: a list of `LeftOut` with `path`, `device`, `type` and the `reason`.
+
+        `unmatched`: those of `volumes` on which no filesystem lies.
+
+        `notes`: sentences on what does not hinder but should be known.
+
+    Raises:
+        PlanError: an include is no mount point or cannot be frozen, or the order cannot be decided;
+            the text says what to do.
+        SystemCallError: there is no mountinfo.
+    """
+    return _core.make_plan(
+        _core.PlanRequest(include=include, exclude=exclude, volumes=volumes), _core.PlanSources()
+    )

@@ -1,6 +1,6 @@
 // The only header that includes pybind11. One small bind_<noun>.cpp per noun; the two module files
-// are tables of contents. Class tables only: no logic lives here. The GIL is released around whatever
-// can block, and C++ never calls back into Python.
+// are tables of contents. Class tables only: no logic lives here. The GIL is released around
+// whatever can block, and C++ never calls back into Python.
 #pragma once
 
 #include <pybind11/chrono.h>
@@ -19,13 +19,17 @@ namespace vmtpy::bind {
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
 
 // Payloads are bytes on the Python side, std::string here.
-inline py::bytes to_bytes(const std::string& data) { return py::bytes(data); }
+inline py::bytes to_bytes(const std::string& data) {
+  return py::bytes(data);
+}
 
 // Durations cross as float seconds, times as float seconds of CLOCK_MONOTONIC (time.monotonic()).
 inline double to_seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
-inline double to_seconds(Time time) { return to_seconds(time.time_since_epoch()); }
+inline double to_seconds(Time time) {
+  return to_seconds(time.time_since_epoch());
+}
 inline Duration from_seconds(double seconds) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
 }
@@ -35,7 +39,9 @@ void bind_clock(py::module_& module);
 void bind_backdoor(py::module_& module);  // Backdoor, PortBackdoor, probe
 void bind_rpci(py::module_& module);      // Channel, Rpci, Tclo
 void bind_plan(py::module_& module);
-void bind_session(py::module_& module);   // Os, FreezeSession, RunRecord, marker
+void bind_session(py::module_& module);  // Os, FreezeOptions, FreezeSession
+void bind_record(py::module_& module);   // Outcome, FilesystemRun, RunRecord
+void bind_marker(py::module_& module);   // thaw_from_markers
 void bind_agent(py::module_& module);
 
 void bind_device(py::module_& module);    // Device, EmulatedBackdoor

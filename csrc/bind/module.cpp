@@ -8,6 +8,8 @@ PYBIND11_MODULE(_core, module) {
   bind_backdoor(module);
   bind_rpci(module);
   bind_plan(module);
+  bind_record(module);
   bind_session(module);
+  bind_marker(module);
   bind_agent(module);
 }

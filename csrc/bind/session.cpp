@@ -1,9 +1,104 @@
-#include "core/os.h"
+// Os, FreezeOptions, FreezeSession.
+#include "core/session.h"
 
 #include "bind/bind.h"
+#include "bind/text.h"
 
 namespace vmtpy::bind {
 
-void bind_session(py::module_& module) { py::class_<Os>(module, "Os"); }
+namespace {
+
+// Waits that Python can interrupt come back this often to look for signals.
+constexpr Duration SLICE = std::chrono::milliseconds(100);
+
+// The destructor waits for thaws; it may run on a native thread, which has no GIL to release.
+void destroy(FreezeSession* session) {
+  if (PyGILState_Check()) {
+    py::gil_scoped_release release;
+    delete session;
+  } else {
+    delete session;
+  }
+}
+
+Clock& steady_clock() {
+  static SteadyClock& clock = *new SteadyClock;
+  return clock;
+}
+
+// A thread of the session that is stuck in the kernel uses os and clock for as long as that lasts,
+// after the session is gone: what Python made is therefore kept for ever.
+std::shared_ptr<FreezeSession> make_session(const py::object& os, const py::object& clock,
+                                            std::vector<Filesystem> filesystems,
+                                            const FreezeOptions& options) {
+  os.inc_ref();
+  clock.inc_ref();
+  Clock& used = clock.is_none() ? steady_clock() : clock.cast<Clock&>();
+  return {new FreezeSession(os.cast<Os&>(), used, std::move(filesystems), options), destroy};
+}
+
+bool wait_for(FreezeSession& session, Phase phase, double timeout) {
+  const Time deadline = std::chrono::steady_clock::now() + from_seconds(timeout);
+  for (;;) {
+    const Time now = std::chrono::steady_clock::now();
+    {
+      py::gil_scoped_release release;
+      if (session.wait_for(phase, std::min(deadline, now + SLICE))) return true;
+    }
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (now >= deadline) return false;
+  }
+}
+
+FreezeOptions make_options(double limit, double filesystem_budget, double presync_budget,
+                           bool expedite_rcu, bool guardian, const FsText& run_directory,
+                           bool accept_frozen) {
+  return {from_seconds(limit),
+          from_seconds(filesystem_budget),
+          from_seconds(presync_budget),
+          expedite_rcu,
+          guardian,
+          run_directory.value,
+          accept_frozen};
+}
+
+void bind_options(py::module_& module) {
+  const FreezeOptions usual;
+  py::class_<FreezeOptions>(module, "FreezeOptions")
+      .def(py::init(&make_options), py::kw_only(), py::arg("limit") = to_seconds(usual.limit),
+           py::arg("filesystem_budget") = to_seconds(usual.filesystem_budget),
+           py::arg("presync_budget") = to_seconds(usual.presync_budget),
+           py::arg("expedite_rcu") = usual.expedite_rcu, py::arg("guardian") = usual.guardian,
+           py::arg("run_directory") = FsText{usual.run_directory},
+           py::arg("accept_frozen") = usual.accept_frozen);
+}
+
+}  // namespace
+
+void bind_session(py::module_& module) {
+  py::class_<Os>(module, "Os");
+  module.def("real_os", &real_os, py::return_value_policy::reference);
+  bind_options(module);
+
+  py::enum_<Phase>(module, "Phase")
+      .value("NEW", Phase::NEW)
+      .value("PREPARING", Phase::PREPARING)
+      .value("FREEZING", Phase::FREEZING)
+      .value("FROZEN", Phase::FROZEN)
+      .value("THAWING", Phase::THAWING)
+      .value("ENDED", Phase::ENDED);
+
+  py::class_<FreezeSession, std::shared_ptr<FreezeSession>>(module, "FreezeSession")
+      .def(py::init(&make_session), py::arg("os"), py::arg("clock"), py::arg("filesystems"),
+           py::arg("options") = FreezeOptions())
+      .def("start", &FreezeSession::start, ReleaseGil())
+      .def("release", &FreezeSession::release, ReleaseGil())
+      .def("abort", &FreezeSession::abort, py::arg("reason"), ReleaseGil())
+      .def("phase", &FreezeSession::phase, ReleaseGil())
+      .def("event_fd", &FreezeSession::event_fd)
+      .def("clear_event", &FreezeSession::clear_event)
+      .def("wait_for", &wait_for, py::arg("phase"), py::arg("timeout"))
+      .def("record", &FreezeSession::record, ReleaseGil());
+}
 
 }  // namespace vmtpy::bind

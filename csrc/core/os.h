@@ -13,16 +13,20 @@ namespace vmtpy {
 class Os {
  public:
   virtual ~Os() = default;
-  virtual int open_directory(const std::string& path) = 0;    // a descriptor, O_CLOEXEC
+  virtual int open_directory(const std::string& path) = 0;  // a descriptor, O_CLOEXEC
   virtual int close(int descriptor) = 0;
   virtual int mount_id(int descriptor, std::uint64_t& id) = 0;  // as in /proc/self/mountinfo
-  virtual int sync(int descriptor) = 0;    // syncfs(2)
+  virtual int sync(int descriptor) = 0;                         // syncfs(2)
   virtual int freeze(int descriptor) = 0;  // FIFREEZE; waits, uninterruptibly, for writers inside
   virtual int thaw(int descriptor) = 0;    // FITHAW
+  // For the guardian only. The child may use nothing that takes a lock or remembers a thread id (no
+  // malloc, no pthread_*); it sends no SIGCHLD and is waited for with __WALL.
   virtual pid_t fork() = 0;
   virtual int read_file(const std::string& path, std::string& text) = 0;
-  virtual int write_file(const std::string& path, std::string_view text) = 0;  // existing file, in place
-  virtual int create_file(const std::string& path, std::string_view text) = 0;  // new file, mode 0600
+  virtual int write_file(const std::string& path,
+                         std::string_view text) = 0;  // existing file, in place
+  virtual int create_file(const std::string& path,
+                          std::string_view text) = 0;       // new file, mode 0600
   virtual int make_directory(const std::string& path) = 0;  // mode 0700; 0 if it is there already
   virtual int remove_file(const std::string& path) = 0;
 };

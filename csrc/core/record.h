@@ -12,11 +12,12 @@ namespace vmtpy {
 
 enum class Outcome {
   NONE,      // not ended yet
-  RELEASED,  // thawed because it was asked for; everything was frozen until then
+  RELEASED,  // thawed because it was asked for; everything was frozen until then. (`error` is set
+             // even so if a FITHAW keeps failing: the snapshot is good, the filesystem is not.)
   ABORTED,   // given up on request
   FAILED,    // could not freeze; what was frozen has been thawed
   EXPIRED,   // the limit struck first
-  LOST,      // found thawed by someone else (the guardian, an administrator) when it was to be thawed
+  LOST,  // found thawed by someone else (the guardian, an administrator) when it was to be thawed
 };
 
 struct FilesystemRun {
@@ -25,27 +26,27 @@ struct FilesystemRun {
   std::string type;
   int level = 0;
   bool sync_only = false;
-  Duration presync{};     // all rounds of syncfs together
+  Duration presync{};  // all rounds of syncfs together
   int presync_rounds = 0;
-  Duration freeze{};      // in FIFREEZE
-  Duration frozen{};      // from the return of FIFREEZE to the return of FITHAW
-  Duration thaw{};        // in FITHAW
-  int error = 0;          // errno of the call that failed, 0 if none
-  std::string call;       // that call: "open", "syncfs", "FIFREEZE", "FITHAW"
-  std::string note;       // anything a reader should know: "thawed late, 2.4 s after the rest"
+  Duration freeze{};  // in FIFREEZE
+  Duration frozen{};  // from the return of FIFREEZE to the return of FITHAW
+  Duration thaw{};    // in FITHAW
+  int error = 0;      // errno of the call that failed, 0 if none
+  std::string call;   // that call: "open", "syncfs", "FIFREEZE", "FITHAW"
+  std::string note;   // anything a reader should know: "thawed late, 2.4 s after the rest"
 };
 
 struct RunRecord {
   Outcome outcome = Outcome::NONE;
-  std::string error;      // "FIFREEZE /var: Device or resource busy", "" when released
-  int code = 0;           // errno of it, 0 if none
-  std::string path;       // filesystem of it
+  std::string error;  // "FIFREEZE /var: Device or resource busy", "" if all went well
+  int code = 0;       // errno of it, 0 if none
+  std::string path;   // filesystem of it
   std::int64_t started_unix_ns = 0;  // wall clock, for people
-  Time started{};         // CLOCK_MONOTONIC, all of these; zero if it did not come to it
+  Time started{};                    // CLOCK_MONOTONIC, all of these; zero if it did not come to it
   Time presynced{};
-  Time first_freeze{};    // just before the first FIFREEZE: the limit counts from here
+  Time first_freeze{};  // just before the first FIFREEZE: the limit counts from here
   Time all_frozen{};
-  Time release_asked{};   // release(), abort() or the limit
+  Time release_asked{};  // release(), abort() or the limit
   Time all_thawed{};
   Duration limit{};
   bool rcu_expedited = false;

@@ -1,0 +1,69 @@
+// The guardian: a child process that holds the same directories and thaws them when the session
+// cannot, because its process died or because the limit passed while it was stopped or stuck.
+//
+// It learns of a death from a robust futex, not from a pipe: the kernel marks the futex when the
+// conductor's thread dies, before the memory of its process is freed (75 ms for 1 GiB) and although
+// a sibling thread is stuck in FIFREEZE (which keeps every descriptor of the process open).
+//
+// A page shared by both tells what each filesystem is in. Each change is one atomic operation, so
+// whenever the session stops for ever, the page says what to do.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/os.h"
+
+namespace vmtpy {
+
+// What else the guardian puts back when all is thawed. Prepared before the fork: it never
+// allocates.
+struct GuardianDuties {
+  std::string rcu_path;  // written with rcu_value if the session had changed it
+  std::string rcu_value;
+  std::string marker;  // removed; "" if there is none
+};
+
+class Guardian {
+ public:
+  explicit Guardian(std::size_t filesystems);  // maps the page; throws SystemError
+  ~Guardian();
+  Guardian(const Guardian&) = delete;
+  Guardian& operator=(const Guardian&) = delete;
+
+  // Starts the process; returns when it stands guard. Called by the conductor, whose death it
+  // watches from then on. 0 or -errno.
+  int start(Os& os, const std::vector<int>& descriptors, GuardianDuties duties, Time deadline);
+  bool started() const { return process_ > 0; }
+  pid_t process() const { return process_; }
+  bool alive() const;
+  // All is thawed: it exits without touching anything. Called by the conductor.
+  void all_clear();
+  bool ends_within(Duration time) const;  // after the all-clear
+  void reap();                            // waits until it has exited
+
+  // What filesystem `index` is in, told by the thread that does it.
+  bool begin_freeze(std::size_t index);  // false: the guardian has begun to thaw, freeze no more
+  void set_frozen(std::size_t index);
+  void set_thawed(std::size_t index);  // or not frozen after all
+  void set_rcu(bool changed);
+
+  bool acted() const;  // it has thawed something
+
+  struct Page;  // shared with the process
+  struct Ward;
+
+ private:
+  Page* page_ = nullptr;
+  std::size_t page_size_ = 0;
+  std::size_t count_ = 0;
+  void* stacks_ = nullptr;
+  pid_t process_ = 0;
+  int process_descriptor_ = -1;
+};
+
+}  // namespace vmtpy

@@ -1,0 +1,151 @@
+// The guardian's own life. It is a bare clone of a process with many threads, so nothing here takes
+// a lock, allocates or uses what glibc keeps per thread; the threads that it starts share one errno
+// and therefore make their system calls by hand.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
+
+#include "core/guardian_page.h"
+
+namespace vmtpy {
+
+namespace {
+
+using Ward = Guardian::Ward;
+
+long bare_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0) {
+  long result;
+  register long r10 asm("r10") = d;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+               : "rcx", "r11", "memory");
+  return result;
+}
+
+void pause_for(long milliseconds) {
+  const timespec pause = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+  bare_syscall(SYS_nanosleep, reinterpret_cast<long>(&pause));
+}
+
+void write_text(const char* path, const char* text) {
+  const int file = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (file < 0) return;
+  [[maybe_unused]] const ssize_t written = write(file, text, strlen(text));
+  close(file);
+}
+
+struct Errand {
+  const Watch* watch;
+  std::size_t index;
+};
+
+// FITHAW until it is certain that the ward is not frozen by us. A ward in FREEZING answers EINVAL,
+// or waits, until its FIFREEZE returns; that may be never, while the thread in it lives. (If its
+// FIFREEZE was about to fail because somebody else had frozen the filesystem, and the agent died in
+// just those microseconds, this thaws for the somebody: it cannot be told apart.)
+int thaw_ward(void* argument) {
+  const Errand& errand = *static_cast<Errand*>(argument);
+  const Watch& watch = *errand.watch;
+  Ward& ward = watch.page->wards[errand.index];
+  for (long milliseconds = 1;; milliseconds = milliseconds < 500 ? milliseconds * 2 : 500) {
+    const std::uint32_t state = ward.state;
+    if (state == IDLE) break;
+    // Before the thaw: a thread that is gone now had its FIFREEZE returned before the thaw.
+    const bool gone = bare_syscall(SYS_tgkill, watch.agent, ward.thread, 0) == -ESRCH;
+    const long result = bare_syscall(SYS_ioctl, watch.descriptors[errand.index], FITHAW, 0);
+    if (result == 0) {
+      watch.page->acted = 1;
+      ward.state = THAWED;
+      break;
+    }
+    if (result == -EINVAL && (state != FREEZING || gone)) break;  // somebody else has thawed it
+    pause_for(milliseconds);
+  }
+  watch.page->done.fetch_add(1);
+  bare_syscall(SYS_futex, reinterpret_cast<long>(&watch.page->done), FUTEX_WAKE, 1);
+  return 0;
+}
+
+// Each ward in its own thread, all at once: a thaw may wait (an inner ext4 for its outer
+// filesystem, a dm device for its resume), and none may wait behind another.
+void thaw_all(const Watch& watch) {
+  watch.page->closed = 1;
+  constexpr int FLAGS =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  for (std::size_t left = watch.count; left-- > 0;) {
+    // The errand lies at the bottom of the thread's own stack: there is no memory to be had here.
+    char* stack = watch.stacks + left * GUARDIAN_STACK;
+    Errand* errand = reinterpret_cast<Errand*>(stack);
+    *errand = {&watch, left};
+    if (clone(thaw_ward, stack + GUARDIAN_STACK, FLAGS, errand) < 0) thaw_ward(errand);
+  }
+  if (watch.page->rcu) write_text(watch.rcu_path, watch.rcu_value);
+  for (std::uint32_t done; (done = watch.page->done) < watch.count;) {
+    wait_on(watch.page->done, done, nullptr);
+  }
+  if (*watch.marker) unlink(watch.marker);
+}
+
+// True: thaw. False: all-clear.
+bool wait_for_need(const Watch& watch) {
+  std::atomic<std::uint32_t>& owner = watch.page->owner;
+  for (;;) {
+    std::uint32_t value = owner;
+    if (value == 0) return false;
+    if (value & FUTEX_OWNER_DIED) return true;
+    // Without this mark the kernel and the all-clear would wake nobody.
+    if (!(value & FUTEX_WAITERS) && !owner.compare_exchange_strong(value, value | FUTEX_WAITERS)) {
+      continue;
+    }
+    if (wait_on(owner, value | FUTEX_WAITERS, &watch.deadline) != 0 && errno == ETIMEDOUT) {
+      return owner != 0;
+    }
+  }
+}
+
+// Away from the terminal, the signals, the pipes and the memory pressure of the agent.
+void settle(const Watch& watch) {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+  setsid();
+  prctl(PR_SET_NAME, "vmtpy-guardian");
+  if (chdir("/") != 0) return;  // cannot be: it is the root directory
+  unsigned int from = 0;
+  for (std::size_t i = 0; i < watch.count; ++i) {
+    const unsigned int kept = static_cast<unsigned int>(watch.kept[i]);
+    if (kept > from) syscall(SYS_close_range, from, kept - 1, 0);
+    from = kept + 1;
+  }
+  syscall(SYS_close_range, from, UINT_MAX, 0);
+  const rlimit none = {0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  write_text("/proc/self/oom_score_adj", "-1000");
+  // MCL_ONFAULT: what a large agent has in memory is shared with it, not copied.
+  mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+}
+
+}  // namespace
+
+void stand_guard(const Watch& watch) {
+  settle(watch);
+  watch.page->ready = 1;
+  wake(watch.page->ready);
+  if (wait_for_need(watch)) thaw_all(watch);
+  // First the directories, which keep mounts busy: the memory of a large agent takes longer to
+  // drop.
+  syscall(SYS_close_range, 0U, UINT_MAX, 0);
+  bare_syscall(SYS_exit_group, 0);
+  __builtin_unreachable();
+}
+
+}  // namespace vmtpy

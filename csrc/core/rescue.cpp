@@ -1,0 +1,168 @@
+#include "core/rescue.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/errors.h"
+#include "core/marker.h"
+#include "core/mounts.h"
+#include "core/rcu.h"
+
+namespace vmtpy {
+
+namespace {
+
+enum class Owner { DEAD, DYING, ALIVE };
+
+std::vector<std::string> list(const std::string& directory, const std::string& prefix) {
+  std::vector<std::string> names;
+  DIR* open = opendir(directory.c_str());
+  if (!open && errno == ENOENT) return names;
+  if (!open) throw SystemError("opendir", directory, errno);
+  while (const dirent* entry = readdir(open)) {
+    if (std::string(entry->d_name).starts_with(prefix)) names.emplace_back(entry->d_name);
+  }
+  closedir(open);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// A killed process is a zombie for as long as one of its threads is stuck in FIFREEZE.
+Owner look_at_owner(Os& os, const Marker& marker) {
+  char state = 0;
+  std::uint64_t start = 0;
+  const std::string process = std::to_string(marker.process);
+  if (!read_process(os, process, state, start) || start != marker.process_start) return Owner::DEAD;
+  if (state != 'Z' && state != 'X') return Owner::ALIVE;
+  return list("/proc/" + process + "/task", "").size() > 3 ? Owner::DYING : Owner::DEAD;
+}
+
+std::string boot_id(Os& os) {
+  std::string text;
+  const std::string path = "/proc/sys/kernel/random/boot_id";
+  if (const int error = os.read_file(path, text)) throw SystemError("read", path, -error);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+// Its directory by any mount of it that can be opened; the path may have another mount on top.
+int open_superblock(Os& os, const Superblock& superblock, std::string& path) {
+  int error = -ENOENT;
+  for (const Mount* mount : superblock.mounts) {
+    const int descriptor = os.open_directory(mount->point);
+    if (descriptor < 0) {
+      error = descriptor;
+      continue;
+    }
+    std::uint64_t id = 0;
+    path = mount->point;
+    if (os.mount_id(descriptor, id) == 0 && id == mount->id) return descriptor;
+    os.close(descriptor);
+    error = -ESTALE;
+  }
+  return error;
+}
+
+class OneMarker {
+ public:
+  OneMarker(Os& os, std::string file, bool force, std::vector<RescueResult>& results)
+      : os_(os), file_(std::move(file)), force_(force), results_(results) {}
+
+  void rescue(const std::string& boot, const Mounts& mounts) {
+    std::string text, error;
+    if (const int code = os_.read_file(file_, text)) {
+      return tell(Rescue::FAILED, SystemError("read", file_, -code).what());
+    }
+    if (!parse_marker(text, marker_, error)) return tell(Rescue::FAILED, file_ + " " + error);
+    const std::string process = "process " + std::to_string(marker_.process);
+    if (marker_.boot != boot) {
+      remove();
+      return tell(Rescue::STALE, file_ + " is of an earlier boot");
+    }
+    owner_ = look_at_owner(os_, marker_);
+    if (owner_ == Owner::ALIVE && !force_) {
+      return tell(Rescue::REFUSED, process + " is alive and holds this freeze");
+    }
+    for (auto entry = marker_.filesystems.rbegin(); entry != marker_.filesystems.rend(); ++entry) {
+      thaw(*entry, mounts);
+    }
+    if (!marker_.rcu.empty()) restore_rcu();
+    if (done_) remove();
+  }
+
+ private:
+  void tell(Rescue result, std::string text, const Marker::Entry& entry = {}) {
+    results_.push_back({result, file_, entry.path, entry.device, std::move(text)});
+    if (result == Rescue::FAILED) done_ = false;
+  }
+
+  void thaw(const Marker::Entry& entry, const Mounts& mounts) {
+    const Superblock* superblock = mounts.superblock(entry.device);
+    if (!superblock) {
+      done_ = done_ && force_;
+      return tell(Rescue::NOT_MOUNTED,
+                  entry.path + " (" + entry.device +
+                      ") is not mounted here any more; if it is still " +
+                      "frozen, mount its device again and repeat this",
+                  entry);
+    }
+    std::string path;
+    const int descriptor = open_superblock(os_, *superblock, path);
+    if (descriptor < 0) {
+      return tell(Rescue::FAILED, SystemError("open", entry.path, -descriptor).what(), entry);
+    }
+    const int result = os_.thaw(descriptor);
+    os_.close(descriptor);
+    if (result == 0) return tell(Rescue::THAWED, path + " is thawed", entry);
+    if (result != -EINVAL) {
+      return tell(Rescue::FAILED, SystemError("FITHAW", path, -result).what(), entry);
+    }
+    if (owner_ == Owner::DYING) {
+      return tell(Rescue::FAILED,
+                  path + ": the dead process " + std::to_string(marker_.process) +
+                      " is still in FIFREEZE; end what it waits for, then repeat this",
+                  entry);
+    }
+    tell(Rescue::NOT_FROZEN, path + " was not frozen", entry);
+  }
+
+  void restore_rcu() {
+    const int error = os_.write_file(RcuSwitch::PATH, marker_.rcu);
+    if (error) tell(Rescue::FAILED, SystemError("write", RcuSwitch::PATH, -error).what());
+  }
+
+  void remove() {
+    const int error = os_.remove_file(file_);
+    if (error && error != -ENOENT)
+      tell(Rescue::FAILED, SystemError("unlink", file_, -error).what());
+  }
+
+  Os& os_;
+  const std::string file_;
+  const bool force_;
+  std::vector<RescueResult>& results_;
+  Marker marker_;
+  Owner owner_ = Owner::DEAD;
+  bool done_ = true;
+};
+
+}  // namespace
+
+std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_directory, bool force) {
+  std::vector<RescueResult> results;
+  const std::vector<std::string> names = list(run_directory, "freeze-");
+  if (names.empty()) return results;
+  std::string mountinfo;
+  const std::string path = "/proc/self/mountinfo";
+  if (const int error = os.read_file(path, mountinfo)) throw SystemError("read", path, -error);
+  const Mounts mounts(mountinfo);
+  const std::string boot = boot_id(os);
+  for (const std::string& name : names) {
+    OneMarker(os, run_directory + "/" + name, force, results).rescue(boot, mounts);
+  }
+  return results;
+}
+
+}  // namespace vmtpy

@@ -1,0 +1,114 @@
+// What a freeze session shares between its owner (session.cpp) and its conductor (conductor.cpp).
+// Everything that changes is guarded by the freezer's mutex. Between the first FIFREEZE and the
+// last FITHAW the conductor only sets plain data; texts are composed when all is over.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/freezer.h"
+#include "core/holders.h"
+#include "core/rcu.h"
+#include "core/session.h"
+
+namespace vmtpy {
+
+class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::State> {
+ public:
+  State(Os& os, Clock& clock, std::vector<Filesystem> filesystems, FreezeOptions options);
+  ~State();
+
+  // The owner's side.
+  void start();
+  void release();
+  void abort(const std::string& reason);
+  Phase phase();
+  bool wait_for(Phase phase, Time deadline);
+  void wait_until_ended();
+  RunRecord record();
+  int event_fd() const { return event_fd_; }
+
+ private:
+  enum class Asked { NOTHING, RELEASE, ABORT };
+  // Why it ends. The first reason stays.
+  enum class Reason {
+    NONE,
+    RELEASED,
+    ABORTED,
+    EXPIRED,
+    CALL,            // `call` on filesystem `index` failed with `code`
+    BUDGET,          // filesystem `index` did not freeze in time
+    PRESYNC_BUDGET,  // or did not get synced in time
+    GUARDIAN_DIED,
+  };
+  struct End {
+    Reason reason = Reason::NONE;
+    int index = -1;
+    const char* call = "";
+    int code = 0;
+  };
+  struct Times {
+    std::int64_t started_unix_ns = 0;
+    Time started{}, presynced{}, first_freeze{}, all_frozen{}, release_asked{}, all_thawed{};
+  };
+  struct Texts {
+    Outcome outcome = Outcome::NONE;
+    std::string error;
+    std::string path;
+    int code = 0;
+    std::vector<std::string> warnings;
+  };
+  enum class Woken { DONE, FAILED, ASKED, DEADLINE };
+
+  // The conductor's side, in this order.
+  void conduct();
+  bool prepare();
+  bool presync();
+  bool protect();
+  bool freeze();
+  void hold();
+  void thaw();
+  void conclude();
+  void linger();
+
+  bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
+  void wait_for_thaws(std::unique_lock<std::mutex>& lock);
+  void stand_down();  // nothing is frozen any more: guardian, marker, directories
+  void restore_rcu();
+  bool end(Reason reason, int index = -1, const char* call = "", int code = 0);  // always false
+  bool end_as_asked();
+  int find_busy(Task task) const;
+  Woken wait_for_tasks(std::unique_lock<std::mutex>& lock, Time deadline);
+  void set_phase(Phase phase);
+
+  // record.cpp
+  Texts compose();
+  void judge_thaws(const std::vector<Progress>& progress, Texts& texts) const;
+  std::string describe_failure(const std::string& path) const;
+  static std::string describe(const Holder& holder);
+  FilesystemRun describe(std::size_t index, const Progress& progress, const Times& times) const;
+
+  Os& os_;
+  Clock& clock_;
+  const FreezeOptions options_;
+  const std::shared_ptr<Freezer> freezer_;
+  std::vector<int> levels_;  // ascending
+  RcuSwitch rcu_;
+  std::shared_ptr<HolderScout> scout_;
+  std::string marker_;                 // conductor only
+  std::vector<std::string> warnings_;  // conductor only
+  Time deadline_ = Time::max();        // conductor only
+  bool rcu_used_ = false;
+
+  Phase phase_ = Phase::NEW;
+  std::condition_variable phase_changed_;
+  int event_fd_ = -1;
+  Asked asked_ = Asked::NOTHING;
+  std::string abort_reason_;
+  End end_;
+  Times times_;
+  std::shared_ptr<const Texts> texts_;  // never null; replaced as a whole
+};
+
+}  // namespace vmtpy

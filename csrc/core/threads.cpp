@@ -1,0 +1,51 @@
+#include "core/threads.h"
+
+#include <pthread.h>
+#include <sys/prctl.h>
+
+#include <csignal>
+#include <memory>
+#include <utility>
+
+namespace vmtpy {
+
+namespace {
+
+constexpr std::size_t STACK = 256 * 1024;
+
+struct Start {
+  const char* name;
+  std::function<void()> body;
+};
+
+void* run(void* argument) {
+  std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  prctl(PR_SET_NAME, start->name);
+  start->body();
+  return nullptr;
+}
+
+}  // namespace
+
+int start_thread(const char* name, std::function<void()> body) {
+  sigset_t deaf, before;
+  sigfillset(&deaf);
+  // Raised by what the thread itself does: blocked, they would kill the process without a handler.
+  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&deaf, number);
+
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, STACK);
+
+  auto start = std::make_unique<Start>(Start{name, std::move(body)});
+  pthread_t thread;
+  pthread_sigmask(SIG_SETMASK, &deaf, &before);  // inherited by the new thread
+  const int error = pthread_create(&thread, &attributes, run, start.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (error == 0) start.release();
+  return error;
+}
+
+}  // namespace vmtpy

@@ -1,0 +1,12 @@
+// Threads of the freeze path: detached, small, deaf to signals, so that no handler of the program
+// that we live in ever runs on them. What they use they keep alive themselves.
+#pragma once
+
+#include <functional>
+
+namespace vmtpy {
+
+// 0, or the error number (positive) of pthread_create. `name`: a literal of up to 15 characters.
+int start_thread(const char* name, std::function<void()> body);
+
+}  // namespace vmtpy

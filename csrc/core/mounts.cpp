@@ -86,7 +86,7 @@ Mounts::Mounts(std::string_view mountinfo) {
 
 void Mounts::index() {
   for (const Mount& mount : mounts_) {
-    children_.insert_or_assign({mount.parent, std::string_view(mount.point)}, &mount);
+    children_.insert_or_assign(Place(mount.parent, mount.point), &mount);
   }
   for (Mount& mount : mounts_) mount.visible = under(mount.point) == &mount;
 }
@@ -112,7 +112,7 @@ const Superblock* Mounts::superblock(const std::string& device) const {
 // Follows mounts stacked upon each other at one point.
 const Mount* Mounts::topmost(const Mount* below, std::string_view point) const {
   for (;;) {
-    const auto child = children_.find({below == nullptr ? NO_PARENT : below->id, point});
+    const auto child = children_.find(Place(below == nullptr ? NO_PARENT : below->id, point));
     if (child == children_.end()) return below;
     below = child->second;
   }

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -59,9 +59,16 @@ class Mounts {
   std::vector<Mount> mounts_;
   std::vector<Superblock> superblocks_;
   std::unordered_map<std::string_view, std::size_t> by_device_;
-  // (parent, mount point) → mount. Those whose parent is not listed (the root; in a chroot whatever
-  // is outermost) have the parent NO_PARENT.
-  std::map<std::pair<std::uint64_t, std::string_view>, const Mount*> children_;
+  using Place = std::pair<std::uint64_t, std::string_view>;  // parent, mount point
+  struct PlaceHash {
+    std::size_t operator()(const Place& place) const {
+      return std::hash<std::string_view>()(place.second) ^ (place.first * 0x9E3779B97F4A7C15u);
+    }
+  };
+
+  // Mounts whose parent is not listed (the root; in a chroot whatever is outermost) have the parent
+  // NO_PARENT.
+  std::unordered_map<Place, const Mount*, PlaceHash> children_;
   std::size_t garbage_ = 0;
 };
 

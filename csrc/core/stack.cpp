@@ -257,7 +257,7 @@ std::string Stack::image_superblock(const std::string& loop, const Mount* by_pat
   const TypeKind kind = by_path == nullptr ? TypeKind::OTHER : type_kind(by_path->type);
   // The question is answered by a stat of the image: that of a remote one may hang.
   if (kind == TypeKind::NETWORK || kind == TypeKind::FUSE) return by_path->device;
-  const std::string asked = image_device(sources_.dev + "/" + loop);
+  std::string asked = image_device(sources_.dev + "/" + loop);
   if (!asked.empty()) {
     if (!is_anonymous(asked) || mounts_.superblock(asked) != nullptr) return asked;
     return by_path != nullptr && has_private_device(*by_path) ? by_path->device : std::string();

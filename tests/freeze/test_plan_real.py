@@ -94,6 +94,21 @@ def test_an_image_hidden_by_a_later_mount_is_traced_to_where_it_is() -> None:
         assert levels(plan) == {str(inner.path): 0, str(other.path): 0, str(outer.path): 1}
 
 
+def test_an_image_on_a_filesystem_that_is_mounted_nowhere_is_traced_through_it() -> None:
+    with (
+        loop_mount("ext4", size=640 << 20) as outer,
+        loop_mount("ext4", size=400 << 20, directory=outer.path) as middle,
+        loop_mount("ext4", directory=middle.path) as inner,
+    ):
+        run(["umount", "--lazy", str(middle.path)])  # its path is now that of another filesystem
+        try:
+            plan = plan_of(inner.path, outer.path)
+        finally:
+            run(["mount", middle.device, str(middle.path)])
+            run(["losetup", "-d", inner.device])  # at the unmount
+        assert levels(plan) == {str(inner.path): 0, str(outer.path): 1}
+
+
 def test_bind_mounts_and_a_read_only_one_count_once(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount:
         (mount.path / "sub").mkdir()

@@ -1,7 +1,139 @@
+// Agent, its options and events, StopSignals.
+#include "core/agent.h"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <vector>
+
 #include "bind/bind.h"
+#include "core/stop_signals.h"
 
 namespace vmtpy::bind {
 
-void bind_agent(py::module_&) {}
+namespace {
+
+// Waits for the next event; Python's own signal handlers run meanwhile.
+std::optional<AgentEvent> next_event(Agent& agent, std::optional<double> timeout) {
+  const Time deadline = timeout ? SteadyClock().now() + from_seconds(*timeout) : Time::max();
+  for (;;) {
+    if (std::optional<AgentEvent> event = agent.events().take()) return event;
+    int milliseconds = -1;
+    if (timeout) {
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock().now());
+      if (left.count() <= 0) return std::nullopt;
+      milliseconds = static_cast<int>(std::min<std::int64_t>(left.count(), 1'000'000));
+    }
+    pollfd watched{agent.events().event_fd(), POLLIN, 0};
+    int ready = 0;
+    {
+      py::gil_scoped_release released;
+      ready = ::poll(&watched, 1, milliseconds);
+    }
+    if (ready < 0 && PyErr_CheckSignals() != 0) throw py::error_already_set();
+  }
+}
+
+void bind_events(py::module_& module) {
+  py::class_<QuiesceRequest>(module, "QuiesceRequest")
+      .def_readonly("manifest", &QuiesceRequest::manifest)
+      .def_readonly("volumes", &QuiesceRequest::volumes);
+  py::class_<AgentEvent> event(module, "AgentEvent");
+  py::enum_<AgentEvent::Kind>(event, "Kind")
+      .value("START", AgentEvent::Kind::START)
+      .value("ENDED", AgentEvent::Kind::ENDED)
+      .value("LOG", AgentEvent::Kind::LOG)
+      .value("STOPPED", AgentEvent::Kind::STOPPED);
+  event.def_readonly("kind", &AgentEvent::kind)
+      .def_readonly("request", &AgentEvent::request)
+      .def_readonly("record", &AgentEvent::record)
+      .def_readonly("text", &AgentEvent::text)
+      .def_readonly("warning", &AgentEvent::warning);
+}
+
+void bind_options(py::module_& module) {
+  py::class_<AgentOptions>(module, "AgentOptions")
+      .def(py::init([](double poll_min, double poll_max, double poll_busy,
+                       std::vector<std::string> announce, std::vector<std::string> withdraw) {
+             AgentOptions options;
+             options.poll_min = from_seconds(poll_min);
+             options.poll_max = from_seconds(poll_max);
+             options.poll_busy = from_seconds(poll_busy);
+             options.announce = std::move(announce);
+             options.withdraw = std::move(withdraw);
+             return options;
+           }),
+           py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
+           py::arg("announce"), py::arg("withdraw"));
+}
+
+void bind_backup(py::module_& module) {
+  py::enum_<BackupCode>(module, "BackupCode")
+      .value("SCRIPT", BackupCode::SCRIPT)
+      .value("SYNC", BackupCode::SYNC)
+      .value("UNEXPECTED", BackupCode::UNEXPECTED);
+  py::enum_<BackupState>(module, "BackupState")
+      .value("IDLE", BackupState::IDLE)
+      .value("PREPARING", BackupState::PREPARING)
+      .value("CANCELLED", BackupState::CANCELLED)
+      .value("FREEZING", BackupState::FREEZING)
+      .value("FROZEN", BackupState::FROZEN)
+      .value("THAWING", BackupState::THAWING)
+      .value("ABORTING", BackupState::ABORTING)
+      .value("FINISHING", BackupState::FINISHING);
+  py::enum_<BackupEvent>(module, "BackupEvent")
+      .value("START", BackupEvent::START)
+      .value("SNAPSHOT_DONE", BackupEvent::SNAPSHOT_DONE)
+      .value("ABORT", BackupEvent::ABORT)
+      .value("ARMED", BackupEvent::ARMED)
+      .value("REFUSED", BackupEvent::REFUSED)
+      .value("FINISHED", BackupEvent::FINISHED)
+      .value("FROZE", BackupEvent::FROZE)
+      .value("ENDED", BackupEvent::ENDED)
+      .value("STOP", BackupEvent::STOP)
+      .value("HOST_GONE", BackupEvent::HOST_GONE)
+      .value("LATE", BackupEvent::LATE);
+  module.def(
+      "backup_edge",
+      [](BackupState from, BackupEvent event) -> std::optional<BackupState> {
+        const Backup::Edge* edge = Backup::edge(from, event);
+        if (edge == nullptr) return std::nullopt;
+        return edge->to;
+      },
+      py::arg("state"), py::arg("event"));
+}
+
+}  // namespace
+
+void bind_agent(py::module_& module) {
+  bind_events(module);
+  bind_options(module);
+  bind_backup(module);
+  py::class_<Agent>(module, "Agent")
+      .def(py::init<Backdoor&, Clock&, AgentOptions>(), py::arg("backdoor"), py::arg("clock"),
+           py::arg("options"), py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def("start", &Agent::start)
+      .def("request_stop", &Agent::request_stop)
+      .def("next_event", next_event, py::arg("timeout") = py::none())
+      .def("arm", &Agent::arm, py::arg("session"))
+      .def("refuse", &Agent::refuse, py::arg("code"), py::arg("text"))
+      .def("finish", &Agent::finish, py::arg("manifest") = "")
+      .def_property_readonly("stop_fd", &Agent::stop_fd)
+      .def_property_readonly("backup_state", &Agent::backup_state)
+      // One turn of the loop by hand, instead of start(). Seconds until the next, None at the end.
+      .def(
+          "step",
+          [](Agent& agent) -> std::optional<double> {
+            const Time next = agent.step();
+            if (next == Time::max()) return std::nullopt;
+            return to_seconds(next);
+          },
+          ReleaseGil());
+  py::class_<StopSignals>(module, "StopSignals")
+      .def(py::init<int, std::vector<int>>(), py::arg("event_fd"), py::arg("signals"));
+}
 
 }  // namespace vmtpy::bind

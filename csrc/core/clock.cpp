@@ -2,7 +2,9 @@
 
 namespace vmtpy {
 
-Time SteadyClock::now() const { return std::chrono::steady_clock::now(); }
+Time SteadyClock::now() const {
+  return std::chrono::steady_clock::now();
+}
 
 bool SteadyClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                              Time deadline) {

@@ -9,7 +9,8 @@
 namespace vmtpy {
 
 using Duration = std::chrono::nanoseconds;
-using Time = std::chrono::steady_clock::time_point;  // CLOCK_MONOTONIC: stepping the date is harmless
+using Time =
+    std::chrono::steady_clock::time_point;  // CLOCK_MONOTONIC: stepping the date is harmless
 
 class Clock {
  public:

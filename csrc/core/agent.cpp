@@ -1,0 +1,240 @@
+#include "core/agent.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <string_view>
+#include <utility>
+
+#include "core/errors.h"
+
+namespace vmtpy {
+
+namespace {
+
+int make_eventfd() {
+  const int descriptor = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (descriptor < 0) throw SystemError("eventfd", "", errno);
+  return descriptor;
+}
+
+void raise_event(int descriptor) {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] auto written = ::write(descriptor, &one, sizeof one);
+}
+
+bool drain_event(int descriptor) {
+  std::uint64_t count = 0;
+  return ::read(descriptor, &count, sizeof count) == sizeof count;
+}
+
+// Signals are the main thread's. Synchronous faults stay open: blocked, the kernel would kill.
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&all, fault);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
+}  // namespace
+
+Agent::Agent(Backdoor& backdoor, Clock& clock, AgentOptions options)
+    : clock_(clock),
+      options_(std::move(options)),
+      rpci_(backdoor),
+      tclo_(backdoor),
+      backup_(rpci_, queue_, clock, options_.backup),
+      wake_fd_(make_eventfd()),
+      stop_fd_(make_eventfd()),
+      poll_delay_(options_.poll_min),
+      retry_delay_(options_.retry_min) {}
+
+Agent::~Agent() {
+  if (thread_.joinable()) {
+    request_stop();
+    thread_.join();
+  }
+  ::close(wake_fd_);
+  ::close(stop_fd_);
+}
+
+void Agent::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Agent::request_stop() {
+  raise_event(stop_fd_);
+}
+
+void Agent::arm(std::shared_ptr<FreezeSession> session) {
+  post([this, session = std::move(session)] { backup_.arm(session); });
+}
+
+void Agent::refuse(BackupCode code, std::string text) {
+  post([this, code, text = std::move(text)] { backup_.refuse(code, text); });
+}
+
+void Agent::finish(std::string manifest) {
+  post([this, manifest = std::move(manifest)] { backup_.finish(manifest); });
+}
+
+Time Agent::step() {
+  if (ended_) return Time::max();
+  const Time now = clock_.now();
+  read_mailbox();
+  if (drain_event(stop_fd_) && !std::exchange(stopping_, true)) {
+    stop_by_ = now + options_.stop_patience;
+    backup_.stop();
+  }
+  Time next = backup_.step();
+  if (stopping_ && (backup_.state() == BackupState::IDLE || now >= stop_by_)) {
+    // Whatever Python is still busy with, nothing may stay frozen: that alone is waited for.
+    if (backup_.session_fd() < 0) {
+      end();
+      return Time::max();
+    }
+  }
+  poll_host(now);
+  next = std::min(next, backup_.answer_pending() ? Time::max() : poll_at_);
+  if (stopping_) next = std::min(next, std::max(stop_by_, now + options_.poll_busy));
+  return next;
+}
+
+void Agent::run() {
+  pthread_setname_np(pthread_self(), "vmtpy-loop");
+  block_signals();
+  for (Time next = step(); !ended_; next = step()) wait(next);
+}
+
+void Agent::wait(Time until) {
+  pollfd watched[] = {
+      {wake_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}, {backup_.session_fd(), POLLIN, 0}};
+  timespec timeout{};
+  if (until != Time::max()) {
+    const auto left = std::max(Duration::zero(), Duration(until - clock_.now()));
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+    timeout.tv_sec = seconds.count();
+    timeout.tv_nsec = (left - seconds).count();
+  }
+  ::ppoll(watched, std::size(watched), until == Time::max() ? nullptr : &timeout, nullptr);
+}
+
+void Agent::post(std::function<void()> message) {
+  {
+    std::lock_guard guard(mutex_);
+    mailbox_.push_back(std::move(message));
+  }
+  raise_event(wake_fd_);
+}
+
+void Agent::read_mailbox() {
+  drain_event(wake_fd_);
+  std::vector<std::function<void()>> messages;
+  {
+    std::lock_guard guard(mutex_);
+    messages.swap(mailbox_);
+  }
+  for (const auto& message : messages) message();
+}
+
+void Agent::poll_host(Time now) {
+  if (std::optional<std::string> reply = backup_.take_answer()) {
+    tclo_.answer(*reply);
+    poll_at_ = now;
+  }
+  if (backup_.answer_pending()) return;
+  // Commands can be queued at the host: after one, the next is asked for at once. Bounded, so that
+  // a host that floods us cannot keep the timers from running.
+  constexpr int MOST_AT_ONCE = 16;
+  for (int i = 0; i < MOST_AT_ONCE && now >= poll_at_ && poll_once(now); ++i) {
+  }
+}
+
+// True when there may be more.
+bool Agent::poll_once(Time now) {
+  const bool busy = backup_.state() != BackupState::IDLE;
+  try {
+    // A reset is announced after its answer has gone out, which the next poll does.
+    const bool announce_due = !announced_;
+    const std::optional<std::string> command = tclo_.poll();
+    if (!std::exchange(connected_, true)) queue_.log("the host answers again");
+    retry_delay_ = options_.retry_min;
+    if (!command) {
+      poll_at_ = now + (busy ? options_.poll_busy : poll_delay_);
+      poll_delay_ = std::min(2 * poll_delay_, options_.poll_max);
+      if (announce_due) announce();
+      return false;
+    }
+    poll_delay_ = options_.poll_min;
+    bool deferred = false;
+    const std::string reply = dispatch(*command, deferred);
+    if (!deferred) tclo_.answer(reply);
+    if (announce_due) announce();
+    return !deferred;
+  } catch (const Error& error) {
+    if (std::exchange(connected_, false)) {
+      queue_.log(std::string("the host does not answer: ") + error.what(), true);
+    }
+    announced_ = false;
+    poll_at_ = now + (busy ? options_.poll_min : retry_delay_);
+    retry_delay_ = std::min(2 * retry_delay_, options_.retry_max);
+    return false;
+  }
+}
+
+std::string Agent::dispatch(const std::string& command, bool& deferred) {
+  const std::size_t space = command.find(' ');
+  const std::string_view name = std::string_view(command).substr(0, space);
+  const std::string_view arguments =
+      space == std::string::npos ? std::string_view() : std::string_view(command).substr(space + 1);
+  if (command.empty()) return "";
+  if (name == "ping") return "OK ";
+  if (name == "reset") {
+    announced_ = false;
+    return "OK ATR toolbox";
+  }
+  if (name == "Capabilities_Register") {
+    announce();
+    return "OK ";
+  }
+  if (name.starts_with("vmbackup.")) {
+    std::optional<std::string> reply = backup_.command(name, arguments);
+    deferred = !reply.has_value();
+    return reply.value_or("");
+  }
+  return "ERROR Unknown Command";
+}
+
+void Agent::announce() {
+  for (const std::string& request : options_.announce) {
+    const RpciReply reply = rpci_.call(request);
+    if (!reply.ok) queue_.log("the host refused \"" + request + "\": " + reply.data);
+  }
+  announced_ = true;
+}
+
+void Agent::end() {
+  backup_.finish();
+  for (const std::string& request : options_.withdraw) {
+    try {
+      rpci_.call(request);
+    } catch (const Error&) {
+      break;
+    }
+  }
+  tclo_.close();
+  rpci_.close();
+  ended_ = true;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::STOPPED;
+  queue_.hold(false);
+  queue_.push(std::move(event));
+}
+
+}  // namespace vmtpy

@@ -1,0 +1,88 @@
+// The loop: one native thread that polls the host, answers what it can, runs the backup machine and
+// its timers. Everything with a clock on it happens here; Python hears of it by the event queue and
+// answers by the mailbox. step() is one turn without any waiting, for tests that turn the clock.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/backup.h"
+#include "core/clock.h"
+#include "core/event_queue.h"
+#include "core/rpci.h"
+#include "core/tclo.h"
+
+namespace vmtpy {
+
+struct AgentOptions {
+  Duration poll_min = std::chrono::milliseconds(10);  // after a command; doubles while idle
+  Duration poll_max = std::chrono::milliseconds(500);
+  Duration poll_busy = std::chrono::milliseconds(2);  // during a backup
+  Duration retry_min = std::chrono::seconds(1);       // when the host does not answer; doubles
+  Duration retry_max = std::chrono::seconds(60);
+  Duration stop_patience = std::chrono::seconds(10);  // for Python, once told to stop
+  std::vector<std::string> announce;                  // RPCI requests sent at every open and reset
+  std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
+  BackupOptions backup;
+};
+
+class Agent {
+ public:
+  Agent(Backdoor& backdoor, Clock& clock, AgentOptions options = {});
+  ~Agent();  // stops, thawing first
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  void start();                             // the loop's thread
+  void request_stop();                      // async-signal-safe
+  int stop_fd() const { return stop_fd_; }  // an eventfd: writing to it is request_stop()
+  EventQueue& events() { return queue_; }
+
+  // Python's answers, from any thread.
+  void arm(std::shared_ptr<FreezeSession> session);
+  void refuse(BackupCode code, std::string text);
+  void finish(std::string manifest = "");
+
+  // One turn. Returns when the next is due, Time::max() when the agent has ended.
+  Time step();
+  BackupState backup_state() const { return backup_.state(); }
+
+ private:
+  void run();
+  void wait(Time until);
+  void post(std::function<void()> message);
+  void read_mailbox();
+  void poll_host(Time now);
+  bool poll_once(Time now);
+  std::string dispatch(const std::string& command, bool& deferred);
+  void announce();
+  void end();
+
+  Clock& clock_;
+  AgentOptions options_;
+  EventQueue queue_;
+  Rpci rpci_;
+  Tclo tclo_;
+  Backup backup_;
+  int wake_fd_;
+  int stop_fd_;
+  std::mutex mutex_;  // of mailbox_
+  std::vector<std::function<void()>> mailbox_;
+  std::thread thread_;
+  Time poll_at_{};
+  Duration poll_delay_{};
+  Duration retry_delay_{};
+  bool announced_ = false;
+  bool connected_ = true;  // for the log: said once
+  bool stopping_ = false;
+  bool ended_ = false;
+  Time stop_by_{};
+};
+
+}  // namespace vmtpy

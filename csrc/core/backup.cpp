@@ -1,0 +1,314 @@
+#include "core/backup.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/errors.h"
+
+namespace vmtpy {
+
+namespace {
+
+using S = BackupState;
+using E = BackupEvent;
+
+// open-vm-tools' own words: hosts and people know them.
+constexpr const char* OK = "OK ";
+constexpr const char* BUSY = "ERROR Quiesce operation already in progress.";
+constexpr const char* NONE = "ERROR Error: no quiesce operation in progress";
+constexpr const char* UNEXPECTED = "ERROR Error: unexpected state for quiesce done message.";
+constexpr const char* NO_COMPLETE = "ERROR Error: no quiesce complete in progress";
+constexpr const char* START_UNHEARD = "ERROR Error when sending the start event.";
+
+// What an administrator reads in vCenter: one line, of bounded length.
+std::string one_line(std::string_view text) {
+  constexpr std::size_t LONGEST = 400;
+  std::string line(text.substr(0, LONGEST));
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return line;
+}
+
+}  // namespace
+
+const Backup::Edge* Backup::edge(BackupState from, BackupEvent event) {
+  static constexpr Edge TABLE[] = {
+      {S::IDLE, E::START, S::PREPARING, &Backup::begin},
+
+      {S::PREPARING, E::ARMED, S::FREEZING, &Backup::freeze},
+      {S::PREPARING, E::REFUSED, S::FINISHING, &Backup::report_refusal},
+      {S::PREPARING, E::ABORT, S::CANCELLED, &Backup::cancel},
+      {S::PREPARING, E::STOP, S::CANCELLED, &Backup::cancel},
+      {S::PREPARING, E::HOST_GONE, S::CANCELLED, &Backup::cancel},
+
+      {S::CANCELLED, E::ARMED, S::FINISHING, &Backup::report_cancelled},
+      {S::CANCELLED, E::REFUSED, S::FINISHING, &Backup::report_cancelled},
+      {S::CANCELLED, E::ABORT, S::CANCELLED, &Backup::nothing},
+
+      {S::FREEZING, E::FROZE, S::FROZEN, &Backup::commit},
+      {S::FREEZING, E::ENDED, S::FINISHING, &Backup::report},
+      {S::FREEZING, E::ABORT, S::ABORTING, &Backup::abort_session},
+      {S::FREEZING, E::STOP, S::ABORTING, &Backup::abort_session},
+      {S::FREEZING, E::HOST_GONE, S::ABORTING, &Backup::abort_session},
+
+      {S::FROZEN, E::SNAPSHOT_DONE, S::THAWING, &Backup::release},
+      {S::FROZEN, E::ENDED, S::FINISHING, &Backup::report},
+      {S::FROZEN, E::ABORT, S::ABORTING, &Backup::abort_session},
+      {S::FROZEN, E::STOP, S::ABORTING, &Backup::abort_session},
+      {S::FROZEN, E::HOST_GONE, S::ABORTING, &Backup::abort_session},
+
+      {S::THAWING, E::ENDED, S::FINISHING, &Backup::confirm},
+      {S::THAWING, E::LATE, S::ABORTING, &Backup::give_up_waiting},
+
+      {S::ABORTING, E::ENDED, S::FINISHING, &Backup::report},
+      {S::ABORTING, E::ABORT, S::ABORTING, &Backup::nothing},
+
+      {S::FINISHING, E::FINISHED, S::IDLE, &Backup::report_done},
+      {S::FINISHING, E::LATE, S::IDLE, &Backup::report_done},
+      {S::FINISHING, E::ABORT, S::FINISHING, &Backup::nothing},
+  };
+  for (const Edge& candidate : TABLE) {
+    if (candidate.from == from && candidate.event == event) return &candidate;
+  }
+  return nullptr;
+}
+
+Backup::Backup(Rpci& rpci, EventQueue& queue, Clock& clock, BackupOptions options)
+    : rpci_(rpci), queue_(queue), clock_(clock), options_(options) {}
+
+std::optional<std::string> Backup::command(std::string_view name, std::string_view arguments) {
+  if (name == "vmbackup.start") {
+    if (state_ != S::IDLE) return BUSY;
+    request_ = {};
+    const std::size_t space = arguments.find(' ');
+    const std::string_view manifest = arguments.substr(0, space);
+    if (manifest != "0" && manifest != "1") return "ERROR vmbackup.start: expected 0 or 1";
+    request_.manifest = manifest == "1";
+    if (space != std::string_view::npos) request_.volumes = arguments.substr(space + 1);
+    take(E::START);
+    return state_ == S::IDLE ? START_UNHEARD : OK;
+  }
+  if (name == "vmbackup.snapshotDone") {
+    if (state_ == S::IDLE || state_ == S::FINISHING) return NONE;
+    if (!take(E::SNAPSHOT_DONE)) return UNEXPECTED;
+    return take_answer();
+  }
+  if (name == "vmbackup.abort") {
+    reason_ = "aborted by the host";
+    return take(E::ABORT) ? OK : NONE;
+  }
+  if (name == "vmbackup.snapshotCompleted") return NO_COMPLETE;
+  return "ERROR Unknown Command";
+}
+
+std::optional<std::string> Backup::take_answer() {
+  return std::exchange(answer_, std::nullopt);
+}
+
+void Backup::arm(std::shared_ptr<FreezeSession> session) {
+  session_ = std::move(session);
+  seen_ = Phase::NEW;
+  if (!take(E::ARMED)) session_.reset();
+}
+
+void Backup::refuse(BackupCode code, std::string text) {
+  if (state_ == S::PREPARING) {
+    refusal_ = code;
+    reason_ = std::move(text);
+  }
+  take(E::REFUSED);
+}
+
+void Backup::finish(std::string manifest) {
+  if (state_ == S::FINISHING) manifest_ = std::move(manifest);
+  take(E::FINISHED);
+}
+
+void Backup::stop() {
+  if (edge(state_, E::STOP) != nullptr) reason_ = "the agent was told to stop";
+  take(E::STOP);
+}
+
+Time Backup::step() {
+  const Time now = clock_.now();
+  watch_session();
+  if (state_ == S::THAWING && now - entered_ >= options_.thaw_patience) take(E::LATE);
+  if (state_ == S::FINISHING && now - entered_ >= options_.finish_patience) take(E::LATE);
+  if (state_ == S::IDLE) return Time::max();
+  keep_alive(now);
+  Time next = last_event_ + options_.keep_alive;
+  if (state_ == S::THAWING) next = std::min(next, entered_ + options_.thaw_patience);
+  return next;
+}
+
+int Backup::session_fd() const {
+  return session_ ? session_->event_fd() : -1;
+}
+
+bool Backup::take(BackupEvent event) {
+  const Edge* found = edge(state_, event);
+  if (found == nullptr) return false;
+  enter(found->to);
+  (this->*found->action)();
+  return true;
+}
+
+void Backup::enter(BackupState state) {
+  if (state_ != state) entered_ = clock_.now();
+  state_ = state;
+}
+
+// False when the host refused or could not be reached: it does not wait for us any more.
+bool Backup::tell(std::string_view event, BackupCode code, std::string_view text) {
+  last_event_ = clock_.now();
+  const std::string request = "vmbackup.eventSet " + std::string(event) + " " +
+                              std::to_string(static_cast<int>(code)) + " " + one_line(text);
+  std::string why;
+  try {
+    const RpciReply reply = rpci_.call(request);
+    if (reply.ok) return true;
+    why = "the host refused " + std::string(event) + ": " + one_line(reply.data);
+  } catch (const Error& error) {
+    why = "the host could not be told " + std::string(event) + ": " + error.what();
+  }
+  if (!std::exchange(host_gone_, true)) queue_.log(why, true);
+  if (edge(state_, E::HOST_GONE) != nullptr) {
+    reason_ = why;
+    take(E::HOST_GONE);
+  }
+  return false;
+}
+
+void Backup::answer(std::string reply) {
+  if (!std::exchange(answer_pending_, false)) return;
+  answer_ = std::move(reply);
+}
+
+void Backup::keep_alive(Time now) {
+  if (now - last_event_ >= options_.keep_alive) tell("req.keepAlive", BackupCode::SUCCESS, "");
+}
+
+void Backup::watch_session() {
+  if (!session_) return;
+  session_->clear_event();
+  const Phase phase = session_->phase();
+  if (phase == seen_) return;
+  seen_ = phase;
+  if (phase == Phase::FROZEN) take(E::FROZE);
+  if (phase == Phase::ENDED) take(E::ENDED);
+}
+
+// --- actions -----------------------------------------------------------------------------------
+
+void Backup::begin() {
+  host_gone_ = false;
+  reason_.clear();
+  manifest_.clear();
+  // Without its "reset" the host would not follow what comes: then it is not begun at all.
+  try {
+    last_event_ = clock_.now();
+    if (!rpci_.call("vmbackup.eventSet reset 0 ").ok) return enter(S::IDLE);
+  } catch (const Error& error) {
+    queue_.log(std::string("the host could not be told reset: ") + error.what(), true);
+    return enter(S::IDLE);
+  }
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::START;
+  event.request = request_;
+  queue_.push(std::move(event));
+}
+
+void Backup::cancel() {
+  queue_.log("cancelled while preparing: " + reason_);
+}
+
+void Backup::freeze() {
+  queue_.hold(true);
+  try {
+    session_->start();
+  } catch (const Error& error) {
+    queue_.hold(false);
+    session_.reset();
+    refusal_ = BackupCode::SYNC;
+    reason_ = error.what();
+    enter(S::FINISHING);
+    report_refusal();
+  }
+}
+
+void Backup::report_refusal() {
+  tell("req.error", refusal_, reason_);
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ENDED;
+  event.record.outcome = Outcome::FAILED;
+  event.record.error = reason_;
+  queue_.push(std::move(event));
+}
+
+void Backup::report_cancelled() {
+  session_.reset();
+  tell("req.aborted", BackupCode::ABORT, reason_);
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ENDED;
+  event.record.outcome = Outcome::ABORTED;
+  event.record.error = reason_;
+  queue_.push(std::move(event));
+}
+
+// A refusal makes it ABORTING at once (tell → HOST_GONE): nobody would take the snapshot.
+void Backup::commit() {
+  tell("prov.snapshotCommit", BackupCode::SUCCESS, "");
+}
+
+void Backup::abort_session() {
+  session_->abort(reason_);
+}
+
+void Backup::release() {
+  answer_pending_ = true;
+  session_->release();
+}
+
+// Once we have thawed by ourselves the snapshot is not what the host asked for: it is told so, and
+// a later snapshotDone is an error (there is no quiesce operation any more).
+void Backup::report() {
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ENDED;
+  event.record = session_->record();
+  session_.reset();
+  const RunRecord& record = event.record;
+  const bool given_up = record.outcome == Outcome::ABORTED || record.outcome == Outcome::EXPIRED;
+  if (given_up || record.outcome == Outcome::RELEASED) {
+    tell("req.aborted", BackupCode::ABORT, record.error.empty() ? reason_ : record.error);
+  } else {
+    tell("req.error", BackupCode::SYNC, record.error);
+  }
+  queue_.push(std::move(event));
+  queue_.hold(false);
+}
+
+void Backup::confirm() {
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ENDED;
+  event.record = session_->record();
+  if (event.record.outcome != Outcome::RELEASED) {
+    answer("ERROR " + one_line("Error: not quiesced to the end: " + event.record.error));
+    return report();
+  }
+  session_.reset();
+  answer(OK);
+  queue_.push(std::move(event));
+  queue_.hold(false);
+}
+
+void Backup::give_up_waiting() {
+  reason_ = "the thaw takes longer than it may";
+  answer("ERROR Error: " + reason_);
+}
+
+void Backup::report_done() {
+  if (!manifest_.empty()) tell("req.genericManifest", BackupCode::SUCCESS, manifest_);
+  tell("req.done", BackupCode::SUCCESS, "");
+}
+
+}  // namespace vmtpy

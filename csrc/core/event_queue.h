@@ -1,0 +1,60 @@
+// From the native loop to Python, one way: what was asked, what happened, what to log. Python may
+// be slow or stuck; nothing here waits for it. While a filesystem is frozen the queue is held, so
+// that nobody is woken to write a log line that would block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "core/clock.h"
+#include "core/record.h"
+
+namespace vmtpy {
+
+// vmbackup.start as the host said it.
+struct QuiesceRequest {
+  bool manifest = false;  // the host can take a manifest
+  std::string volumes;    // paths or disk UUIDs, separated by spaces; "": everything
+};
+
+struct AgentEvent {
+  enum class Kind {
+    START,    // prepare: plan, hooks; answered by Agent::arm() or Agent::refuse()
+    ENDED,    // thawed and reported; hooks; answered by Agent::finish()
+    LOG,      // a line for the log
+    STOPPED,  // the loop has ended: the last event
+  };
+  Kind kind = Kind::LOG;
+  QuiesceRequest request;  // START
+  RunRecord record;        // ENDED
+  std::string text;        // LOG
+  bool warning = false;    // LOG
+};
+
+class EventQueue {
+ public:
+  EventQueue();
+  ~EventQueue();
+  EventQueue(const EventQueue&) = delete;
+  EventQueue& operator=(const EventQueue&) = delete;
+
+  void push(AgentEvent event);
+  void log(std::string text, bool warning = false);
+  void hold(bool held);
+  std::optional<AgentEvent> take();           // never waits; nothing while held
+  int event_fd() const { return event_fd_; }  // readable while take() has something to give
+
+ private:
+  void signal_locked();
+  int event_fd_;
+  mutable std::mutex mutex_;
+  std::deque<AgentEvent> events_;
+  std::size_t dropped_ = 0;  // log lines, when nobody takes them
+  bool held_ = false;
+};
+
+}  // namespace vmtpy

@@ -1,0 +1,127 @@
+"""The agent's configuration: a TOML file in, frozen dataclasses out.
+
+Every error names the file, the key and what is allowed. All durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vmtpy.errors import ConfigError
+
+
+def seconds(default: float, low: float, high: float) -> Any:  # noqa: ANN401 (as dataclasses.field)
+    """A field that holds a duration between two bounds, both allowed."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class QuiesceConfig:
+    """`[quiesce]`: what is frozen for a snapshot and for how long at most.
+
+    Attributes:
+        timeout: how long a filesystem may stay frozen, counted from the first freeze. 30.
+        filesystem_timeout: how long the freeze of one filesystem may take. 2.
+        include: mount points or globs to keep to; empty: every freezable local filesystem.
+        exclude: globs of mount points to leave out.
+        expedite_rcu: set /sys/kernel/rcu_expedited while freezing: milliseconds instead of tens.
+    """
+
+    timeout: float = seconds(30.0, 0.1, 240.0)
+    filesystem_timeout: float = seconds(2.0, 0.1, 240.0)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    expedite_rcu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PollConfig:
+    """`[poll]`: how often the host is asked for commands.
+
+    Attributes:
+        min: delay after a command; it doubles while the host has nothing to say. 0.01.
+        max: where the doubling ends. 0.5: four traps a second.
+        busy: delay during a backup. 0.002.
+    """
+
+    min: float = seconds(0.01, 0.001, 1.0)
+    max: float = seconds(0.5, 0.01, 60.0)
+    busy: float = seconds(0.002, 0.0005, 0.005)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All tables of the file."""
+
+    quiesce: QuiesceConfig = QuiesceConfig()
+    poll: PollConfig = PollConfig()
+
+
+def load(path: str | Path) -> Config:
+    """Reads a configuration file.
+
+    Raises:
+        ConfigError: it cannot be read, is not TOML, has an unknown key or a bad value.
+    """
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as tomllib
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return parse(tables, str(path))
+
+
+def parse(tables: dict[str, Any], name: str) -> Config:
+    """Checks what TOML gave; `name` is the file's, for errors."""
+    kinds = {"quiesce": QuiesceConfig, "poll": PollConfig}
+    for key, value in tables.items():
+        if key not in kinds:
+            allowed = ", ".join(f"[{kind}]" for kind in kinds)
+            raise ConfigError(f"{name}: unknown key {key!r}; allowed: {allowed}")
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name}: {key} must be a table: [{key}]")
+    config = Config(**{
+        key: _table(kind, tables[key], f"{name}: [{key}]")
+        for key, kind in kinds.items()
+        if key in tables
+    })
+    if config.poll.min > config.poll.max:
+        raise ConfigError(
+            f"{name}: [poll] min = {config.poll.min} is more than max = {config.poll.max}"
+        )
+    return config
+
+
+def _table(kind: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa: ANN401
+    known = {one.name: one for one in fields(kind)}
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{where} has no key {key!r}; allowed: {', '.join(known)}")
+        default = known[key].default
+        assert default is not MISSING
+        checked[key] = _value(default, value, dict(known[key].metadata), f"{where} {key} = {value!r}")
+    return kind(**checked)
+
+
+def _value(default: object, value: object, bounds: dict[str, float], where: str) -> object:
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        raise ConfigError(f"{where}: must be true or false")
+    if isinstance(default, float):
+        low, high = bounds["low"], bounds["high"]
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and low <= value <= high:  # type: ignore[operator]
+            return float(value)  # type: ignore[arg-type]
+        raise ConfigError(f"{where}: must be a number of seconds from {low:g} to {high:g}")
+    if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
+        return tuple(value)
+    raise ConfigError(f'{where}: must be a list of paths or globs, like ["/srv", "/var/lib/*"]')

@@ -1,0 +1,157 @@
+"""The demo's writers, each a process of its own, as applications would write.
+
+log        appends numbered, checksummed records to a file, fsyncs each and notes when it was
+           acknowledged; read_log() reads such a file back.
+churn      creates, writes, renames and deletes files.
+overwrite  writes over one block every 200 microseconds.
+
+Each measures the longest time that one of its calls which modify (not its fsyncs) had to wait. Run
+as `python -m vmtpy.demo.writers KIND DIRECTORY`; ends at end-of-file of its stdin and prints a JSON
+object then. Sleeping in a frozen filesystem they cannot be killed, only thawed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+RECORD = struct.Struct("<QI52x")  # number from 0, CRC-32 of its 8 bytes
+LOG = "records.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a writer measured.
+
+    Attributes:
+        longest: the longest wait of one call, in seconds.
+        longest_at: when it began, CLOCK_MONOTONIC seconds.
+        acknowledged: times at which records 0, 1, 2… were acknowledged (log only).
+    """
+
+    longest: float
+    longest_at: float
+    acknowledged: list[float]
+
+
+class Writer:
+    """A running writer."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "vmtpy.demo.writers", kind, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is ours to handle
+            cwd="/",
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != b"writing\n":
+            raise RuntimeError(f"the writer {kind} did not start")
+
+    def stop(self) -> Report:
+        """Ends it, once its filesystem is thawed. Returns what it measured."""
+        output, _ = self._process.communicate(timeout=60)
+        return Report(**json.loads(output))
+
+
+def read_log(path: Path) -> int:
+    """Counts the records of a log, all of which must be whole and in order.
+
+    Raises:
+        ValueError: a record is damaged, missing or cut off.
+    """
+    data = path.read_bytes()
+    if len(data) % RECORD.size:
+        raise ValueError(f"record {len(data) // RECORD.size} is cut off")
+    for number, (written, checksum) in enumerate(RECORD.iter_unpack(data)):
+        if written != number or checksum != zlib.crc32(number.to_bytes(8, "little")):
+            raise ValueError(f"record {number} is damaged")
+    return len(data) // RECORD.size
+
+
+class Stopwatch:
+    """Keeps the longest of the calls made through it."""
+
+    def __init__(self) -> None:
+        self.longest = 0
+        self.longest_at = 0
+
+    def __call__(self, call: Callable[..., object], *arguments: object) -> object:
+        begin = time.monotonic_ns()
+        result = call(*arguments)
+        took = time.monotonic_ns() - begin
+        if took > self.longest:
+            self.longest, self.longest_at = took, begin
+        return result
+
+
+def told_to_stop() -> bool:
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+
+
+def log(directory: Path, timed: Stopwatch) -> list[float]:
+    acknowledged = []
+    file = os.open(directory / LOG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    while not told_to_stop():
+        number = len(acknowledged)
+        record = RECORD.pack(number, zlib.crc32(number.to_bytes(8, "little")))
+        timed(os.write, file, record)
+        os.fsync(file)
+        acknowledged.append(time.monotonic())
+        time.sleep(0.001)
+    return acknowledged
+
+
+def churn(directory: Path, timed: Stopwatch) -> list[float]:
+    number = 0
+    while not told_to_stop():
+        new, kept = directory / "churn.new", directory / f"churn.{number % 64}"
+        file = timed(os.open, new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        assert isinstance(file, int)
+        timed(os.write, file, os.urandom(512 + number * 397 % 16384))
+        os.close(file)
+        timed(os.rename, new, kept)
+        if number % 3 == 0:
+            timed(os.unlink, kept)
+        number += 1
+        time.sleep(0.002)
+    return []
+
+
+def overwrite(directory: Path, timed: Stopwatch) -> list[float]:
+    file = os.open(directory / "block", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    block = os.urandom(4096)
+    while not told_to_stop():
+        timed(os.pwrite, file, block, 0)
+        time.sleep(0.0002)
+    return []
+
+
+KINDS = {"log": log, "churn": churn, "overwrite": overwrite}
+
+
+def main(kind: str, directory: str) -> None:
+    timed = Stopwatch()
+    print("writing", flush=True)
+    acknowledged = KINDS[kind](Path(directory), timed)
+    report = {
+        "longest": timed.longest / 1e9,
+        "longest_at": timed.longest_at / 1e9,
+        "acknowledged": acknowledged,
+    }
+    print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,147 @@
+"""What the host's start, abort and done mean for this guest: the wiring, all of it.
+
+    vmbackup.start         hooks are entered, the plan is made, a native session is armed with it.
+    (the session)          pre-syncs, starts the guardian, freezes; the loop says snapshotCommit.
+    vmbackup.snapshotDone  the session thaws, natively.
+    vmbackup.abort         the session thaws, natively; so do the limit, SIGTERM and a host that left.
+    (ended)                the record arrives here; hooks are left, the host hears req.done.
+
+Between start() and ended() no Python runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmtpy import _core
+from vmtpy.errors import PlanError, VmtError
+from vmtpy.hooks import HookError, Hooks
+
+if TYPE_CHECKING:
+    from vmtpy.config import QuiesceConfig
+
+RUN_DIRECTORY = Path("/run/vmtpy")
+
+# Fetched by the host; marks the snapshot as quiesced in vSphere.
+MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
+<quiesceManifest>
+  <productVersion>1</productVersion>
+  <providerName>fifreeze</providerName>
+</quiesceManifest>
+"""
+
+Planner = Callable[[_core.PlanRequest], _core.Plan]
+
+
+class Quiesce:
+    """Answers the agent's START and ENDED events."""
+
+    def __init__(
+        self,
+        config: QuiesceConfig,
+        hooks: Hooks,
+        *,
+        os: _core.Os,
+        clock: _core.Clock,
+        planner: Planner = _core.make_plan,
+        guardian: bool = True,
+        log: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._hooks = hooks
+        self._os = os
+        self._clock = clock
+        self._planner = planner
+        self._guardian = guardian
+        self._log = log
+        self._session: _core.FreezeSession | None = None
+        self._manifest = False
+
+    def start(self, agent: _core.Agent, request: _core.QuiesceRequest) -> None:
+        """Prepares and arms; or refuses with the code and text that the host is to show."""
+        self._manifest = request.manifest
+        try:
+            self._hooks.freeze()
+            plan = self.plan(request.volumes)
+            self._session = _core.FreezeSession(
+                self._os, self._clock, plan.filesystems, self._options()
+            )
+        except HookError as error:
+            agent.refuse(_core.BackupCode.SCRIPT, str(error))
+        except VmtError as error:
+            agent.refuse(_core.BackupCode.SYNC, str(error))
+        except Exception as error:  # noqa: BLE001 (the host must hear of it, whatever it is)
+            agent.refuse(_core.BackupCode.UNEXPECTED, f"{type(error).__name__}: {error}")
+        else:
+            agent.arm(self._session)
+
+    def ended(self, agent: _core.Agent, record: _core.RunRecord) -> None:
+        """Leaves the hooks, writes the log, lets the host hear the end."""
+        succeeded = record.outcome == _core.Outcome.RELEASED
+        manifest = ""
+        try:
+            for failure in self._hooks.thaw(aborted=not succeeded):
+                self._log(failure)
+            for line in summary(record):
+                self._log(line)
+            if succeeded and self._manifest:
+                manifest = self._write_manifest()
+        finally:
+            self._session = None
+            agent.finish(manifest)
+
+    def plan(self, volumes: str = "") -> _core.Plan:
+        """The plan for the volumes that the host named, "" for all.
+
+        Raises:
+            PlanError: it cannot be decided, or there is nothing to freeze.
+        """
+        request = _core.PlanRequest(
+            include=list(self._config.include),
+            exclude=list(self._config.exclude),
+            volumes=volumes.split(),
+        )
+        plan = self._planner(request)
+        if plan.unmatched:
+            self._log(f"no filesystem lies on {', '.join(plan.unmatched)}, which the host named")
+        if all(one.sync_only for one in plan.filesystems):
+            reasons = "; ".join(f"{one.path}: {one.reason}" for one in plan.left_out)
+            raise PlanError(f"nothing to freeze here ({reasons})" if reasons else "nothing to freeze")
+        return plan
+
+    def _options(self) -> _core.FreezeOptions:
+        return _core.FreezeOptions(
+            limit=self._config.timeout,
+            filesystem_budget=self._config.filesystem_timeout,
+            expedite_rcu=self._config.expedite_rcu,
+            guardian=self._guardian,
+            run_directory=str(RUN_DIRECTORY),
+        )
+
+    def _write_manifest(self) -> str:
+        path = RUN_DIRECTORY / "quiesce_manifest.xml"
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_text(MANIFEST, encoding="utf-8")
+        except OSError as error:
+            self._log(f"no manifest for the host: {error}")
+            return ""
+        return str(path)
+
+
+def summary(record: _core.RunRecord) -> list[str]:
+    """A run in a few lines for the log."""
+    lines = [*record.warnings]
+    count = len(record.filesystems)
+    if record.outcome == _core.Outcome.RELEASED:
+        held = (record.all_thawed - record.first_freeze) * 1000
+        freezing = (record.all_frozen - record.first_freeze) * 1000
+        lines.append(
+            f"quiesced: {count} filesystem{'s' * (count != 1)} held for {held:.1f} ms, "
+            f"frozen after {freezing:.1f} ms"
+        )
+    else:
+        lines.append(f"not quiesced ({record.outcome.name.lower()}): {record.error}")
+    return lines

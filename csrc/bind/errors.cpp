@@ -1,6 +1,9 @@
 // C++ exceptions → their Python twins in vmtpy/errors.py.
 #include "core/errors.h"
 
+#include <exception>
+#include <utility>
+
 #include "bind/bind.h"
 #include "bind/text.h"
 
@@ -20,7 +23,7 @@ void raise(const SystemError& error) {
 
 void translate(std::exception_ptr pending) {
   try {
-    std::rethrow_exception(pending);
+    std::rethrow_exception(std::move(pending));
   } catch (const NotVMwareError& error) {
     raise("NotVMwareError", error);
   } catch (const ChannelError& error) {

@@ -1,0 +1,80 @@
+"""The configuration: what is accepted, and what an error says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from vmtpy.config import Config, load, parse
+from vmtpy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "vmtpy.toml"
+    file.write_text("")
+    assert load(file) == Config()
+    assert load(file).quiesce.timeout == 30
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "vmtpy.toml"
+    file.write_text(
+        "[quiesce]\ntimeout = 12\nfilesystem_timeout = 1.5\ninclude = ['/srv']\n"
+        "exclude = ['/srv/tmp*']\nexpedite_rcu = false\n"
+        "[poll]\nmin = 0.02\nmax = 1\nbusy = 0.001\n"
+    )
+    config = load(file)
+    assert config.quiesce.timeout == 12.0
+    assert config.quiesce.filesystem_timeout == 1.5
+    assert config.quiesce.include == ("/srv",)
+    assert config.quiesce.exclude == ("/srv/tmp*",)
+    assert config.quiesce.expedite_rcu is False
+    assert (config.poll.min, config.poll.max, config.poll.busy) == (0.02, 1.0, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[quiesce]\ntimeot = 3", r"\[quiesce\] has no key 'timeot'; allowed: timeout, "),
+        ("[quiesce]\ntimeout = 0", r"\[quiesce\] timeout = 0: .*seconds from 0.1 to 240"),
+        ("[quiesce]\ntimeout = 'x'", r"\[quiesce\] timeout = 'x': .*number of seconds"),
+        ("[quiesce]\ntimeout = true", r"timeout = True: .*number of seconds"),
+        ("[quiesce]\ntimeout = nan", r"timeout = nan: .*number of seconds"),
+        ("[quiesce]\ninclude = '/srv'", r"include = '/srv': must be a list of paths"),
+        ("[quiesce]\ninclude = ['']", r"include = \[''\]: must be a list of paths"),
+        ("[quiesce]\nexpedite_rcu = 1", r"expedite_rcu = 1: must be true or false"),
+        ("[poll]\nbusy = 0.01", r"busy = 0.01: .*seconds from 0.0005 to 0.005"),
+        ("[poll]\nmin = 0.9", r"\[poll\] min = 0.9 is more than max = 0.5"),
+        ("quiesce = 1", r"quiesce must be a table: \[quiesce\]"),
+        ("[pol]", r"unknown key 'pol'; allowed: \[quiesce\], \[poll\]"),
+        ("[poll", r"not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name_key_and_what_is_allowed(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message) as raised:
+        load(file)
+    assert str(file) in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="/nowhere/vmtpy.toml: No such file or directory"):
+        load("/nowhere/vmtpy.toml")
+
+
+def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "binary.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load(file)
+
+
+def test_parse_names_the_source() -> None:
+    with pytest.raises(ConfigError, match="^here: unknown key 'x'"):
+        parse({"x": {}}, "here")

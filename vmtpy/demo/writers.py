@@ -4,6 +4,7 @@ log        appends numbered, checksummed records to a file, fsyncs each and note
            acknowledged; read_log() reads such a file back.
 churn      creates, writes, renames and deletes files.
 overwrite  writes over one block every 200 microseconds.
+deleted    as overwrite, but its file has been deleted and only stays open.
 
 Each measures the longest time that one of its calls which modify (not its fsyncs) had to wait. Run
 as `python -m vmtpy.demo.writers KIND DIRECTORY`; ends at end-of-file of its stdin and prints a JSON
@@ -47,9 +48,12 @@ class Writer:
     """A running writer."""
 
     def __init__(self, kind: str, directory: Path) -> None:
+        """Starts it in a directory of its own under `directory`. Raises RuntimeError."""
         self.kind = kind
+        self.directory = directory / kind
+        self.directory.mkdir()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vmtpy.demo.writers", kind, str(directory)],
+            [sys.executable, "-m", "vmtpy.demo.writers", kind, str(self.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is ours to handle
@@ -129,16 +133,23 @@ def churn(directory: Path, timed: Stopwatch) -> list[float]:
     return []
 
 
-def overwrite(directory: Path, timed: Stopwatch) -> list[float]:
-    file = os.open(directory / "block", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def overwrite(directory: Path, timed: Stopwatch, *, delete: bool = False) -> list[float]:
+    file = os.open(directory / "block", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     block = os.urandom(4096)
+    if delete:
+        os.pwrite(file, block * 256, 0)
+        os.unlink(directory / "block")
     while not told_to_stop():
         timed(os.pwrite, file, block, 0)
         time.sleep(0.0002)
     return []
 
 
-KINDS = {"log": log, "churn": churn, "overwrite": overwrite}
+def deleted(directory: Path, timed: Stopwatch) -> list[float]:
+    return overwrite(directory, timed, delete=True)
+
+
+KINDS = {"log": log, "churn": churn, "overwrite": overwrite, "deleted": deleted}
 
 
 def main(kind: str, directory: str) -> None:

@@ -1,0 +1,110 @@
+"""The rules of ARCHITECTURE.md, held by a test: directions of includes and imports, sizes, places."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = sorted((ROOT / "csrc" / "core").glob("*.*"))
+HOST = sorted((ROOT / "csrc" / "host").glob("*.*"))
+BIND = sorted((ROOT / "csrc" / "bind").glob("*.*"))
+PYTHON = sorted((ROOT / "vmtpy").rglob("*.py"))
+SOURCES = [*CORE, *HOST, *BIND, *PYTHON]
+
+
+def includes(file: Path) -> list[str]:
+    return re.findall(r'#include "([^"]+)"', file.read_text())
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("file", CORE, ids=name)
+def test_the_core_includes_only_the_core(file: Path) -> None:
+    assert [one for one in includes(file) if not one.startswith("core/")] == []
+
+
+@pytest.mark.parametrize("file", HOST, ids=name)
+def test_the_host_includes_only_itself_and_the_core(file: Path) -> None:
+    assert [one for one in includes(file) if not one.startswith(("core/", "host/"))] == []
+
+
+@pytest.mark.parametrize("file", [*CORE, *HOST], ids=name)
+def test_no_python_below_the_bindings(file: Path) -> None:
+    assert not re.search(r"pybind|Python\.h|py::", file.read_text())
+
+
+def test_one_header_includes_pybind11() -> None:
+    assert [name(file) for file in BIND if "#include <pybind11" in file.read_text()] == [
+        "csrc/bind/bind.h"
+    ]
+
+
+def test_core_files_include_each_other_without_a_ring() -> None:
+    graph = {
+        f"core/{file.name}": [one for one in includes(file) if one != f"core/{file.name}"]
+        for file in CORE
+        if file.suffix == ".h"
+    }
+    done: set[str] = set()
+
+    def visit(file: str, path: tuple[str, ...]) -> None:
+        assert file not in path, " → ".join((*path, file))
+        if file not in done:
+            for one in graph[file]:
+                visit(one, (*path, file))
+            done.add(file)
+
+    for file in graph:
+        visit(file, ())
+
+
+@pytest.mark.parametrize("number", ["564D5868", "5658", "5659", "49435052", "4F4C4354"])
+def test_the_wire_constants_stand_in_one_header(number: str) -> None:
+    found = [
+        name(file) for file in SOURCES if re.search(rf"0x0*{number}\b", file.read_text(), re.I)
+    ]
+    assert [one for one in found if one != "csrc/core/wire.h"] == []
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=name)
+def test_files_stay_below_400_lines(file: Path) -> None:
+    assert len(file.read_text().splitlines()) < 400
+
+
+def test_the_agent_never_imports_the_emulated_host() -> None:
+    """And nothing else that would cost it memory or time."""
+    program = (
+        "import sys, vmtpy.commands.run; "
+        "print(*(one for one in sys.modules if one.startswith('vmtpy') or one in sys.argv[1:]))"
+    )
+    heavy = ["rich", "asyncio", "logging", "multiprocessing", "json", "tomllib", "subprocess"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *heavy],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = done.stdout.split()
+    assert "vmtpy._core" in loaded
+    assert [one for one in loaded if one in heavy or "_host" in one or ".host" in one] == []
+
+
+def test_every_test_that_the_readme_names_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert named
+    for file, function in named:
+        path = ROOT / file
+        assert path.is_file(), file
+        tree = ast.parse(path.read_text())
+        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert not function or function in functions, f"{file}::{function}"

@@ -1,0 +1,60 @@
+"""What a demo has to tell, whoever played it: the moments of one snapshot, the waits, the proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point of the timeline.
+
+    Attributes:
+        name: "start", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done".
+        time: CLOCK_MONOTONIC seconds.
+        note: what a reader should know of it.
+    """
+
+    name: str
+    time: float
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Story:
+    """The outcome of a demo.
+
+    Attributes:
+        moments: in the order of time; the first is the host's start.
+        snapshot: seconds that the host took for its snapshot.
+        longest_wait: seconds of the longest wait of any write.
+        findings: sentences, each with whether it speaks for the copy.
+        simulated: nothing real was frozen.
+    """
+
+    moments: list[Moment] = field(default_factory=list)
+    snapshot: float = 0.0
+    longest_wait: float = 0.0
+    findings: list[tuple[bool, str]] = field(default_factory=list)
+    simulated: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """The snapshot was taken and every finding speaks for it."""
+        return bool(self.findings) and all(good for good, _ in self.findings)
+
+    def found(self, good: bool, sentence: str) -> None:
+        """Adds a finding."""
+        self.findings.append((good, sentence))
+
+    def as_dict(self) -> dict[str, object]:
+        """For --json: milliseconds since the start."""
+        start = self.moments[0].time if self.moments else 0.0
+        return {
+            "passed": self.passed,
+            "simulated": self.simulated,
+            "timeline_ms": {one.name: round((one.time - start) * 1e3, 3) for one in self.moments},
+            "snapshot_ms": round(self.snapshot * 1e3, 3),
+            "longest_wait_ms": round(self.longest_wait * 1e3, 3),
+            "findings": [{"good": good, "text": text} for good, text in self.findings],
+        }

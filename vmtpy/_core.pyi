@@ -316,3 +316,84 @@ def thaw_from_markers(
 ) -> list[RescueResult]: ...
 
 # --- agent ---
+class BackupCode(enum.Enum):
+    SCRIPT = 2
+    SYNC = 3
+    UNEXPECTED = 5
+
+class BackupState(enum.Enum):
+    IDLE = 0
+    PREPARING = 1
+    CANCELLED = 2
+    FREEZING = 3
+    FROZEN = 4
+    THAWING = 5
+    ABORTING = 6
+    FINISHING = 7
+
+class BackupEvent(enum.Enum):
+    START = 0
+    SNAPSHOT_DONE = 1
+    ABORT = 2
+    ARMED = 3
+    REFUSED = 4
+    FINISHED = 5
+    FROZE = 6
+    ENDED = 7
+    STOP = 8
+    HOST_GONE = 9
+    LATE = 10
+
+def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None: ...
+
+class QuiesceRequest:
+    @property
+    def manifest(self) -> bool: ...
+    @property
+    def volumes(self) -> str: ...
+
+class AgentEvent:
+    class Kind(enum.Enum):
+        START = 0
+        ENDED = 1
+        LOG = 2
+        STOPPED = 3
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def request(self) -> QuiesceRequest: ...
+    @property
+    def record(self) -> RunRecord: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def warning(self) -> bool: ...
+
+class AgentOptions:
+    def __init__(
+        self,
+        *,
+        poll_min: float,
+        poll_max: float,
+        poll_busy: float,
+        announce: Sequence[str],
+        withdraw: Sequence[str],
+    ) -> None: ...
+
+class Agent:
+    def __init__(self, backdoor: Backdoor, clock: Clock, options: AgentOptions) -> None: ...
+    def start(self) -> None: ...
+    def request_stop(self) -> None: ...
+    def next_event(self, timeout: float | None = None) -> AgentEvent | None: ...
+    def arm(self, session: FreezeSession) -> None: ...
+    def refuse(self, code: BackupCode, text: str) -> None: ...
+    def finish(self, manifest: str = "") -> None: ...
+    @property
+    def stop_fd(self) -> int: ...
+    @property
+    def backup_state(self) -> BackupState: ...
+    def step(self) -> float | None: ...
+
+class StopSignals:
+    def __init__(self, event_fd: int, signals: Sequence[int]) -> None: ...

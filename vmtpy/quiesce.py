@@ -104,6 +104,8 @@ class Quiesce:
             volumes=volumes.split(),
         )
         plan = self._planner(request)
+        for note in plan.notes:
+            self._log(note)
         if plan.unmatched:
             self._log(f"no filesystem lies on {', '.join(plan.unmatched)}, which the host named")
         if all(one.sync_only for one in plan.filesystems):

@@ -45,7 +45,7 @@ class Report:
 
 
 class Writer:
-    """A running writer."""
+    """A running writer; a context manager that ends it."""
 
     def __init__(self, kind: str, directory: Path) -> None:
         """Starts it in a directory of its own under `directory`. Raises RuntimeError."""
@@ -62,6 +62,14 @@ class Writer:
         assert self._process.stdout is not None
         if self._process.stdout.readline() != b"writing\n":
             raise RuntimeError(f"the writer {kind} did not start")
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
 
     def stop(self) -> Report:
         """Ends it, once its filesystem is thawed. Returns what it measured."""

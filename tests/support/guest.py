@@ -1,0 +1,132 @@
+"""A real agent on a real mount under the ptrace host, and a host that is played by the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from vmtpy import _core, _host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.loop import LoopMount
+
+EVENT = b"vmbackup.eventSet "
+
+
+class Guest:
+    """`vmtpy run` kept to some mounts, and what it has said so far."""
+
+    def __init__(self, mounts: list[LoopMount], log: Path, config: str = "") -> None:
+        command = [sys.executable, "-m", "vmtpy", "run"]
+        for mount in mounts:
+            mount.check_ours()
+            command += ["--include", str(mount.path)]
+        if config:
+            file = log.with_suffix(".toml")
+            file.write_text(config)
+            command += ["--config", str(file)]
+        self.log = log
+        self.device = _host.Device(_core.SteadyClock())
+        shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log)]
+        self.host = _host.TrapHost(self.device, [*shell, *command])
+        self.entries: list[_host.TranscriptEntry] = []
+
+    @property
+    def pid(self) -> int:
+        return self.host.process()
+
+    def read(self) -> None:
+        """Takes what the host has seen meanwhile."""
+        self.entries += self.device.take_transcript(time.monotonic() + 0.002)
+
+    def until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+        """Waits for something that the guest says."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.events()} {self.replies()} {self.text()}"
+            self.read()
+
+    def text(self) -> str:
+        """The agent's log."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def events(self) -> list[bytes]:
+        """Backup events, without the keep-alives."""
+        told = [
+            one.request[len(EVENT) :]
+            for one in self.entries
+            if one.kind == _host.MessageKind.RPCI and one.request.startswith(EVENT)
+        ]
+        return [one for one in told if not one.startswith(b"req.keepAlive")]
+
+    def when(self, text: bytes) -> float:
+        """When the guest first said something that begins so (an event, or any request)."""
+        for one in self.entries:
+            if one.request.startswith((EVENT + text, text)):
+                return one.time
+        raise AssertionError(f"the guest never said {text!r}")
+
+    def replies(self) -> list[bytes]:
+        """Answers to the host's commands."""
+        return [one.request for one in self.entries if one.kind == _host.MessageKind.TCLO_REPLY]
+
+    def command(self, text: str) -> bytes:
+        """Sends a command; the guest's answer."""
+        before = len(self.replies())
+        self.device.send_command(text)
+        self.until(lambda: len(self.replies()) > before)
+        return self.replies()[before]
+
+    def freeze(self) -> None:
+        """A backup up to the commit."""
+        assert self.command("vmbackup.start 1") == b"OK "
+        self.until(lambda: any(one.startswith(b"prov.snapshotCommit") for one in self.events()))
+
+    def done(self) -> None:
+        """Waits for the end that ends every backup."""
+        self.until(lambda: self.events()[-1:] == [b"req.done 0 "])
+
+    def end(self) -> int:
+        """SIGTERM, and the wait status."""
+        self.host.signal(signal.SIGTERM)
+        assert self.host.wait(time.monotonic() + 20), "the agent does not end"
+        return self.host.wait_status()
+
+
+@contextmanager
+def running_guest(mounts: list[LoopMount], log: Path, config: str = "") -> Iterator[Guest]:
+    """An agent that has announced itself; ended at the end."""
+    require_ptrace()
+    guest = Guest(mounts, log, config)
+    guest.host.start()
+    try:
+        guest.until(guest.device.tclo_seen)
+        yield guest
+    finally:
+        if not guest.host.wait(time.monotonic()):
+            guest.host.signal(signal.SIGCONT)
+            guest.host.signal(signal.SIGTERM)
+            if not guest.host.wait(time.monotonic() + 20):
+                guest.host.signal(signal.SIGKILL)
+                guest.host.wait(time.monotonic() + 5)
+
+
+def require_ptrace() -> None:
+    """Skips the test where programs cannot be traced."""
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if scope.exists() and scope.read_text().strip() == "3":
+        pytest.skip("needs ptrace (kernel.yama.ptrace_scope is 3)")
+    host = _host.TrapHost(_host.Device(_core.SteadyClock()), ["/bin/true"])
+    try:
+        host.start()
+    except OSError as error:
+        pytest.skip(f"needs ptrace ({os.strerror(error.errno or 0)})")
+    host.wait(time.monotonic() + 10)

@@ -1,0 +1,168 @@
+"""The agent as a whole: real instructions, real filesystems, real deaths. The host is the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support.guest import running_guest
+from support.loop import loop_mount, require_loop
+from support.writer import Writer, check_log
+from vmtpy.demo import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.loop import LoopMount
+
+FILESYSTEMS = ("ext4", "xfs", "btrfs")
+LATE = b"ERROR Error: no quiesce operation in progress"
+
+
+@pytest.fixture
+def mount() -> Iterator[LoopMount]:
+    with loop_mount("ext4") as one:
+        yield one
+
+
+@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("fs", FILESYSTEMS)
+def test_a_copy_taken_between_commit_and_done_is_clean_and_complete(
+    fs: str, turn: int, tmp_path: Path
+) -> None:
+    require_loop(fs)
+    copied = tmp_path / "copy.img"
+    with loop_mount(fs) as one, Writer(one.path / "log") as writer:
+        with running_guest([one], tmp_path / "log") as guest:
+            writer.wait_for(50)
+            guest.freeze()
+            acknowledged = writer.acknowledged
+            disk.copy(one.image, copied)
+            assert guest.command("vmbackup.snapshotDone") == b"OK "
+            guest.done()
+            writer.wait_for_more()
+            assert guest.events() == [
+                b"reset 0 ",
+                b"prov.snapshotCommit 0 ",
+                b"req.genericManifest 0 /run/vmtpy/quiesce_manifest.xml",
+                b"req.done 0 ",
+            ]
+            assert guest.end() == 0
+    verdict = disk.check(copied, fs, orphans=False)
+    assert verdict.clean, verdict.output
+    with disk.read_only(copied, fs) as path:
+        assert check_log(path / "log") >= acknowledged >= 50
+
+
+def test_killed_while_frozen_it_leaves_nothing_frozen(mount: LoopMount, tmp_path: Path) -> None:
+    with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
+        guest.freeze()
+        begin = time.monotonic()
+        os.kill(guest.pid, signal.SIGKILL)
+        writer.wait_for_more(timeout=5)
+        assert time.monotonic() - begin < 0.1
+        assert not mount.thaw()
+
+
+def test_stopped_while_frozen_it_is_thawed_at_the_limit(mount: LoopMount, tmp_path: Path) -> None:
+    config = "[quiesce]\ntimeout = 1\n"
+    with (
+        Writer(mount.path / "log") as writer,
+        running_guest([mount], tmp_path / "log", config) as guest,
+    ):
+        guest.freeze()
+        begin = time.monotonic()
+        os.kill(guest.pid, signal.SIGSTOP)
+        writer.wait_for_more(timeout=5)
+        assert 0.5 < time.monotonic() - begin < 2
+        os.kill(guest.pid, signal.SIGCONT)
+        assert guest.command("vmbackup.snapshotDone").startswith(b"ERROR ")
+        guest.done()
+
+
+def test_without_snapshot_done_it_thaws_at_the_limit_and_says_so(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    config = "[quiesce]\ntimeout = 1\n"
+    with (
+        Writer(mount.path / "log") as writer,
+        running_guest([mount], tmp_path / "log", config) as guest,
+    ):
+        guest.freeze()
+        frozen = guest.when(b"prov.snapshotCommit")
+        writer.wait_for_more(timeout=5)
+        guest.done()
+        assert 0.9 < guest.when(b"req.aborted") - frozen < 2
+        assert guest.events()[-2].startswith(b"req.aborted 4 ")
+        assert guest.command("vmbackup.snapshotDone") == LATE
+        assert guest.command("vmbackup.start 0") == b"OK "  # and it is ready for the next
+        guest.until(lambda: guest.events()[-1].startswith(b"prov.snapshotCommit"))
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+
+
+def test_an_abort_thaws(mount: LoopMount, tmp_path: Path) -> None:
+    with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
+        guest.freeze()
+        assert guest.command("vmbackup.abort") == b"OK "
+        writer.wait_for_more(timeout=5)
+        guest.done()
+        assert guest.events()[-2] == b"req.aborted 4 aborted by the host"
+        assert guest.command("vmbackup.snapshotDone") == LATE
+
+
+def test_sigterm_while_frozen_thaws_tells_the_host_and_ends(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
+        guest.freeze()
+        assert guest.end() == 0
+        writer.wait_for_more(timeout=5)
+        guest.done()
+        assert guest.events()[-2] == b"req.aborted 4 the agent was told to stop"
+        assert guest.device.open_channels() == 0
+
+
+def test_a_second_start_while_frozen_is_refused_and_changes_nothing(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with Writer(mount.path / "log"), running_guest([mount], tmp_path / "log") as guest:
+        guest.freeze()
+        assert (
+            guest.command("vmbackup.start 1") == b"ERROR Quiesce operation already in progress."
+        )
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        guest.done()
+
+
+def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_path: Path) -> None:
+    """Log and working directory lie on the filesystem that is frozen."""
+    with running_guest([mount], mount.path / "agent.log", "[quiesce]\ntimeout = 5\n") as guest:
+        guest.freeze()
+        guest.device.answer_with("vmbackup.eventSet req.keepAlive", "0 gone")  # is logged
+        guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "], timeout=10)
+        assert any(one.startswith(b"req.aborted 4 ") for one in guest.events())
+
+
+def test_several_filesystems_are_frozen_together(tmp_path: Path) -> None:
+    with loop_mount("ext4") as first, loop_mount("ext4", directory=first.path) as inner:
+        with running_guest([first, inner], tmp_path / "log") as guest:
+            guest.freeze()
+            assert guest.command("vmbackup.snapshotDone") == b"OK "
+            guest.done()
+            assert "2 filesystems" in guest.text()
+
+
+def test_what_someone_else_has_frozen_is_reported_by_name(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with running_guest([mount], tmp_path / "log") as guest:
+        mount.freeze()
+        assert guest.command("vmbackup.start 1") == b"OK "
+        guest.done()
+        assert guest.events()[-2].startswith(b"req.error 3 ")
+        assert str(mount.path).encode() in guest.events()[-2]
+        assert mount.thaw(), "it was not ours to thaw"

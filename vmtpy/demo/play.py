@@ -1,0 +1,168 @@
+"""The demo on a real disk: makes it, plays the host, lets the agent freeze it, proves the copy.
+
+The agent is `vmtpy run` as anybody would start it, a process of its own under the ptrace host; only
+its `--include` keeps it to the demo's mount.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmtpy import _core, _host
+from vmtpy.demo import disk, writers
+from vmtpy.demo.story import Moment, Story
+from vmtpy.errors import VmtError
+from vmtpy.host.script import BackupScript, ScriptResult
+
+# Seconds of writing before the host asks for its snapshot, and after it has it.
+BEFORE, AFTER = 1.0, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is to be played.
+
+    Attributes:
+        size: bytes of the disk; a tenth of it is filled with data.
+        fs: "ext4", "xfs" or "btrfs".
+        store: directory for the disk and its copy.
+        deleted_open: keep a deleted file open meanwhile.
+    """
+
+    size: int
+    fs: str
+    store: Path
+    deleted_open: bool = False
+
+
+Progress = Callable[[str], None]
+
+
+def play(scene: Scene, progress: Progress) -> Story:
+    """Plays the whole demo and takes everything away again.
+
+    Raises:
+        VmtError: something failed that is no verdict on the snapshot.
+    """
+    story = Story()
+    with _workplace(scene.store) as work:
+        copied = work / "copy.img"
+        with ExitStack() as stack:
+            progress(f"making a disk of {scene.size / 2**30:.1f} GiB with {scene.fs}")
+            made = stack.enter_context(
+                disk.made(work / "disk.img", scene.size, scene.fs, work / "mnt")
+            )
+            progress("filling it")
+            _fill(made.path / "data", scene.size // 10)
+            progress("writing")
+            running = _start_writers(stack, made.path, scene.deleted_open)
+            record, result = _snapshot(work, made, copied, story, progress)
+            time.sleep(AFTER)
+            reports = {one.kind: one.stop() for one in running}
+        _tell(story, record, result, reports)
+        progress("checking the copy")
+        _prove(story, scene, copied, result.commit, reports["log"].acknowledged)
+    return story
+
+
+@contextmanager
+def _workplace(store: Path) -> Iterator[Path]:
+    work = Path(tempfile.mkdtemp(prefix="vmtpy-demo-", dir=store))
+    try:
+        yield work
+    finally:
+        if not any(line.split()[1].startswith(f"{work}/") for line in _mounts()):
+            shutil.rmtree(work)
+
+
+def _mounts() -> list[str]:
+    return Path("/proc/self/mounts").read_text().splitlines()
+
+
+def _fill(directory: Path, size: int) -> None:
+    """Real data in files of 16 MiB, none of it zeros or alike."""
+    directory.mkdir()
+    piece = 16 << 20
+    for number in range(max(1, size // piece)):
+        (directory / f"{number:04}").write_bytes(os.urandom(min(piece, size)))
+
+
+def _start_writers(stack: ExitStack, path: Path, deleted_open: bool) -> list[writers.Writer]:
+    kinds = ["log", "churn", "overwrite"] + (["deleted"] if deleted_open else [])
+    running = []
+    for kind in kinds:
+        running.append(stack.enter_context(writers.Writer(kind, path)))
+    return running
+
+
+def _snapshot(
+    work: Path, made: disk.Disk, copied: Path, story: Story, progress: Progress
+) -> tuple[dict[str, Any], ScriptResult]:
+    """Runs the agent, lets the host ask, copies between commit and snapshotDone."""
+    record, log = work / "record.json", work / "agent.log"
+    device = _host.Device(_core.SteadyClock())
+    command = [sys.executable, "-m", "vmtpy", "run", "--include", str(made.path)]
+    command += ["--record", str(record)]
+    # The shell gives way to the agent at once; it is there to send the log elsewhere.
+    host = _host.TrapHost(device, ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log), *command])
+    how = []
+    host.start()
+    try:
+        script = BackupScript(device, snapshot=lambda: how.append(disk.copy(made.image, copied)))
+        script.wait_for_agent(timeout=20)
+        time.sleep(BEFORE)
+        progress("the host takes a quiesced snapshot")
+        result = script.run(timeout=60)
+    finally:
+        host.signal(signal.SIGTERM)
+        host.wait(time.monotonic() + 20)
+    if not result.committed:
+        raise VmtError(f"no snapshot: {result.error}\n{log.read_text().strip()}")
+    story.snapshot = result.done_sent - result.commit
+    story.found(result.succeeded, f"the snapshot was taken by {how[0]} and confirmed by the guest" if result.succeeded else f"the guest did not confirm: {result.error}")
+    return json.loads(record.read_text().splitlines()[-1]), result
+
+
+def _tell(story: Story, record: dict[str, Any], result: ScriptResult, reports: dict[str, writers.Report]) -> None:
+    """The timeline and the longest wait of any write."""
+    presync = sum(one["presync"] for one in record["filesystems"])
+    story.moments = [
+        Moment("start", result.start, "the host asks"),
+        Moment("pre-sync", record["presynced"], f"{presync * 1e3:.1f} ms, writers running"),
+        Moment("frozen", record["all_frozen"], "writers wait"),
+        Moment("commit", result.commit, "the host is told"),
+        Moment("snapshot", result.done_sent, "the host has its copy"),
+        Moment("thawed", record["all_thawed"], "writers run"),
+        Moment("done", result.done, "req.done"),
+    ]
+    story.longest_wait = max(one.longest for one in reports.values())
+
+
+def _prove(story: Story, scene: Scene, copied: Path, commit: float, acknowledged: list[float]) -> None:
+    verdict = disk.check(copied, scene.fs, orphans=scene.deleted_open)
+    story.found(verdict.clean, verdict.verdict)
+    if not verdict.clean:
+        story.found(False, verdict.output.strip())
+    wanted = sum(1 for when in acknowledged if when <= commit)
+    try:
+        with disk.read_only(copied, scene.fs) as path:
+            story.found(True, "the copy mounts read-only")
+            there = writers.read_log(path / "log" / writers.LOG)
+    except (VmtError, OSError, ValueError) as error:
+        story.found(False, f"the copy cannot be read: {error}")
+        return
+    story.found(
+        there >= wanted > 0,
+        f"{there} records in the copy, {wanted} were acknowledged before the commit",
+    )

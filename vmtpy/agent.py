@@ -32,6 +32,7 @@ class Agent:
     Args:
         config: what to freeze and how often to poll; the defaults of `Config`.
         log: called with each line of the log, never while something is frozen; stderr.
+        on_record: called with the record of each run, after the last thaw.
         backdoor: the way to the host; default: VMware's ports.
         os, planner, guardian: what is frozen, how it is planned and whether the guardian watches;
             for simulated disks only.
@@ -45,6 +46,7 @@ class Agent:
         config: Config | None = None,
         *,
         log: Callable[[str], None] = log_to_stderr,
+        on_record: Callable[[_core.RunRecord], None] | None = None,
         backdoor: _core.Backdoor | None = None,
         os: _core.Os | None = None,
         planner: Planner = _core.make_plan,
@@ -78,6 +80,7 @@ class Agent:
             planner=planner,
             guardian=guardian,
             log=log,
+            on_record=on_record,
         )
 
     def hook(self, hook: HookT) -> HookT:

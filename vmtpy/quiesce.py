@@ -48,6 +48,7 @@ class Quiesce:
         planner: Planner = _core.make_plan,
         guardian: bool = True,
         log: Callable[[str], None],
+        on_record: Callable[[_core.RunRecord], None] | None = None,
     ) -> None:
         self._config = config
         self._hooks = hooks
@@ -56,6 +57,7 @@ class Quiesce:
         self._planner = planner
         self._guardian = guardian
         self._log = log
+        self._on_record = on_record
         self._session: _core.FreezeSession | None = None
         self._manifest = False
 
@@ -86,6 +88,8 @@ class Quiesce:
                 self._log(failure)
             for line in summary(record):
                 self._log(line)
+            if self._on_record is not None:
+                self._on_record(record)
             if succeeded and self._manifest:
                 manifest = self._write_manifest()
         finally:

@@ -76,6 +76,21 @@ def play(scene: Scene, progress: Progress) -> Story:
     return story
 
 
+def missing(fs: str, store: Path) -> list[str]:
+    """What this machine lacks for a real disk, in words; empty if nothing. Tries, quickly."""
+    lacking = disk.missing(fs)
+    if not lacking:
+        with _workplace(store) as work:
+            lacking = disk.missing_mount(work, fs)
+    host = _host.TrapHost(_host.Device(_core.SteadyClock()), [sys.executable, "-c", ""])
+    try:
+        host.start()
+        host.wait(time.monotonic() + 10)
+    except (VmtError, OSError) as error:
+        lacking.append(f"the right to trace a program ({error})")
+    return lacking
+
+
 @contextmanager
 def _workplace(store: Path) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix="vmtpy-demo-", dir=store))

@@ -1,0 +1,115 @@
+"""`vmtpy demo`: a quiesced snapshot, proved on this machine.
+
+Makes a disk, puts writers on it, runs the agent under the emulated host, which asks for a quiesced
+snapshot as ESXi does and copies the disk between commit and snapshotDone; then checks the copy. Needs
+root, loop devices and ptrace; without them the same conversation is held over a simulated disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vmtpy.demo.play import Scene, missing, play
+from vmtpy.demo.simulate import simulate
+from vmtpy.demo.story import Story
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+SMALLEST = {"ext4": 128 << 20, "xfs": 320 << 20, "btrfs": 160 << 20}
+
+
+def size_of(text: str) -> int:
+    """ "10G" → bytes. Raises ArgumentTypeError."""
+    match = re.fullmatch(r"(\d+)([KMGT]?)i?B?", text, re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 1G or 512M")
+    return int(match[1]) * UNITS[match[2].upper()]
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    console = Console(stderr=options.json)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything is taken away
+    lacking = missing(options.fs, options.store)
+    if lacking:
+        console.print(
+            f"No real disk here: this machine lacks {escape('; '.join(lacking))}.\n"
+            "The same conversation follows over a [bold]simulated[/bold] disk, in this process: "
+            "nothing real is frozen.\n"
+        )
+        story = simulate()
+    else:
+        scene = Scene(options.size, options.fs, options.store, options.deleted_open)
+        with console.status("") as status:
+            story = play(scene, lambda text: status.update(f"{text} …"))
+    if options.json:
+        print(json.dumps(story.as_dict()))
+    else:
+        tell(console, story)
+    return 0 if story.passed else 1
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="vmtpy demo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--size", type=size_of, default=1 << 30, help="of the disk (1G); a tenth is filled"
+    )
+    parser.add_argument("--fs", choices=sorted(SMALLEST), default="ext4", help="ext4 by default")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        default=Path(tempfile.gettempdir()),
+        metavar="DIR",
+        help="where the disk and its copy go; on XFS or btrfs the copy is a reflink",
+    )
+    parser.add_argument(
+        "--deleted-open", action="store_true", help="keep a deleted file open meanwhile"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    options = parser.parse_args(arguments)
+    if options.size < SMALLEST[options.fs]:
+        parser.error(f"--size: {options.fs} needs at least {SMALLEST[options.fs] >> 20}M")
+    if not options.store.is_dir():
+        parser.error(f"--store: {options.store} is no directory")
+    return options
+
+
+def tell(console: Console, story: Story) -> None:
+    """The timeline, the longest wait, the verdict."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("ms", justify="right")
+    table.add_column("")
+    table.add_column("", style="dim")
+    start = story.moments[0].time
+    for moment in story.moments:
+        table.add_row(f"{(moment.time - start) * 1e3:.1f}", moment.name, moment.note)
+    console.print(table)
+    beyond = max(0.0, story.longest_wait - story.snapshot)
+    console.print(
+        f"\nLongest wait of any write: {story.longest_wait * 1e3:.1f} ms "
+        f"(the host's snapshot took {story.snapshot * 1e3:.1f} ms of it, the guest "
+        f"{beyond * 1e3:.1f} ms)\n"
+    )
+    for good, sentence in story.findings:
+        mark = "[green]✓[/green]" if good else "[red]✗[/red]"
+        console.print(f"{mark} {escape(sentence)}")
+    if story.simulated:
+        verdict = "The conversation is right, on a simulated disk." if story.passed else "It failed."
+    elif story.passed:
+        verdict = "The snapshot is clean and complete."
+    else:
+        verdict = "The snapshot is not what it should be."
+    console.print(f"\n[bold]{verdict}[/bold]")

@@ -1,0 +1,100 @@
+"""The demo where a real disk cannot be had (a plain container): the same agent, the same wire and the
+same conversation with the in-process host, over a disk that exists in memory only.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from vmtpy import _core, _host
+from vmtpy.agent import Agent
+from vmtpy.demo.story import Moment, Story
+from vmtpy.errors import VmtError
+from vmtpy.host.script import BackupScript
+
+PATH = "/srv"
+SNAPSHOT = 0.1  # seconds that the host takes for it
+
+
+@dataclass
+class Writer:
+    """A thread that writes to the simulated disk and keeps its longest wait."""
+
+    disk: _host.SimulatedDisk
+    longest: float = 0.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            self.longest = max(self.longest, self.disk.write(PATH))
+            time.sleep(0.0005)
+
+
+@dataclass(frozen=True)
+class SimulatedPlan:
+    """As `_core.Plan`, for a disk that no mountinfo lists."""
+
+    filesystems: list[_core.Filesystem]
+    left_out: list[_core.LeftOut] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def simulate() -> Story:
+    """Plays the demo in this process.
+
+    Raises:
+        VmtError: the agent did not take part.
+    """
+    device = _host.Device(_core.SteadyClock())
+    disk = _host.SimulatedDisk([PATH])
+    records: list[_core.RunRecord] = []
+    agent = Agent(
+        log=lambda _: None,
+        on_record=records.append,
+        backdoor=_host.EmulatedBackdoor(device),
+        os=disk,
+        planner=lambda _: SimulatedPlan(disk.filesystems()),
+        guardian=False,
+    )
+    writer = Writer(disk)
+    threads = [threading.Thread(target=agent.run), threading.Thread(target=writer.run)]
+    for thread in threads:
+        thread.start()
+    counts: list[int] = []
+
+    def snapshot() -> None:
+        counts.append(disk.written(PATH))
+        time.sleep(SNAPSHOT)
+        counts.append(disk.written(PATH))
+
+    try:
+        script = BackupScript(device, snapshot=snapshot)
+        script.wait_for_agent(timeout=10)
+        time.sleep(0.2)
+        result = script.run(timeout=20)
+        time.sleep(0.1)
+    finally:
+        agent.stop()
+        writer.stop.set()
+        for thread in threads:
+            thread.join()
+    if not result.committed:
+        raise VmtError(f"no snapshot: {result.error}")
+    story = Story(simulated=True, snapshot=result.done_sent - result.commit)
+    story.longest_wait = writer.longest
+    record = records[-1]
+    story.moments = [
+        Moment("start", result.start, "the host asks"),
+        Moment("pre-sync", record.presynced, "writers running"),
+        Moment("frozen", record.all_frozen, "writers wait"),
+        Moment("commit", result.commit, "the host is told"),
+        Moment("snapshot", result.done_sent, "the host has its copy"),
+        Moment("thawed", record.all_thawed, "writers run"),
+        Moment("done", result.done, "req.done"),
+    ]
+    story.found(result.succeeded, "the guest confirmed the snapshot")
+    story.found(counts[0] == counts[1] > 0, "no write got through during the snapshot")
+    return story

@@ -21,9 +21,10 @@ from typing import Any
 
 from vmtpy import _core, _host
 from vmtpy.demo import disk, writers
-from vmtpy.demo.story import Moment, Story
+from vmtpy.demo.story import Story
 from vmtpy.errors import VmtError
-from vmtpy.host.script import BackupScript, ScriptResult
+from vmtpy.host.listener import Listener
+from vmtpy.host.script import BackupRequest, BackupResult, run_backup
 
 # Seconds of writing before the host asks for its snapshot, and after it has it.
 BEFORE, AFTER = 1.0, 0.5
@@ -72,7 +73,7 @@ def play(scene: Scene, progress: Progress) -> Story:
             reports = {one.kind: one.stop() for one in running}
         _tell(story, record, result, reports)
         progress("checking the copy")
-        _prove(story, scene, copied, result.commit, reports["log"].acknowledged)
+        _prove(story, scene, copied, result.commit or 0.0, reports["log"].acknowledged)
     return story
 
 
@@ -123,48 +124,60 @@ def _start_writers(stack: ExitStack, path: Path, deleted_open: bool) -> list[wri
 
 def _snapshot(
     work: Path, made: disk.Disk, copied: Path, story: Story, progress: Progress
-) -> tuple[dict[str, Any], ScriptResult]:
+) -> tuple[dict[str, Any], BackupResult]:
     """Runs the agent, lets the host ask, copies between commit and snapshotDone."""
     record, log = work / "record.json", work / "agent.log"
     device = _host.Device(_core.SteadyClock())
     command = [sys.executable, "-m", "vmtpy", "run", "--include", str(made.path)]
     command += ["--record", str(record)]
     # The shell gives way to the agent at once; it is there to send the log elsewhere.
-    host = _host.TrapHost(device, ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log), *command])
-    how = []
+    shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log)]
+    host = _host.TrapHost(device, [*shell, *command])
+    how: list[str] = []
+    request = BackupRequest(
+        snapshot=lambda: how.append(disk.copy(made.image, copied)), timeout=60
+    )
     host.start()
-    try:
-        script = BackupScript(device, snapshot=lambda: how.append(disk.copy(made.image, copied)))
-        script.wait_for_agent(timeout=20)
-        time.sleep(BEFORE)
-        progress("the host takes a quiesced snapshot")
-        result = script.run(timeout=60)
-    finally:
-        host.signal(signal.SIGTERM)
-        host.wait(time.monotonic() + 20)
-    if not result.committed:
+    with Listener(device) as listener:
+        try:
+            _wait_for_agent(device, host, log)
+            time.sleep(BEFORE)
+            progress("the host takes a quiesced snapshot")
+            result = run_backup(device, listener, request)
+        finally:
+            host.signal(signal.SIGTERM)
+            host.wait(time.monotonic() + 20)
+    if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}\n{log.read_text().strip()}")
     story.snapshot = result.done_sent - result.commit
-    story.found(result.succeeded, f"the snapshot was taken by {how[0]} and confirmed by the guest" if result.succeeded else f"the guest did not confirm: {result.error}")
+    if result.succeeded:
+        story.found(True, f"the host took its snapshot by {how[0]}, the guest confirmed it")
+    else:
+        story.found(False, f"the guest did not confirm the snapshot: {result.error}")
     return json.loads(record.read_text().splitlines()[-1]), result
 
 
-def _tell(story: Story, record: dict[str, Any], result: ScriptResult, reports: dict[str, writers.Report]) -> None:
+def _wait_for_agent(device: _host.Device, host: _host.TrapHost, log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not device.tclo_seen():
+        if host.wait(time.monotonic() + 0.01) or time.monotonic() > deadline:
+            raise VmtError(f"the agent does not speak to its host:\n{log.read_text().strip()}")
+
+
+def _tell(
+    story: Story,
+    record: dict[str, Any],
+    result: BackupResult,
+    reports: dict[str, writers.Report],
+) -> None:
     """The timeline and the longest wait of any write."""
-    presync = sum(one["presync"] for one in record["filesystems"])
-    story.moments = [
-        Moment("start", result.start, "the host asks"),
-        Moment("pre-sync", record["presynced"], f"{presync * 1e3:.1f} ms, writers running"),
-        Moment("frozen", record["all_frozen"], "writers wait"),
-        Moment("commit", result.commit, "the host is told"),
-        Moment("snapshot", result.done_sent, "the host has its copy"),
-        Moment("thawed", record["all_thawed"], "writers run"),
-        Moment("done", result.done, "req.done"),
-    ]
+    story.tell(result, **{key: record[key] for key in ("presynced", "all_frozen", "all_thawed")})
     story.longest_wait = max(one.longest for one in reports.values())
 
 
-def _prove(story: Story, scene: Scene, copied: Path, commit: float, acknowledged: list[float]) -> None:
+def _prove(
+    story: Story, scene: Scene, copied: Path, commit: float, acknowledged: list[float]
+) -> None:
     verdict = disk.check(copied, scene.fs, orphans=scene.deleted_open)
     story.found(verdict.clean, verdict.verdict)
     if not verdict.clean:

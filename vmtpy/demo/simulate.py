@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
-from vmtpy.demo.story import Moment, Story
+from vmtpy.demo.story import Story
 from vmtpy.errors import VmtError
-from vmtpy.host.script import BackupScript
+from vmtpy.host.listener import Listener
+from vmtpy.host.script import BackupRequest, run_backup
 
 PATH = "/srv"
 SNAPSHOT = 0.1  # seconds that the host takes for it
@@ -71,30 +72,28 @@ def simulate() -> Story:
         counts.append(disk.written(PATH))
 
     try:
-        script = BackupScript(device, snapshot=snapshot)
-        script.wait_for_agent(timeout=10)
-        time.sleep(0.2)
-        result = script.run(timeout=20)
-        time.sleep(0.1)
+        with Listener(device) as listener:
+            while not device.tclo_seen() and threads[0].is_alive():
+                time.sleep(0.001)
+            time.sleep(0.2)
+            result = run_backup(device, listener, BackupRequest(snapshot=snapshot, timeout=20))
+            time.sleep(0.1)
     finally:
         agent.stop()
         writer.stop.set()
         for thread in threads:
             thread.join()
-    if not result.committed:
+    if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}")
     story = Story(simulated=True, snapshot=result.done_sent - result.commit)
     story.longest_wait = writer.longest
     record = records[-1]
-    story.moments = [
-        Moment("start", result.start, "the host asks"),
-        Moment("pre-sync", record.presynced, "writers running"),
-        Moment("frozen", record.all_frozen, "writers wait"),
-        Moment("commit", result.commit, "the host is told"),
-        Moment("snapshot", result.done_sent, "the host has its copy"),
-        Moment("thawed", record.all_thawed, "writers run"),
-        Moment("done", result.done, "req.done"),
-    ]
+    story.tell(
+        result,
+        presynced=record.presynced,
+        all_frozen=record.all_frozen,
+        all_thawed=record.all_thawed,
+    )
     story.found(result.succeeded, "the guest confirmed the snapshot")
     story.found(counts[0] == counts[1] > 0, "no write got through during the snapshot")
     return story

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmtpy.host.script import BackupResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,20 @@ class Story:
     def passed(self) -> bool:
         """The snapshot was taken and every finding speaks for it."""
         return bool(self.findings) and all(good for good, _ in self.findings)
+
+    def tell(
+        self, result: BackupResult, *, presynced: float, all_frozen: float, all_thawed: float
+    ) -> None:
+        """The timeline, from what the host saw and what the agent's record says."""
+        self.moments = [
+            Moment("start", result.start, "the host asks"),
+            Moment("pre-sync", presynced, "ends; writers are still running"),
+            Moment("frozen", all_frozen, "writers wait"),
+            Moment("commit", result.commit or 0.0, "the host hears it"),
+            Moment("snapshot", result.done_sent or 0.0, "the host has its copy"),
+            Moment("thawed", all_thawed, "writers run"),
+            Moment("done", result.done or 0.0, "req.done"),
+        ]
 
     def found(self, good: bool, sentence: str) -> None:
         """Adds a finding."""

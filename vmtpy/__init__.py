@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vmtpy import guestinfo as guestinfo
     from vmtpy import hardware as hardware
+    from vmtpy.agent import Agent as Agent
+    from vmtpy.config import Config as Config
     from vmtpy.errors import ChannelError as ChannelError
     from vmtpy.errors import ConfigError as ConfigError
     from vmtpy.errors import FreezeError as FreezeError
@@ -36,7 +38,9 @@ __version__ = "0.1.0"
 
 # public name → the module that holds it
 _EXPORTS = {
+    "Agent": "vmtpy.agent",
     "ChannelError": "vmtpy.errors",
+    "Config": "vmtpy.config",
     "ConfigError": "vmtpy.errors",
     "Filesystem": "vmtpy.plan",
     "FreezeError": "vmtpy.errors",

@@ -54,9 +54,9 @@ class Agent:
     ) -> None:
         config = config or Config()
         if backdoor is None:
-            from vmtpy.probe import open_backdoor
+            from vmtpy.probe import host_ports
 
-            backdoor = open_backdoor()
+            backdoor = host_ports()
         clock = _core.SteadyClock()
         self._log = log
         self._hooks = Hooks()

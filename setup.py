@@ -34,7 +34,9 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
     return built
 
 
-ParallelCompile("VMTPY_BUILD_JOBS", default=os.cpu_count() or 1, needs_recompile=naive_recompile).install()
+ParallelCompile(
+    "VMTPY_BUILD_JOBS", default=os.cpu_count() or 1, needs_recompile=naive_recompile
+).install()
 setup(
     ext_modules=[
         extension("vmtpy._core", CORE + BIND),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from vmtpy import __version__, _core
 from vmtpy.config import Config
 from vmtpy.hooks import Hooks, HookT
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 # RPCI texts: open-vm-tools' services/vmtoolsd and vmt(4). 2147483647 is the version number of tools
 # that the administrator keeps himself; 36 says that NVMe disks may be quiesced too.

@@ -87,11 +87,13 @@ def parse(tables: dict[str, Any], name: str) -> Config:
             raise ConfigError(f"{name}: unknown key {key!r}; allowed: {allowed}")
         if not isinstance(value, dict):
             raise ConfigError(f"{name}: {key} must be a table: [{key}]")
-    config = Config(**{
-        key: _table(kind, tables[key], f"{name}: [{key}]")
-        for key, kind in kinds.items()
-        if key in tables
-    })
+    config = Config(
+        **{
+            key: _table(kind, tables[key], f"{name}: [{key}]")
+            for key, kind in kinds.items()
+            if key in tables
+        }
+    )
     if config.poll.min > config.poll.max:
         raise ConfigError(
             f"{name}: [poll] min = {config.poll.min} is more than max = {config.poll.max}"
@@ -107,7 +109,9 @@ def _table(kind: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa:
             raise ConfigError(f"{where} has no key {key!r}; allowed: {', '.join(known)}")
         default = known[key].default
         assert default is not MISSING
-        checked[key] = _value(default, value, dict(known[key].metadata), f"{where} {key} = {value!r}")
+        checked[key] = _value(
+            default, value, dict(known[key].metadata), f"{where} {key} = {value!r}"
+        )
     return kind(**checked)
 
 

@@ -58,7 +58,7 @@ class Hooks:
             held.__exit__(type(error) if error else None, error, None)
         except Aborted:
             pass
-        except Exception as failure:  # noqa: BLE001 (a hook may raise anything)
+        except Exception as failure:
             failures.append(f"hook: {failure}")
         return failures
 

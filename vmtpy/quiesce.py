@@ -74,7 +74,7 @@ class Quiesce:
             agent.refuse(_core.BackupCode.SCRIPT, str(error))
         except VmtError as error:
             agent.refuse(_core.BackupCode.SYNC, str(error))
-        except Exception as error:  # noqa: BLE001 (the host must hear of it, whatever it is)
+        except Exception as error:
             agent.refuse(_core.BackupCode.UNEXPECTED, f"{type(error).__name__}: {error}")
         else:
             agent.arm(self._session)
@@ -114,7 +114,9 @@ class Quiesce:
             self._log(f"no filesystem lies on {', '.join(plan.unmatched)}, which the host named")
         if all(one.sync_only for one in plan.filesystems):
             reasons = "; ".join(f"{one.path}: {one.reason}" for one in plan.left_out)
-            raise PlanError(f"nothing to freeze here ({reasons})" if reasons else "nothing to freeze")
+            raise PlanError(
+                f"nothing to freeze here ({reasons})" if reasons else "nothing to freeze"
+            )
         return plan
 
     def _options(self) -> _core.FreezeOptions:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from vmtpy import _core, _host
 
 if TYPE_CHECKING:

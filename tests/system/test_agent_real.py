@@ -11,6 +11,7 @@ import pytest
 from support.guest import running_guest
 from support.loop import loop_mount, require_loop
 from support.writer import Writer, check_log
+
 from vmtpy.demo import disk
 
 if TYPE_CHECKING:
@@ -131,9 +132,7 @@ def test_a_second_start_while_frozen_is_refused_and_changes_nothing(
 ) -> None:
     with Writer(mount.path / "log"), running_guest([mount], tmp_path / "log") as guest:
         guest.freeze()
-        assert (
-            guest.command("vmbackup.start 1") == b"ERROR Quiesce operation already in progress."
-        )
+        assert guest.command("vmbackup.start 1") == b"ERROR Quiesce operation already in progress."
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
 
@@ -156,9 +155,7 @@ def test_several_filesystems_are_frozen_together(tmp_path: Path) -> None:
             assert "2 filesystems" in guest.text()
 
 
-def test_what_someone_else_has_frozen_is_reported_by_name(
-    mount: LoopMount, tmp_path: Path
-) -> None:
+def test_what_someone_else_has_frozen_is_reported_by_name(mount: LoopMount, tmp_path: Path) -> None:
     with running_guest([mount], tmp_path / "log") as guest:
         mount.freeze()
         assert guest.command("vmbackup.start 1") == b"OK "

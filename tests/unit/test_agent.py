@@ -5,10 +5,14 @@ a clock that is turned by hand.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
 from vmtpy import _core, _host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 EVENT = b"vmbackup.eventSet "
 KIND = _core.AgentEvent.Kind
@@ -224,15 +228,11 @@ def test_past_the_limit_it_thaws_tells_the_host_and_refuses_a_late_done() -> Non
     assert rig.disk.frozen("/srv")
     rig.turn(1.5)
     rig.until(lambda: rig.agent.backup_state == State.FINISHING)
-    assert (
-        rig.command("vmbackup.snapshotDone") == b"ERROR Error: no quiesce operation in progress"
-    )
+    assert rig.command("vmbackup.snapshotDone") == b"ERROR Error: no quiesce operation in progress"
     record = rig.finish()
     assert record.outcome == _core.Outcome.EXPIRED
     assert rig.events()[-2].startswith(b"req.aborted 4 ")
-    assert (
-        rig.command("vmbackup.snapshotDone") == b"ERROR Error: no quiesce operation in progress"
-    )
+    assert rig.command("vmbackup.snapshotDone") == b"ERROR Error: no quiesce operation in progress"
 
 
 def test_a_snapshot_of_what_someone_else_has_thawed_is_not_confirmed(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from vmtpy import _core
 
 S = _core.BackupState

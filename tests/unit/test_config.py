@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from vmtpy.config import Config, load, parse
 from vmtpy.errors import ConfigError
 

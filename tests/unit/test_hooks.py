@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
 from vmtpy.hooks import Aborted, HookError, Hooks
 
 if TYPE_CHECKING:

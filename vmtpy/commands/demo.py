@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +22,9 @@ from rich.table import Table
 
 from vmtpy.demo.play import Scene, missing, play
 from vmtpy.demo.simulate import simulate
-from vmtpy.demo.story import Story
+
+if TYPE_CHECKING:
+    from vmtpy.demo.story import Story
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SMALLEST = {"ext4": 128 << 20, "xfs": 320 << 20, "btrfs": 160 << 20}
@@ -107,7 +110,9 @@ def tell(console: Console, story: Story) -> None:
         mark = "[green]✓[/green]" if good else "[red]✗[/red]"
         console.print(f"{mark} {escape(sentence)}")
     if story.simulated:
-        verdict = "The conversation is right, on a simulated disk." if story.passed else "It failed."
+        verdict = (
+            "The conversation is right, on a simulated disk." if story.passed else "It failed."
+        )
     elif story.passed:
         verdict = "The snapshot is clean and complete."
     else:

@@ -10,12 +10,15 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmtpy.errors import VmtError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 FICLONE = 0x40049409  # linux/fs.h: share all extents of another file
 FITHAW = 0xC0045878

@@ -134,9 +134,7 @@ def _snapshot(
     shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log)]
     host = _host.TrapHost(device, [*shell, *command])
     how: list[str] = []
-    request = BackupRequest(
-        snapshot=lambda: how.append(disk.copy(made.image, copied)), timeout=60
-    )
+    request = BackupRequest(snapshot=lambda: how.append(disk.copy(made.image, copied)), timeout=60)
     host.start()
     with Listener(device) as listener:
         try:

@@ -21,9 +21,12 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORD = struct.Struct("<QI52x")  # number from 0, CRC-32 of its 8 bytes
 LOG = "records.log"

@@ -87,10 +87,10 @@ class Agent:
         )
 
     def hook(self, hook: HookT) -> HookT:
-        """Registers a context manager, entered before the first freeze and left after the last thaw.
+        """Registers a context manager: entered before the first freeze, left after the last thaw.
 
         A decorator for functions made with `contextlib.contextmanager`. If the backup does not
-        succeed, `vmtpy.hooks.Aborted` is raised at the `yield`. A hook that fails stops the backup,
+        succeed, `vmtpy.hooks.AbortedError` is raised at the `yield`. A hook that fails stops the backup,
         and the host is told its name and its error.
         """
         return self._hooks.add(hook)

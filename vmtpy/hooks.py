@@ -18,7 +18,7 @@ class HookError(VmtError):
     """A hook failed; the text names it."""
 
 
-class Aborted(VmtError):
+class AbortedError(VmtError):
     """Thrown into the hooks that are held open when the backup did not succeed."""
 
 
@@ -49,14 +49,14 @@ class Hooks:
     def thaw(self, *, aborted: bool) -> list[str]:
         """Leaves them in reverse order, whether or not one fails. Returns the failures' texts.
 
-        With `aborted`, each sees an `Aborted` exception at its `yield`.
+        With `aborted`, each sees an `AbortedError` exception at its `yield`.
         """
         failures = []
         held, self._open = self._open.pop_all(), ExitStack()
-        error = Aborted("the backup did not succeed") if aborted else None
+        error = AbortedError("the backup did not succeed") if aborted else None
         try:
             held.__exit__(type(error) if error else None, error, None)
-        except Aborted:
+        except AbortedError:
             pass
         except Exception as failure:
             failures.append(f"hook: {failure}")

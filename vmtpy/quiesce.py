@@ -3,7 +3,7 @@
     vmbackup.start         hooks are entered, the plan is made, a native session is armed with it.
     (the session)          pre-syncs, starts the guardian, freezes; the loop says snapshotCommit.
     vmbackup.snapshotDone  the session thaws, natively.
-    vmbackup.abort         the session thaws, natively; so do the limit, SIGTERM and a host that left.
+    vmbackup.abort         the session thaws, natively; so do the limit, SIGTERM and a lost host.
     (ended)                the record arrives here; hooks are left, the host hears req.done.
 
 Between start() and ended() no Python runs.
@@ -114,9 +114,7 @@ class Quiesce:
             self._log(f"no filesystem lies on {', '.join(plan.unmatched)}, which the host named")
         if all(one.sync_only for one in plan.filesystems):
             reasons = "; ".join(f"{one.path}: {one.reason}" for one in plan.left_out)
-            raise PlanError(
-                f"nothing to freeze here ({reasons})" if reasons else "nothing to freeze"
-            )
+            raise PlanError("nothing to freeze" + (f" ({reasons})" if reasons else ""))
         return plan
 
     def _options(self) -> _core.FreezeOptions:

@@ -56,6 +56,12 @@ void bind_result(py::module_& module) {
         return to_text("<LeftOut " + left.path + " (" + left.type + "): " + left.reason + ">");
       });
   py::class_<Plan>(module, "Plan")
+      .def(py::init([](std::vector<Filesystem> filesystems) {
+             Plan plan;
+             plan.filesystems = std::move(filesystems);
+             return plan;
+           }),
+           py::arg("filesystems"))
       .def_readonly("filesystems", &Plan::filesystems)
       .def_readonly("left_out", &Plan::left_out)
       .def_property_readonly("unmatched", texts(&Plan::unmatched))

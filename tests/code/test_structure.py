@@ -1,4 +1,4 @@
-"""The rules of ARCHITECTURE.md, held by a test: directions of includes and imports, sizes, places."""
+"""The rules of ARCHITECTURE.md, held by a test: who includes whom, sizes, places."""
 
 from __future__ import annotations
 

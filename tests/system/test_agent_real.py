@@ -37,22 +37,25 @@ def test_a_copy_taken_between_commit_and_done_is_clean_and_complete(
 ) -> None:
     require_loop(fs)
     copied = tmp_path / "copy.img"
-    with loop_mount(fs) as one, Writer(one.path / "log") as writer:
-        with running_guest([one], tmp_path / "log") as guest:
-            writer.wait_for(50)
-            guest.freeze()
-            acknowledged = writer.acknowledged
-            disk.copy(one.image, copied)
-            assert guest.command("vmbackup.snapshotDone") == b"OK "
-            guest.done()
-            writer.wait_for_more()
-            assert guest.events() == [
-                b"reset 0 ",
-                b"prov.snapshotCommit 0 ",
-                b"req.genericManifest 0 /run/vmtpy/quiesce_manifest.xml",
-                b"req.done 0 ",
-            ]
-            assert guest.end() == 0
+    with (
+        loop_mount(fs) as one,
+        Writer(one.path / "log") as writer,
+        running_guest([one], tmp_path / "log") as guest,
+    ):
+        writer.wait_for(50)
+        guest.freeze()
+        acknowledged = writer.acknowledged
+        disk.copy(one.image, copied)
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        guest.done()
+        writer.wait_for_more()
+        assert guest.events() == [
+            b"reset 0 ",
+            b"prov.snapshotCommit 0 ",
+            b"req.genericManifest 0 /run/vmtpy/quiesce_manifest.xml",
+            b"req.done 0 ",
+        ]
+        assert guest.end() == 0
     verdict = disk.check(copied, fs, orphans=False)
     assert verdict.clean, verdict.output
     with disk.read_only(copied, fs) as path:
@@ -147,12 +150,15 @@ def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_p
 
 
 def test_several_filesystems_are_frozen_together(tmp_path: Path) -> None:
-    with loop_mount("ext4") as first, loop_mount("ext4", directory=first.path) as inner:
-        with running_guest([first, inner], tmp_path / "log") as guest:
-            guest.freeze()
-            assert guest.command("vmbackup.snapshotDone") == b"OK "
-            guest.done()
-            assert "2 filesystems" in guest.text()
+    with (
+        loop_mount("ext4") as first,
+        loop_mount("ext4", directory=first.path) as inner,
+        running_guest([first, inner], tmp_path / "log") as guest,
+    ):
+        guest.freeze()
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        guest.done()
+        assert "2 filesystems" in guest.text()
 
 
 def test_what_someone_else_has_frozen_is_reported_by_name(mount: LoopMount, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_bad_file_is_refused_by_name_key_and_what_is_allowed(
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match="/nowhere/vmtpy.toml: No such file or directory"):
+    with pytest.raises(ConfigError, match=r"/nowhere/vmtpy\.toml: No such file or directory"):
         load("/nowhere/vmtpy.toml")
 
 
@@ -77,5 +77,5 @@ def test_bytes_that_are_no_text_are_an_error(tmp_path: Path) -> None:
 
 
 def test_parse_names_the_source() -> None:
-    with pytest.raises(ConfigError, match="^here: unknown key 'x'"):
+    with pytest.raises(ConfigError, match=r"^here: unknown key 'x'"):
         parse({"x": {}}, "here")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmtpy.hooks import Aborted, HookError, Hooks
+from vmtpy.hooks import AbortedError, HookError, Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def recording(
             raise OSError("no space")
         try:
             yield
-        except Aborted:
+        except AbortedError:
             seen.append(f"{name} aborted")
             raise
         finally:

@@ -1,8 +1,9 @@
 """`vmtpy demo`: a quiesced snapshot, proved on this machine.
 
 Makes a disk, puts writers on it, runs the agent under the emulated host, which asks for a quiesced
-snapshot as ESXi does and copies the disk between commit and snapshotDone; then checks the copy. Needs
-root, loop devices and ptrace; without them the same conversation is held over a simulated disk.
+snapshot as ESXi does and copies the disk between commit and snapshotDone; then checks the copy.
+Needs root, loop devices and ptrace; without them the same conversation is held over a simulated
+disk.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A disk of the demo's own: an image file, a loop device, a filesystem, and the checkers' verdict on
-a copy of it. Needs root, util-linux (losetup, mount) and the filesystem's own tools.
+"""A disk of the demo's own: an image file, a loop device, a filesystem, and the checkers' verdict
+on a copy of it. Needs root, util-linux (losetup, mount) and the filesystem's own tools.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The demo where a real disk cannot be had (a plain container): the same agent, the same wire and the
-same conversation with the in-process host, over a disk that exists in memory only.
+"""The demo where a real disk cannot be had (a plain container): the same agent, the same wire
+and the same conversation with the in-process host, over a disk that exists in memory only.
 """
 
 from __future__ import annotations
@@ -33,16 +33,6 @@ class Writer:
             time.sleep(0.0005)
 
 
-@dataclass(frozen=True)
-class SimulatedPlan:
-    """As `_core.Plan`, for a disk that no mountinfo lists."""
-
-    filesystems: list[_core.Filesystem]
-    left_out: list[_core.LeftOut] = field(default_factory=list)
-    unmatched: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
 def simulate() -> Story:
     """Plays the demo in this process.
 
@@ -57,7 +47,7 @@ def simulate() -> Story:
         on_record=records.append,
         backdoor=_host.EmulatedBackdoor(device),
         os=disk,
-        planner=lambda _: SimulatedPlan(disk.filesystems()),
+        planner=lambda _: _core.Plan(disk.filesystems()),
         guardian=False,
     )
     writer = Writer(disk)

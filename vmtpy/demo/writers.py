@@ -149,7 +149,7 @@ def overwrite(directory: Path, timed: Stopwatch, *, delete: bool = False) -> lis
     block = os.urandom(4096)
     if delete:
         os.pwrite(file, block * 256, 0)
-        os.unlink(directory / "block")
+        (directory / "block").unlink()
     while not told_to_stop():
         timed(os.pwrite, file, block, 0)
         time.sleep(0.0002)

@@ -90,8 +90,8 @@ class Agent:
         """Registers a context manager: entered before the first freeze, left after the last thaw.
 
         A decorator for functions made with `contextlib.contextmanager`. If the backup does not
-        succeed, `vmtpy.hooks.AbortedError` is raised at the `yield`. A hook that fails stops the backup,
-        and the host is told its name and its error.
+        succeed, `vmtpy.hooks.AbortedError` is raised at the `yield`. A hook that fails stops the
+        backup, and the host is told its name and its error.
         """
         return self._hooks.add(hook)
 

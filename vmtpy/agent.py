@@ -128,5 +128,5 @@ class Agent:
         return True
 
     def _thaw_leftovers(self) -> None:
-        for result in _core.thaw_from_markers(_core.real_os(), str(RUN_DIRECTORY)):
-            self._log(f"left frozen by an earlier agent: {result.text}")
+        for found in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
+            self._log(f"marker of an earlier run: {found.text}")

@@ -5,6 +5,7 @@ Every error names the file, the key and what is allowed. All durations are secon
 
 from __future__ import annotations
 
+import sys
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ def load(path: str | Path) -> Config:
     Raises:
         ConfigError: it cannot be read, is not TOML, has an unknown key or a bad value.
     """
-    try:
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
+    else:
         import tomli as tomllib
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))

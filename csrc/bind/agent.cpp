@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bind/bind.h"
+#include "bind/text.h"
 #include "core/stop_signals.h"
 
 namespace vmtpy::bind {
@@ -40,7 +41,8 @@ std::optional<AgentEvent> next_event(Agent& agent, std::optional<double> timeout
 void bind_events(py::module_& module) {
   py::class_<QuiesceRequest>(module, "QuiesceRequest")
       .def_readonly("manifest", &QuiesceRequest::manifest)
-      .def_readonly("volumes", &QuiesceRequest::volumes);
+      .def_property_readonly(
+          "volumes", [](const QuiesceRequest& request) { return to_text(request.volumes); });
   py::class_<AgentEvent> event(module, "AgentEvent");
   py::enum_<AgentEvent::Kind>(event, "Kind")
       .value("START", AgentEvent::Kind::START)
@@ -50,7 +52,7 @@ void bind_events(py::module_& module) {
   event.def_readonly("kind", &AgentEvent::kind)
       .def_readonly("request", &AgentEvent::request)
       .def_readonly("record", &AgentEvent::record)
-      .def_readonly("text", &AgentEvent::text)
+      .def_property_readonly("text", [](const AgentEvent& event) { return to_text(event.text); })
       .def_readonly("warning", &AgentEvent::warning);
 }
 

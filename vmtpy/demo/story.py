@@ -14,7 +14,7 @@ class Moment:
     """A point of the timeline.
 
     Attributes:
-        name: "start", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done".
+        name: "start", "received", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done".
         time: CLOCK_MONOTONIC seconds.
         note: what a reader should know of it.
     """
@@ -53,6 +53,7 @@ class Story:
         """The timeline, from what the host saw and what the agent's record says."""
         self.moments = [
             Moment("start", result.start, "the host asks"),
+            Moment("received", result.received or 0.0, "the guest's next poll"),
             Moment("pre-sync", presynced, "ends; writers are still running"),
             Moment("frozen", all_frozen, "writers wait"),
             Moment("commit", result.commit or 0.0, "the host hears it"),

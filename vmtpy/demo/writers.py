@@ -7,8 +7,9 @@ overwrite  writes over one block every 200 microseconds.
 deleted    as overwrite, but its file has been deleted and only stays open.
 
 Each measures the longest time that one of its calls which modify (not its fsyncs) had to wait. Run
-as `python -m vmtpy.demo.writers KIND DIRECTORY`; ends at end-of-file of its stdin and prints a JSON
-object then. Sleeping in a frozen filesystem they cannot be killed, only thawed.
+as a program of its own, `writers.py KIND DIRECTORY` (standard library only), it ends at end-of-file
+of its stdin and prints a JSON object then. Sleeping in a frozen filesystem it cannot be killed, only
+thawed.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Writer:
         self.directory = directory / kind
         self.directory.mkdir()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "vmtpy.demo.writers", kind, str(self.directory)],
+            [sys.executable, "-IS", __file__, kind, str(self.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is ours to handle
@@ -116,7 +117,7 @@ def told_to_stop() -> bool:
 
 
 def log(directory: Path, timed: Stopwatch) -> list[float]:
-    acknowledged = []
+    acknowledged: list[float] = []
     file = os.open(directory / LOG, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     while not told_to_stop():
         number = len(acknowledged)

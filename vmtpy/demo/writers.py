@@ -8,8 +8,8 @@ deleted    as overwrite, but its file has been deleted and only stays open.
 
 Each measures the longest time that one of its calls which modify (not its fsyncs) had to wait. Run
 as a program of its own, `writers.py KIND DIRECTORY` (standard library only), it ends at end-of-file
-of its stdin and prints a JSON object then. Sleeping in a frozen filesystem it cannot be killed, only
-thawed.
+of its stdin and prints a JSON object then. Sleeping in a frozen filesystem it cannot be killed,
+only thawed.
 """
 
 from __future__ import annotations

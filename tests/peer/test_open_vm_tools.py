@@ -1,0 +1,112 @@
+"""Debian's own open-vm-tools, unmodified, under `vmtpy emulate`.
+
+No backup is ever started here: vmtoolsd freezes every local filesystem, that of / included.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from support.emulation import TIMEOUT, emulate, require_ptrace
+
+from vmtpy._core import SteadyClock
+from vmtpy._host import CpuidMethod, Device, MessageKind, TrapHost
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ptrace() -> None:
+    require_ptrace()
+
+
+def require(program: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"capability missing: {program} (open-vm-tools)")
+    return found
+
+
+def test_rpctool_sets_and_gets_guestinfo(tmp_path: Path) -> None:
+    rpctool = require("vmware-rpctool")
+    script = f"{rpctool} 'info-set guestinfo.key some value' && {rpctool} 'info-get guestinfo.key'"
+    run = emulate("sh", "-c", script)
+    assert (run.code, run.stdout) == (0, b"\nsome value\n"), run
+    assert [(line["request"], line["reply"]) for line in run.of_kind("rpci")] == [
+        ("info-set guestinfo.key some value", "1 "),
+        ("info-get guestinfo.key", "1 some value"),
+    ]
+    assert sum(run.traps.values()) == 18
+
+
+def test_rpctool_says_why_the_host_refused() -> None:
+    run = emulate(require("vmware-rpctool"), "info-get guestinfo.none")
+    assert (run.code, run.stdout, run.stderr) == (1, b"", b"No value found\n")
+
+
+@pytest.mark.parametrize("options", [("--no-high-bandwidth",), ("--checkpoint-every", "7")])
+def test_rpctool_works_on_lesser_hosts(options: tuple[str, ...]) -> None:
+    run = emulate(
+        require("vmware-rpctool"),
+        "info-get guestinfo.key",
+        options=(*options, "--guestinfo", "key=value"),
+    )
+    assert (run.code, run.stdout) == (0, b"value\n"), run
+
+
+def test_rpctool_works_where_its_cpuid_is_overwritten() -> None:
+    """As on processors that cannot fault on CPUID."""
+    device = Device(SteadyClock())
+    host = TrapHost(device, [require("vmware-rpctool"), "log hello"], cpuid=CpuidMethod.PATCH)
+    host.start()
+    assert host.wait(time.monotonic() + TIMEOUT)
+    assert host.wait_status() == 0
+    assert [entry.request for entry in device.take_transcript()] == [b"log hello"]
+
+
+def test_checkvm_finds_vmware() -> None:
+    run = emulate(require("vmware-checkvm"))
+    assert run.code == 0, run
+    assert b"VMware software version 6 (good)" in run.stdout
+
+
+def test_vmtoolsd_registers_answers_and_ends() -> None:
+    device = Device(SteadyClock())
+    host = TrapHost(device, [require("vmtoolsd")])
+    host.start()
+    deadline = time.monotonic() + TIMEOUT
+    try:
+        assert device.wait_for_tools(deadline)
+        for command in ("reset", "ping", "Capabilities_Register"):
+            device.send_command(command)
+        requests: list[bytes] = []
+        replies: list[bytes] = []
+        while len(replies) < 3 or not any(b"tools.capability" in text for text in requests):
+            assert time.monotonic() < deadline, (requests, replies)
+            for entry in device.take_transcript(deadline):
+                if entry.kind == MessageKind.TCLO_REPLY:
+                    replies.append(entry.request)
+                elif entry.kind == MessageKind.RPCI:
+                    requests.append(entry.request)
+        assert replies[0] == b"OK ATR toolbox"
+        assert replies[1:] == [b"OK ", b"OK "]
+    finally:
+        host.signal(signal.SIGTERM)
+        ended = host.wait(time.monotonic() + 20)
+        if not ended:
+            host.signal(signal.SIGKILL)
+    assert ended
+    assert host.wait_status() == 0
+
+
+def test_off_vmware_rpctool_refuses() -> None:
+    """What the emulator makes the difference of."""
+    run = subprocess.run(
+        [require("vmware-rpctool"), "info-get guestinfo.key"],
+        check=False,
+        capture_output=True,
+        timeout=TIMEOUT,
+    )
+    assert run.returncode != 0

@@ -1,0 +1,96 @@
+"""Programs under `vmtpy emulate`, for tests: compile one, run it, read the timeline."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
+TIMEOUT = 60.0
+_PTRACE_TRACEME = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A program that has run under the emulator."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    timeline: list[dict[str, Any]]
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self.timeline if line["kind"] == kind]
+
+    @property
+    def traps(self) -> dict[str, int]:
+        (last,) = self.of_kind("traps")
+        return dict(last["traps"])
+
+
+def require_ptrace() -> None:
+    """Skips the test where no process may trace another."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if libc.ptrace(_PTRACE_TRACEME, 0, None, None) == 0 else 1)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSTOPPED(status):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    elif os.waitstatus_to_exitcode(status) != 0:
+        pytest.skip("capability missing: ptrace")
+
+
+def compile_c(source: Path, into: Path, *flags: str) -> Path:
+    """Compiles one C file; skips the test where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("capability missing: a C compiler")
+    program = into / source.stem
+    subprocess.run(
+        [compiler, "-Wall", "-O1", "-pthread", *flags, "-o", program, source],
+        check=True,
+        timeout=TIMEOUT,
+    )
+    return program
+
+
+def emulate(
+    *command: str | Path,
+    options: tuple[str, ...] = (),
+    stdin: bytes = b"",
+    timeout: float = TIMEOUT,
+) -> Run:
+    """Runs `vmtpy emulate OPTIONS -- COMMAND` to its end."""
+    read_end, write_end = os.pipe()
+    # A pipe for the timeline: the program's own stderr stays its own.
+    process = subprocess.Popen(
+        [*EMULATE, "--json", "-o", f"/dev/fd/{write_end}", *options, "--", *map(str, command)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=(write_end,),
+    )
+    os.close(write_end)
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    with open(read_end, encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+        timeline = [json.loads(line) for line in stream]
+    return Run(process.returncode, stdout, stderr, timeline)

@@ -29,7 +29,7 @@ def require(program: str) -> str:
     return found
 
 
-def test_rpctool_sets_and_gets_guestinfo(tmp_path: Path) -> None:
+def test_rpctool_sets_and_gets_guestinfo() -> None:
     rpctool = require("vmware-rpctool")
     script = f"{rpctool} 'info-set guestinfo.key some value' && {rpctool} 'info-get guestinfo.key'"
     run = emulate("sh", "-c", script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -10,12 +11,20 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import vmtpy
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+# Programs under test find the package that is tested, wherever they start.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(vmtpy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+).rstrip(os.pathsep)
 
 EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
 TIMEOUT = 60.0
@@ -66,6 +75,27 @@ def compile_c(source: Path, into: Path, *flags: str) -> Path:
         timeout=TIMEOUT,
     )
     return program
+
+
+@contextlib.contextmanager
+def emulating(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An emulator at work, with pipes to the program's stdin and stdout, in a session of its own.
+
+    Whatever of it still runs at the end is killed, programs that outlived their emulator too.
+    """
+    process = subprocess.Popen(
+        [*EMULATE, "--", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def emulate(

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.emulation import EMULATE, TIMEOUT, compile_c, emulate, require_ptrace
+from support.emulation import EMULATE, TIMEOUT, compile_c, emulate, emulating, require_ptrace
 
 GUESTS = Path(__file__).parent / "guests"
 
@@ -96,9 +96,7 @@ def test_descendants_are_waited_for() -> None:
 def test_what_is_sent_to_the_emulator_reaches_the_program(number: signal.Signals) -> None:
     name = number.name.removeprefix("SIG")
     script = f"trap 'echo got; exit 4' {name}; echo ready; while :; do sleep 0.05; done"
-    with subprocess.Popen(
-        [*EMULATE, "--", "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    with emulating("sh", "-c", script) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(number)
@@ -108,12 +106,7 @@ def test_what_is_sent_to_the_emulator_reaches_the_program(number: signal.Signals
 
 def test_ctrl_c_goes_to_the_program_and_the_emulator_stays() -> None:
     script = "trap 'echo got; exit 5' INT; echo ready; while :; do sleep 0.05; done"
-    with subprocess.Popen(
-        [*EMULATE, "--", "sh", "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with emulating("sh", "-c", script) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -123,9 +116,7 @@ def test_ctrl_c_goes_to_the_program_and_the_emulator_stays() -> None:
 
 def test_a_stop_from_outside_stops_and_a_continue_continues() -> None:
     script = "echo $$; while :; do echo tick; sleep 0.02; done"
-    with subprocess.Popen(
-        [*EMULATE, "--", "sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    with emulating("sh", "-c", script) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         os.kill(pid, signal.SIGSTOP)
@@ -139,12 +130,7 @@ def test_a_stop_from_outside_stops_and_a_continue_continues() -> None:
 
 def test_a_program_outlives_an_emulator_that_is_killed() -> None:
     script = "echo $$; read line; echo still here"
-    with subprocess.Popen(
-        [*EMULATE, "--", "sh", "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with emulating("sh", "-c", script) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         process.kill()

@@ -9,30 +9,24 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from vmtpy._core import SteadyClock
 from vmtpy._host import Device, TrapHost
 from vmtpy.errors import SystemCallError, VmtError
-from vmtpy.host.listener import Listener
-from vmtpy.host.script import BackupRequest, greet, run_backup
+from vmtpy.host.emulation import Backups, Emulation
+from vmtpy.host.script import BackupRequest
 from vmtpy.host.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from vmtpy.host.listener import Follower
+    from collections.abc import Iterator
 
 # As env(1), timeout(1) and the shells have them.
 EXIT_OWN_FAILURE = 125
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
-
-_FOREVER = 10 * 365 * 86400.0
 
 EPILOG = """\
 The exit code is the program's; if a signal ended it, that signal ends the emulator as well.
@@ -146,10 +140,37 @@ def main(arguments: list[str]) -> int:
     with output(options.output) as stream:
         timeline = Timeline(stream, time.monotonic(), options.json)
         try:
-            status = Emulation(options, device, host, timeline).run()
+            status = Emulation(device, host, timeline, backups(options)).run()
         except SystemCallError as error:
             return start_failed(command[0], error)
     return exit_like(status)
+
+
+def backups(options: argparse.Namespace) -> Backups | None:
+    """The backups that the options ask for."""
+    if options.backup_after is None:
+        return None
+    command = options.snapshot_command
+    request = BackupRequest(
+        snapshot=(lambda: take_snapshot(command)) if command else None,
+        volumes=options.volumes,
+        abort_after=options.abort_after,
+        never_done=options.never_done,
+    )
+    return Backups(options.backup_after, request, options.cycles, options.end_after_backup)
+
+
+def take_snapshot(command: str) -> None:
+    """Runs the snapshot command; raises VmtError if it fails."""
+    code = subprocess.run(  # noqa: S602 - the user's own command line
+        command,
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno(),
+        check=False,
+    ).returncode
+    if code != 0:
+        raise VmtError(f"the snapshot command ended with exit code {code}")
 
 
 def guestinfo(pairs: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -206,120 +227,3 @@ def exit_like(status: int) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     os.kill(os.getpid(), number)
     return 128 + number
-
-
-@dataclass
-class Emulation:
-    """One run of a program: the threads around it, from its start to the end of the timeline."""
-
-    options: argparse.Namespace
-    device: Device
-    host: TrapHost
-    timeline: Timeline
-
-    def __post_init__(self) -> None:
-        self.ended = threading.Event()
-
-    def run(self) -> int:
-        """Starts the program and waits for it and its descendants. Returns its wait status."""
-        listener = Listener(self.device)
-        follower = listener.follow()
-        with signals_to(self.host):
-            self.host.start()
-            with listener:
-                writer = start_thread(lambda: self.write_timeline(follower))
-                backups = start_thread(lambda: self.play_host(listener))
-                start_thread(self.wait_for_end)
-                # Not in the native wait: Python runs signal handlers only in between.
-                self.ended.wait()
-            writer.join()
-            backups.join()
-        cpuid = self.host.cpuid_answered().name.lower()
-        self.timeline.end(time.monotonic(), self.device.traps(), cpuid)
-        return self.host.wait_status()
-
-    def wait_for_end(self) -> None:
-        while not self.host.wait(time.monotonic() + _FOREVER):
-            pass
-        self.ended.set()
-
-    def write_timeline(self, follower: Follower) -> None:
-        while entry := follower.next():
-            self.timeline.entry(entry)
-
-    def play_host(self, listener: Listener) -> None:
-        if not self.device.wait_for_tools(time.monotonic() + _FOREVER):
-            return
-        self.timeline.phase("tools are alive", time.monotonic())
-        greet(self.device)
-        if self.options.backup_after is None:
-            return
-        for cycle in range(1, self.options.cycles + 1):
-            if self.ended.wait(self.options.backup_after):
-                return
-            self.backup(listener, cycle)
-        if self.options.end_after_backup:
-            self.host.signal(signal.SIGTERM)
-
-    def backup(self, listener: Listener, cycle: int) -> None:
-        facts = {"cycle": cycle} if self.options.cycles > 1 else {}
-        request = BackupRequest(
-            snapshot=self.take_snapshot if self.options.snapshot_command else None,
-            volumes=self.options.volumes,
-            abort_after=self.options.abort_after,
-            never_done=self.options.never_done,
-        )
-        result = run_backup(
-            self.device,
-            listener,
-            request,
-            lambda name, moment: self.timeline.phase(name, moment, **facts),
-        )
-        self.timeline.phase(
-            "backup ended",
-            time.monotonic(),
-            **facts,
-            outcome=result.outcome.value,
-            error=result.error,
-        )
-
-    def take_snapshot(self) -> None:
-        # The shell's command is the user's own, as --snapshot-command says.
-        code = subprocess.run(  # noqa: S602
-            self.options.snapshot_command,
-            shell=True,
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            check=False,
-        ).returncode
-        if code != 0:
-            raise VmtError(f"the snapshot command ended with exit code {code}")
-
-
-def start_thread(target: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    return thread
-
-
-@contextlib.contextmanager
-def signals_to(host: TrapHost) -> Iterator[None]:
-    """What a terminal sends goes to the program by itself; what is sent to us is passed on to it.
-
-    Handlers, not SIG_IGN: that would be inherited by the program. What was ignored stays so.
-    """
-    handlers = {
-        signal.SIGINT: lambda _number, _frame: None,
-        signal.SIGQUIT: lambda _number, _frame: None,
-        signal.SIGTERM: lambda number, _frame: host.signal(number),
-        signal.SIGHUP: lambda number, _frame: host.signal(number),
-    }
-    before = {}
-    for number, handler in handlers.items():
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, handler)
-    try:
-        yield
-    finally:
-        for number, handler_before in before.items():
-            signal.signal(number, handler_before)

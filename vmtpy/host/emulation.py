@@ -1,0 +1,128 @@
+"""A program under the ptrace host, with all that belongs to it: timeline, signals, backups."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmtpy.host.listener import Listener
+from vmtpy.host.script import BackupRequest, greet, run_backup
+from vmtpy.host.signals import signals_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmtpy._host import Device, TrapHost
+    from vmtpy.host.listener import Follower
+    from vmtpy.host.signals import WakeUp
+    from vmtpy.host.timeline import Timeline
+
+_FOREVER = 10 * 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backups:
+    """The backups that the host takes while the program runs.
+
+    Attributes:
+        after: seconds from the first sign of tools, or from the end of the last backup.
+        request: what each of them is.
+        cycles: how many.
+        end_after: send the program SIGTERM after the last one.
+    """
+
+    after: float
+    request: BackupRequest
+    cycles: int = 1
+    end_after: bool = False
+
+
+@dataclass
+class Emulation:
+    """One run of a program: the threads around it, from its start to the end of the timeline.
+
+    To be run in the main thread of a process: the signals for it go to the program meanwhile.
+    """
+
+    device: Device
+    host: TrapHost
+    timeline: Timeline
+    backups: Backups | None = None
+
+    def __post_init__(self) -> None:
+        self.ended = threading.Event()
+        self.early: list[int] = []  # signals that came before there was a program
+
+    def run(self) -> int:
+        """Starts the program and waits for it and its descendants. Returns its wait status."""
+        listener = Listener(self.device)
+        follower = listener.follow()
+        with signals_to(self.forward) as wake:
+            self.host.start()
+            while self.early:
+                self.host.signal(self.early.pop(0))
+            with listener:
+                writer = start_thread(lambda: self.write_timeline(follower))
+                backups = start_thread(lambda: self.play_host(listener))
+                start_thread(lambda: self.wait_for_end(wake))
+                wake.wait(self.ended)
+            writer.join()
+            backups.join()
+        cpuid = self.host.cpuid_answered().name.lower()
+        self.timeline.end(time.monotonic(), self.device.traps(), cpuid)
+        return self.host.wait_status()
+
+    def forward(self, number: int) -> None:
+        if self.host.process() > 0:
+            self.host.signal(number)
+        else:
+            self.early.append(number)
+
+    def wait_for_end(self, wake: WakeUp) -> None:
+        while not self.host.wait(time.monotonic() + _FOREVER):
+            pass
+        self.ended.set()
+        wake.up()
+
+    def write_timeline(self, follower: Follower) -> None:
+        while entry := follower.next():
+            self.timeline.entry(entry)
+
+    def play_host(self, listener: Listener) -> None:
+        if not self.device.wait_for_tools(time.monotonic() + _FOREVER):
+            return
+        self.timeline.phase("tools are alive", time.monotonic())
+        greet(self.device)
+        if self.backups is None:
+            return
+        for cycle in range(1, self.backups.cycles + 1):
+            if self.ended.wait(self.backups.after):
+                return
+            self.backup(listener, self.backups, cycle)
+        if self.backups.end_after:
+            self.host.signal(signal.SIGTERM)
+
+    def backup(self, listener: Listener, backups: Backups, cycle: int) -> None:
+        facts = {"cycle": cycle} if backups.cycles > 1 else {}
+        result = run_backup(
+            self.device,
+            listener,
+            backups.request,
+            lambda name, moment: self.timeline.phase(name, moment, **facts),
+        )
+        self.timeline.phase(
+            "backup ended",
+            time.monotonic(),
+            **facts,
+            outcome=result.outcome.value,
+            error=result.error,
+        )
+
+
+def start_thread(target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    return thread

@@ -24,11 +24,11 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
         sources,
         include_dirs=["csrc"],
         cxx_std=20,
-        extra_compile_args=[*WARNINGS, "-O2", "-g1"],
+        extra_compile_args=[*WARNINGS, "-O2"],
         extra_link_args=["-pthread"],
     )
     if SANITIZE:
-        flags = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover"]
+        flags = [f"-fsanitize={SANITIZE}", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover"]
         built.extra_compile_args += flags
         built.extra_link_args += flags
     return built

@@ -154,17 +154,20 @@ def _check_ext4(copied: Path, orphans: bool) -> Check:
         return Check(False, f"e2fsck -fn: {(foreign or complaints or ['errors'])[0]}", first.stdout)
     repair = run("e2fsck", "-fp", copied, accept=(0, 1, 4, 8, 12))
     again = run("e2fsck", "-fn", copied, accept=(0, 4, 8, 12))
-    count = repair.stdout.count("Clearing orphaned inode")
+    found = set(re.findall(r"node (\d+) (?:was part|has zero)", first.stdout))
+    cleared = set(re.findall(r"Clearing orphaned inode (\d+)", repair.stdout))
     output = first.stdout + repair.stdout + again.stdout
-    if repair.returncode > 1 or again.returncode != 0 or not count:
+    if repair.returncode > 1 or again.returncode != 0 or not found <= cleared or not cleared:
         return Check(False, "e2fsck -fp could not clear the orphaned inodes", output)
-    return Check(True, f"nothing but {count} orphaned inodes, which e2fsck -fp cleared", output)
+    count = f"{len(cleared)} orphaned inode{'s' * (len(cleared) != 1)}"
+    return Check(True, f"nothing but {count}, which e2fsck -fp cleared", output)
 
 
 # Every line of `e2fsck -fn` that is a finding, and those findings that orphaned inodes explain.
 _EXT4_COMPLAINT = re.compile(r"IGNORED|differences|wrong|Fix\?|Clear\?|error|corrupt|invalid", re.I)
 _EXT4_ORPHAN = re.compile(
     r"was part of the orphaned inode list\.  IGNORED"
+    r"|Deleted inode \d+ has zero dtime\.  Fix\? no"  # the last of the list: its dtime is the link
     r"|(Block|Inode) bitmap differences: +(-\S+ *)+$"
     r"|^Fix\? no$"
     r"|Free (blocks|inodes) count wrong"
@@ -188,7 +191,8 @@ def _check_xfs(copied: Path, orphans: bool) -> Check:
         return Check(False, "xfs_repair -n is not content after a mount", output)
     if would:
         count = first.stdout.count("disconnected inode")
-        return Check(True, f"nothing but {count} orphaned inodes, which a mount cleared", output)
+        inodes = f"{count} orphaned inode{'s' * (count != 1)}"
+        return Check(True, f"nothing but {inodes}, which a mount cleared", output)
     return Check(True, "xfs_repair -n: clean but for the log record of every frozen XFS", output)
 
 

@@ -43,7 +43,11 @@ void bind_faults(py::module_& module) {
       .def("frozen", &SimulatedDisk::frozen, py::arg("path"))
       .def("thaw_by_someone_else", &SimulatedDisk::thaw_by_someone_else, py::arg("path"))
       .def("hold", &SimulatedDisk::hold, py::arg("path"))
-      .def("let_go", &SimulatedDisk::let_go, py::arg("path"));
+      .def("let_go", &SimulatedDisk::let_go, py::arg("path"))
+      .def("hold_syncs", &SimulatedDisk::hold_syncs, py::arg("path"))
+      .def("let_sync_go", &SimulatedDisk::let_sync_go, py::arg("path"))
+      .def("files", &SimulatedDisk::files)
+      .def("put_file", &SimulatedDisk::put_file, py::arg("path"), py::arg("text"));
 }
 
 }  // namespace vmtpy::bind

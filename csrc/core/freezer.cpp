@@ -132,12 +132,11 @@ void Freezer::sync(std::size_t index, std::unique_lock<std::mutex>& lock) {
 }
 
 void Freezer::freeze(std::size_t index, std::unique_lock<std::mutex>& lock) {
+  if (giving_up_) return;
   Progress& progress = workers_[index].progress;
   progress.freeze_began = clock_.now();
   const bool sync_only = filesystems_[index].sync_only;
-  if (giving_up_ || (!sync_only && !guardian_.begin_freeze(index))) {
-    return fail(index, sync_only ? "syncfs" : "FIFREEZE", ECANCELED);
-  }
+  if (!sync_only && !guardian_.begin_freeze(index)) return fail(index, "FIFREEZE", ECANCELED);
   lock.unlock();
   const int result = sync_only ? os_.sync(descriptors_[index]) : os_.freeze(descriptors_[index]);
   const Time ended = clock_.now();

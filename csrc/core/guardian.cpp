@@ -36,7 +36,7 @@ Guardian::Guardian(std::size_t filesystems)
     : page_size_(sizeof(Page) + filesystems * sizeof(Ward)), count_(filesystems) {
   page_ = new (map(page_size_, MAP_SHARED | MAP_POPULATE)) Page();  // zero: all IDLE
   try {
-    stacks_ = map(filesystems * GUARDIAN_STACK, MAP_PRIVATE);
+    stacks_ = map((filesystems + 1) * GUARDIAN_STACK, MAP_PRIVATE);
   } catch (...) {
     munmap(page_, page_size_);
     throw;
@@ -45,7 +45,7 @@ Guardian::Guardian(std::size_t filesystems)
 
 Guardian::~Guardian() {
   if (process_descriptor_ >= 0) close(process_descriptor_);
-  munmap(stacks_, count_ * GUARDIAN_STACK);
+  munmap(stacks_, (count_ + 1) * GUARDIAN_STACK);
   munmap(page_, page_size_);
 }
 

@@ -47,7 +47,7 @@ struct Watch {
   std::size_t count;
   const int* descriptors;  // of the wards
   const int* kept;         // the same, ascending
-  char* stacks;            // count × STACK, for the threads that thaw
+  char* stacks;            // count × GUARDIAN_STACK, for the threads that thaw
   pid_t agent;
   timespec deadline;  // CLOCK_MONOTONIC
   const char* rcu_path;

@@ -19,6 +19,12 @@ SimulatedDisk::SimulatedDisk(std::vector<std::string> paths) {
     disk.path = std::move(path);
     disks_.push_back(std::move(disk));
   }
+  files_ = {
+      {"/proc/self/stat", "1 (simulated) S 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1"},
+      {"/proc/sys/kernel/random/boot_id", "simulated\n"},
+      {"/sys/kernel/rcu_expedited", "0\n"},
+      {"/sys/kernel/rcu_normal", "0\n"},
+  };
 }
 
 std::vector<Filesystem> SimulatedDisk::filesystems() const {
@@ -75,6 +81,27 @@ void SimulatedDisk::let_go(const std::string& path) {
   changed_.notify_all();
 }
 
+void SimulatedDisk::hold_syncs(const std::string& path) {
+  std::lock_guard guard(mutex_);
+  if (Disk* disk = find(path)) disk->syncs_held = true;
+}
+
+void SimulatedDisk::let_sync_go(const std::string& path) {
+  std::lock_guard guard(mutex_);
+  if (Disk* disk = find(path)) ++disk->syncs_let_go;
+  changed_.notify_all();
+}
+
+std::map<std::string, std::string> SimulatedDisk::files() const {
+  std::lock_guard guard(mutex_);
+  return files_;
+}
+
+void SimulatedDisk::put_file(const std::string& path, const std::string& text) {
+  std::lock_guard guard(mutex_);
+  files_[path] = text;
+}
+
 SimulatedDisk::Disk* SimulatedDisk::find(const std::string& path) {
   for (Disk& disk : disks_) {
     if (disk.path == path) return &disk;
@@ -106,8 +133,12 @@ int SimulatedDisk::mount_id(int descriptor, std::uint64_t& id) {
 }
 
 int SimulatedDisk::sync(int descriptor) {
-  std::lock_guard guard(mutex_);
-  return at(descriptor) ? 0 : -EBADF;
+  std::unique_lock lock(mutex_);
+  Disk* disk = at(descriptor);
+  if (!disk) return -EBADF;
+  changed_.wait(lock, [disk] { return !disk->syncs_held || disk->syncs_let_go > 0; });
+  if (disk->syncs_held) --disk->syncs_let_go;
+  return 0;
 }
 
 int SimulatedDisk::freeze(int descriptor) {

@@ -30,6 +30,12 @@ class SimulatedDisk final : public Os {
   // The next freeze of `path` waits inside the kernel, as behind a stuck writer, until let_go().
   void hold(const std::string& path);
   void let_go(const std::string& path);
+  // From now on each sync of `path` waits until let_sync_go(), which lets one of them go.
+  void hold_syncs(const std::string& path);
+  void let_sync_go(const std::string& path);
+  // The files by name, and one more or another text for one.
+  std::map<std::string, std::string> files() const;
+  void put_file(const std::string& path, const std::string& text);
 
   int open_directory(const std::string& path) override;
   int close(int descriptor) override;
@@ -49,6 +55,8 @@ class SimulatedDisk final : public Os {
     std::string path;
     bool frozen = false;
     bool held = false;
+    bool syncs_held = false;
+    int syncs_let_go = 0;
     std::uint64_t written = 0;
   };
   Disk* find(const std::string& path);

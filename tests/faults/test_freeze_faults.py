@@ -1,0 +1,97 @@
+"""Every call of the freeze path fails once and for good, one after the other.
+
+Whatever fails, nothing of ours stays frozen unless its thaw itself keeps failing, and then it is
+named; rcu_expedited and the marker are put back or said to be left.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from support.bench import RCU, Bench, await_true
+
+from vmtpy._core import Outcome, Phase, RunRecord
+from vmtpy._host import FaultyOs, SimulatedDisk
+
+PATHS = ["/a", "/b", "/c"]
+ERRORS = [errno.EIO, errno.ENOMEM]
+# A call that fails for good is one of these; each is swept on its own too, so that the sweep gets
+# behind what a failure of everything would have stopped earlier.
+CALLS = ["", "freeze", "thaw", "sync", "write_file", "create_file", "remove_file", "close"]
+
+
+def run(nth: int, error: int, *, for_good: bool, call: str) -> tuple[Bench, FaultyOs, RunRecord]:
+    """A whole session, released when it is frozen, with one fault in it."""
+    disk = SimulatedDisk(PATHS)
+    os = FaultyOs(disk)
+    os.fail(nth, error, for_good, call)
+    bench = Bench(disk=disk, os=os, levels={"/c": 1})
+    bench.advance_until(lambda: bench.session.phase() in (Phase.FROZEN, Phase.ENDED), step=0.01)
+    bench.session.release()
+    return bench, os, bench.advance_to_end()
+
+
+def check(bench: Bench, os: FaultyOs, record: RunRecord) -> None:
+    """The invariant."""
+    assert record.outcome != Outcome.NONE
+    told = record.error + "\n".join(record.warnings)
+    for path in bench.frozen():
+        assert f"FITHAW {path}: " in told, f"{path} is frozen and not named"
+    if record.outcome == Outcome.RELEASED and not bench.frozen():
+        assert record.error == ""
+    if record.outcome != Outcome.RELEASED:
+        assert record.error != ""
+    if bench.disk.files()[RCU] != "0\n" and bench.disk.files()[RCU] != "0":
+        assert f"{RCU} could not be put back" in told
+    elif not bench.frozen():
+        assert bench.markers() == [] or "unlink" in told
+    # When the fault is over, all comes right by itself.
+    os.fail(1 << 30, 0, for_good=False)
+    bench.advance_until(lambda: bench.frozen() == [], step=1)
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call or "any call")
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: errno.errorcode[error])
+def test_nothing_stays_frozen_whatever_fails(error: int, call: str, for_good: bool) -> None:
+    fired = 0
+    for nth in range(1, 200):
+        bench, os, record = run(nth, error, for_good=for_good, call=call)
+        reached = os.fired()
+        check(bench, os, record)
+        if not reached:
+            break
+        fired += 1
+    else:
+        pytest.fail("the faults did not come to an end")
+    assert fired > 0
+    assert record.outcome == Outcome.RELEASED
+
+
+def test_a_freeze_that_fails_says_which_and_why() -> None:
+    _, _, record = run(2, errno.EIO, for_good=False, call="freeze")
+    assert record.outcome == Outcome.FAILED
+    assert record.code == errno.EIO
+    assert record.error == f"FIFREEZE {record.path}: Input/output error"
+    assert [one.error for one in record.filesystems if one.path == record.path] == [errno.EIO]
+
+
+def test_a_level_is_not_frozen_when_the_one_before_failed() -> None:
+    _, os, _ = run(1, errno.EIO, for_good=False, call="freeze")
+    assert os.calls().count("freeze") <= 2  # of three; the other one of its level may have begun
+
+
+def test_a_marker_that_cannot_be_removed_is_told() -> None:
+    bench, _, record = run(1, errno.EROFS, for_good=True, call="remove_file")
+    assert record.outcome == Outcome.RELEASED
+    [marker] = bench.markers()
+    assert record.warnings == [f"unlink {marker}: Read-only file system"]
+
+
+def test_rcu_that_cannot_be_put_back_is_told_and_its_marker_kept() -> None:
+    bench, _, record = run(2, errno.EIO, for_good=True, call="write_file")
+    assert record.outcome == Outcome.RELEASED
+    assert record.warnings == [f"{RCU} could not be put back"]
+    assert len(bench.markers()) == 1
+    await_true(lambda: bench.frozen() == [])

@@ -1,0 +1,84 @@
+"""A freeze session on disks that are not there, with a clock that the test turns."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Os, Phase, RunRecord
+from vmtpy._host import ManualClock, SimulatedDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RCU = "/sys/kernel/rcu_expedited"
+PATIENCE = 10.0  # seconds of real time that anything may take
+
+
+class Bench:
+    """A session on simulated disks, started."""
+
+    def __init__(
+        self,
+        *paths: str,
+        disk: SimulatedDisk | None = None,
+        os: Os | None = None,
+        levels: dict[str, int] | None = None,
+        sync_only: tuple[str, ...] = (),
+        start: bool = True,
+        **options: float,
+    ) -> None:
+        self.disk = disk or SimulatedDisk(list(paths))
+        self.os = os or self.disk
+        self.clock = ManualClock()
+        filesystems = [
+            Filesystem(
+                one.path,
+                mount_id=one.mount_id,
+                device=one.device,
+                type=one.type,
+                level=(levels or {}).get(one.path, 0),
+                sync_only=one.path in sync_only,
+            )
+            for one in self.disk.filesystems()
+        ]
+        self.session = FreezeSession(
+            self.os,
+            self.clock,
+            filesystems,
+            FreezeOptions(guardian=False, **options),  # type: ignore[arg-type]
+        )
+        if start:
+            self.session.start()
+
+    def reach(self, phase: Phase) -> None:
+        assert self.session.wait_for(phase, PATIENCE), f"still {self.session.phase()}"
+
+    def end(self) -> RunRecord:
+        self.reach(Phase.ENDED)
+        return self.session.record()
+
+    def advance_until(self, condition: Callable[[], bool], step: float = 0.25) -> None:
+        """Turns the clock until it has come true; who waits may not have begun to yet."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline
+            self.clock.advance(step)
+            time.sleep(0.001)
+
+    def advance_to_end(self) -> RunRecord:
+        self.advance_until(lambda: self.session.phase() == Phase.ENDED)
+        return self.session.record()
+
+    def frozen(self) -> list[str]:
+        return [one.path for one in self.disk.filesystems() if self.disk.frozen(one.path)]
+
+    def markers(self) -> list[str]:
+        return [name for name in self.disk.files() if name.startswith("/run/vmtpy/")]
+
+
+def await_true(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from vmtpy.errors import RpcError as RpcError
     from vmtpy.errors import SystemCallError as SystemCallError
     from vmtpy.errors import VmtError as VmtError
+    from vmtpy.freeze import Freeze as Freeze
+    from vmtpy.freeze import freeze as freeze
     from vmtpy.plan import Filesystem as Filesystem
     from vmtpy.plan import LeftOut as LeftOut
     from vmtpy.plan import Plan as Plan
     from vmtpy.plan import plan as plan
     from vmtpy.probe import Probe as Probe
     from vmtpy.probe import probe as probe
+    from vmtpy.record import FilesystemRun as FilesystemRun
+    from vmtpy.record import Outcome as Outcome
+    from vmtpy.record import RunRecord as RunRecord
     from vmtpy.rpci import Rpci as Rpci
 
 __version__ = "0.1.0"
@@ -43,18 +48,23 @@ _EXPORTS = {
     "Config": "vmtpy.config",
     "ConfigError": "vmtpy.errors",
     "Filesystem": "vmtpy.plan",
+    "FilesystemRun": "vmtpy.record",
+    "Freeze": "vmtpy.freeze",
     "FreezeError": "vmtpy.errors",
     "GuestInfoError": "vmtpy.errors",
     "LeftOut": "vmtpy.plan",
     "MessageSizeError": "vmtpy.errors",
     "NotVMwareError": "vmtpy.errors",
+    "Outcome": "vmtpy.record",
     "Plan": "vmtpy.plan",
     "PlanError": "vmtpy.errors",
     "Probe": "vmtpy.probe",
     "RpcError": "vmtpy.errors",
     "Rpci": "vmtpy.rpci",
+    "RunRecord": "vmtpy.record",
     "SystemCallError": "vmtpy.errors",
     "VmtError": "vmtpy.errors",
+    "freeze": "vmtpy.freeze",
     "plan": "vmtpy.plan",
     "probe": "vmtpy.probe",
 }

@@ -1,53 +1,51 @@
-"""The record of a run as plain values, for JSON and for people."""
+"""The record of a freeze: what was frozen, for how long, and how it ended.
+
+`RunRecord` and `FilesystemRun` are native and read-only. Durations are seconds; times are seconds
+of time.monotonic(), 0.0 where it did not come to that.
+
+RunRecord:
+    outcome: an `Outcome`. RELEASED: thawed when asked to, everything was frozen until then.
+        ABORTED: given up on request. FAILED: could not freeze. EXPIRED: the limit struck first.
+        LOST: found thawed by someone else. NONE: has not ended.
+    error, code, path: what went wrong in words, its errno or 0, its filesystem or "". Also set when
+        the outcome is RELEASED and a filesystem could not be thawed.
+    warnings: a list of what did not prevent the run but should be known.
+    started_unix_ns: wall clock.
+    started, presynced, first_freeze, all_frozen, release_asked, all_thawed: the steps.
+    limit: after which everything is thawed, counted from first_freeze.
+    rcu_expedited: RCU grace periods were hurried while freezing.
+    filesystems: a list of FilesystemRun.
+
+FilesystemRun:
+    path, device ("major:minor"), type, level, sync_only: as in the plan.
+    presync, presync_rounds: all rounds of syncfs while writers still ran.
+    freeze, frozen, thaw: in FIFREEZE, from its return to the return of FITHAW, in FITHAW.
+    error, call: errno and name of the call that failed, 0 and "" if none.
+    note: anything else, for people.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from vmtpy._core import FilesystemRun, Outcome, RunRecord
 
-if TYPE_CHECKING:
-    from vmtpy import _core
+__all__ = ["FilesystemRun", "Outcome", "RunRecord", "as_dict"]
 
-_RUN = (
-    "error",
-    "code",
-    "path",
-    "started_unix_ns",
-    "started",
-    "presynced",
-    "first_freeze",
-    "all_frozen",
-    "release_asked",
-    "all_thawed",
-    "limit",
-    "rcu_expedited",
-    "warnings",
+_FIELDS = (
+    *("error", "code", "path", "started_unix_ns", "started", "presynced", "first_freeze"),
+    *("all_frozen", "release_asked", "all_thawed", "limit", "rcu_expedited", "warnings"),
 )
-_FILESYSTEM = (
-    "path",
-    "device",
-    "type",
-    "level",
-    "sync_only",
-    "presync",
-    "presync_rounds",
-    "freeze",
-    "frozen",
-    "thaw",
-    "error",
-    "call",
-    "note",
+_FILESYSTEM_FIELDS = (
+    *("path", "device", "type", "level", "sync_only", "presync", "presync_rounds"),
+    *("freeze", "frozen", "thaw", "error", "call", "note"),
 )
 
 
-def as_dict(record: _core.RunRecord) -> dict[str, object]:
-    """The record as JSON can hold it.
-
-    Durations are seconds; times are seconds of CLOCK_MONOTONIC, 0.0 for what it did not come to.
-    """
+def as_dict(record: RunRecord) -> dict[str, object]:
+    """The record as JSON has it: the same names as in Python, the outcome as a lower-case word."""
     return {
         "outcome": record.outcome.name.lower(),
-        **{name: getattr(record, name) for name in _RUN},
+        **{name: getattr(record, name) for name in _FIELDS},
         "filesystems": [
-            {name: getattr(one, name) for name in _FILESYSTEM} for one in record.filesystems
+            {name: getattr(one, name) for name in _FILESYSTEM_FIELDS} for one in record.filesystems
         ],
     }

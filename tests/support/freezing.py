@@ -1,0 +1,139 @@
+"""A process that freezes and holds, for tests that kill it.
+
+Prints "frozen", then, when it is told to release (a line on stdin) or the session ends by itself,
+the outcome and the error. Its guardian is found by its name and parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class FreezingProcess:
+    """A running one; ended by kill if it still runs at the end of the `with`.
+
+    Args:
+        paths: mount points to freeze.
+        run_directory: of the marker.
+        options: further FreezeOptions.
+    """
+
+    def __init__(self, paths: list[Path], run_directory: Path, **options: float) -> None:
+        facts = {"paths": [str(path) for path in paths], "run_directory": str(run_directory)}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, json.dumps({**facts, **options})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def __enter__(self) -> FreezingProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.kill()
+        self.process.wait(timeout=30)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def line(self) -> str:
+        """Its next line, "" at its end."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def release(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("release\n")
+        self.process.stdin.flush()
+
+    def guardian(self) -> int:
+        """The pid of its guardian."""
+        [found] = guardians_of(self.pid)
+        return found
+
+
+def guardians_of(parent: int) -> list[int]:
+    """The pids of all guardians that are children of `parent`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            left, _, right = (entry / "stat").read_text().rpartition(")")
+        except OSError:
+            continue
+        if left.endswith("(vmtpy-guardian") and int(right.split()[1]) == parent:
+            found.append(int(entry.name))
+    return found
+
+
+def exists(pid: int) -> bool:
+    """It runs, or is a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def await_gone(pid: int, timeout: float = 10) -> None:
+    """Waits until a process that is no child of ours has ended (or is a zombie for its parent)."""
+    deadline = time.monotonic() + timeout
+    while exists(pid):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except OSError:
+            return
+        assert time.monotonic() < deadline, f"process {pid} does not end"
+        time.sleep(0.001)
+
+
+def main(facts: dict[str, object]) -> None:
+    from vmtpy import _core  # noqa: PLC0415 (the tests themselves do not need it)
+
+    paths = facts.pop("paths")
+    assert isinstance(paths, list)
+    plan = _core.make_plan(_core.PlanRequest(include=paths))
+    session = _core.FreezeSession(
+        _core.real_os(),
+        None,
+        plan.filesystems,
+        _core.FreezeOptions(**facts),  # type: ignore[arg-type]
+    )
+    # Before the freeze: what is printed comes out of a process that may not write to a disk any more.
+    signal.signal(signal.SIGCHLD, lambda *_: print("SIGCHLD", flush=True))
+    session.start()
+    if session.wait_for(_core.Phase.FROZEN, 60) and session.phase() == _core.Phase.FROZEN:
+        print("frozen", flush=True)
+    import select  # noqa: PLC0415
+
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    while session.phase() != _core.Phase.ENDED:
+        if poll.poll(5):
+            session.release()
+            poll.unregister(0)
+    record = session.record()
+    print(f"{record.outcome.name} {record.error}", flush=True)
+    sys.stdin.read()  # stays, as an agent does, until it is ended
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,94 @@
+"""`vmtpy freeze PATH… -- COMMAND`: freezes, runs COMMAND, thaws, exits with COMMAND's code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from vmtpy.errors import FreezeError
+from vmtpy.freeze import freeze
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+DESCRIPTION = (
+    "Freezes filesystems, runs COMMAND, thaws, and exits with COMMAND's exit code. "
+    "If they were not frozen until COMMAND had ended, that is said and the exit code is not 0."
+)
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as a shell
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):  # noqa: N818 (no error: a signal that asks us to end)
+    """A signal came."""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="vmtpy freeze",
+        usage="vmtpy freeze [--timeout SECONDS] PATH... -- COMMAND...",
+        description=DESCRIPTION,
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a mount point")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="thaw after that time whatever COMMAND does (default: 30)",
+    )
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:cut])
+    command = arguments[cut + 1 :]
+    if not command:
+        parser.error("no COMMAND; write `-- COMMAND` after the paths")
+    if not options.timeout > 0:
+        parser.error("--timeout must be more than 0")
+    program = shutil.which(command[0])
+    if program is None:
+        print(f"vmtpy freeze: {command[0]}: command not found", file=sys.stderr)
+        return NOT_FOUND
+    return run([*map(os.path.abspath, options.paths)], options.timeout, command, program)
+
+
+def run(paths: list[str], timeout: float, command: list[str], program: str) -> int:
+    """The exit code. The program was looked up before, so that nothing is searched while frozen."""
+    child: subprocess.Popen[bytes] | None = None
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    frozen = freeze(paths, timeout)
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    try:
+        with frozen:
+            child = subprocess.Popen(command, executable=program)
+            code = child.wait()
+    except FreezeError as error:
+        if child is None:
+            raise
+        print(f"vmtpy freeze: not frozen to the end of {command[0]}: {error}", file=sys.stderr)
+        return exit_code(child.wait()) or 1
+    except OSError as error:
+        print(f"vmtpy freeze: {program}: {error.strerror}", file=sys.stderr)
+        return NOT_EXECUTABLE
+    except Interrupted as interrupted:  # thawed by now
+        number = int(interrupted.args[0])
+        if child is not None:
+            child.send_signal(number)
+            child.wait()
+        return 128 + number
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return exit_code(code)
+
+
+def exit_code(returned: int) -> int:
+    """As a shell tells it: 128 + n for a program that died of signal n."""
+    return 128 - returned if returned < 0 else returned

@@ -174,16 +174,25 @@ def test_an_image_on_an_image_on_a_filesystem_freezes_in_three_levels(tmp_path: 
             writer.wait_for_more()
 
 
-def test_a_vfat_is_synced_beside_the_others(tmp_path: Path) -> None:
-    with loop_mount("ext4") as mount, loop_mount("vfat") as boot:
-        session = freeze(mount, boot, run_directory=tmp_path / "run")
+def test_what_is_only_synced_is_not_frozen(tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount, loop_mount("ext4") as boot:
+        made = _core.make_plan(PlanRequest(include=[mount.path, boot.path]))
+        filesystems = [
+            _core.Filesystem(
+                one.path,
+                mount_id=one.mount_id,
+                device=one.device,
+                sync_only=one.path == str(boot.path),
+            )
+            for one in made.filesystems
+        ]
+        options = FreezeOptions(run_directory=tmp_path / "run")
+        session = FreezeSession(_core.real_os(), None, filesystems, options)
+        session.start()
+        assert session.wait_for(Phase.FROZEN, 30)
         (boot.path / "file").write_bytes(b"not frozen")
-        record = end(session)
-        assert record.outcome == Outcome.RELEASED
-        assert {one.type: one.sync_only for one in record.filesystems} == {
-            "ext4": False,
-            "vfat": True,
-        }
+        assert end(session).outcome == Outcome.RELEASED
+        assert not boot.thaw()
 
 
 def test_a_mount_that_vanishes_after_the_plan_is_named(tmp_path: Path) -> None:

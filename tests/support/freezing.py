@@ -106,7 +106,7 @@ def await_gone(pid: int, timeout: float = 10) -> None:
 
 
 def main(facts: dict[str, object]) -> None:
-    from vmtpy import _core  # noqa: PLC0415 (the tests themselves do not need it)
+    from vmtpy import _core
 
     paths = facts.pop("paths")
     assert isinstance(paths, list)
@@ -122,7 +122,7 @@ def main(facts: dict[str, object]) -> None:
     session.start()
     if session.wait_for(_core.Phase.FROZEN, 60) and session.phase() == _core.Phase.FROZEN:
         print("frozen", flush=True)
-    import select  # noqa: PLC0415
+    import select
 
     poll = select.poll()
     poll.register(0, select.POLLIN)

@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 # The smallest images that mkfs takes gladly; they are sparse.
-SIZES = {"ext4": 128 << 20, "xfs": 320 << 20, "btrfs": 160 << 20, "vfat": 32 << 20}
+SIZES = {"ext4": 128 << 20, "xfs": 320 << 20, "btrfs": 160 << 20}
 MKFS = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
     "btrfs": ["mkfs.btrfs", "-q", "-f"],
-    "vfat": ["mkfs.vfat"],
 }
 
 
@@ -169,7 +168,7 @@ def loop_mount(
     """Makes an image, mounts it, guards it, and takes everything away again.
 
     Args:
-        fs: "ext4", "xfs", "btrfs" or "vfat".
+        fs: "ext4", "xfs" or "btrfs".
         size: of the image in bytes; default SIZES[fs].
         directory: where the image goes (another LoopMount's path nests them); default a new one
             under /dev/shm or /tmp.

@@ -41,7 +41,7 @@ void bind_hardware(py::module_& module) {
 }  // namespace
 
 void bind_backdoor(py::module_& module) {
-  py::class_<Backdoor>(module, "Backdoor");
+  py::class_<Backdoor> base(module, "Backdoor");
   py::class_<PortBackdoor, Backdoor>(module, "PortBackdoor").def(py::init<>());
   bind_probe(module);
   bind_hardware(module);

@@ -13,12 +13,13 @@
 #include <cstring>
 #include <string>
 
+#include "core/errors.h"
 #include "core/wire.h"
 
 namespace vmtpy {
 namespace {
 
-constexpr std::size_t STACK_SIZE = 64 * 1024;  // a signal frame with AMX state takes 11 KiB of it
+constexpr std::size_t STACK_SIZE = 65536;  // a signal frame with AMX state takes 11 KiB of it
 
 // What the backdoor said. Plain data: the child of probe_ports() fills it in shared memory.
 struct Answer {
@@ -118,7 +119,7 @@ int try_ports(void* argument) {
     if (sigaction(fault, &action, nullptr) != 0) return 0;
     sigaddset(&faults, fault);
   }
-  if (sigprocmask(SIG_UNBLOCK, &faults, nullptr) != 0) return 0;
+  if (pthread_sigmask(SIG_UNBLOCK, &faults, nullptr) != 0) return 0;
   answer.tried = true;
   PortBackdoor ports;
   question(ports, answer);
@@ -168,7 +169,7 @@ Probe probe_ports() {
   Answer answer;
   void* stack = mmap(nullptr, STACK_SIZE, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return judge(answer, std::string("mmap: ") + std::strerror(errno));
+  if (stack == MAP_FAILED) return judge(answer, SystemError("mmap", "", errno).what());
   std::string fault;
   {
     SignalsBlocked blocked;
@@ -176,7 +177,7 @@ Probe probe_ports() {
     // the program's own can take the child away unless it asks for such children.
     pid_t child =
         clone(try_ports, static_cast<char*>(stack) + STACK_SIZE, CLONE_VM | CLONE_VFORK, &answer);
-    fault = child < 0 ? std::string("clone: ") + std::strerror(errno) : await_child(child);
+    fault = child < 0 ? SystemError("clone", "", errno).what() : await_child(child);
   }
   munmap(stack, STACK_SIZE);
   return judge(answer, fault);

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,22 +106,22 @@ def emulate(
     timeout: float = TIMEOUT,
 ) -> Run:
     """Runs `vmtpy emulate OPTIONS -- COMMAND` to its end."""
-    read_end, write_end = os.pipe()
-    # A pipe for the timeline: the program's own stderr stays its own.
-    process = subprocess.Popen(
-        [*EMULATE, "--json", "-o", f"/dev/fd/{write_end}", *options, "--", *map(str, command)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=(write_end,),
-    )
-    os.close(write_end)
-    try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise
-    with open(read_end, encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
-        timeline = [json.loads(line) for line in stream]
+    # A file for the timeline, however long it gets: the program's own stderr stays its own.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        output = file.fileno()
+        process = subprocess.Popen(
+            [*EMULATE, "--json", "-o", f"/dev/fd/{output}", *options, "--", *map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(output,),
+        )
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        file.seek(0)
+        timeline = [json.loads(line) for line in file]
     return Run(process.returncode, stdout, stderr, timeline)

@@ -1,7 +1,7 @@
 // One message channel to the host: open, send, receive, close, over either bandwidth, with cookies
 // where the host knows them, and with the whole transfer begun again when the host says CHECKPOINT.
 // A channel is one conversation: calls are serialised by a lock, and a channel that was opened
-// before a fork refuses to be used after it.
+// before a fork refuses to be used after it. No signal handler may use one.
 #pragma once
 
 #include <sys/types.h>

@@ -25,7 +25,7 @@ def test_every_public_name_is_there(name: str) -> None:
     assert name in dir(vmtpy)
 
 
-@pytest.mark.parametrize("name", ["plan", "probe"])
+@pytest.mark.parametrize("name", ["freeze", "plan", "probe"])
 def test_a_function_is_not_hidden_by_the_module_of_its_name(name: str) -> None:
     script = (
         f"import importlib, vmtpy; importlib.import_module('vmtpy.{name}');"

@@ -117,7 +117,6 @@ def main(facts: dict[str, object]) -> None:
         plan.filesystems,
         _core.FreezeOptions(**facts),  # type: ignore[arg-type]
     )
-    # Before the freeze: what is printed comes out of a process that may not write to a disk any more.
     signal.signal(signal.SIGCHLD, lambda *_: print("SIGCHLD", flush=True))
     session.start()
     if session.wait_for(_core.Phase.FROZEN, 60) and session.phase() == _core.Phase.FROZEN:

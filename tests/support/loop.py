@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 # The smallest images that mkfs takes gladly; they are sparse.
-SIZES = {"ext4": 128 << 20, "xfs": 320 << 20, "btrfs": 160 << 20}
+SIZES = {"ext4": 128 << 20, "xfs": 320 << 20, "btrfs": 160 << 20, "vfat": 32 << 20}
 MKFS = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
     "xfs": ["mkfs.xfs", "-q", "-f"],
     "btrfs": ["mkfs.btrfs", "-q", "-f"],
+    "vfat": ["mkfs.vfat"],
 }
 
 
@@ -168,7 +170,7 @@ def loop_mount(
     """Makes an image, mounts it, guards it, and takes everything away again.
 
     Args:
-        fs: "ext4", "xfs" or "btrfs".
+        fs: "ext4", "xfs", "btrfs" or "vfat".
         size: of the image in bytes; default SIZES[fs].
         directory: where the image goes (another LoopMount's path nests them); default a new one
             under /dev/shm or /tmp.
@@ -223,8 +225,14 @@ def take_away(mount: LoopMount) -> None:
                 pass
     if mount.guard is not None:
         watchdog.stop(mount.guard)
+    deadline = time.monotonic() + 20
     while find_mount(mount.path) is not None:
-        run(["umount", str(mount.path)])
+        try:
+            run(["umount", str(mount.path)])
+        except subprocess.CalledProcessError:  # a process that was killed is just ending
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
     if backing_file(mount.device) == mount.image:
         run(["losetup", "-d", mount.device])
 

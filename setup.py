@@ -28,7 +28,12 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
         extra_link_args=["-pthread"],
     )
     if SANITIZE:
-        flags = [f"-fsanitize={SANITIZE}", "-g1", "-fno-omit-frame-pointer", "-fno-sanitize-recover"]
+        flags = [
+            f"-fsanitize={SANITIZE}",
+            "-g1",
+            "-fno-omit-frame-pointer",
+            "-fno-sanitize-recover",
+        ]
         built.extra_compile_args += flags
         built.extra_link_args += flags
     return built

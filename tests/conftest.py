@@ -1,16 +1,40 @@
 """Makes tests/support importable (pytest puts this directory on the path) and, with
 VMTPY_FORBID_SKIPS set, turns each skip into a failure: a CI machine must have everything.
+
+No test can power this machine off: what could is replaced for tests and for all that they start.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+
+DANGEROUS = ("systemctl", "poweroff", "reboot", "halt", "shutdown")
+
+
+def disarm() -> tempfile.TemporaryDirectory[str]:
+    """Puts harmless programs in front of those that end the machine. They record their call."""
+    made = tempfile.TemporaryDirectory(prefix="vmtpy-disarmed-")
+    directory = Path(made.name)
+    calls = directory / "calls"
+    for name in DANGEROUS:
+        program = directory / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{calls}"\n')
+        program.chmod(0o755)
+    os.environ["PATH"] = f"{directory}:{os.environ.get('PATH', os.defpath)}"
+    os.environ["VMTPY_DISARMED_CALLS"] = str(calls)
+    return made
+
+
+DISARMED = disarm()  # its directory lasts as long as the tests
 
 
 @pytest.hookimpl(wrapper=True)

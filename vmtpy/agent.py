@@ -5,23 +5,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from vmtpy import __version__, _core
+from vmtpy import _core
 from vmtpy.config import Config
 from vmtpy.hooks import Hooks, HookT
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
+from vmtpy.services.announce import announce, withdraw
+from vmtpy.services.services import COMMANDS, Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-# RPCI texts: open-vm-tools' services/vmtoolsd and vmt(4). 2147483647 is the version number of tools
-# that the administrator keeps himself; 36 says that NVMe disks may be quiesced too.
-ANNOUNCE = (
-    f"log vmtpy {__version__}: guest agent started",
-    "vmx.capability.unified_loop toolbox",
-    "tools.capability.features 36=1",
-    "tools.set.version 2147483647",
-)
-WITHDRAW = ("log vmtpy: guest agent stopped",)
 
 
 def log_to_stderr(line: str) -> None:
@@ -71,10 +63,12 @@ class Agent:
                 poll_min=config.poll.min,
                 poll_max=config.poll.max,
                 poll_busy=config.poll.busy,
-                announce=list(ANNOUNCE),
-                withdraw=list(WITHDRAW),
+                announce=announce(config.tools.version),
+                withdraw=withdraw(),
+                commands=COMMANDS,
             ),
         )
+        self._services = Services(config, backdoor, log)
         self._quiesce = Quiesce(
             config.quiesce,
             self._hooks,
@@ -105,21 +99,37 @@ class Agent:
         signals = _core.StopSignals(self._native.stop_fd, list(stop_on)) if stop_on else None
         try:
             self._native.start()
-            while self._serve(self._native.next_event()):
+            while self._serve(self._next_event()):
                 pass
         finally:
             self._native.request_stop()
+            self._services.close()
             del signals
 
     def stop(self) -> None:
         """Ends run(), from any thread; what is frozen is thawed first and the host is told."""
         self._native.request_stop()
 
-    def _serve(self, event: _core.AgentEvent | None) -> bool:
+    def _next_event(self) -> _core.AgentEvent:
+        """The native loop's next event. Between backups the services run while it is waited for."""
+        while True:
+            timeout = None if self._native.quiet else 0
+            if event := self._native.next_event(timeout):
+                return event
+            self._services.wait(self._native)
+
+    def _serve(self, event: _core.AgentEvent) -> bool:
         kinds = _core.AgentEvent.Kind
-        if event is None or event.kind == kinds.STOPPED:
+        if event.kind == kinds.STOPPED:
             return False
-        if event.kind == kinds.START:
+        if event.kind == kinds.COMMAND:
+            answer = self._services.command(event.text, event.arguments, event.id)
+            self._native.answer(event.id, answer)
+        elif event.kind == kinds.ANSWERED:
+            self._services.answered(event.id)
+        elif event.kind == kinds.ANNOUNCED:
+            self._services.announced()
+        elif event.kind == kinds.START:
             self._quiesce.start(self._native, event.request)
         elif event.kind == kinds.ENDED:
             self._quiesce.ended(self._native, event.record)

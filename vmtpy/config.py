@@ -18,6 +18,16 @@ def seconds(default: float, low: float, high: float) -> Any:  # noqa: ANN401 (as
     return field(default=default, metadata={"low": low, "high": high})
 
 
+def number(default: int, low: int, high: int) -> Any:  # noqa: ANN401
+    """A field that holds a whole number between two bounds, both allowed."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def command(*default: str) -> Any:  # noqa: ANN401
+    """A field that holds a program and its arguments."""
+    return field(default=default, metadata={"command": True})
+
+
 @dataclass(frozen=True, slots=True)
 class QuiesceConfig:
     """`[quiesce]`: what is frozen for a snapshot and for how long at most.
@@ -53,11 +63,66 @@ class PollConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestInfoConfig:
+    """`[guest_info]`: what the host is told of this guest: names, addresses, disks, uptime.
+
+    Attributes:
+        enabled: tell it at all. True.
+        interval: between two looks; a changed network or host name is told at once. 15.
+    """
+
+    enabled: bool = True
+    interval: float = seconds(15.0, 1.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerConfig:
+    """`[power]`: what the host's power operations do here.
+
+    Attributes:
+        halt: the command that powers off. ["systemctl", "poweroff"].
+        reboot: the command that restarts. ["systemctl", "reboot"].
+    """
+
+    halt: tuple[str, ...] = command("systemctl", "poweroff")
+    reboot: tuple[str, ...] = command("systemctl", "reboot")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeConfig:
+    """`[time]`: the guest's clock against the host's.
+
+    Attributes:
+        synchronize: set the guest's clock when the host asks for it and no NTP daemon keeps it;
+            otherwise the difference is only reported. False.
+        interval: between two looks at the host's clock. 60.
+    """
+
+    synchronize: bool = False
+    interval: float = seconds(60.0, 1.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsConfig:
+    """`[tools]`: what the agent says of itself.
+
+    Attributes:
+        version: of the tools; 2147483647: the administrator keeps them up to date himself.
+    """
+
+    version: int = number(2147483647, 0, 2147483647)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All tables of the file."""
 
     quiesce: QuiesceConfig = QuiesceConfig()
     poll: PollConfig = PollConfig()
+    guest_info: GuestInfoConfig = GuestInfoConfig()
+    power: PowerConfig = PowerConfig()
+    time: TimeConfig = TimeConfig()
+    tools: ToolsConfig = ToolsConfig()
 
 
 def load(path: str | Path) -> Config:
@@ -81,7 +146,7 @@ def load(path: str | Path) -> Config:
 
 def parse(tables: dict[str, Any], name: str) -> Config:
     """Checks what TOML gave; `name` is the file's, for errors."""
-    kinds = {"quiesce": QuiesceConfig, "poll": PollConfig}
+    kinds = {one.name: type(one.default) for one in fields(Config)}
     for key, value in tables.items():
         if key not in kinds:
             allowed = ", ".join(f"[{kind}]" for kind in kinds)
@@ -121,12 +186,24 @@ def _value(default: object, value: object, bounds: dict[str, float], where: str)
         if isinstance(value, bool):
             return value
         raise ConfigError(f"{where}: must be true or false")
+    if isinstance(default, int):
+        low, high = bounds["low"], bounds["high"]
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+            return value
+        raise ConfigError(f"{where}: must be a whole number from {low} to {high}")
     if isinstance(default, float):
         low, high = bounds["low"], bounds["high"]
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and low <= value <= high:  # type: ignore[operator]
             return float(value)  # type: ignore[arg-type]
         raise ConfigError(f"{where}: must be a number of seconds from {low:g} to {high:g}")
-    if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
-        return tuple(value)
-    raise ConfigError(f'{where}: must be a list of paths or globs, like ["/srv", "/var/lib/*"]')
+    texts = isinstance(value, list) and all(isinstance(one, str) and one for one in value)
+    is_command = "command" in bounds
+    if texts and (value or not is_command):
+        return tuple(value)  # type: ignore[arg-type]
+    wanted = (
+        'a program and its arguments, like ["systemctl", "reboot"]'
+        if is_command
+        else 'paths or globs, like ["/srv", "/var/lib/*"]'
+    )
+    raise ConfigError(f"{where}: must be a list of {wanted}")

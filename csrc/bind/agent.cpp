@@ -48,28 +48,37 @@ void bind_events(py::module_& module) {
       .value("START", AgentEvent::Kind::START)
       .value("ENDED", AgentEvent::Kind::ENDED)
       .value("LOG", AgentEvent::Kind::LOG)
+      .value("COMMAND", AgentEvent::Kind::COMMAND)
+      .value("ANSWERED", AgentEvent::Kind::ANSWERED)
+      .value("ANNOUNCED", AgentEvent::Kind::ANNOUNCED)
       .value("STOPPED", AgentEvent::Kind::STOPPED);
   event.def_readonly("kind", &AgentEvent::kind)
       .def_readonly("request", &AgentEvent::request)
       .def_readonly("record", &AgentEvent::record)
       .def_property_readonly("text", [](const AgentEvent& event) { return to_text(event.text); })
+      .def_property_readonly("arguments",
+                             [](const AgentEvent& event) { return to_text(event.arguments); })
+      .def_readonly("id", &AgentEvent::id)
       .def_readonly("warning", &AgentEvent::warning);
 }
 
 void bind_options(py::module_& module) {
   py::class_<AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
-                       std::vector<std::string> announce, std::vector<std::string> withdraw) {
+                       std::vector<std::string> announce, std::vector<std::string> withdraw,
+                       std::vector<std::string> commands) {
              AgentOptions options;
              options.poll_min = from_seconds(poll_min);
              options.poll_max = from_seconds(poll_max);
              options.poll_busy = from_seconds(poll_busy);
              options.announce = std::move(announce);
              options.withdraw = std::move(withdraw);
+             options.commands.names = std::move(commands);
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
-           py::arg("announce"), py::arg("withdraw"));
+           py::arg("announce"), py::arg("withdraw"),
+           py::arg("commands") = std::vector<std::string>());
 }
 
 void bind_backup(py::module_& module) {
@@ -123,6 +132,14 @@ void bind_agent(py::module_& module) {
       .def("arm", &Agent::arm, py::arg("session"))
       .def("refuse", &Agent::refuse, py::arg("code"), py::arg("text"))
       .def("finish", &Agent::finish, py::arg("manifest") = "")
+      .def(
+          "answer",
+          [](Agent& agent, std::uint64_t id, const py::bytes& text) {
+            agent.answer(id, std::string(text));
+          },
+          py::arg("id"), py::arg("text"))
+      .def_property_readonly("event_fd", [](Agent& agent) { return agent.events().event_fd(); })
+      .def_property_readonly("quiet", [](Agent& agent) { return agent.events().held(); })
       .def_property_readonly("stop_fd", &Agent::stop_fd)
       .def_property_readonly("backup_state", &Agent::backup_state)
       // One turn of the loop by hand, instead of start(). Seconds until the next, None at the end.

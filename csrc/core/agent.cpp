@@ -50,6 +50,7 @@ Agent::Agent(Backdoor& backdoor, Clock& clock, AgentOptions options)
       rpci_(backdoor),
       tclo_(backdoor),
       backup_(rpci_, queue_, clock, options_.backup),
+      commands_(queue_, clock, options_.commands),
       wake_fd_(make_eventfd()),
       stop_fd_(make_eventfd()),
       poll_delay_(options_.poll_min),
@@ -84,9 +85,14 @@ void Agent::finish(std::string manifest) {
   post([this, manifest = std::move(manifest)] { backup_.finish(manifest); });
 }
 
+void Agent::answer(std::uint64_t id, std::string text) {
+  post([this, id, text = std::move(text)] { commands_.answer(id, text); });
+}
+
 Time Agent::step() {
   if (ended_) return Time::max();
   const Time now = clock_.now();
+  starved_ = starved_ || (due_ != Time::max() && now - due_ >= options_.starved);
   read_mailbox();
   if (drain_event(stop_fd_) && !std::exchange(stopping_, true)) {
     stop_by_ = now + options_.stop_patience;
@@ -100,9 +106,11 @@ Time Agent::step() {
       return Time::max();
     }
   }
+  commands_.step();
   poll_host(now);
-  next = std::min(next, backup_.answer_pending() ? Time::max() : poll_at_);
+  next = std::min({next, commands_.due(), answer_pending() ? Time::max() : poll_at_});
   if (stopping_) next = std::min(next, std::max(stop_by_, now + options_.poll_busy));
+  due_ = next;
   return next;
 }
 
@@ -144,11 +152,12 @@ void Agent::read_mailbox() {
 }
 
 void Agent::poll_host(Time now) {
-  if (std::optional<std::string> reply = backup_.take_answer()) {
+  for (std::optional<std::string> reply : {backup_.take_answer(), commands_.take_answer()}) {
+    if (!reply) continue;
     tclo_.answer(*reply);
     poll_at_ = now;
   }
-  if (backup_.answer_pending()) return;
+  if (answer_pending()) return;
   // Commands can be queued at the host: after one, the next is asked for at once. Bounded, so that
   // a host that floods us cannot keep the timers from running.
   constexpr int MOST_AT_ONCE = 16;
@@ -163,24 +172,27 @@ bool Agent::poll_once(Time now) {
     // A reset is announced after its answer has gone out, which the next poll does.
     const bool announce_due = !announced_;
     const std::optional<std::string> command = tclo_.poll();
+    commands_.delivered();
     if (!std::exchange(connected_, true)) queue_.log("the host answers again");
     retry_delay_ = options_.retry_min;
     if (!command) {
       poll_at_ = now + (busy ? options_.poll_busy : poll_delay_);
       poll_delay_ = std::min(2 * poll_delay_, options_.poll_max);
-      if (announce_due) announce();
+      if (announce_due) introduce();
+      if (!busy && std::exchange(starved_, false)) say_health();
       return false;
     }
     poll_delay_ = options_.poll_min;
     bool deferred = false;
     const std::string reply = dispatch(*command, deferred);
     if (!deferred) tclo_.answer(reply);
-    if (announce_due) announce();
+    if (announce_due && !announced_ && *command != "reset") introduce();
     return !deferred;
   } catch (const Error& error) {
     if (std::exchange(connected_, false)) {
       queue_.log(std::string("the host does not answer: ") + error.what(), true);
     }
+    commands_.delivered();
     announced_ = false;
     poll_at_ = now + (busy ? options_.poll_min : retry_delay_);
     retry_delay_ = std::min(2 * retry_delay_, options_.retry_max);
@@ -200,7 +212,7 @@ std::string Agent::dispatch(const std::string& command, bool& deferred) {
     return "OK ATR toolbox";
   }
   if (name == "Capabilities_Register") {
-    announce();
+    introduce();
     return "OK ";
   }
   if (name.starts_with("vmbackup.")) {
@@ -208,15 +220,31 @@ std::string Agent::dispatch(const std::string& command, bool& deferred) {
     deferred = !reply.has_value();
     return reply.value_or("");
   }
+  if (commands_.knows(name)) {
+    const bool backup = backup_.state() != BackupState::IDLE;
+    std::optional<std::string> reply = commands_.command(name, arguments, backup);
+    deferred = !reply.has_value();
+    return reply.value_or("");
+  }
   return "ERROR Unknown Command";
 }
 
-void Agent::announce() {
+// To a host that knows nothing of us: after an open, a reset, its return, or when it asks.
+void Agent::introduce() {
   for (const std::string& request : options_.announce) {
     const RpciReply reply = rpci_.call(request);
     if (!reply.ok) queue_.log("the host refused \"" + request + "\": " + reply.data);
   }
   announced_ = true;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ANNOUNCED;
+  queue_.push(std::move(event));
+}
+
+// This virtual machine did not run, or not this process, for longer than its turns should take.
+void Agent::say_health() {
+  queue_.log("this virtual machine is slow: a turn of the agent came late", true);
+  rpci_.call("update.tools.health guest_slow");
 }
 
 void Agent::end() {

@@ -14,6 +14,7 @@
 
 #include "core/backup.h"
 #include "core/clock.h"
+#include "core/commands.h"
 #include "core/event_queue.h"
 #include "core/rpci.h"
 #include "core/tclo.h"
@@ -27,9 +28,11 @@ struct AgentOptions {
   Duration retry_min = std::chrono::seconds(1);       // when the host does not answer; doubles
   Duration retry_max = std::chrono::seconds(60);
   Duration stop_patience = std::chrono::seconds(10);  // for Python, once told to stop
+  Duration starved = std::chrono::seconds(5);         // a turn so much too late: the host is told
   std::vector<std::string> announce;                  // RPCI requests sent at every open and reset
   std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
   BackupOptions backup;
+  CommandOptions commands;  // those that Python answers
 };
 
 class Agent {
@@ -48,6 +51,7 @@ class Agent {
   void arm(std::shared_ptr<FreezeSession> session);
   void refuse(BackupCode code, std::string text);
   void finish(std::string manifest = "");
+  void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
 
   // One turn. Returns when the next is due, Time::max() when the agent has ended.
   Time step();
@@ -61,7 +65,9 @@ class Agent {
   void poll_host(Time now);
   bool poll_once(Time now);
   std::string dispatch(const std::string& command, bool& deferred);
-  void announce();
+  void introduce();
+  void say_health();
+  bool answer_pending() const { return backup_.answer_pending() || commands_.pending(); }
   void end();
 
   Clock& clock_;
@@ -70,16 +76,19 @@ class Agent {
   Rpci rpci_;
   Tclo tclo_;
   Backup backup_;
+  Commands commands_;
   int wake_fd_;
   int stop_fd_;
   std::mutex mutex_;  // of mailbox_
   std::vector<std::function<void()>> mailbox_;
   std::thread thread_;
   Time poll_at_{};
+  Time due_ = Time::max();  // when this turn was to come
   Duration poll_delay_{};
   Duration retry_delay_{};
   bool announced_ = false;
   bool connected_ = true;  // for the log: said once
+  bool starved_ = false;
   bool stopping_ = false;
   bool ended_ = false;
   Time stop_by_{};

@@ -11,7 +11,8 @@
 namespace vmtpy {
 
 namespace {
-// Log lines beyond this are counted, not kept: a stuck Python must not cost the guest its memory.
+// What is beyond this and can be dropped is counted, not kept: a stuck Python must not cost the
+// guest its memory.
 constexpr std::size_t MAX_EVENTS = 1024;
 }  // namespace
 
@@ -25,7 +26,7 @@ EventQueue::~EventQueue() {
 
 void EventQueue::push(AgentEvent event) {
   std::lock_guard guard(mutex_);
-  if (event.kind == AgentEvent::Kind::LOG && events_.size() >= MAX_EVENTS) {
+  if (event.can_be_dropped() && events_.size() >= MAX_EVENTS) {
     ++dropped_;
     return;
   }
@@ -46,6 +47,11 @@ void EventQueue::hold(bool held) {
   signal_locked();
 }
 
+bool EventQueue::held() const {
+  std::lock_guard guard(mutex_);
+  return held_;
+}
+
 std::optional<AgentEvent> EventQueue::take() {
   std::lock_guard guard(mutex_);
   if (held_ || events_.empty()) {
@@ -57,7 +63,7 @@ std::optional<AgentEvent> EventQueue::take() {
   events_.pop_front();
   if (events_.empty() && dropped_ > 0) {
     AgentEvent note;
-    note.text = std::to_string(std::exchange(dropped_, 0)) + " log lines were dropped";
+    note.text = std::to_string(std::exchange(dropped_, 0)) + " log lines and options were dropped";
     note.warning = true;
     events_.push_back(std::move(note));
   }

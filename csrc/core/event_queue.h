@@ -23,16 +23,23 @@ struct QuiesceRequest {
 
 struct AgentEvent {
   enum class Kind {
-    START,    // prepare: plan, hooks; answered by Agent::arm() or Agent::refuse()
-    ENDED,    // thawed and reported; hooks; answered by Agent::finish()
-    LOG,      // a line for the log
-    STOPPED,  // the loop has ended: the last event
+    START,      // prepare: plan, hooks; answered by Agent::arm() or Agent::refuse()
+    ENDED,      // thawed and reported; hooks; answered by Agent::finish()
+    LOG,        // a line for the log
+    COMMAND,    // of the host: answered by Agent::answer()
+    ANSWERED,   // the answer to a COMMAND is with the host, or could not be brought there
+    ANNOUNCED,  // the host may have forgotten what it was told: open, reset, register
+    STOPPED,    // the loop has ended: the last event
   };
   Kind kind = Kind::LOG;
   QuiesceRequest request;  // START
   RunRecord record;        // ENDED
-  std::string text;        // LOG
+  std::string text;        // LOG; COMMAND: its name
+  std::string arguments;   // COMMAND: what follows the name
+  std::uint64_t id = 0;    // COMMAND, ANSWERED; 0: no answer is wanted
   bool warning = false;    // LOG
+
+  bool can_be_dropped() const { return kind == Kind::LOG || (kind == Kind::COMMAND && id == 0); }
 };
 
 class EventQueue {
@@ -45,6 +52,7 @@ class EventQueue {
   void push(AgentEvent event);
   void log(std::string text, bool warning = false);
   void hold(bool held);
+  bool held() const;
   std::optional<AgentEvent> take();           // never waits; nothing while held
   int event_fd() const { return event_fd_; }  // readable while take() has something to give
 

@@ -22,7 +22,7 @@ class Tclo {
   // What the next poll() carries: "OK …" or "ERROR …".
   // Throws MessageSizeError for one that is too large to be sent.
   void answer(std::string_view reply);
-  void close() noexcept;  // sends what is owed, then closes
+  void close() noexcept;  // sends what is owed or the empty message, then closes
 
  private:
   void deliver();

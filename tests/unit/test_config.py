@@ -50,8 +50,15 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("[poll]\nbusy = 0.01", r"busy = 0.01: .*seconds from 0.0005 to 0.005"),
         ("[poll]\nmin = 0.9", r"\[poll\] min = 0.9 is more than max = 0.5"),
         ("quiesce = 1", r"quiesce must be a table: \[quiesce\]"),
-        ("[pol]", r"unknown key 'pol'; allowed: \[quiesce\], \[poll\]"),
+        ("[pol]", r"unknown key 'pol'; allowed: \[quiesce\], \[poll\], \[guest_info\], \[power\]"),
         ("[poll", r"not valid TOML"),
+        ("[power]\nhalt = []", r"halt = \[\]: must be a list of a program and its arguments"),
+        ("[power]\nhalt = 'off'", r"halt = 'off': must be a list of a program"),
+        ("[tools]\nversion = -1", r"version = -1: must be a whole number from 0 to 2147483647"),
+        ("[tools]\nversion = 1.5", r"version = 1.5: must be a whole number"),
+        ("[tools]\nversion = true", r"version = True: must be a whole number"),
+        ("[time]\nsynchronize = 1", r"synchronize = 1: must be true or false"),
+        ("[guest_info]\ninterval = 0", r"interval = 0: .*seconds from 1 to 3600"),
     ],
 )
 def test_a_bad_file_is_refused_by_name_key_and_what_is_allowed(

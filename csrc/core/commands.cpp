@@ -1,0 +1,73 @@
+#include "core/commands.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/wire.h"
+
+namespace vmtpy {
+
+Commands::Commands(EventQueue& queue, Clock& clock, CommandOptions options)
+    : queue_(queue), clock_(clock), options_(std::move(options)) {}
+
+bool Commands::knows(std::string_view name) const {
+  return std::find(options_.names.begin(), options_.names.end(), name) != options_.names.end();
+}
+
+std::optional<std::string> Commands::command(std::string_view name, std::string_view arguments,
+                                             bool backup) {
+  if (backup) {
+    // An option is a state that holds until the next one: it can be taken now and looked at after
+    // the backup. Anything else is a deed, and the host may ask again (softpowerop_retry).
+    if (name != "Set_Option") return "ERROR Quiesce operation in progress";
+    push(name, arguments, 0);
+    return "OK ";
+  }
+  pending_ = ++last_;
+  name_ = name;
+  due_ = clock_.now() + options_.patience;
+  push(name, arguments, pending_);
+  return std::nullopt;
+}
+
+void Commands::push(std::string_view name, std::string_view arguments, std::uint64_t id) {
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::COMMAND;
+  event.id = id;
+  event.text = name;
+  event.arguments = arguments;
+  queue_.push(std::move(event));
+}
+
+void Commands::answer(std::uint64_t id, std::string text) {
+  if (id == 0 || id != pending_) return;
+  pending_ = 0;
+  answered_ = id;
+  answer_ = text.size() > wire::MAX_MESSAGE ? "ERROR Answer too long" : std::move(text);
+}
+
+std::optional<std::string> Commands::take_answer() {
+  return std::exchange(answer_, std::nullopt);
+}
+
+void Commands::delivered() {
+  if (answered_ == 0) return;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ANSWERED;
+  event.id = std::exchange(answered_, 0);
+  queue_.push(std::move(event));
+}
+
+Time Commands::due() const {
+  return pending_ == 0 ? Time::max() : due_;
+}
+
+void Commands::step() {
+  if (clock_.now() < due()) return;
+  answered_ = std::exchange(pending_, 0);
+  // A power operation goes on while its hooks do; how it ends, statechange.status tells.
+  answer_ = name_.starts_with("OS_") ? "OK " : "ERROR " + name_ + ": no answer in time";
+  queue_.log(name_ + " was not answered in time", true);
+}
+
+}  // namespace vmtpy

@@ -1,0 +1,72 @@
+"""The filesystems as the host is told of them: `SetGuestDiskInfo`, and for older hosts key 3.
+
+Serves services/guest_info.py. Only local filesystems of the plan are asked: a network filesystem
+whose server is away would hang whoever asks it. Formats: open-vm-tools'
+services/plugins/guestInfo/diskInfo.c.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from binascii import b2a_base64
+from dataclasses import dataclass
+
+from vmtpy import _core
+
+MOST_OLD = 255  # a count of one byte
+NAME_OLD = 100  # bytes, the last one zero
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A filesystem.
+
+    Attributes:
+        path: where it is mounted.
+        type: "ext4".
+        free: bytes that a user can still have.
+        size: bytes.
+    """
+
+    path: str
+    type: str
+    free: int
+    size: int
+
+
+def read() -> list[Disk]:
+    """The local filesystems by path; one that cannot be asked is left out, the others stay."""
+    disks = []
+    for one in _core.make_plan(_core.PlanRequest()).filesystems:
+        try:
+            found = os.statvfs(one.path)
+        except OSError:
+            continue
+        if found.f_blocks:
+            unit = found.f_frsize
+            disks.append(Disk(one.path, one.type, found.f_bavail * unit, found.f_blocks * unit))
+    return sorted(disks, key=lambda disk: disk.path)
+
+
+def encode(disks: list[Disk]) -> bytes:
+    """The body of `SetGuestDiskInfo`: JSON, in which a name is base64 for it may be any bytes."""
+    entries = ",\n".join(
+        f'{{"name":"{base64(disk.path)}","free":"{disk.free}","size":"{disk.size}",'
+        f'"fstype":"{disk.type}"}}'
+        for disk in disks
+    )
+    return f'{{\n"version":"1",\n"disks":[\n{entries}]\n}}'.encode()
+
+
+def encode_old(disks: list[Disk]) -> bytes:
+    """The body of `SetGuestInfo  3`."""
+    body = struct.pack("B", len(disks[:MOST_OLD]))
+    for disk in disks[:MOST_OLD]:
+        name = os.fsencode(disk.path)[: NAME_OLD - 1]
+        body += struct.pack(f"<QQ{NAME_OLD}s", disk.free, disk.size, name)
+    return body
+
+
+def base64(path: str) -> str:
+    return b2a_base64(os.fsencode(path), newline=False).decode()

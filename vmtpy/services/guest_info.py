@@ -1,0 +1,122 @@
+"""What the host is told of this guest: names, uptime, NICs, disks. Only what has changed, and all
+of it again when the host has forgotten (open, reset, resume).
+
+Keys: open-vm-tools' lib/include/guestInfo.h.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from vmtpy.services import disks, nics, os_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmtpy.services.rpc import Rpc
+
+HOST_NAME, DISKS_OLD, OS_FULL_NAME, OS_NAME, UPTIME = 1, 3, 5, 6, 7
+NICS_OLD, NICS, OS_DETAILS = 9, 10, 11
+SETTLING = 0.1  # seconds: changes of the network come in bursts
+
+
+class GuestInfo:
+    """Keeps the host informed.
+
+    Args:
+        interval: seconds between two looks.
+        rpc: tells the host.
+        log: called with lines for the log.
+    """
+
+    def __init__(self, interval: float, rpc: Rpc, log: Callable[[str], None]) -> None:
+        self._interval = interval
+        self._rpc = rpc
+        self._log = log
+        self._sent: dict[str, bytes] = {}
+        self._refused: set[str] = set()
+        self._broadcast = False
+        self._troubles: set[str] = set()
+        self.due = 0.0  # on time.monotonic()
+
+    def forget(self) -> None:
+        """The host knows nothing any more: all is told again, at once."""
+        self._sent.clear()
+        self._refused.clear()
+        self._troubles.clear()
+        self.due = 0.0
+
+    def changed(self, now: float) -> None:
+        """Something has changed: a look soon."""
+        self.due = min(self.due, now + SETTLING)
+
+    def broadcast(self, on: bool) -> None:
+        """Whether guestinfo.ip holds the primary address."""
+        self._broadcast = on
+        self._sent.pop("ip", None)
+        self.due = 0.0
+
+    def update(self, now: float) -> None:
+        """Looks at everything and tells what is new."""
+        self.due = now + self._interval
+        for look in (self._names, self._network, self._disks):
+            try:
+                if look() is None:  # the host is away: all is told when it is back
+                    return
+            except OSError as error:
+                self._complain(f"guest information: {error}")
+
+    def _names(self) -> bool | None:
+        system = os_info.read()
+        hundredths = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
+        return self._all(
+            self._tell(HOST_NAME, os.uname().nodename.encode()),
+            self._tell(OS_FULL_NAME, system.full_name.encode()),
+            self._tell(OS_NAME, system.name.encode()),
+            self._tell(OS_DETAILS, os_info.encode(system)),
+            self._tell(UPTIME, str(hundredths).encode()),
+        )
+
+    def _network(self) -> bool | None:
+        network = nics.read()
+        told = self._tell(NICS, nics.encode(network))
+        if told is False:
+            told = self._tell(NICS_OLD, nics.encode(network, nics.MOST_ADDRESSES_OLD))
+        address = nics.primary_address(network)
+        if self._broadcast and address and told is not None:
+            told = self._send("ip", b"info-set guestinfo.ip " + address.encode(), "guestinfo.ip")
+        return told
+
+    def _disks(self) -> bool | None:
+        found = disks.read()
+        told = self._send("disks", b"SetGuestDiskInfo " + disks.encode(found), "SetGuestDiskInfo")
+        if told is False:
+            told = self._tell(DISKS_OLD, disks.encode_old(found))
+        return told
+
+    def _tell(self, key: int, value: bytes) -> bool | None:
+        return self._send(str(key), b"SetGuestInfo  %d %s" % (key, value), f"SetGuestInfo {key}")
+
+    def _send(self, name: str, request: bytes, what: str) -> bool | None:
+        """True: the host has it. False: it does not want it. None: it is away."""
+        if name in self._refused:
+            return False
+        if self._sent.get(name) == request:
+            return True
+        told = self._rpc.tell(request, what)
+        if told:
+            self._sent[name] = request
+        elif told is False:
+            self._refused.add(name)  # until the next reset
+        return told
+
+    @staticmethod
+    def _all(*told: bool | None) -> bool | None:
+        return None if None in told else True
+
+    def _complain(self, trouble: str) -> None:
+        if trouble not in self._troubles:
+            self._troubles.add(trouble)
+            self._log(trouble)

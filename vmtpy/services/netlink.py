@@ -1,0 +1,267 @@
+"""The kernel's own account of network links, addresses and routes: rtnetlink, read raw.
+
+Serves services/nics.py. Formats: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h,
+linux/if_addr.h. Host byte order, everything aligned to four bytes.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NEWLINK, GETLINK = 16, 18
+NEWADDR, GETADDR = 20, 22
+NEWROUTE, GETROUTE = 24, 26
+ERROR, DONE = 2, 3
+REQUEST_DUMP = 0x301
+DUMP_INTERRUPTED = 0x10
+# Groups to watch: links, IPv4 and IPv6 addresses and routes.
+CHANGES = 0x1 | 0x10 | 0x100 | 0x40 | 0x400
+# A router may know a million routes; the default ones come first in a dump.
+MOST_ROUTES = 4096
+TIMEOUT = 2.0  # the kernel answers at once, or something is broken
+BUFFER = 65536
+
+HEADER = struct.Struct("=IHHII")
+LINK = struct.Struct("=BxHiII")
+ADDRESS = struct.Struct("=BBBBI")
+ROUTE = struct.Struct("=BBBBBBBBI")
+ATTRIBUTE = struct.Struct("=HH")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network interface.
+
+    Attributes:
+        index: of the interface.
+        name: "eth0".
+        hardware: ARPHRD_…, 1 for Ethernet.
+        flags: IFF_….
+        mac: the hardware address, 6 bytes for Ethernet.
+        kind: "bridge", "veth", … of a virtual one, "" of a device with a driver of its own.
+        master: index of the bridge, bond … that it is a port of, 0 for none.
+        lower: index of the link that it stands on or is paired with, 0 for none.
+    """
+
+    index: int
+    name: str
+    hardware: int = 1
+    flags: int = 0
+    mac: bytes = b""
+    kind: str = ""
+    master: int = 0
+    lower: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of an interface.
+
+    Attributes:
+        index: of the interface.
+        address: 4 or 16 bytes.
+        prefix: its length in bits.
+        scope: 0 global, 253 link, 254 host.
+        flags: IFA_F_….
+    """
+
+    index: int
+    address: bytes
+    prefix: int
+    scope: int = 0
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A default route of the main table.
+
+    Attributes:
+        family: AF_INET or AF_INET6.
+        index: of the interface.
+        gateway: 4 or 16 bytes, b"" without one.
+        metric: the lowest is taken.
+    """
+
+    family: int
+    index: int
+    gateway: bytes = b""
+    metric: int = 0
+
+
+def watch() -> socket.socket:
+    """A socket that becomes readable when links, addresses or routes change.
+
+    Raises:
+        OSError: the kernel has no rtnetlink.
+    """
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+    opened.bind((0, CHANGES))
+    return opened
+
+
+def drain(watched: socket.socket) -> None:
+    """Takes all that has been said; what it was does not matter."""
+    try:
+        while watched.recv(BUFFER):
+            pass
+    except BlockingIOError:
+        pass
+    except OSError:  # ENOBUFS: more changed than the socket holds
+        pass
+
+
+def links() -> list[Link]:
+    """All interfaces.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    return [parse_link(body) for kind, body in dump(GETLINK) if kind == NEWLINK]
+
+
+def addresses() -> list[Address]:
+    """All addresses, in the kernel's order.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    return [parse_address(body) for kind, body in dump(GETADDR) if kind == NEWADDR]
+
+
+def default_routes() -> list[Route]:
+    """The default routes of the main table.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    found: list[Route] = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for number, (kind, body) in enumerate(dump(GETROUTE, family)):
+            if kind == NEWROUTE:
+                found += parse_route(body)
+            if number >= MOST_ROUTES:
+                break
+    return found
+
+
+def dump(request: int, family: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Messages of a dump: type and body. One that changes underneath is asked for again."""
+    body = struct.pack("=B15x", family)
+    for _ in range(3):
+        messages = []
+        interrupted = False
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as asked:
+            asked.settimeout(TIMEOUT)
+            asked.send(HEADER.pack(HEADER.size + len(body), request, REQUEST_DUMP, 1, 0) + body)
+            for kind, flags, content in receive(asked):
+                interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
+                messages.append((kind, content))
+                if len(messages) > MOST_ROUTES and request == GETROUTE:
+                    break
+        if not interrupted:
+            break
+    yield from messages
+
+
+def receive(asked: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    """Messages up to the end of the answer: type, flags, body."""
+    while True:
+        data = asked.recv(BUFFER)
+        for kind, flags, body in split(data):
+            if kind == DONE:
+                return
+            if kind == ERROR:
+                code = struct.unpack_from("=i", body)[0]
+                raise OSError(-code, "rtnetlink")
+            yield kind, flags, body
+
+
+def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The messages of one datagram: type, flags, body."""
+    at = 0
+    while at + HEADER.size <= len(data):
+        size, kind, flags, _, _ = HEADER.unpack_from(data, at)
+        if size < HEADER.size or at + size > len(data):
+            return
+        yield kind, flags, data[at + HEADER.size : at + size]
+        at += (size + 3) & ~3
+
+
+def attributes(data: bytes, start: int) -> dict[int, bytes]:
+    """Attributes by number; flags of the number are left out."""
+    found = {}
+    at = start
+    while at + ATTRIBUTE.size <= len(data):
+        size, number = ATTRIBUTE.unpack_from(data, at)
+        if size < ATTRIBUTE.size or at + size > len(data):
+            break
+        found[number & 0x3FFF] = data[at + ATTRIBUTE.size : at + size]
+        at += (size + 3) & ~3
+    return found
+
+
+def parse_link(body: bytes) -> Link:
+    _, hardware, index, flags, _ = LINK.unpack_from(body)
+    found = attributes(body, LINK.size)
+    info = attributes(found.get(18, b""), 0)  # IFLA_LINKINFO: IFLA_INFO_KIND 1
+    return Link(
+        index=index,
+        name=text(found.get(3, b"")),
+        hardware=hardware,
+        flags=flags,
+        mac=found.get(1, b""),
+        kind=text(info.get(1, b"")),
+        master=number(found.get(10, b"")),
+        lower=number(found.get(5, b"")),
+    )
+
+
+def parse_address(body: bytes) -> Address:
+    _, prefix, flags, scope, index = ADDRESS.unpack_from(body)
+    found = attributes(body, ADDRESS.size)
+    address = found.get(2) or found.get(1, b"")  # IFA_LOCAL: of a point-to-point link it is ours
+    return Address(index, address, prefix, scope, number(found.get(8, b"")) or flags)
+
+
+def parse_route(body: bytes) -> list[Route]:
+    """The default route in a message, one for each next hop; nothing if it is another one."""
+    family, bits, _, _, table, _, _, kind, _ = ROUTE.unpack_from(body)
+    found = attributes(body, ROUTE.size)
+    if bits != 0 or kind != 1 or (number(found.get(15, b"")) or table) != 254:
+        return []
+    metric = number(found.get(6, b""))
+    if 9 in found:  # RTA_MULTIPATH: rtnexthop {u16 size, u8, u8, i32 index}, then attributes
+        return list(next_hops(family, found[9], metric))
+    if 4 not in found:
+        return []
+    return [Route(family, number(found[4]), gateway(found), metric)]
+
+
+def next_hops(family: int, data: bytes, metric: int) -> Iterator[Route]:
+    at = 0
+    while at + 8 <= len(data):
+        size, _, _, index = struct.unpack_from("=HBBi", data, at)
+        if size < 8:
+            return
+        yield Route(family, index, gateway(attributes(data[at : at + size], 8)), metric)
+        at += (size + 3) & ~3
+
+
+def gateway(found: dict[int, bytes]) -> bytes:
+    """RTA_GATEWAY, or RTA_VIA {u16 family, address}: an IPv6 router for an IPv4 route."""
+    return found.get(5, b"") or found.get(18, b"")[2:]
+
+
+def number(data: bytes) -> int:
+    return int.from_bytes(data, "little") if len(data) == 4 else 0  # x86-64
+
+
+def text(data: bytes) -> str:
+    return data.split(b"\0")[0].decode("utf-8", "backslashreplace")

@@ -1,0 +1,260 @@
+"""The network interfaces as the host is told of them: which, in which order, and as XDR.
+
+Serves services/guest_info.py. `Network` is what the kernel says, `choose()` what matters of it,
+`encode()` the bytes: open-vm-tools' lib/guestRpc/nicinfo.x, version 3.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmtpy.services import netlink
+
+if TYPE_CHECKING:
+    from vmtpy.services.netlink import Address, Link, Route
+
+MOST_NICS = 16
+MOST_ADDRESSES = 2048  # of a NIC; of an older host 64
+MOST_ADDRESSES_OLD = 64
+MOST_ROUTES = 100
+MOST_SERVERS = 16
+MOST_SUFFIXES = 10
+ETHERNET = 1
+LOOPBACK_SCOPE = 254
+# IFA_F_TENTATIVE, IFA_F_DADFAILED: not usable (yet).
+UNUSABLE = 0x40 | 0x08
+TEMPORARY = 0x01  # IFA_F_TEMPORARY; of IPv4 IFA_F_SECONDARY
+UP = 0x1
+LOOPBACK = 0x8
+# Links that stand on others: their lower link, or their ports, tell whether a real NIC is below.
+STANDS_ON_LOWER = ("vlan", "macvlan", "ipvlan", "macsec")
+HAS_PORTS = ("bridge", "bond", "team", "vrf", "hsr")
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network interface that the host is told of, with its addresses in their order."""
+
+    link: Link
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """What /etc/resolv.conf says: addresses of servers, suffixes to search."""
+
+    servers: tuple[bytes, ...] = ()
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """All that the kernel says, and the resolver."""
+
+    links: tuple[Link, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    resolver: Resolver = Resolver()
+
+
+def read(resolv_conf: Path = Path("/etc/resolv.conf")) -> Network:
+    """The network as it is now.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    return Network(
+        tuple(netlink.links()),
+        tuple(netlink.addresses()),
+        tuple(netlink.default_routes()),
+        parse_resolver(resolv_conf),
+    )
+
+
+def choose(network: Network) -> list[Nic]:
+    """The interfaces that the host is told of: the primary one first, at most 16.
+
+    Real NICs and what stands on them; ports only if they carry addresses themselves; of bridges,
+    veth pairs and the like none, unless it holds the default route.
+    """
+    primary = primary_index(network)
+    defaults = {route.index for route in network.routes}
+    by_index = {link.index: link for link in network.links}
+    nics = []
+    for link in network.links:
+        if link.hardware != ETHERNET or link.flags & LOOPBACK or len(link.mac) != 6:
+            continue
+        found = usable(network, link.index)
+        port = by_index.get(link.master) is not None and by_index[link.master].kind != "vrf"
+        wanted = is_real(link, by_index, network.links) and (found or not port)
+        if wanted or link.index == primary:
+            nics.append(Nic(link, tuple(found)))
+
+    def rank(nic: Nic) -> tuple[bool, bool, bool, bool, int]:
+        link = nic.link
+        return (
+            link.index != primary,
+            link.index not in defaults,
+            not nic.addresses,
+            not link.flags & UP,
+            link.index,
+        )
+
+    return sorted(nics, key=rank)[:MOST_NICS]
+
+
+def usable(network: Network, index: int) -> list[Address]:
+    """The addresses of an interface: IPv4 first, global ones first, then by their bytes."""
+    found = [
+        one
+        for one in network.addresses
+        if one.index == index
+        and one.scope < LOOPBACK_SCOPE
+        and not one.flags & UNUSABLE
+        and len(one.address) in (4, 16)
+    ]
+    return sorted(
+        found, key=lambda one: (len(one.address), one.scope, one.flags & TEMPORARY, one.address)
+    )
+
+
+def primary_index(network: Network) -> int:
+    """The interface of the default route that the kernel takes, 0 without any."""
+
+    def rank(route: Route) -> tuple[int, int, int, bytes]:
+        return (route.family, route.metric, route.index, route.gateway)
+
+    best = min(network.routes, key=rank, default=None)
+    return best.index if best else 0
+
+
+def primary_address(network: Network) -> str:
+    """The address by which others reach this guest, "" if there is none."""
+    primary = primary_index(network)
+    found = [one for one in usable(network, primary) if one.scope == 0]
+    if not found:
+        found = [one for nic in choose(network) for one in nic.addresses if one.scope == 0]
+    return readable(found[0].address) if found else ""
+
+
+def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], depth: int = 8) -> bool:
+    """Whether a NIC with a driver of its own is this link or below it."""
+    if not link.kind:
+        return True
+    if depth == 0:  # links can be stacked in a ring by way of veth pairs
+        return False
+    if link.kind in STANDS_ON_LOWER:
+        lower = by_index.get(link.lower)
+        return lower is not None and is_real(lower, by_index, links, depth - 1)
+    if link.kind in HAS_PORTS:
+        ports = [one for one in links if one.master == link.index]
+        return any(is_real(port, by_index, links, depth - 1) for port in ports)
+    return False
+
+
+def parse_resolver(file: Path) -> Resolver:
+    """Servers and suffixes of a resolv.conf; nothing if it cannot be read."""
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return Resolver()
+    servers, suffixes = [], []
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["nameserver"] and len(words) > 1:
+            servers.append(binary(words[1].partition("%")[0]))
+        elif words[:1] in (["search"], ["domain"]):
+            suffixes = words[1:]
+    return Resolver(tuple(one for one in servers if one), tuple(suffixes))
+
+
+def binary(address: str) -> bytes:
+    """An address in bytes, b"" if it is none."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            return socket.inet_pton(family, address)
+        except OSError:
+            pass
+    return b""
+
+
+def readable(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
+
+
+# --- XDR ---------------------------------------------------------------------------------------
+
+
+def encode(network: Network, most_addresses: int = MOST_ADDRESSES) -> bytes:
+    """The body of `SetGuestInfo  10` (2048 addresses a NIC) or, for older hosts, 9 (64)."""
+    nics = choose(network)
+    places = {nic.link.index: place for place, nic in enumerate(nics)}
+    routes = [one for one in network.routes if one.index in places]
+    routes.sort(key=lambda one: (one.family, one.metric, places[one.index], one.gateway))
+    return b"".join(
+        [
+            word(3, 1, len(nics)),
+            *(encode_nic(nic, most_addresses) for nic in nics),
+            word(len(routes[:MOST_ROUTES])),
+            *(encode_route(route, places[route.index]) for route in routes[:MOST_ROUTES]),
+            encode_resolver(network.resolver),
+            word(0, 0, 0),  # no WINS, no DHCPv4, no DHCPv6
+        ]
+    )
+
+
+def encode_nic(nic: Nic, most_addresses: int) -> bytes:
+    addresses = nic.addresses[:most_addresses]
+    mac = ":".join(f"{byte:02x}" for byte in nic.link.mac).encode()
+    return b"".join(
+        [
+            opaque(mac),
+            word(len(addresses)),
+            *(
+                typed(one.address) + word(one.prefix, 0, 0)  # no origin, no status
+                for one in addresses
+            ),
+            word(0, 0, 0, 0),  # no DNS, WINS, DHCPv4 and DHCPv6 of its own
+        ]
+    )
+
+
+def encode_route(route: Route, place: int) -> bytes:
+    everywhere = bytes(4 if route.family == socket.AF_INET else 16)
+    hop = word(1) + typed(route.gateway) if route.gateway else word(0)
+    remote = 4  # ICRT_REMOTE
+    return typed(everywhere) + word(0) + hop + word(place, remote, route.metric)
+
+
+def encode_resolver(resolver: Resolver) -> bytes:
+    """An optional DnsConfigInfo."""
+    servers = resolver.servers[:MOST_SERVERS]
+    suffixes = [one.encode()[:255] for one in resolver.suffixes[:MOST_SUFFIXES]]
+    if not servers and not suffixes:
+        return word(0)
+    return b"".join(
+        [
+            word(1, 0, 0, len(servers)),  # no host name, no domain name
+            *map(typed, servers),
+            word(len(suffixes)),
+            *map(opaque, suffixes),
+        ]
+    )
+
+
+def word(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}I", *values)
+
+
+def opaque(data: bytes) -> bytes:
+    """A length, the bytes, and zeros up to a multiple of four."""
+    return word(len(data)) + data + bytes(-len(data) % 4)
+
+
+def typed(address: bytes) -> bytes:
+    """A TypedIpAddress: 1 for IPv4, 2 for IPv6."""
+    return word(1 if len(address) == 4 else 2) + opaque(address)

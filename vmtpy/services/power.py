@@ -1,0 +1,97 @@
+"""The host's power operations: hooks, the report, the answer, and then the deed.
+
+OS_Halt and OS_Reboot run a command of the configuration once the host has the answer; OS_PowerOn,
+OS_Suspend and OS_Resume only run hooks. A failed hook stops the first request; the same request
+again goes ahead. Texts: open-vm-tools' services/plugins/powerOps, OpenBSD's vmt(4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vmtpy.config import PowerConfig
+    from vmtpy.services.rpc import Rpc
+
+# command → (state that is reported, directory's name for its hooks)
+OPERATIONS = {
+    "OS_Halt": (1, "halt"),
+    "OS_Reboot": (2, "reboot"),
+    "OS_PowerOn": (3, "poweron"),
+    "OS_Resume": (4, "resume"),
+    "OS_Suspend": (5, "suspend"),
+}
+OK = b"OK "
+FAILED = b"ERROR A power operation's hook failed"
+COMMAND_TIMEOUT = 30.0
+
+
+class Power:
+    """Answers the power commands.
+
+    Args:
+        config: the commands that halt and reboot.
+        rpc: tells the host how it went.
+        hooks: called with "halt", "reboot", …; runs hooks and returns the texts of failures.
+        log: called with lines for the log.
+    """
+
+    def __init__(
+        self,
+        config: PowerConfig,
+        rpc: Rpc,
+        hooks: Callable[[str], list[str]],
+        log: Callable[[str], None],
+    ) -> None:
+        self._actions = {"OS_Halt": config.halt, "OS_Reboot": config.reboot}
+        self._rpc = rpc
+        self._hooks = hooks
+        self._log = log
+        self._failed = ""  # the request whose hook failed: it goes ahead when it is repeated
+        self._due: dict[int, str] = {}  # command's number → the deed that waits for its answer
+
+    def request(self, name: str, number: int) -> bytes:
+        """Runs the hooks and reports. Returns the answer; answered() then does the deed."""
+        state, hook = OPERATIONS[name]
+        failures = self._hooks(hook)
+        for failure in failures:
+            self._log(f"{name}: {failure}")
+        again = self._failed == name
+        self._failed = name if failures and not again else ""
+        report = f"tools.os.statechange.status {int(not failures)} {state}"
+        self._rpc.tell(report.encode(), f"the end of {name}")
+        if self._failed:
+            self._log(f"{name} is not done: a hook failed; the same request again goes ahead")
+            return FAILED
+        if name in self._actions:
+            self._due[number] = name
+        return OK
+
+    def answered(self, number: int) -> None:
+        """The host has the answer: now the deed."""
+        name = self._due.pop(number, "")
+        if name:
+            self._log(f"{name}: {' '.join(self._actions[name])}")
+            self._run(self._actions[name])
+
+    def _run(self, command: Sequence[str]) -> None:
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=COMMAND_TIMEOUT,
+                check=False,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            self._log(f"{command[0]}: {error}")
+            return
+        if done.returncode != 0:
+            output = done.stdout[-500:].decode("utf-8", "backslashreplace").strip()
+            self._log(f"{command[0]} ended with {done.returncode}: {output}")

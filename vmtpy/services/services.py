@@ -1,0 +1,158 @@
+"""All services of an agent, and the wait of its Python side: for an event of the native loop, for
+the kernel's word that the network or the host name has changed, for a service's time.
+
+Services run between backups only: from the first freeze to the last thaw the native loop's queue is
+held, and nothing is waited for but its release.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmtpy import _core
+from vmtpy.services import netlink, power_hooks
+from vmtpy.services.guest_info import GuestInfo
+from vmtpy.services.options import Options, switch
+from vmtpy.services.power import OPERATIONS, Power
+from vmtpy.services.rpc import Rpc
+from vmtpy.services.timesync import TimeSync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import FileIO
+    from socket import socket
+
+    from vmtpy.config import Config
+
+# Commands of the host that are answered here. All others are the native loop's.
+COMMANDS = ("Set_Option", "Time_Synchronize", *OPERATIONS)
+HOST_NAME = Path("/proc/sys/kernel/hostname")  # polls as POLLERR | POLLPRI when it changes
+
+
+class Services:
+    """What the agent does beside snapshots.
+
+    Args:
+        config: of the agent.
+        backdoor: the way to the host.
+        log: called with each line of the log.
+    """
+
+    def __init__(
+        self, config: Config, backdoor: _core.Backdoor, log: Callable[[str], None]
+    ) -> None:
+        self._log = log
+        self._rpc = Rpc(backdoor, log)
+        self._announced = False
+        self._guest_info: GuestInfo | None = None
+        if config.guest_info.enabled:
+            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
+        self._time = TimeSync(config.time, lambda: _core.read_host_time(backdoor), log)
+        self._power = Power(config.power, self._rpc, power_hooks.run_power_hooks, log)
+        self._options = Options({"broadcastIP": self._broadcast, **self._time.options()})
+        self._poller = select.poll()
+        self._changes = self._watch_network()
+        self._name = self._watch_name()
+
+    @property
+    def time_difference(self) -> float | None:
+        """Seconds by which the guest's clock is ahead of the host's, None if unknown."""
+        return self._time.difference
+
+    def wait(self, agent: _core.Agent) -> None:
+        """Returns when the native loop has an event, or a service has had its turn."""
+        self._poller.register(agent.event_fd, select.POLLIN)
+        now = time.monotonic()
+        delay = max(0.0, self._due() - now)
+        ready = dict(self._poller.poll(min(delay, 3600.0) * 1000 if self._announced else None))
+        if agent.event_fd in ready or agent.quiet:
+            return
+        now = time.monotonic()
+        if self._changes and self._changes.fileno() in ready:
+            netlink.drain(self._changes)
+            self._change(now)
+        if self._name and self._name.fileno() in ready:
+            self._name.seek(0)
+            self._name.read()
+            self._change(now)
+        self._turn(now)
+
+    def announced(self) -> None:
+        """The host knows nothing of this guest any more, or not yet."""
+        self._announced = True
+        self._rpc.forget()
+        if self._guest_info:
+            self._guest_info.forget()
+        self._time.due = 0.0
+
+    def command(self, name: str, arguments: str, number: int) -> bytes:
+        """The answer to one of COMMANDS."""
+        try:
+            if name == "Set_Option":
+                return self._options.set(arguments)
+            if name == "Time_Synchronize":
+                return self._time.request(arguments)
+            answer = self._power.request(name, number)
+        except Exception as error:  # whatever it is: the agent goes on
+            self._log(f"{name}: {type(error).__name__}: {error}")
+            return f"ERROR {name}: {error}".encode()
+        if name == "OS_Resume":
+            self.announced()
+        return answer
+
+    def answered(self, number: int) -> None:
+        """The host has the answer to a command."""
+        self._power.answered(number)
+
+    def close(self) -> None:
+        """Lets go of channels and watches."""
+        self._rpc.close()
+        for watched in (self._changes, self._name):
+            if watched:
+                watched.close()
+
+    def _broadcast(self, value: str) -> bool:
+        on = switch(value)
+        if on is not None and self._guest_info:
+            self._guest_info.broadcast(on)
+        return on is not None
+
+    def _due(self) -> float:
+        times = [self._time.due]
+        if self._guest_info:
+            times.append(self._guest_info.due)
+        return min(times)
+
+    def _turn(self, now: float) -> None:
+        """Runs what is due. Whatever fails there, the agent goes on."""
+        try:
+            if self._guest_info and self._guest_info.due <= now:
+                self._guest_info.update(now)
+            if self._time.due <= now:
+                self._time.sample(now)
+        except Exception as error:
+            self._log(f"a service failed: {type(error).__name__}: {error}")
+
+    def _change(self, now: float) -> None:
+        if self._guest_info:
+            self._guest_info.changed(now)
+
+    def _watch_network(self) -> socket | None:
+        try:
+            watch = netlink.watch()
+        except OSError as error:
+            self._log(f"changes of the network are seen late only: {error}")
+            return None
+        self._poller.register(watch.fileno(), select.POLLIN)
+        return watch
+
+    def _watch_name(self) -> FileIO | None:
+        try:
+            name = HOST_NAME.open("rb", buffering=0)
+        except OSError:
+            return None
+        self._poller.register(name.fileno(), select.POLLPRI)
+        return name

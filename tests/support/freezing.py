@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ class FreezingProcess:
     Args:
         paths: mount points to freeze.
         run_directory: of the marker.
-        options: further FreezeOptions.
+        options: further FreezeOptions; `ballast` bytes of memory are filled before.
     """
 
     def __init__(self, paths: list[Path], run_directory: Path, **options: float) -> None:
@@ -110,6 +111,7 @@ def main(facts: dict[str, object]) -> None:
 
     paths = facts.pop("paths")
     assert isinstance(paths, list)
+    ballast = os.urandom(1) * int(str(facts.pop("ballast", 0)))  # noqa: F841 (is only there)
     plan = _core.make_plan(_core.PlanRequest(include=paths))
     session = _core.FreezeSession(
         _core.real_os(),
@@ -121,7 +123,6 @@ def main(facts: dict[str, object]) -> None:
     session.start()
     if session.wait_for(_core.Phase.FROZEN, 60) and session.phase() == _core.Phase.FROZEN:
         print("frozen", flush=True)
-    import select
 
     poll = select.poll()
     poll.register(0, select.POLLIN)

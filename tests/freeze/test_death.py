@@ -1,0 +1,276 @@
+"""Whoever dies while filesystems are frozen, they are thawed: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.freezing import FreezingProcess, await_gone, guardians_of
+from support.loop import LoopMount, loop_mount
+from support.writer import Writer
+
+from vmtpy import _core
+from vmtpy._core import Rescue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FILESYSTEMS = ["ext4", "xfs", "btrfs"]
+AT_ONCE = 0.1  # seconds within which a death must have been answered
+RCU = Path("/sys/kernel/rcu_expedited")
+
+
+@contextmanager
+def frozen(mount: LoopMount, run_directory: Path, **options: float) -> Iterator[FreezingProcess]:
+    """A process that holds `mount` frozen."""
+    mount.check_ours()
+    with FreezingProcess([mount.path], run_directory, **options) as agent:
+        assert agent.line() == "frozen"
+        yield agent
+
+
+def seconds_until_written(writer: Writer, since: float) -> float:
+    """Until a write that was waiting has gone through."""
+    writer.wait_for_more()
+    return time.monotonic() - since
+
+
+def markers(run_directory: Path) -> list[str]:
+    return [entry.name for entry in run_directory.iterdir()]
+
+
+def await_no_marker(run_directory: Path) -> None:
+    deadline = time.monotonic() + 10
+    while markers(run_directory):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def splicing(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process asleep in splice() from an empty pipe into a file: FIFREEZE waits for it."""
+    code = "import os, sys; r, w = os.pipe(); f = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
+    code += "os.write(1, b'.'); os.splice(r, f, 4096)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.read(1) == b"."
+        deadline = time.monotonic() + 10
+        while not Path(f"/proc/{holder.pid}/syscall").read_text().startswith("275 "):
+            assert time.monotonic() < deadline
+        try:
+            yield holder
+        finally:
+            holder.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+@pytest.mark.parametrize("fs", FILESYSTEMS)
+def test_an_agent_that_is_killed_while_frozen_has_its_filesystems_thawed_at_once(
+    fs: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    with loop_mount(fs) as mount, Writer(mount.path / "log") as writer:
+        with frozen(mount, tmp_path) as agent:
+            guardian = agent.guardian()
+            time.sleep(0.05)  # the writer is waiting by now
+            began = time.monotonic()
+            os.kill(agent.pid, number)
+            took = seconds_until_written(writer, began)
+            assert took < AT_ONCE
+            await_gone(guardian)
+        assert not mount.thaw()
+        assert markers(tmp_path) == []
+        assert RCU.read_text() == "0\n"
+
+
+@pytest.mark.parametrize("code", ["os._exit(0)", "os.execv('/bin/sleep', ['sleep', '30'])"])
+def test_an_agent_that_ends_or_becomes_another_program_has_its_filesystems_thawed(
+    code: str, tmp_path: Path
+) -> None:
+    program = f"""
+import os, sys
+from vmtpy import _core
+plan = _core.make_plan(_core.PlanRequest(include=[sys.argv[1]]))
+options = _core.FreezeOptions(run_directory=sys.argv[2])
+session = _core.FreezeSession(_core.real_os(), None, plan.filesystems, options)
+session.start()
+session.wait_for(_core.Phase.FROZEN, 10)
+print("frozen", flush=True)
+sys.stdin.readline()
+{code}
+"""
+    with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(mount.path), str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        ) as agent:
+            try:
+                assert agent.stdin is not None
+                assert agent.stdout is not None
+                assert agent.stdout.readline() == b"frozen\n"
+                began = time.monotonic()
+                agent.stdin.write(b"\n")
+                agent.stdin.flush()
+                assert seconds_until_written(writer, began) < AT_ONCE
+            finally:
+                agent.kill()
+        await_no_marker(tmp_path)
+
+
+def test_a_death_is_answered_at_once_although_the_agent_is_large(tmp_path: Path) -> None:
+    with (
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        FreezingProcess([mount.path], tmp_path, ballast=256 << 20) as agent,
+    ):
+        assert agent.line() == "frozen"
+        began = time.monotonic()
+        agent.process.kill()
+        assert seconds_until_written(writer, began) < AT_ONCE
+
+
+def test_an_agent_that_is_stopped_has_its_filesystems_thawed_at_the_limit(tmp_path: Path) -> None:
+    with (
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        frozen(mount, tmp_path, limit=1) as agent,
+    ):
+        began = time.monotonic()
+        os.kill(agent.pid, signal.SIGSTOP)
+        assert 0.8 < seconds_until_written(writer, began) < 1.5
+        await_no_marker(tmp_path)
+        os.kill(agent.pid, signal.SIGCONT)
+        assert agent.line() == "EXPIRED the limit of 1 s has passed"
+
+
+def test_a_guardian_that_dies_ends_the_freeze(tmp_path: Path) -> None:
+    with (
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        frozen(mount, tmp_path) as agent,
+    ):
+        guardian = agent.guardian()
+        began = time.monotonic()
+        os.kill(guardian, signal.SIGKILL)
+        assert seconds_until_written(writer, began) < 1
+        line = agent.line()
+        assert line == f"FAILED the guardian, process {guardian}, has died: thawed at once"
+        assert guardians_of(agent.pid) == []
+
+
+@pytest.mark.parametrize("fs", FILESYSTEMS)
+def test_the_marker_thaws_when_agent_and_guardian_have_both_died(fs: str, tmp_path: Path) -> None:
+    with loop_mount(fs) as mount, Writer(mount.path / "log") as writer:
+        with frozen(mount, tmp_path) as agent:
+            guardian = agent.guardian()
+            os.kill(guardian, signal.SIGKILL)
+            agent.process.kill()
+            agent.process.wait(timeout=10)
+            await_gone(guardian)
+        before = writer.acknowledged
+        time.sleep(0.05)
+        assert writer.acknowledged <= before + 1
+        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        assert (result.result, result.path) == (Rescue.THAWED, str(mount.path))
+        writer.wait_for_more()
+        assert markers(tmp_path) == []
+
+
+def test_the_marker_of_a_living_agent_is_left_alone_unless_forced(tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount, frozen(mount, tmp_path) as agent:
+        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        assert result.result == Rescue.REFUSED
+        assert result.text == f"process {agent.pid} is alive and holds this freeze"
+        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path, force=True)
+        assert result.result == Rescue.THAWED
+        assert not mount.thaw()
+        agent.release()
+        assert agent.line().startswith(f"LOST FITHAW {mount.path}")
+
+
+def test_nothing_of_an_inner_image_stays_frozen_when_the_agent_dies(tmp_path: Path) -> None:
+    with (
+        loop_mount("ext4", size=512 << 20) as outer,
+        loop_mount("ext4", directory=outer.path) as inner,
+        Writer(outer.path / "log") as outer_writer,
+        Writer(inner.path / "log") as inner_writer,
+        FreezingProcess([outer.path, inner.path], tmp_path) as agent,
+    ):
+        assert agent.line() == "frozen"
+        began = time.monotonic()
+        agent.process.kill()
+        assert seconds_until_written(inner_writer, began) < AT_ONCE
+        assert seconds_until_written(outer_writer, began) < AT_ONCE
+
+
+@pytest.mark.parametrize("fs", FILESYSTEMS)
+def test_who_keeps_a_filesystem_from_freezing_is_named(fs: str, tmp_path: Path) -> None:
+    with (
+        loop_mount(fs) as mount,
+        loop_mount("ext4") as other,
+        Writer(other.path / "log") as other_writer,
+        splicing(mount.path / "spliced") as holder,
+        FreezingProcess([mount.path, other.path], tmp_path, filesystem_budget=0.5) as agent,
+    ):
+        line = agent.line()
+        assert line.startswith(f"FAILED FIFREEZE {mount.path}: not frozen within 0.5 s, held by ")
+        assert f"process {holder.pid} (python" in line
+        assert line.endswith(" in splice")
+        other_writer.wait_for_more()
+        assert not other.thaw()
+        assert markers(tmp_path) != []
+        holder.kill()
+        await_no_marker(tmp_path)
+        assert not mount.thaw()
+
+
+def test_what_freezes_after_the_agent_was_killed_is_thawed(tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount:
+        writer = Writer(mount.path / "log")
+        with (
+            splicing(mount.path / "spliced") as holder,
+            FreezingProcess([mount.path], tmp_path, filesystem_budget=0.3) as agent,
+        ):
+            assert agent.line().startswith("FAILED")
+            guardian = agent.guardian()
+            agent.process.kill()
+            time.sleep(0.3)
+            [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+            assert result.result == Rescue.FAILED
+            assert "is still in FIFREEZE" in result.text
+            holder.kill()
+            writer.wait_for_more()
+            await_gone(guardian)
+        writer.stop()
+        assert not mount.thaw()
+        assert markers(tmp_path) == []
+
+
+def test_what_freezes_after_the_limit_of_a_stopped_agent_is_thawed(tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
+        with (
+            splicing(mount.path / "spliced") as holder,
+            FreezingProcess([mount.path], tmp_path, filesystem_budget=60, limit=1) as agent,
+        ):
+            deadline = time.monotonic() + 10
+            while not guardians_of(agent.pid):
+                assert time.monotonic() < deadline
+            time.sleep(0.3)
+            os.kill(agent.pid, signal.SIGSTOP)
+            time.sleep(1.2)
+            holder.kill()
+            writer.wait_for_more()
+            os.kill(agent.pid, signal.SIGCONT)
+            assert agent.line().startswith("EXPIRED")
+        assert not mount.thaw()
+        await_no_marker(tmp_path)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/core_dump.h"
 #include "core/errors.h"
 #include "core/marker.h"
 #include "core/session_state.h"
@@ -39,6 +40,8 @@ bool FreezeSession::State::prepare() {
     const char* call = "";
     const int error = freezer_->open(index, call);
     if (error < 0) return end(Reason::CALL, static_cast<int>(index), call, -error);
+    if (is_suspended(freezer_->filesystems()[index]))
+      return end(Reason::SUSPENDED, static_cast<int>(index));
   }
   if (const int error = freezer_->start_threads(freezer_)) {
     return end(Reason::CALL, -1, "pthread_create", error);
@@ -52,6 +55,14 @@ bool FreezeSession::State::prepare() {
     warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
   }
   return true;
+}
+
+// A snapshot of the volume is being taken: the two freezes would get in each other's way, up to
+// kernels that never freeze this filesystem for a snapshot again.
+bool FreezeSession::State::is_suspended(const Filesystem& filesystem) {
+  std::string text;
+  const std::string path = "/sys/dev/block/" + filesystem.device + "/dm/suspended";
+  return os_.read_file(path, text) == 0 && text.starts_with('1');
 }
 
 // Dirty pages go out while the writers still run; what is left then is what FIFREEZE has to write
@@ -82,6 +93,8 @@ bool FreezeSession::State::protect() {
     const int error = freezer_->guardian().start(os_, freezer_->descriptors(), duties,
                                                  deadline_ + GUARDIAN_GRACE);
     if (error < 0) return end(Reason::CALL, -1, "fork", -error);
+    forbid_core_dumps();
+    core_dumps_forbidden_ = true;
   }
   if (rcu_.wanted()) {
     freezer_->guardian().set_rcu(
@@ -219,6 +232,8 @@ void FreezeSession::State::linger() {
 void FreezeSession::State::stand_down() {
   Guardian& guardian = freezer_->guardian();
   if (guardian.started()) guardian.all_clear();
+  if (core_dumps_forbidden_) allow_core_dumps();
+  core_dumps_forbidden_ = false;
   freezer_->close_idle();
   // A marker stays where rcu_expedited could not be put back: `vmtpy thaw` will try again.
   if (!marker_.empty() && !rcu_.changed()) {

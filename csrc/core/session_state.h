@@ -41,6 +41,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
     BUDGET,          // filesystem `index` did not freeze in time
     PRESYNC_BUDGET,  // or did not get synced in time
     GUARDIAN_DIED,
+    SUSPENDED,  // the device of filesystem `index` is, by device-mapper
   };
   struct End {
     Reason reason = Reason::NONE;
@@ -72,6 +73,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   void conclude();
   void linger();
 
+  bool is_suspended(const Filesystem& filesystem);
   bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
   void wait_for_thaws(std::unique_lock<std::mutex>& lock);
   void stand_down();  // nothing is frozen any more: guardian, marker, directories
@@ -99,6 +101,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   std::string marker_;                 // conductor only
   std::vector<std::string> warnings_;  // conductor only
   Time deadline_ = Time::max();        // conductor only
+  bool core_dumps_forbidden_ = false;  // conductor only
   bool rcu_used_ = false;
 
   Phase phase_ = Phase::NEW;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -137,6 +138,34 @@ def test_a_death_is_answered_at_once_although_the_agent_is_large(tmp_path: Path)
         began = time.monotonic()
         agent.process.kill()
         assert seconds_until_written(writer, began) < AT_ONCE
+
+
+def test_a_crash_does_not_wait_for_its_core_dump(tmp_path: Path) -> None:
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    if pattern.startswith(("|", "/")):
+        pytest.skip("needs a core_pattern that writes to the working directory")
+    with (
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        FreezingProcess([mount.path], tmp_path, cwd=mount.path) as agent,
+    ):
+        resource.prlimit(agent.pid, resource.RLIMIT_CORE, (1 << 30, 1 << 30))
+        assert agent.line() == "frozen"
+        began = time.monotonic()
+        os.kill(agent.pid, signal.SIGSEGV)
+        assert seconds_until_written(writer, began) < AT_ONCE
+
+
+def test_an_interpreter_that_is_stuck_does_not_delay_the_thaw(tmp_path: Path) -> None:
+    with (
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        FreezingProcess([mount.path], tmp_path, limit=1, stuck=5) as agent,
+    ):
+        assert agent.line() == "frozen"
+        began = time.monotonic()
+        assert 0.7 < seconds_until_written(writer, began) < 1.3
+        assert time.monotonic() < began + 3
 
 
 def test_an_agent_that_is_stopped_has_its_filesystems_thawed_at_the_limit(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ the outcome and the error. Its guardian is found by its name and parent.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -24,17 +25,21 @@ class FreezingProcess:
     Args:
         paths: mount points to freeze.
         run_directory: of the marker.
-        options: further FreezeOptions; `ballast` bytes of memory are filled before.
+        cwd: its working directory.
+        options: further FreezeOptions; `ballast` bytes of memory are filled before; for `stuck`
+            seconds, once it is frozen, the interpreter does nothing and holds the GIL.
     """
 
-    def __init__(self, paths: list[Path], run_directory: Path, **options: float) -> None:
+    def __init__(
+        self, paths: list[Path], run_directory: Path, cwd: Path = Path("/"), **options: float
+    ) -> None:
         facts = {"paths": [str(path) for path in paths], "run_directory": str(run_directory)}
         self.process = subprocess.Popen(
             [sys.executable, __file__, json.dumps({**facts, **options})],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd="/",
+            cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
@@ -112,6 +117,7 @@ def main(facts: dict[str, object]) -> None:
     paths = facts.pop("paths")
     assert isinstance(paths, list)
     ballast = os.urandom(1) * int(str(facts.pop("ballast", 0)))  # noqa: F841 (is only there)
+    stuck = int(str(facts.pop("stuck", 0)))
     plan = _core.make_plan(_core.PlanRequest(include=paths))
     session = _core.FreezeSession(
         _core.real_os(),
@@ -123,6 +129,8 @@ def main(facts: dict[str, object]) -> None:
     session.start()
     if session.wait_for(_core.Phase.FROZEN, 60) and session.phase() == _core.Phase.FROZEN:
         print("frozen", flush=True)
+        if stuck:
+            ctypes.PyDLL(None).sleep(stuck)
 
     poll = select.poll()
     poll.register(0, select.POLLIN)

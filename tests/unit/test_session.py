@@ -236,6 +236,17 @@ def test_another_mount_in_its_place_is_noticed() -> None:
     assert not disk.frozen("/a")
 
 
+def test_a_device_that_is_suspended_for_a_snapshot_is_not_frozen() -> None:
+    disk = SimulatedDisk(["/a", "/b"])
+    disk.put_file("/sys/dev/block/0:1000/dm/suspended", "0\n")
+    disk.put_file("/sys/dev/block/0:1001/dm/suspended", "1\n")
+    bench = Bench(disk=disk)
+    record = bench.end()
+    assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
+    assert "is suspended by device-mapper" in record.error
+    assert record.first_freeze == 0
+
+
 def test_without_a_guardian_nothing_real_is_frozen() -> None:
     disk = SimulatedDisk(["/a"])  # whose fork() fails
     session = FreezeSession(disk, None, disk.filesystems(), FreezeOptions(guardian=True))

@@ -15,6 +15,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,16 +30,23 @@ class FreezingProcess:
         paths: mount points to freeze.
         run_directory: of the marker.
         cwd: its working directory.
+        wrapper: a command that runs it.
         options: further FreezeOptions; `ballast` bytes of memory are filled before; for `stuck`
             seconds, once it is frozen, the interpreter does nothing and holds the GIL.
     """
 
     def __init__(
-        self, paths: list[Path], run_directory: Path, cwd: Path = Path("/"), **options: float
+        self,
+        paths: list[Path],
+        run_directory: Path,
+        *,
+        cwd: Path = Path("/"),
+        wrapper: Sequence[str] = (),
+        **options: float,
     ) -> None:
         facts = {"paths": [str(path) for path in paths], "run_directory": str(run_directory)}
         self.process = subprocess.Popen(
-            [sys.executable, __file__, json.dumps({**facts, **options})],
+            [*wrapper, sys.executable, __file__, json.dumps({**facts, **options})],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,0 +1,1 @@
+"""vmtpy measured against its peers. Run from the repository: `python -m benchmarks`."""

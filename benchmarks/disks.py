@@ -1,0 +1,203 @@
+"""Disks to freeze: fresh filesystems on loop images, guarded, and nothing else.
+
+Whoever freezes takes its mounts from here; Disk.check() looks again that a mount is still the loop
+device over our image. Images lie in the store (a tmpfs by default, so that the disk costs nothing);
+mount points lie under the work directory. Needs root, losetup and mkfs.*.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import watchdog
+
+FITHAW = 0xC0045878
+LONGEST_FREEZE = 20.0  # seconds; then the watchdog thaws
+MKFS = {
+    # Lazy initialisation would write in the background for minutes.
+    "ext4": ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
+    "xfs": ["mkfs.xfs", "-q", "-f"],
+    "btrfs": ["mkfs.btrfs", "-q", "-f"],
+}
+SIZES = {"ext4": 256 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
+
+
+class UnsafeError(Exception):
+    """Something that must not be frozen could be: nothing was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A line of mountinfo.
+
+    Attributes:
+        number: "major:minor" of the superblock.
+        path: mount point.
+        fs: type.
+        source: device.
+    """
+
+    number: str
+    path: str
+    fs: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A mounted image. `number` is the "major:minor" of its superblock in mountinfo."""
+
+    image: Path
+    device: str
+    path: Path
+    fs: str
+    number: str
+
+    def check(self) -> None:
+        """Raises UnsafeError unless this is still a mount of the loop device over our image."""
+        there = [one for one in mounts() if one.path == str(self.path)]
+        if not there or (there[-1].source, there[-1].number) != (self.device, self.number):
+            raise UnsafeError(f"{self.path} is not a mount of {self.device} any more")
+        if backing_file(self.device) != self.image:
+            raise UnsafeError(f"{self.device} is not over {self.image} any more")
+
+    def thaw(self) -> bool:
+        """FITHAW until nothing is frozen; whether anything was."""
+        self.check()
+        found = False
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for _ in range(8):
+                with suppress(OSError):
+                    fcntl.ioctl(directory, FITHAW, 0)
+                    found = True
+        finally:
+            os.close(directory)
+        return found
+
+
+def mounts(process: int | str = "self") -> list[Mount]:
+    """What a process has mounted, in the order of its mountinfo."""
+    found = []
+    for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines():
+        left, right = line.split(" - ", 1)
+        before, after = left.split(), right.split()
+        path = before[4].encode().decode("unicode_escape")
+        found.append(Mount(before[2], path, after[0], after[1]))
+    return found
+
+
+def backing_file(device: str) -> Path | None:
+    """The file under a loop device, None when it is free."""
+    try:
+        return Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().rstrip())
+    except OSError:
+        return None
+
+
+def missing(fs: str = "ext4") -> str:
+    """What this machine lacks for such a disk, "" if nothing."""
+    if os.geteuid() != 0:
+        return "root"
+    if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
+        return "loop devices (/dev/loop-control)"
+    lacking = [name for name in ("losetup", "mount", MKFS[fs][0]) if shutil.which(name) is None]
+    return f"the program {lacking[0]}" if lacking else ""
+
+
+class Guard:
+    """The watchdog process from this side."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-IS", watchdog.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def tell(self, *words: str) -> None:
+        """One line; returns when it has been obeyed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\t".join(words).encode() + b"\n")
+        self._process.stdin.flush()
+        if self._process.stdout.readline() != b"ok\n":
+            raise UnsafeError("the watchdog has died")
+
+    def end(self) -> None:
+        """Lets it thaw and take everything away, and waits for that."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=120)
+
+
+@dataclass(frozen=True, slots=True)
+class Disks:
+    """The disks of a run, in the order in which they were made."""
+
+    disks: tuple[Disk, ...]
+    guard: Guard
+
+    @contextmanager
+    def freezable(self) -> Iterator[None]:
+        """Within this they may be frozen, for 20 seconds at most; afterwards they are thawed."""
+        for disk in self.disks:
+            disk.check()
+        self.guard.tell("arm", str(LONGEST_FREEZE))
+        try:
+            yield
+        finally:
+            for disk in self.disks:
+                disk.thaw()
+            self.guard.tell("disarm")
+
+
+@contextmanager
+def made(fs: str, count: int, size: int, store: Path, work: Path) -> Iterator[Disks]:
+    """Makes `count` disks of `size` bytes; takes them away again, whatever happens."""
+    guard = Guard()
+    try:
+        yield Disks(tuple(_make(guard, fs, size, store, work, i) for i in range(count)), guard)
+    finally:
+        guard.end()
+
+
+def _make(guard: Guard, fs: str, size: int, store: Path, work: Path, number: int) -> Disk:
+    image, path = store / f"{work.name}-{number}.img", work / f"disk{number}"
+    path.mkdir()
+    try:
+        with image.open("xb") as file:
+            file.truncate(size)
+        run(*MKFS[fs], str(image))
+        device = run("losetup", "--show", "-f", str(image)).strip()
+    except BaseException:
+        image.unlink(missing_ok=True)
+        raise
+    try:
+        run("mount", "-t", fs, "-o", "noatime", device, str(path))
+    except BaseException:
+        run("losetup", "-d", device)
+        image.unlink()
+        raise
+    guard.tell("mount", str(path), device, str(image))
+    number_there = [one.number for one in mounts() if one.path == str(path)][-1]
+    return Disk(image, device, path, fs, number_there)
+
+
+def run(*command: str) -> str:
+    """Runs a program to its end; its output. Raises CalledProcessError with its words shown."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        sys.stderr.write(done.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return done.stdout

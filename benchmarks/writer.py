@@ -1,0 +1,120 @@
+"""Writers whose every write is timed (native/writer.c), and what their waits tell of a freeze."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import native
+
+HEADER = struct.Struct("<QQ")
+ENTRY = struct.Struct("<QQ")
+STALL = 0.001  # seconds; a write that took longer than this has had to wait
+
+
+class WriterError(Exception):
+    """The writers do not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write: seconds of time.monotonic() at its beginning and end."""
+
+    begin: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds that it took."""
+        return self.end - self.begin
+
+
+class Writers:
+    """One running writer for each path; a context manager that ends them.
+
+    Args:
+        paths: files to write, made.
+        shared: directory on a tmpfs.
+        pause: seconds between two writes of one writer; default 200 µs.
+        longest: seconds for which there is room to take notes.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], shared: Path, pause: float = 200e-6, longest: float = 40.0
+    ) -> None:
+        self._count = len(paths)
+        self._capacity = int(longest / pause)
+        self._size = HEADER.size + self._capacity * ENTRY.size
+        notes = shared / "writes"
+        notes.touch()
+        command = [native.compiled("writer"), notes, str(self._capacity), str(int(pause * 1e6))]
+        self._process = subprocess.Popen([*command, *paths], cwd="/")
+        self._notes = notes
+        self._map: mmap.mmap | None = None
+
+    def __enter__(self) -> Writers:
+        self.wait()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._notes.unlink()
+
+    def wait(self, more: int = 10, timeout: float = 30.0) -> None:
+        """Waits until each of them has done so many more writes."""
+        deadline = time.monotonic() + timeout
+        before: list[int] | None = None
+        while True:
+            counts = self._counts()
+            if before is None and counts:
+                before = counts
+            if before and all(now - then >= more for now, then in zip(counts, before, strict=True)):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise WriterError("the writers do not write")
+            time.sleep(0.001)
+
+    def during(self, begin: float, end: float) -> list[list[Write]]:
+        """The writes of each writer that were under way between two moments."""
+        return [list(self._writes(number, begin, end)) for number in range(self._count)]
+
+    def _counts(self) -> list[int]:
+        if self._map is None:
+            if self._notes.stat().st_size < self._size * self._count:
+                return []
+            with self._notes.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return [
+            HEADER.unpack_from(self._map, number * self._size)[0] for number in range(self._count)
+        ]
+
+    def _writes(self, number: int, begin: float, end: float) -> Iterable[Write]:
+        assert self._map is not None
+        start = number * self._size
+        count = HEADER.unpack_from(self._map, start)[0]
+        first, last = start + HEADER.size, start + HEADER.size + count * ENTRY.size
+        for at, took in ENTRY.iter_unpack(self._map[first:last]):
+            if at / 1e9 <= end and (at + took) / 1e9 >= begin:
+                yield Write(at / 1e9, (at + took) / 1e9)
+
+
+def longest(writes: Iterable[Write]) -> Write:
+    """The slowest of them. Raises WriterError if there is none."""
+    slowest = max(writes, key=lambda write: write.duration, default=None)
+    if slowest is None:
+        raise WriterError("nobody wrote")
+    return slowest
+
+
+def frozen(writes: Iterable[Write], moment: float) -> Write | None:
+    """The write that was waiting at that moment, if one was."""
+    for write in writes:
+        if write.begin <= moment <= write.end and write.duration > STALL:
+            return write
+    return None

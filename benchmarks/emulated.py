@@ -1,0 +1,140 @@
+"""A guest agent under the emulated host: started, greeted, asked for snapshots, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmtpy._core import SteadyClock
+from vmtpy._host import Device, MessageKind, TrapHost
+from vmtpy.host.listener import Listener
+from vmtpy.host.script import GREETING, BackupRequest, greet, run_backup
+
+START_UP = 30.0  # seconds for an agent to speak to its host
+TIMEOUT = 60.0  # seconds for one snapshot
+
+
+class GuestError(Exception):
+    """An agent did not do what was asked of it; says what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One quiesced snapshot. Moments are seconds of time.monotonic().
+
+    Attributes:
+        asked: the host gave the start command to the channel (or the freeze was begun).
+        received: the guest took it.
+        commit: the host heard that all is frozen.
+        taken: the host said snapshotDone (or the thaw was begun).
+        done: the host heard req.done (or the thaw had ended).
+        own: what the agent's own record says: milliseconds and the like, by name.
+    """
+
+    asked: float
+    received: float
+    commit: float
+    taken: float
+    done: float
+    own: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedGuest:
+    """A running agent whose tools have announced themselves.
+
+    Attributes:
+        launched: time.monotonic() when its command was started.
+        seen: and when it first polled for commands.
+    """
+
+    device: Device
+    host: TrapHost
+    listener: Listener
+    log: Path
+    launched: float
+    seen: float
+
+    @property
+    def pid(self) -> int:
+        """Of the agent."""
+        return self.host.process()
+
+    def snapshot(self, take: Callable[[], None] | None = None) -> Snapshot:
+        """One quiesced snapshot as ESXi has it; `take` runs between commit and snapshotDone.
+
+        Raises:
+            GuestError: the guest did not confirm it.
+        """
+        request = BackupRequest(snapshot=take, timeout=TIMEOUT)
+        result = run_backup(self.device, self.listener, request)
+        if not result.succeeded:
+            raise GuestError(f"{result.outcome.value}: {result.error}\n{text_of(self.log)}")
+        assert result.received is not None
+        assert result.commit is not None
+        assert result.done_sent is not None
+        assert result.done is not None
+        return Snapshot(
+            result.start, result.received, result.commit, result.done_sent, result.done
+        )
+
+    def kill(self) -> None:
+        """SIGKILL, and waits."""
+        self.host.signal(signal.SIGKILL)
+        self.host.wait(time.monotonic() + 10)
+
+
+@contextmanager
+def emulated(command: list[str], shared: Path) -> Iterator[EmulatedGuest]:
+    """Starts an agent under the emulated host; yields when it has answered the host's greeting.
+
+    Raises:
+        GuestError: it does not speak to its host.
+    """
+    device, log = Device(SteadyClock()), shared / "agent.log"
+    # The shell gives way to the agent at once; it is there to send the log elsewhere.
+    shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" >"$log" 2>&1', "sh", str(log)]
+    host = TrapHost(device, [*shell, *command])
+    launched = time.monotonic()
+    host.start()
+    try:
+        with Listener(device) as listener:
+            follower = listener.follow()
+            if not device.wait_for_tools(launched + START_UP):
+                raise GuestError(f"{command[0]} does not speak to its host\n{text_of(log)}")
+            guest = EmulatedGuest(device, host, listener, log, launched, time.monotonic())
+            greet(device)
+            for _ in GREETING:
+                deadline = time.monotonic() + START_UP
+                if not follower.wait_for(
+                    lambda entry: entry.kind == MessageKind.TCLO_REPLY, deadline
+                ):
+                    raise GuestError(f"{command[0]} does not answer\n{text_of(log)}")
+            listener.leave(follower)
+            try:
+                yield guest
+            finally:
+                end(host)
+    finally:
+        end(host)
+
+
+def end(host: TrapHost) -> None:
+    """SIGTERM; SIGKILL when that takes more than 5 s."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if host.wait(time.monotonic()):
+            return
+        host.signal(number)
+        host.wait(time.monotonic() + 5)
+
+
+def text_of(log: Path) -> str:
+    """The last lines of a log."""
+    if not log.exists():
+        return ""
+    return os.linesep.join(log.read_text(errors="replace").splitlines()[-20:])

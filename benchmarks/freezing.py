@@ -1,0 +1,136 @@
+"""One freeze of some disks under writers, and what the writers felt of it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from benchmarks import disks, writer
+from benchmarks.contenders import freezers
+from benchmarks.disks import SIZES, Disk
+from benchmarks.emulated import Snapshot
+from benchmarks.scenarios import Metric, Place
+from benchmarks.writer import Write, Writers
+
+SETTLE = 1.5  # seconds from the agent's first words to the host's question
+
+STALL = Metric("beyond_ms", "longest write stall beyond the host's snapshot, ms")
+METRICS = (
+    STALL,
+    Metric("start_commit_ms", "start received → commit, ms"),
+    Metric("asked_commit_ms", "host asks → commit, ms"),
+    Metric("done_running_ms", "snapshotDone → writers running, ms"),
+    Metric("done_done_ms", "snapshotDone → req.done, ms"),
+)
+OWN_METRICS = (
+    Metric("own_presync_ms", "its own record: pre-sync, ms", ratio=False),
+    Metric("own_freeze_ms", "its own record: first freeze → all frozen, ms", ratio=False),
+    Metric("own_thaw_ms", "its own record: thaw, ms", ratio=False),
+)
+
+Prepare = Callable[[Sequence[Disk]], "Iterator[None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a contender is to freeze, and under which circumstances.
+
+    Attributes:
+        fs: filesystem type.
+        count: of disks.
+        size: of a disk in bytes, 0 for the smallest that is fit.
+        snapshot: seconds that the host takes for its snapshot.
+        pause: seconds between two writes of one writer.
+        prepare: begins a load or makes dirty pages, just before the host asks; ends with the run.
+    """
+
+    fs: str = "ext4"
+    count: int = 1
+    size: int = 0
+    snapshot: float = 0.0
+    pause: float = 200e-6
+    prepare: Prepare | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """One snapshot, and the writes of each writer that were under way during it."""
+
+    snapshot: Snapshot
+    writes: list[list[Write]]
+
+    @property
+    def longest(self) -> Write:
+        """The slowest write of all."""
+        return writer.longest(write for writes in self.writes for write in writes)
+
+    @property
+    def frozen(self) -> list[Write]:
+        """For each writer that had to wait at the commit, the write that did."""
+        found = (writer.frozen(writes, self.snapshot.commit) for writes in self.writes)
+        return [write for write in found if write is not None]
+
+    def values(self) -> dict[str, float]:
+        """The metrics."""
+        moments = self.snapshot
+        taking = moments.taken - moments.commit
+        seconds = {
+            "stall_ms": self.longest.duration,
+            "beyond_ms": self.longest.duration - taking,
+            "start_commit_ms": moments.commit - moments.received,
+            "asked_commit_ms": moments.commit - moments.asked,
+            "done_done_ms": moments.done - moments.taken,
+        }
+        if self.frozen:
+            seconds["done_running_ms"] = max(one.end for one in self.frozen) - moments.taken
+        if len(self.frozen) > 1:
+            begins = [one.begin for one in self.frozen]
+            seconds["first_last_ms"] = max(begins) - min(begins)
+        return {key: value * 1e3 for key, value in seconds.items()} | moments.own
+
+
+def contenders() -> dict[str, str]:
+    """All freezers, with what each of them lacks here."""
+    return {name: one.missing() for name, one in freezers().items()}
+
+
+def freeze(contender: str, setting: Setting, place: Place) -> Freeze:
+    """Makes the disks, starts writers and contender, and takes one snapshot."""
+    with (
+        disks.made(
+            setting.fs, setting.count, setting.size or SIZES[setting.fs], place.store, place.work
+        ) as made,
+        Writers(
+            [disk.path / "writes" for disk in made.disks], place.shared, setting.pause
+        ) as writers,
+        freezers()[contender].running(made, place.shared) as guest,
+    ):
+        time.sleep(SETTLE)
+        with prepared(setting, made.disks), made.freezable(), quiet():
+            moments = guest.snapshot(taking(setting.snapshot))
+            writers.wait(5)
+            return Freeze(moments, writers.during(moments.asked, moments.done))
+
+
+def taking(seconds: float) -> Callable[[], None] | None:
+    """A host's snapshot that takes so long."""
+    return (lambda: time.sleep(seconds)) if seconds else None
+
+
+def prepared(setting: Setting, made: Sequence[Disk]) -> object:
+    """The setting's preparation as a context manager."""
+    return contextmanager(setting.prepare)(made) if setting.prepare else nullcontext()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No garbage collection in the process that plays the host."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,81 @@
+"""Run by jail.py in a mount namespace of its own: builds the jail, goes in, becomes the program.
+
+Uses the standard library only. Everything it mounts vanishes with the last process in the jail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9)}
+
+
+def mount(*arguments: str) -> None:
+    subprocess.run(["mount", "-n", *arguments], check=True)
+
+
+def build(base: str, shared: str, disks: list[str]) -> str:
+    """Mounts the jail's tree under `base`; its root."""
+    mount("-t", "tmpfs", "vmtpy-jail", base)
+    for name in ("upper", "work", "root"):
+        os.mkdir(f"{base}/{name}")
+    root = f"{base}/root"
+    layers = f"lowerdir=/,upperdir={base}/upper,workdir={base}/work"
+    mount("-t", "overlay", "vmtpy-jail", "-o", layers, root)
+    mount("-t", "proc", "proc", f"{root}/proc")
+    mount("-t", "sysfs", "sysfs", f"{root}/sys")
+    for name in ("dev", "run", "tmp"):
+        mount("-t", "tmpfs", "vmtpy-jail", f"{root}/{name}")
+    for name, (major, minor) in NODES.items():
+        os.mknod(f"{root}/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    for path in (shared, *disks):
+        os.makedirs(root + path, exist_ok=True)
+        mount("--bind", path, root + path)
+    return root
+
+
+def write(root: str, files: dict[str, str]) -> None:
+    """Puts files into the overlay; the list of mounts is the kernel's, whatever it was outside."""
+    for path, text in files.items():
+        file = Path(root + path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    table = Path(f"{root}/etc/mtab")
+    table.unlink(missing_ok=True)
+    table.symlink_to("/proc/self/mounts")
+
+
+def enter(root: str) -> None:
+    """Makes `root` the root and lets go of the old one."""
+    os.chdir(root)
+    os.mkdir("old-root")
+    subprocess.run(["pivot_root", ".", "old-root"], check=True)
+    os.chroot(".")
+    os.chdir("/")
+    subprocess.run(["umount", "-n", "-l", "/old-root"], check=True)
+    os.rmdir("/old-root")
+
+
+def main(facts: dict[str, object]) -> None:
+    shared, stamp, program = str(facts["shared"]), str(facts["stamp"]), facts["program"]
+    disks, files = facts["disks"], facts["files"]
+    assert isinstance(program, list)
+    assert isinstance(disks, list)
+    assert isinstance(files, dict)
+    base = f"{shared}/jail"
+    os.mkdir(base)
+    root = build(base, shared, disks)
+    write(root, files)
+    enter(root)
+    Path(stamp).write_text(str(time.monotonic()))
+    os.execvp(program[0], program)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,27 @@
+"""A quiesced snapshot of one disk that nobody but the timed writer writes to."""
+
+from __future__ import annotations
+
+from benchmarks.freezing import METRICS as FREEZE_METRICS
+from benchmarks.freezing import OWN_METRICS, Setting, freeze
+from benchmarks.freezing import contenders as all_freezers
+from benchmarks.scenarios import Measurement, Place
+
+NAME = "quiesce"
+TITLE = "quiesce, idle disk"
+METRICS = (*FREEZE_METRICS, *OWN_METRICS)
+
+SETTINGS = {
+    f"{fs}, snapshot of {milliseconds} ms": Setting(fs, snapshot=milliseconds / 1e3)
+    for fs in ("ext4", "xfs", "btrfs")
+    for milliseconds in (0, 100)
+}
+CASES = tuple(SETTINGS)
+
+
+def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)
+    return all_freezers()
+
+
+def measure(case: str, contender: str, place: Place) -> Measurement:
+    return Measurement(freeze(contender, SETTINGS[case], place).values())

@@ -167,13 +167,16 @@ def made(fs: str, count: int, size: int, store: Path, work: Path) -> Iterator[Di
     """Makes `count` disks of `size` bytes; takes them away again, whatever happens."""
     guard = Guard()
     try:
-        yield Disks(tuple(_make(guard, fs, size, store, work, i) for i in range(count)), guard)
+        disks = []
+        for number in range(count):
+            image, path = store / f"{work.name}-{number}.img", work / f"disk{number}"
+            disks.append(_make(guard, fs, size, image, path))
+        yield Disks(tuple(disks), guard)
     finally:
         guard.end()
 
 
-def _make(guard: Guard, fs: str, size: int, store: Path, work: Path, number: int) -> Disk:
-    image, path = store / f"{work.name}-{number}.img", work / f"disk{number}"
+def _make(guard: Guard, fs: str, size: int, image: Path, path: Path) -> Disk:
     path.mkdir()
     try:
         with image.open("xb") as file:

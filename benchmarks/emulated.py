@@ -79,9 +79,7 @@ class EmulatedGuest:
         assert result.commit is not None
         assert result.done_sent is not None
         assert result.done is not None
-        return Snapshot(
-            result.start, result.received, result.commit, result.done_sent, result.done
-        )
+        return Snapshot(result.start, result.received, result.commit, result.done_sent, result.done)
 
     def kill(self) -> None:
         """SIGKILL, and waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from benchmarks import disks, writer
@@ -31,7 +31,7 @@ OWN_METRICS = (
     Metric("own_thaw_ms", "its own record: thaw, ms", ratio=False),
 )
 
-Prepare = Callable[[Sequence[Disk]], "Iterator[None]"]
+Prepare = Callable[[Sequence[Disk]], Iterator[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def taking(seconds: float) -> Callable[[], None] | None:
     return (lambda: time.sleep(seconds)) if seconds else None
 
 
-def prepared(setting: Setting, made: Sequence[Disk]) -> object:
+def prepared(setting: Setting, made: Sequence[Disk]) -> AbstractContextManager[None]:
     """The setting's preparation as a context manager."""
     return contextmanager(setting.prepare)(made) if setting.prepare else nullcontext()
 

@@ -1,8 +1,8 @@
 """Where the peers run: a mount namespace in which there is nothing to freeze but our disks.
 
 vmtoolsd freezes every local filesystem that it finds, and a frozen root hangs the machine that
-measures. In the jail the root is an overlay (FIFREEZE on it: EOPNOTSUPP), the rest is proc, sysfs and
-tmpfs, and the old root is unmounted. `check()` reads what a started peer really has mounted, and
+measures. In the jail the root is an overlay (FIFREEZE on it: EOPNOTSUPP), the rest is proc, sysfs
+and tmpfs, and the old root is unmounted. `check()` reads what a started peer really has mounted and
 refuses everything that is not known to be harmless; no backup may be asked for before.
 
 This module is the outside; jail_entrance.py does the mounting, from within.
@@ -62,8 +62,8 @@ class Jail:
         Raises:
             UnsafeError: names what it found.
         """
-        running = os.readlink(f"/proc/{process}/exe")
-        if Path(running).name != program:
+        running = Path(f"/proc/{process}/exe").readlink()
+        if running.name != program:
             raise UnsafeError(f"process {process} is {running}, not {program}")
         if Path(f"/proc/{process}/ns/mnt").stat().st_ino == Path("/proc/self/ns/mnt").stat().st_ino:
             raise UnsafeError(f"{program} is in our own mount namespace")

@@ -24,7 +24,7 @@ def build(base: str, shared: str, disks: list[str]) -> str:
     """Mounts the jail's tree under `base`; its root."""
     mount("-t", "tmpfs", "vmtpy-jail", base)
     for name in ("upper", "work", "root"):
-        os.mkdir(f"{base}/{name}")
+        Path(base, name).mkdir()
     root = f"{base}/root"
     layers = f"lowerdir=/,upperdir={base}/upper,workdir={base}/work"
     mount("-t", "overlay", "vmtpy-jail", "-o", layers, root)
@@ -35,7 +35,7 @@ def build(base: str, shared: str, disks: list[str]) -> str:
     for name, (major, minor) in NODES.items():
         os.mknod(f"{root}/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
     for path in (shared, *disks):
-        os.makedirs(root + path, exist_ok=True)
+        Path(root + path).mkdir(parents=True, exist_ok=True)
         mount("--bind", path, root + path)
     return root
 
@@ -54,12 +54,12 @@ def write(root: str, files: dict[str, str]) -> None:
 def enter(root: str) -> None:
     """Makes `root` the root and lets go of the old one."""
     os.chdir(root)
-    os.mkdir("old-root")
+    Path("old-root").mkdir()
     subprocess.run(["pivot_root", ".", "old-root"], check=True)
     os.chroot(".")
     os.chdir("/")
     subprocess.run(["umount", "-n", "-l", "/old-root"], check=True)
-    os.rmdir("/old-root")
+    Path("/old-root").rmdir()
 
 
 def main(facts: dict[str, object]) -> None:
@@ -69,7 +69,7 @@ def main(facts: dict[str, object]) -> None:
     assert isinstance(disks, list)
     assert isinstance(files, dict)
     base = f"{shared}/jail"
-    os.mkdir(base)
+    Path(base).mkdir()
     root = build(base, shared, disks)
     write(root, files)
     enter(root)

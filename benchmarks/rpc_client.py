@@ -1,5 +1,5 @@
-"""RPC round trips from Python: the counterpart of native/message_client.c and of a script that calls
-vmware-rpctool. Run as a program by scenarios/rpc.py:
+"""RPC round trips from Python: the counterpart of native/message_client.c, and of a script that
+calls vmware-rpctool. Run as a program by scenarios/rpc.py:
 
     rpc_client.py kept|one-shot|rpctool SIZE COUNT
 

@@ -1,8 +1,8 @@
 """The guard of the benchmark's disks: a process of its own, whose life is longer than the run's.
 
-It thaws everything when it has been armed for too long, and when its input ends (the run is over, or
-was killed) it thaws, unmounts, frees the loop devices and deletes the images. Nobody else cleans up,
-so there is one way to do it. Started by disks.py as a program; uses the standard library only.
+It thaws everything when it has been armed for too long, and when its input ends (the run is over,
+or was killed) it thaws, unmounts, frees the loop devices and deletes the images. Nobody else cleans
+up, so there is one way to do it. Started by disks.py as a program; uses the standard library only.
 
 Input, a line each: `mount PATH DEVICE IMAGE` (tab separated), `arm SECONDS`, `disarm`.
 Output: `ok` for each line.
@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field

@@ -52,8 +52,9 @@ class Writers:
         self._size = HEADER.size + self._capacity * ENTRY.size
         notes = shared / "writes"
         notes.touch()
-        command = [native.compiled("writer"), notes, str(self._capacity), str(int(pause * 1e6))]
-        self._process = subprocess.Popen([*command, *paths], cwd="/")
+        numbers = [str(self._capacity), str(int(pause * 1e6))]
+        command: list[str | Path] = [native.compiled("writer"), notes, *numbers, *paths]
+        self._process = subprocess.Popen(command, cwd="/")
         self._notes = notes
         self._map: mmap.mmap | None = None
 

@@ -3,8 +3,8 @@
 // program alike. It knows RPCI only and answers each request with "1" and the rest of the request
 // (rpctool's own commands included). ECHO_HOST_LB=1: the low-bandwidth port only.
 //
-// CPUID says VMware, where the processor lets us catch it: rpctool asks. A program's own handlers for
-// SIGSEGV are kept out, for vmtpy's probe would answer the fault itself.
+// CPUID says VMware, where the processor lets us catch it: rpctool asks. A program's own handlers
+// for SIGSEGV are kept out, for vmtpy's probe would answer the fault itself.
 #define _GNU_SOURCE
 #include <asm/prctl.h>
 #include <cpuid.h>

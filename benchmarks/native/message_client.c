@@ -37,7 +37,8 @@ static void exchange(void* channel, const unsigned char* request, size_t size) {
   size_t got;
   if (!message_send(channel, request, size)) errx(1, "Message_Send failed");
   if (!message_receive(channel, &reply, &got)) errx(1, "Message_Receive failed");
-  if (got != size || reply[0] != '1') errx(1, "a reply of %zu bytes to a request of %zu", got, size);
+  if (got != size || reply[0] != '1')
+    errx(1, "a reply of %zu bytes to a request of %zu", got, size);
 }
 
 int main(int argc, char** argv) {

@@ -1,5 +1,5 @@
-// Writers whose every write is timed: one thread for each PATH overwrites 4 KiB of a 1 MiB file over
-// and over, and notes when each write began and how long it took.
+// Writers whose every write is timed: one thread for each PATH overwrites 4 KiB of a 1 MiB file
+// over and over, and notes when each write began and how long it took.
 //
 //   writer OUT CAPACITY PAUSE_US PATH...
 //

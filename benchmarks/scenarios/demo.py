@@ -11,13 +11,13 @@ from benchmarks.scenarios import Measurement, Metric, Place
 
 NAME = "demo"
 TITLE = "vmtpy demo --size 10G, 1 GiB of data, the copy by reflink"
-METRICS = (
+METRICS: tuple[Metric, ...] = (
     Metric("start_done_ms", "host's start → req.done, ms"),
     Metric("frozen_ms", "frozen → thawed, ms"),
     Metric("snapshot_ms", "the host's copy, ms"),
     Metric("longest_wait_ms", "longest wait of a write, ms"),
 )
-CASES = ("10 GiB",)
+CASES: tuple[str, ...] = ("10 GiB",)
 
 STORE_SIZE = 16 << 30
 

@@ -16,7 +16,7 @@ from benchmarks.scenarios import Measurement, Metric, Place
 
 NAME = "dirty"
 TITLE = "quiesce, dirty disk"
-METRICS = (
+METRICS: tuple[Metric, ...] = (
     *FREEZE_METRICS,
     *OWN_METRICS,
     Metric("dirty_mib", "dirty pages when the host asks, MiB", ratio=False),
@@ -50,7 +50,7 @@ def dirty_pages(disks: Sequence[Disk]) -> Iterator[None]:
 
 def steady_writer(disks: Sequence[Disk]) -> Iterator[None]:
     """Overwrites 512 MiB at 200 MiB/s meanwhile."""
-    command = [native.compiled("load"), disks[0].path / "load", str(RATE_MIB), "512"]
+    command = [str(native.compiled("load")), str(disks[0].path / "load"), str(RATE_MIB), "512"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/") as load:
         try:
             assert load.stdout is not None
@@ -66,7 +66,7 @@ SETTINGS = {
     for what, prepare in (("1 GiB dirty", dirty_pages), ("200 MiB/s", steady_writer))
     for fs in ("ext4", "xfs", "btrfs")
 }
-CASES = tuple(SETTINGS)
+CASES: tuple[str, ...] = tuple(SETTINGS)
 
 
 def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from benchmarks.scenarios import Measurement, Metric, Place
 
 NAME = "idle"
 TITLE = "an idle agent"
-METRICS = (
+METRICS: tuple[Metric, ...] = (
     Metric("start_ms", "start → first poll for commands, ms"),
     Metric("traps_per_s", "traps each second"),
     Metric("wakeups_per_s", "wake-ups each second"),
@@ -22,7 +22,7 @@ METRICS = (
     Metric("resident_mib", "resident memory, MiB"),
     Metric("private_mib", "private memory, MiB"),
 )
-CASES = ("idle",)
+CASES: tuple[str, ...] = ("idle",)
 
 SETTLE = 5.0  # seconds
 LASTING = 10.0
@@ -81,10 +81,13 @@ def running(contender: str, place: Place) -> Iterator[tuple[EmulatedGuest, float
 
 def family(process: int) -> list[int]:
     """A process and its descendants."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found = [process]
     for one in found:
-        for task in Path(f"/proc/{one}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
+        found += [child for child, parent in parents.items() if parent == one]
     return found
 
 

@@ -14,7 +14,11 @@ from benchmarks.scenarios import Measurement, Metric, Place
 NAME = "many"
 TITLE = "quiesce, many disks"
 # As the writers see it: they write every 2 ms, so that 32 of them leave the processors free.
-METRICS = (Metric("first_last_ms", "first → last frozen, ms"), *FREEZE_METRICS, *OWN_METRICS)
+METRICS: tuple[Metric, ...] = (
+    Metric("first_last_ms", "first → last frozen, ms"),
+    *FREEZE_METRICS,
+    *OWN_METRICS,
+)
 
 SIZE = 64 << 20
 DIRTY = 8 << 20
@@ -34,7 +38,7 @@ SETTINGS = {
     f"{count} ext4": Setting("ext4", count, SIZE, 0.1, pause=2e-3, prepare=dirty_pages)
     for count in (1, 8, 32)
 }
-CASES = tuple(SETTINGS)
+CASES: tuple[str, ...] = tuple(SETTINGS)
 
 
 def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)

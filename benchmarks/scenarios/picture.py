@@ -9,13 +9,13 @@ from benchmarks.contenders import freezers
 from benchmarks.disks import SIZES
 from benchmarks.freezing import METRICS as FREEZE_METRICS
 from benchmarks.freezing import SETTLE, Freeze, quiet, taking
-from benchmarks.scenarios import Measurement, Place
+from benchmarks.scenarios import Measurement, Metric, Place
 from benchmarks.writer import Write, Writers
 
 NAME = "picture"
 TITLE = "one quiesced snapshot of 100 ms on ext4, write by write"
-METRICS = FREEZE_METRICS
-CASES = ("ext4",)
+METRICS: tuple[Metric, ...] = FREEZE_METRICS
+CASES: tuple[str, ...] = ("ext4",)
 
 MARGIN = 0.5  # seconds shown before the host's question and after the end
 BIN = 0.005  # seconds; of each only the slowest write is kept

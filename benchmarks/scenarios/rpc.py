@@ -2,7 +2,7 @@
 
 In-process: a preloaded library answers the trap in the program's own SIGSEGV handler, the same for
 all (native/echo_host.c). It is the cheapest trap to be had here, so what the caller itself costs
-shows best. Ptrace: under the emulated host, which counts the traps; its stops cost most of the time.
+shows best. Ptrace: under the emulated host, which counts the traps; most of the time is its stops.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vmtpy.host.listener import Listener
 
 NAME = "rpc"
 TITLE = "RPC round trips"
-METRICS = (
+METRICS: tuple[Metric, ...] = (
     Metric("round_trip_us", "round trip, µs"),
     Metric("traps", "traps for one", ratio=False),
 )
@@ -55,7 +55,7 @@ KINDS = {
     "64 KiB, ptrace": Kind(65536, False, True, 500),
     "4 KiB by low bandwidth, ptrace": Kind(4096, False, False, 10),
 }
-CASES = tuple(KINDS)
+CASES: tuple[str, ...] = tuple(KINDS)
 
 # name → program, way, part of the count
 WAYS = {

@@ -1,0 +1,101 @@
+"""`python -m benchmarks`: vmtpy against its peers. See README.md in this directory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import disks, native, plot, report, runner
+from benchmarks.contenders import freezers
+from benchmarks.scenarios import scenarios
+
+HERE = Path(__file__).parent
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    known = scenarios()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures vmtpy against open-vm-tools and others, with medians over the runs.",
+        epilog="\n".join(f"{name:<10} {one.TITLE}" for name, one in known.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help="by default all, in this order"
+    )
+    parser.add_argument("-n", "--runs", type=int, default=11, help="of each contender (11)")
+    parser.add_argument(
+        "--out", type=Path, default=HERE / "results", metavar="DIR", help="for JSON files and plots"
+    )
+    parser.add_argument(
+        "--store", type=Path, default=Path("/dev/shm"), metavar="DIR", help="for disk images"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="CONTENDER",
+        help="leave out all others (repeatable)",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="measure nothing; tables and plots of what is in --out"
+    )
+    options = parser.parse_args(arguments)
+    for name in options.scenarios:
+        if name not in known:
+            parser.error(f"there is no scenario {name!r}; there are {', '.join(known)}")
+    if options.runs < 1:
+        parser.error("-n: at least 1")
+    options.scenarios = options.scenarios or list(known)
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    console = Console()
+    if not options.show:
+        lacking = disks.missing() or native.missing()
+        if lacking:
+            console.print(f"The benchmarks need {lacking}.", style="red")
+            return 1
+        announce(console)
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = False
+    for name in options.scenarios:
+        made = shown(options.out, name) if options.show else measured(console, options, name)
+        if made is None:
+            continue
+        report.show(console, made, scenarios()[name])
+        plot.draw(made, scenarios()[name], options.out)
+        failed = failed or any(result.failures for result in made.results)
+    return 1 if failed else 0
+
+
+def announce(console: Console) -> None:
+    """Says which peers are not here."""
+    for name, contender in freezers().items():
+        if contender.missing():
+            console.print(f"Without {name}: this machine lacks {contender.missing()}.")
+
+
+def shown(directory: Path, name: str) -> runner.Report | None:
+    """What was measured before, if it was."""
+    path = directory / f"{name}.json"
+    return runner.Report.load(path) if path.exists() else None
+
+
+def measured(console: Console, options: argparse.Namespace, name: str) -> runner.Report:
+    """Measures and saves."""
+    with console.status("") as status:
+        made = runner.run(
+            scenarios()[name], options.runs, options.store, options.only, status.update
+        )
+    console.print(f"{made.save(options.out)}", style="dim")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""Plots: bars of medians for each scenario, and the picture of one run. SVG and PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.report import metrics_of
+from benchmarks.runner import Report, Result
+from benchmarks.scenarios import Metric, Scenario
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {
+    "vmtpy": "#1b7f5c",
+    "vmtpy, one-shot": "#7cc4a8",
+    "open-vm-tools": "#c2571a",
+    "libvmtools (C)": "#c2571a",
+    "libvmtools (C), one-shot": "#e6a57c",
+    "vmware-rpctool": "#8a4b9c",
+    "qemu-ga": "#3d6fb5",
+    "fsfreeze": "#8c8c8c",
+    "nobody": "#d4d4d4",
+}
+FROZEN = "#f2c14e"
+SMALLEST = 0.01  # of a bar on a logarithmic axis
+
+
+def draw(report: Report, scenario: Scenario, directory: Path) -> list[Path]:
+    """Draws a scenario; the files."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "vmtpy"
+    if not any(result.values for result in report.results):
+        return []
+    figure = picture(report) if scenario.NAME == "picture" else bars(report, scenario)
+    made = []
+    for kind in ("svg", "png"):
+        path = directory / f"{report.scenario}.{kind}"
+        figure.savefig(path, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+        made.append(path)
+    return made
+
+
+def bars(report: Report, scenario: Scenario) -> Figure:
+    """One row for each metric that has a ratio: cases across, a bar for each contender."""
+    from matplotlib.figure import Figure
+
+    metrics = [one for one in metrics_of(scenario, report.results) if one.ratio]
+    cases = [one for one in scenario.CASES if any(r.case == one for r in report.results)]
+    width = max(6.0, 1.6 + 1.7 * len(cases))
+    figure = Figure(figsize=(width, 2.4 * len(metrics) + 0.6), layout="constrained")
+    figure.suptitle(report.title)
+    for row, metric in enumerate(metrics):
+        bar_row(figure.add_subplot(len(metrics), 1, row + 1), report, metric, cases)
+    axes = figure.axes[0]
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def bar_row(axes: Axes, report: Report, metric: Metric, cases: list[str]) -> None:
+    names = list(dict.fromkeys(result.contender for result in report.results))
+    width = 0.8 / len(names)
+    for number, name in enumerate(names):
+        mine = {one.case: one for one in report.results if one.contender == name}
+        heights = [height(mine.get(case), metric) for case in cases]
+        places = [i + (number - (len(names) - 1) / 2) * width for i in range(len(cases))]
+        axes.bar(places, heights, width, color=COLOURS.get(name), label=name)
+    axes.set_yscale("log")
+    axes.set_title(metric.title, fontsize=9, loc="left")
+    axes.set_xticks(range(len(cases)), cases, fontsize=7)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def height(result: Result | None, metric: Metric) -> float:
+    median = result.median(metric.key) if result else None
+    return 0.0 if median is None else max(SMALLEST, median)
+
+
+def picture(report: Report) -> Figure:
+    """Writer latency over time, a row for each contender, on the same axes; frozen spans shaded."""
+    from matplotlib.figure import Figure
+
+    results = [result for result in report.results if result.series]
+    figure = Figure(figsize=(10, 2.6 * len(results) + 0.8), layout="constrained")
+    figure.suptitle(f"{report.title}\n(each point the slowest write of 5 ms)")
+    rows = figure.subplots(len(results), 1, sharex=True, sharey=True, squeeze=False)
+    for axes, result in zip(rows[:, 0], results, strict=True):
+        picture_row(axes, result)
+    rows[-1, 0].set_xlabel("seconds since the host asked")
+    return figure
+
+
+def picture_row(axes: Axes, result: Result) -> None:
+    for begin, end in result.series["frozen"]:
+        axes.axvspan(begin, end, color=FROZEN, alpha=0.5, lw=0)
+    times = [point[0] for point in result.series["writes"]]
+    waits = [max(point[1], 1e-6) * 1e3 for point in result.series["writes"]]
+    axes.plot(times, waits, ".", ms=2.5, color=COLOURS.get(result.contender))
+    for (moment, _), name in zip(
+        result.series["marks"], ("received", "commit", "taken", "done"), strict=True
+    ):
+        axes.axvline(moment, color="black", lw=0.6, ls=":" if name != "commit" else "-")
+    axes.axvline(0, color="black", lw=0.9)
+    axes.set_yscale("log")
+    axes.set_ylabel("a write took, ms")
+    beyond = result.median("beyond_ms")
+    axes.set_title(
+        f"{result.contender}: writes waited {beyond:.1f} ms longer than the host's snapshot",
+        fontsize=10,
+        loc="left",
+    )
+    axes.grid(alpha=0.25)

@@ -80,10 +80,11 @@ class Freeze:
         seconds = {
             "stall_ms": self.longest.duration,
             "beyond_ms": self.longest.duration - taking,
-            "start_commit_ms": moments.commit - moments.received,
-            "asked_commit_ms": moments.commit - moments.asked,
-            "done_done_ms": moments.done - moments.taken,
         }
+        if moments.done > moments.commit:  # somebody froze
+            seconds["start_commit_ms"] = moments.commit - moments.received
+            seconds["asked_commit_ms"] = moments.commit - moments.asked
+            seconds["done_done_ms"] = moments.done - moments.taken
         if self.frozen:
             seconds["done_running_ms"] = max(one.end for one in self.frozen) - moments.taken
         if len(self.frozen) > 1:

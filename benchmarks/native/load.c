@@ -7,10 +7,12 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@ static int64_t now(void) {
 
 int main(int argc, char** argv) {
   if (argc != 4) errx(2, "usage: load PATH RATE_MIB SIZE_MIB");
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left to read it
   int64_t period = 1000000000 / strtol(argv[2], NULL, 10);
   long blocks = strtol(argv[3], NULL, 10);
   int file = open(argv[1], O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -10,6 +10,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,7 @@ static int prepare(const char* path) {
 
 int main(int argc, char** argv) {
   if (argc < 5) errx(2, "usage: writer OUT CAPACITY PAUSE_US PATH...");
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left to read it
   capacity = strtoull(argv[2], NULL, 10);
   pause_time.tv_nsec = strtol(argv[3], NULL, 10) * 1000;
   int count = argc - 4;

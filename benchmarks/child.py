@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks import leave_repository
 from benchmarks.disks import mounts
 from benchmarks.scenarios import Place, scenarios
 
@@ -37,7 +38,9 @@ def place(store: Path) -> Iterator[Place]:
 def main(scenario: str, case: str, contender: str, store: str) -> None:
     # As Ctrl-C: everything is thawed and taken away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with place(Path(store)) as made:
+    store_path = Path(store).resolve()
+    leave_repository()
+    with place(store_path) as made:
         measurement = scenarios()[scenario].measure(case, contender, made)
     print(json.dumps(asdict(measurement)))
 

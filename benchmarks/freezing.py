@@ -69,8 +69,9 @@ class Freeze:
 
     @property
     def frozen(self) -> list[Write]:
-        """For each writer that had to wait at the commit, the write that did."""
-        found = (writer.frozen(writes, self.snapshot.commit) for writes in self.writes)
+        """For each writer that had to wait while the host took its snapshot, the write that did."""
+        begin, end = self.snapshot.commit, self.snapshot.taken
+        found = (writer.frozen(writes, begin, end) for writes in self.writes)
         return [write for write in found if write is not None]
 
     def values(self) -> dict[str, float]:

@@ -48,7 +48,7 @@ class Jail:
         """What to run to have `program` run in the jail, in the process that is started."""
         facts = {
             "shared": str(self.shared),
-            "disks": [str(disk.path) for disk in self.disks],
+            "disks": [[str(disk.path), disk.device] for disk in self.disks],
             "files": self.files,
             "stamp": str(self.stamp),
             "program": list(program),

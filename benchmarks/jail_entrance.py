@@ -20,7 +20,7 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", "-n", *arguments], check=True)
 
 
-def build(base: str, shared: str, disks: list[str]) -> str:
+def build(base: str, shared: str, disks: list[list[str]]) -> str:
     """Mounts the jail's tree under `base`; its root."""
     mount("-t", "tmpfs", "vmtpy-jail", base)
     for name in ("upper", "work", "root"):
@@ -34,7 +34,9 @@ def build(base: str, shared: str, disks: list[str]) -> str:
         mount("-t", "tmpfs", "vmtpy-jail", f"{root}/{name}")
     for name, (major, minor) in NODES.items():
         os.mknod(f"{root}/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
-    for path in (shared, *disks):
+    for _, device in disks:  # qemu-ga looks at what a btrfs lies on
+        os.mknod(root + device, stat.S_IFBLK | 0o600, Path(device).stat().st_rdev)
+    for path in (shared, *(path for path, _ in disks)):
         Path(root + path).mkdir(parents=True, exist_ok=True)
         mount("--bind", path, root + path)
     return root

@@ -12,7 +12,10 @@ US = "vmtpy"
 
 
 def show(console: Console, report: Report, scenario: Scenario) -> None:
-    """A table for each case: contenders down, metrics across."""
+    """A table for each case: metrics down, contenders across."""
+    console.print(
+        f"Median (smallest … largest) of {report.runs}, and how many times vmtpy's it is."
+    )
     for case in scenario.CASES:
         results = [result for result in report.results if result.case == case]
         if results:
@@ -33,14 +36,14 @@ def metrics_of(scenario: Scenario, results: list[Result]) -> list[Metric]:
 
 
 def table(title: str, results: list[Result], metrics: list[Metric]) -> Table:
-    """Median (min … max), and how many times vmtpy's median it is."""
-    made = Table(title=title, title_justify="left", title_style="bold")
+    """One case."""
+    made = Table(title=title, title_justify="left", title_style="bold", show_lines=True)
     made.add_column("")
-    for metric in metrics:
-        made.add_column(metric.title, justify="right", ratio=1)
-    ours = next((result for result in results if result.contender == US), None)
     for result in results:
-        made.add_row(result.contender, *(cell(result, ours, metric) for metric in metrics))
+        made.add_column(result.contender, justify="right")
+    ours = next((result for result in results if result.contender == US), None)
+    for metric in metrics:
+        made.add_row(metric.title, *(cell(result, ours, metric) for result in results))
     return made
 
 
@@ -51,7 +54,7 @@ def cell(result: Result, ours: Result | None, metric: Metric) -> str:
     text = number(median)
     if len(result.values[metric.key]) > 1:
         low, high = result.spread(metric.key)
-        text += f" ({number(low)}…{number(high)})"
+        text += f"\n({number(low)}…{number(high)})"
     times = ratio(result, ours, metric)
     return f"{text}\n{times}" if times else text
 

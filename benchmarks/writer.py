@@ -113,9 +113,8 @@ def longest(writes: Iterable[Write]) -> Write:
     return slowest
 
 
-def frozen(writes: Iterable[Write], moment: float) -> Write | None:
-    """The write that was waiting at that moment, if one was."""
-    for write in writes:
-        if write.begin <= moment <= write.end and write.duration > STALL:
-            return write
-    return None
+def frozen(writes: Iterable[Write], begin: float, end: float) -> Write | None:
+    """The slowest write that was under way between two moments, if it had to wait."""
+    under_way = (write for write in writes if write.begin <= end and write.end >= begin)
+    slowest = max(under_way, key=lambda write: write.duration, default=None)
+    return slowest if slowest is not None and slowest.duration > STALL else None

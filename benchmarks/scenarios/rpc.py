@@ -111,7 +111,6 @@ def median_of(text: str) -> float:
 def in_process(command: list[str], kind: Kind) -> dict[str, float]:
     """Runs a client with the echo host preloaded."""
     environment = dict(os.environ, LD_PRELOAD=str(native.compiled("echo_host")))
-    environment["PYTHONPATH"] = str(Path.cwd())
     if not kind.high_bandwidth:
         environment["ECHO_HOST_LB"] = "1"
     done = subprocess.run(
@@ -124,9 +123,8 @@ def traced(command: list[str], kind: Kind, way: str, output: Path) -> dict[str, 
     """Runs a client under the emulated host; counts the traps of a round trip."""
     device = Device(SteadyClock(), high_bandwidth=kind.high_bandwidth)
     device.answer_with("bench", b"1 ".ljust(kind.size, b"x"), 0)
-    environment = [f"PYTHONPATH={Path.cwd()}"]
-    shell = ["/bin/sh", "-c", 'out=$1; shift; exec env "$@" >"$out"', "sh", str(output)]
-    host = TrapHost(device, [*shell, *environment, *command])
+    shell = ["/bin/sh", "-c", 'out=$1; shift; exec "$@" >"$out"', "sh", str(output)]
+    host = TrapHost(device, [*shell, *command])
     host.start()
     with Listener(device):  # keeps the transcript short
         if not host.wait(time.monotonic() + LONGEST) or host.wait_status() != 0:

@@ -1,0 +1,128 @@
+"""The benchmarks run and write what they promise; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.guest import require_ptrace
+from support.loop import loop_mount, require_loop, require_program, require_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """`python -m benchmarks`, as the README says to run it."""
+    command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+def measured(scenario: str, directory: Path, *arguments: str) -> dict[str, Any]:
+    """One run of vmtpy alone; the JSON file."""
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    done = benchmarks(scenario, "-n", "1", "--only", "vmtpy", "--out", directory, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts: dict[str, Any] = json.loads((directory / f"{scenario}.json").read_text())
+    return facts
+
+
+def metrics(facts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(case, metrics) of each result; all of them are vmtpy's."""
+    for result in facts["results"]:
+        assert result["contender"] == "vmtpy"
+        assert "failures" not in result
+        yield result["case"], result["metrics"]
+
+
+@pytest.fixture
+def ready() -> None:
+    """What every measurement needs."""
+    require_root()
+    require_program("cc", "losetup")
+    require_loop("ext4")
+    require_ptrace()
+
+
+def test_help_names_every_scenario() -> None:
+    done = benchmarks("--help")
+    assert done.returncode == 0, done.stderr
+    for scenario in ("quiesce", "dirty", "many", "rpc", "idle", "demo", "picture"):
+        assert scenario in done.stdout
+
+
+def test_an_unknown_scenario_is_refused_with_the_known_ones() -> None:
+    done = benchmarks("speed")
+    assert done.returncode == 2
+    assert "'speed'" in done.stderr
+    assert "quiesce" in done.stderr
+
+
+@pytest.mark.usefixtures("ready")
+def test_rpc_counts_traps_and_draws_a_plot(tmp_path: Path) -> None:
+    facts = measured("rpc", tmp_path, "--case", "16 B, ptrace", "--case", "16 B, in-process")
+    found = dict(metrics(facts))
+    assert set(found) == {"16 B, ptrace", "16 B, in-process"}
+    assert found["16 B, ptrace"]["traps"]["median"] == 5
+    for one in found.values():
+        assert len(one["round_trip_us"]["runs"]) == 1
+        assert one["round_trip_us"]["min"] > 0
+    assert facts["runs"] == 1
+    assert facts["machine"]["kernel"]
+    assert facts["versions"]["vmtpy"]
+    assert (tmp_path / "rpc.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "rpc.png").stat().st_size > 0
+
+
+@pytest.mark.usefixtures("ready")
+def test_quiesce_measures_a_freeze_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    case = "ext4, snapshot of 100 ms"
+    facts = measured("quiesce", tmp_path, "--case", case, "--store", str(tmp_path))
+    ((name, found),) = metrics(facts)
+    assert name == case
+    wanted = {"beyond_ms", "start_commit_ms", "asked_commit_ms", "done_running_ms", "done_done_ms"}
+    assert wanted <= set(found)
+    # The writers have felt the freeze, or the numbers speak of something else.
+    assert found["stall_ms"]["median"] > 100
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert list(tmp_path.glob("*.img")) == []
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_peer_that_sees_a_filesystem_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    require_program("unshare", "pivot_root")
+    from benchmarks.disks import Disk, UnsafeError
+    from benchmarks.jail import Jail
+
+    shared = Path("/dev/shm") / f"vmtpy-test-{tmp_path.name}"
+    shared.mkdir()
+    try:
+        with loop_mount("ext4") as one, loop_mount("ext4") as other:
+            disks = [
+                Disk(mount.image, mount.device, mount.path, mount.fs, mount.number)
+                for mount in (one, other)
+            ]
+            with sleeping(Jail(shared, disks, {})) as process:
+                Jail(shared, disks, {}).check(process, "sleep")
+                with pytest.raises(UnsafeError, match="none of our disks"):
+                    Jail(shared, disks[:1], {}).check(process, "sleep")
+                with pytest.raises(UnsafeError, match="not vmtoolsd"):
+                    Jail(shared, disks, {}).check(process, "vmtoolsd")
+        outside = subprocess.Popen(["sleep", "30"])
+        try:
+            with pytest.raises(UnsafeError, match="our own mount namespace"):
+                Jail(shared, [], {}).check(wait_for_exec(outside.pid, "sleep"), "sleep")
+        finally:
+            outside.kill()
+            outside.wait()
+    finally:
+        shutil.rmtree(shared)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks import disks, native, plot, report, runner
 from benchmarks.contenders import freezers
@@ -41,6 +43,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="leave out all others (repeatable)",
     )
     parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out all other cases (repeatable)",
+    )
+    parser.add_argument(
         "--show", action="store_true", help="measure nothing; tables and plots of what is in --out"
     )
     options = parser.parse_args(arguments)
@@ -62,6 +71,8 @@ def main(arguments: list[str]) -> int:
             console.print(f"The benchmarks need {lacking}.", style="red")
             return 1
         announce(console)
+    if not find_spec("matplotlib"):
+        console.print("Without plots: matplotlib is not installed (pip install '.[bench]').")
     options.out.mkdir(parents=True, exist_ok=True)
     failed = False
     for name in options.scenarios:
@@ -69,7 +80,8 @@ def main(arguments: list[str]) -> int:
         if made is None:
             continue
         report.show(console, made, scenarios()[name])
-        plot.draw(made, scenarios()[name], options.out)
+        if find_spec("matplotlib"):
+            plot.draw(made, scenarios()[name], options.out)
         failed = failed or any(result.failures for result in made.results)
     return 1 if failed else 0
 
@@ -89,9 +101,10 @@ def shown(directory: Path, name: str) -> runner.Report | None:
 
 def measured(console: Console, options: argparse.Namespace, name: str) -> runner.Report:
     """Measures and saves."""
+    order = runner.Order(options.runs, options.store, tuple(options.case), tuple(options.only))
     with console.status("") as status:
         made = runner.run(
-            scenarios()[name], options.runs, options.store, options.only, status.update
+            scenarios()[name], order, lambda text: status.update(f"{name}: {escape(text)}")
         )
     console.print(f"{made.save(options.out)}", style="dim")
     return made

@@ -6,6 +6,7 @@ So that a slow minute of the machine, or its temperature, hits all alike.
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import json
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import REPOSITORY, machine
 from benchmarks.scenarios import Scenario
 
 LONGEST_RUN = 300.0  # seconds
@@ -103,39 +104,52 @@ class Report:
         return cls(results=results, **facts)
 
 
-def run(scenario: Scenario, runs: int, store: Path, only: list[str], progress: Progress) -> Report:
-    """Measures a scenario.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be measured of a scenario.
 
-    Args:
-        scenario: which.
+    Attributes:
         runs: of each contender in each case.
         store: directory for disk images.
+        cases: globs of cases to keep to; empty for all.
         only: names of contenders to keep to; empty for all.
-        progress: told before each run.
     """
+
+    runs: int
+    store: Path
+    cases: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def wants(self, case: str) -> bool:
+        """Whether this case is to be measured."""
+        return not self.cases or any(fnmatch.fnmatch(case, glob) for glob in self.cases)
+
+
+def run(scenario: Scenario, order: Order, progress: Progress) -> Report:
+    """Measures a scenario; `progress` is told before each run."""
     report = Report(
         scenario=scenario.NAME,
         title=scenario.TITLE,
         date=datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
-        runs=runs,
+        runs=order.runs,
         machine=machine.describe(),
         versions=machine.versions(),
         missing={},
         results=[],
     )
-    for case in scenario.CASES:
+    for case in filter(order.wants, scenario.CASES):
         results = []
         for contender, lacking in scenario.contenders(case).items():
-            if only and contender not in only:
+            if order.only and contender not in order.only:
                 continue
             if lacking:
                 report.missing[contender] = lacking
             else:
                 results.append(Result(case, contender))
-        for number in range(1, runs + 1):
+        for number in range(1, order.runs + 1):
             for result in results:
-                progress(f"{scenario.TITLE}: {case}, run {number} of {runs}, {result.contender}")
-                measure(scenario.NAME, result, store)
+                progress(f"{case}, run {number} of {order.runs}: {result.contender}")
+                measure(scenario.NAME, result, order.store)
         report.results += results
     return report
 
@@ -143,9 +157,14 @@ def run(scenario: Scenario, runs: int, store: Path, only: list[str], progress: P
 def measure(scenario: str, result: Result, store: Path) -> None:
     """One run, added to the result."""
     command = [sys.executable, "-m", "benchmarks.child", scenario, result.case]
-    command += [result.contender, str(store)]
+    command += [result.contender, str(store.resolve())]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
     )
     try:
         output, errors = process.communicate(timeout=LONGEST_RUN)

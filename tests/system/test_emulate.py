@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,3 +203,47 @@ def wait_for_state(pid: int, states: str) -> None:
     while status_field(pid, "State") not in states:
         assert time.monotonic() < deadline, status_field(pid, "State")
         time.sleep(0.005)
+
+
+def test_a_shells_job_control_stops_continues_and_interrupts_the_program() -> None:
+    """^Z, fg and ^C on a terminal, with an interactive shell in between."""
+    if shutil.which("bash") is None:
+        pytest.skip("capability missing: bash")
+    command = [
+        *EMULATE,
+        "-o",
+        "/dev/null",
+        "--",
+        "sh",
+        "-c",
+        "while :; do echo tick; sleep 0.02; done",
+    ]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PS1"] = "prompt> "
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+    try:
+        read_until(terminal, b"prompt> ")
+        os.write(terminal, shlex.join(command).encode() + b"\n")
+        read_until(terminal, b"tick\r\ntick")
+        os.write(terminal, b"\x1a")
+        read_until(terminal, b"Stopped")
+        os.write(terminal, b"fg\n")
+        read_until(terminal, b"tick\r\ntick")
+        os.write(terminal, b"\x03")
+        read_until(terminal, b"prompt> ")
+        os.write(terminal, b"echo code=$?\n")
+        read_until(terminal, b"code=130")
+    finally:
+        os.kill(pid, signal.SIGHUP)  # which an interactive bash passes on to its jobs
+        os.close(terminal)
+        os.waitpid(pid, 0)
+
+
+def read_until(terminal: int, wanted: bytes) -> None:
+    deadline = time.monotonic() + 20
+    seen = b""
+    while wanted not in seen:
+        ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, seen
+        seen += os.read(terminal, 4096)

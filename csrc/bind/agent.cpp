@@ -41,8 +41,11 @@ std::optional<AgentEvent> next_event(Agent& agent, std::optional<double> timeout
 void bind_events(py::module_& module) {
   py::class_<QuiesceRequest>(module, "QuiesceRequest")
       .def_readonly("manifest", &QuiesceRequest::manifest)
-      .def_property_readonly(
-          "volumes", [](const QuiesceRequest& request) { return to_text(request.volumes); });
+      .def_property_readonly("volumes",
+                             [](const QuiesceRequest& request) { return to_text(request.volumes); })
+      .def_property_readonly("script_argument", [](const QuiesceRequest& request) {
+        return to_text(request.script_argument);
+      });
   py::class_<AgentEvent> event(module, "AgentEvent");
   py::enum_<AgentEvent::Kind>(event, "Kind")
       .value("START", AgentEvent::Kind::START)

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,8 +81,8 @@ class Backup {
 
   // Looks at the session and the clock. Returns when to be called again at the latest.
   Time step();
-  BackupState state() const { return state_; }
-  int session_fd() const;  // its eventfd, -1 without a session
+  BackupState state() const { return state_; }  // from any thread
+  int session_fd() const;                       // its eventfd, -1 without a session
 
   struct Edge {
     BackupState from;
@@ -118,7 +119,7 @@ class Backup {
   EventQueue& queue_;
   Clock& clock_;
   BackupOptions options_;
-  BackupState state_ = BackupState::IDLE;
+  std::atomic<BackupState> state_ = BackupState::IDLE;
   Time entered_{};     // this state
   Time last_event_{};  // told to the host
   std::shared_ptr<FreezeSession> session_;

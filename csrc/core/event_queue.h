@@ -17,8 +17,9 @@ namespace vmtpy {
 
 // vmbackup.start as the host said it.
 struct QuiesceRequest {
-  bool manifest = false;  // the host can take a manifest
-  std::string volumes;    // paths or disk UUIDs, separated by spaces; "": everything
+  bool manifest = false;        // the host can take a manifest
+  std::string volumes;          // paths or disk UUIDs, separated by spaces; "": everything
+  std::string script_argument;  // handed to hooks as it is; "": none
 };
 
 struct AgentEvent {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.config import Config
-from vmtpy.hooks import Hooks, HookT
+from vmtpy.hooks import Hooks, ManagerT
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
 from vmtpy.services.announce import announce, withdraw
 from vmtpy.services.services import COMMANDS, Services
@@ -54,7 +54,7 @@ class Agent:
             backdoor = host_ports()
         clock = _core.SteadyClock()
         self._log = log
-        self._hooks = Hooks()
+        self._hooks = Hooks(config.hooks, config.postgresql, log=log)
         self._guardian = guardian
         self._native = _core.Agent(
             backdoor,
@@ -80,14 +80,15 @@ class Agent:
             on_record=on_record,
         )
 
-    def hook(self, hook: HookT) -> HookT:
+    def hook(self, manager: ManagerT) -> ManagerT:
         """Registers a context manager: entered before the first freeze, left after the last thaw.
 
-        A decorator for functions made with `contextlib.contextmanager`. If the backup does not
-        succeed, `vmtpy.hooks.AbortedError` is raised at the `yield`. A hook that fails stops the
-        backup, and the host is told its name and its error.
+        A decorator for functions made with `contextlib.contextmanager`. A thread of its own enters
+        it, waits and leaves it. If the backup does not succeed, `vmtpy.hooks.AbortedError` is
+        raised at the `yield`. A hook that fails or exceeds the time limit stops the backup, and
+        the host is told its name and its error; unless the configuration calls it optional.
         """
-        return self._hooks.add(hook)
+        return self._hooks.add(manager)
 
     def run(self, stop_on: Sequence[int] = ()) -> None:
         """Serves the host until stop(), or until one of the signals `stop_on` arrives.
@@ -103,6 +104,7 @@ class Agent:
                 pass
         finally:
             self._native.request_stop()
+            self._quiesce.close()
             self._services.close()
             del signals
 

@@ -5,12 +5,15 @@ Every error names the file, the key and what is allowed. All durations are secon
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from vmtpy.errors import ConfigError
+
+PATHS = 'paths or globs, like ["/srv", "/var/lib/*"]'
 
 
 def seconds(default: float, low: float, high: float) -> Any:  # noqa: ANN401 (as dataclasses.field)
@@ -25,7 +28,18 @@ def number(default: int, low: int, high: int) -> Any:  # noqa: ANN401
 
 def command(*default: str) -> Any:  # noqa: ANN401
     """A field that holds a program and its arguments."""
-    return field(default=default, metadata={"command": True})
+    items = 'a program and its arguments, like ["systemctl", "reboot"]'
+    return field(default=default, metadata={"items": items})
+
+
+def texts(items: str) -> Any:  # noqa: ANN401
+    """A field that holds a list of strings; `items` says in words which."""
+    return field(default=(), metadata={"items": items})
+
+
+def text(default: str, allowed: str, pattern: str = ".*") -> Any:  # noqa: ANN401
+    """A field that holds a string; `allowed` says in words what `pattern` demands."""
+    return field(default=default, metadata={"allowed": allowed, "pattern": pattern})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +56,8 @@ class QuiesceConfig:
 
     timeout: float = seconds(30.0, 0.1, 240.0)
     filesystem_timeout: float = seconds(2.0, 0.1, 240.0)
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = texts(PATHS)
+    exclude: tuple[str, ...] = texts(PATHS)
     expedite_rcu: bool = True
 
 
@@ -114,6 +128,38 @@ class ToolsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HooksConfig:
+    """`[hooks]`: what is asked before the first freeze and after the last thaw.
+
+    Attributes:
+        directory: executables; "" for none. /etc/vmtpy/hooks.d.
+        legacy: also open-vm-tools' /usr/sbin/pre-freeze-script, /usr/sbin/post-thaw-script and
+            /etc/vmware-tools/backupScripts.d.
+        entry_points: also the entry points of installed packages in the group `vmtpy.hooks`.
+        timeout: how long one hook may take. 60.
+        optional: names of hooks (file names, functions, entry points, "postgresql") whose failure
+            is logged and does not fail the backup.
+    """
+
+    directory: str = text("/etc/vmtpy/hooks.d", 'an absolute path, or "" for none', r"(/.*)?")
+    legacy: bool = False
+    entry_points: bool = False
+    timeout: float = seconds(60.0, 0.1, 600.0)
+    optional: tuple[str, ...] = texts('names, like ["10-cache"]')
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresqlConfig:
+    """`[postgresql]`: a checkpoint before the freeze; needs the extra `vmtpy[postgresql]`.
+
+    Attributes:
+        dsn: libpq's connection string; "": off.
+    """
+
+    dsn: str = text("", 'a connection string like "host=/run/postgresql user=vmtpy"')
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All tables of the file."""
 
@@ -123,6 +169,8 @@ class Config:
     power: PowerConfig = PowerConfig()
     time: TimeConfig = TimeConfig()
     tools: ToolsConfig = ToolsConfig()
+    hooks: HooksConfig = HooksConfig()
+    postgresql: PostgresqlConfig = PostgresqlConfig()
 
 
 def load(path: str | Path) -> Config:
@@ -181,29 +229,27 @@ def _table(kind: type[Any], values: dict[str, Any], where: str) -> Any:  # noqa:
     return kind(**checked)
 
 
-def _value(default: object, value: object, bounds: dict[str, float], where: str) -> object:
+def _value(default: object, value: object, facts: dict[str, Any], where: str) -> object:
     if isinstance(default, bool):
         if isinstance(value, bool):
             return value
         raise ConfigError(f"{where}: must be true or false")
     if isinstance(default, int):
-        low, high = bounds["low"], bounds["high"]
+        low, high = facts["low"], facts["high"]
         if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
             return value
         raise ConfigError(f"{where}: must be a whole number from {low} to {high}")
     if isinstance(default, float):
-        low, high = bounds["low"], bounds["high"]
+        low, high = facts["low"], facts["high"]
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and low <= value <= high:  # type: ignore[operator]
+        if is_number and low <= value <= high:
             return float(value)  # type: ignore[arg-type]
         raise ConfigError(f"{where}: must be a number of seconds from {low:g} to {high:g}")
-    texts = isinstance(value, list) and all(isinstance(one, str) and one for one in value)
-    is_command = "command" in bounds
-    if texts and (value or not is_command):
+    if isinstance(default, str):
+        if isinstance(value, str) and re.fullmatch(facts["pattern"], value):
+            return value
+        raise ConfigError(f"{where}: must be {facts['allowed']}")
+    is_texts = isinstance(value, list) and all(isinstance(one, str) and one for one in value)
+    if is_texts and (value or not default):  # a program is not left away
         return tuple(value)  # type: ignore[arg-type]
-    wanted = (
-        'a program and its arguments, like ["systemctl", "reboot"]'
-        if is_command
-        else 'paths or globs, like ["/srv", "/var/lib/*"]'
-    )
-    raise ConfigError(f"{where}: must be a list of {wanted}")
+    raise ConfigError(f"{where}: must be a list of {facts['items']}")

@@ -60,12 +60,17 @@ class Quiesce:
         self._on_record = on_record
         self._session: _core.FreezeSession | None = None
         self._manifest = False
+        self._argument = ""
 
     def start(self, agent: _core.Agent, request: _core.QuiesceRequest) -> None:
         """Prepares and arms; or refuses with the code and text that the host is to show."""
         self._manifest = request.manifest
+        self._argument = request.script_argument
         try:
-            self._hooks.freeze()
+            self._hooks.freeze(
+                request.script_argument,
+                cancelled=lambda: agent.backup_state != _core.BackupState.PREPARING,
+            )
             plan = self.plan(request.volumes)
             self._session = _core.FreezeSession(
                 self._os, self._clock, plan.filesystems, self._options()
@@ -84,8 +89,7 @@ class Quiesce:
         succeeded = record.outcome == _core.Outcome.RELEASED
         manifest = ""
         try:
-            for failure in self._hooks.thaw(aborted=not succeeded):
-                self._log(failure)
+            self._hooks.thaw(aborted=not succeeded, argument=self._argument)
             for line in summary(record):
                 self._log(line)
             if self._on_record is not None:
@@ -95,6 +99,10 @@ class Quiesce:
         finally:
             self._session = None
             agent.finish(manifest)
+
+    def close(self) -> None:
+        """Leaves what is still held when the agent ends without the end of a backup."""
+        self._hooks.thaw(aborted=True, argument=self._argument)
 
     def plan(self, volumes: str = "") -> _core.Plan:
         """The plan for the volumes that the host named, "" for all.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmtpy.config import Config, load, parse
+from vmtpy.config import Config, HooksConfig, load, parse
 from vmtpy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "[quiesce]\ntimeout = 12\nfilesystem_timeout = 1.5\ninclude = ['/srv']\n"
         "exclude = ['/srv/tmp*']\nexpedite_rcu = false\n"
         "[poll]\nmin = 0.02\nmax = 1\nbusy = 0.001\n"
+        "[hooks]\ndirectory = '/srv/hooks'\nlegacy = true\nentry_points = true\ntimeout = 5\n"
+        "optional = ['10-cache']\n"
+        "[postgresql]\ndsn = 'host=/run/postgresql'\n"
     )
     config = load(file)
     assert config.quiesce.timeout == 12.0
@@ -34,6 +37,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.quiesce.exclude == ("/srv/tmp*",)
     assert config.quiesce.expedite_rcu is False
     assert (config.poll.min, config.poll.max, config.poll.busy) == (0.02, 1.0, 0.001)
+    assert config.hooks == HooksConfig("/srv/hooks", True, True, 5.0, ("10-cache",))
+    assert config.postgresql.dsn == "host=/run/postgresql"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,13 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("quiesce = 1", r"quiesce must be a table: \[quiesce\]"),
         ("[pol]", r"unknown key 'pol'; allowed: \[quiesce\], \[poll\], \[guest_info\], \[power\]"),
         ("[poll", r"not valid TOML"),
+        (
+            "[hooks]\ndirectory = 'x'",
+            r"directory = 'x': must be an absolute path, or \"\" for none",
+        ),
+        ("[hooks]\ntimeout = 0", r"\[hooks\] timeout = 0: .*seconds from 0.1 to 600"),
+        ("[hooks]\noptional = 'a'", r"optional = 'a': must be a list of names, like \[\"10-cache"),
+        ("[postgresql]\ndsn = 5", r"\[postgresql\] dsn = 5: must be a connection string like"),
         ("[power]\nhalt = []", r"halt = \[\]: must be a list of a program and its arguments"),
         ("[power]\nhalt = 'off'", r"halt = 'off': must be a list of a program"),
         ("[tools]\nversion = -1", r"version = -1: must be a whole number from 0 to 2147483647"),

@@ -1,85 +1,250 @@
-"""Hooks are entered in order, left in reverse, and always paired."""
+"""Context managers as hooks: entered in order, left in reverse, always paired, never waited for
+longer than the limit.
+"""
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from support.hooks import Clock
 
+from vmtpy.config import HooksConfig
 from vmtpy.hooks import AbortedError, HookError, Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+LIMIT = 60.0
 
-def recording(
-    name: str, seen: list[str], *, fails: str = ""
-) -> Callable[[], AbstractContextManager[None]]:
-    @contextmanager
-    def hook() -> Iterator[None]:
-        seen.append(f"{name} freeze")
-        if fails == "freeze":
-            raise OSError("no space")
-        try:
-            yield
-        except AbortedError:
-            seen.append(f"{name} aborted")
-            raise
-        finally:
-            seen.append(f"{name} thaw")
-        if fails == "thaw":
-            raise OSError("cannot unlock")
 
-    return hook
+class Bench:
+    """Hooks with a clock that stands still, and what has been seen and logged."""
+
+    def __init__(self, **config: object) -> None:
+        self.seen: list[str] = []
+        self.log: list[str] = []
+        self.clock = Clock()
+        self.go_on = threading.Event()
+        values = {"directory": "", "timeout": LIMIT, **config}
+        self.hooks = Hooks(HooksConfig(**values), log=self.log.append, clock=self.clock)
+
+    def add(self, name: str, fails: str = "", hangs: str = "") -> None:
+        """A hook that may raise or hang "freeze" or "thaw"; the hang lasts until `go_on`."""
+        self.hooks.add(self.manager(name, fails, hangs))
+
+    def manager(
+        self, name: str, fails: str, hangs: str
+    ) -> Callable[[], AbstractContextManager[None]]:
+        def step(what: str) -> None:
+            if hangs == what:
+                self.clock.now += LIMIT + 1
+                assert self.go_on.wait(20)
+            self.seen.append(f"{name} {what}")
+            if fails == what:
+                raise OSError("no space")
+
+        @contextmanager
+        def hook() -> Iterator[None]:
+            step("freeze")
+            try:
+                yield
+            except AbortedError:
+                self.seen.append(f"{name} aborted")
+                raise
+            finally:
+                step("thaw")
+
+        hook.__qualname__ = name
+        return hook
+
+    def await_seen(self, count: int) -> None:
+        """Waits until so much has been seen, of threads that were left behind."""
+        tick = threading.Event()
+        for _ in range(2000):
+            if len(self.seen) >= count:
+                return
+            tick.wait(0.005)
+        raise AssertionError(self.seen)
 
 
 def test_hooks_are_entered_in_order_and_left_in_reverse() -> None:
-    seen: list[str] = []
-    hooks = Hooks()
-    hooks.add(recording("a", seen))
-    hooks.add(recording("b", seen))
-    hooks.freeze()
-    assert hooks.thaw(aborted=False) == []
-    assert seen == ["a freeze", "b freeze", "b thaw", "a thaw"]
+    bench = Bench()
+    bench.add("a")
+    bench.add("b")
+    bench.hooks.freeze()
+    bench.hooks.thaw(aborted=False)
+    assert bench.seen == ["a freeze", "b freeze", "b thaw", "a thaw"]
+    assert bench.log == []
 
 
 def test_a_failing_hook_undoes_those_before_it_and_is_named() -> None:
-    seen: list[str] = []
-    hooks = Hooks()
-    hooks.add(recording("a", seen))
-    hooks.add(recording("b", seen, fails="freeze"))
-    with pytest.raises(HookError, match=r"hook .*hook: no space"):
-        hooks.freeze()
-    assert seen == ["a freeze", "b freeze", "a aborted", "a thaw"]
-    assert hooks.thaw(aborted=False) == []
+    bench = Bench()
+    bench.add("a")
+    bench.add("b", fails="freeze")
+    bench.add("c")
+    with pytest.raises(HookError, match=r"^hook b: no space$"):
+        bench.hooks.freeze()
+    assert bench.seen == ["a freeze", "b freeze", "a aborted", "a thaw"]
+    bench.hooks.thaw(aborted=True)
+    assert len(bench.seen) == 4
+
+
+def test_an_optional_hook_may_fail() -> None:
+    bench = Bench(optional=("b",))
+    for name in "abc":
+        bench.add(name, fails="freeze" if name == "b" else "")
+    bench.hooks.freeze()
+    bench.hooks.thaw(aborted=False)
+    assert bench.seen == ["a freeze", "b freeze", "c freeze", "c thaw", "a thaw"]
+    assert bench.log == ["hook b: no space; it is optional, the backup goes on"]
 
 
 def test_an_aborted_backup_is_seen_by_the_hooks() -> None:
-    seen: list[str] = []
-    hooks = Hooks()
-    hooks.add(recording("a", seen))
-    hooks.freeze()
-    assert hooks.thaw(aborted=True) == []
-    assert seen == ["a freeze", "a aborted", "a thaw"]
+    bench = Bench()
+    bench.add("a")
+    bench.hooks.freeze()
+    bench.hooks.thaw(aborted=True)
+    assert bench.seen == ["a freeze", "a aborted", "a thaw"]
+    assert bench.log == []
 
 
 def test_a_hook_that_fails_at_the_thaw_is_reported_and_the_others_are_left() -> None:
-    seen: list[str] = []
-    hooks = Hooks()
-    hooks.add(recording("a", seen))
-    hooks.add(recording("b", seen, fails="thaw"))
+    bench = Bench()
+    bench.add("a")
+    bench.add("b", fails="thaw")
+    bench.hooks.freeze()
+    bench.hooks.thaw(aborted=False)
+    assert bench.log == ["hook b after the thaw: no space"]
+    assert bench.seen[-1] == "a thaw"
+
+
+def test_a_hook_that_hangs_fails_the_backup_and_the_others_are_left_at_once() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.add("b", hangs="freeze")
+    with pytest.raises(HookError, match=r"^hook b: not ready after 60 s$"):
+        bench.hooks.freeze()
+    assert bench.seen == ["a freeze", "a aborted", "a thaw"]
+    with pytest.raises(HookError, match=r"^hook b: still busy with an earlier backup$"):
+        bench.hooks.freeze()
+    bench.go_on.set()  # and when it comes to it, it is left as well
+    bench.await_seen(9)
+    assert bench.seen[6:] == ["b freeze", "b aborted", "b thaw"]
+
+
+def test_a_hook_that_hangs_at_the_thaw_is_reported_and_not_waited_for() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.add("b", hangs="thaw")
+    bench.hooks.freeze()
+    bench.hooks.thaw(aborted=False)
+    assert bench.log == ["hook b: not through 60 s after the thaw"]
+    assert bench.seen[-1] == "a thaw"
+    bench.go_on.set()
+    bench.await_seen(4)
+
+
+def test_a_cancelled_backup_unwinds_the_hooks_although_one_hangs() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.add("b", hangs="freeze")
+    asked = threading.Event()
+
+    def cancelled() -> bool:
+        asked.set()
+        return bench.clock.now > 0  # once b hangs
+
+    with pytest.raises(HookError, match=r"^hook b: cancelled$"):
+        bench.hooks.freeze(cancelled=cancelled)
+    assert asked.is_set()
+    assert bench.seen == ["a freeze", "a aborted", "a thaw"]
+    bench.go_on.set()
+    bench.await_seen(6)
+
+
+def test_cancelled_between_two_hooks_the_next_is_not_begun() -> None:
+    bench = Bench(optional=("b",))
+    bench.add("a")
+    bench.add("b")
+    with pytest.raises(HookError, match="cancelled before hook b"):
+        bench.hooks.freeze(cancelled=lambda: "a freeze" in bench.seen)
+    assert bench.seen == ["a freeze", "a aborted", "a thaw"]
+
+
+def test_a_hook_is_left_by_the_thread_that_entered_it() -> None:
+    hooks = Hooks(HooksConfig(directory=""))
+    threads = []
+
+    @hooks.add
+    @contextmanager
+    def hook() -> Iterator[None]:
+        threads.append(threading.get_ident())
+        yield
+        threads.append(threading.get_ident())
+
     hooks.freeze()
-    assert hooks.thaw(aborted=False) == ["hook: cannot unlock"]
-    assert seen[-1] == "a thaw"
+    hooks.thaw(aborted=False)
+    assert len(threads) == 2
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
+
+
+def test_even_an_exit_in_a_hook_is_a_failure() -> None:
+    hooks = Hooks(HooksConfig(directory=""))
+
+    @hooks.add
+    @contextmanager
+    def hook() -> Iterator[None]:
+        raise SystemExit(3)
+        yield
+
+    with pytest.raises(HookError, match=r"hook: 3$"):
+        hooks.freeze()
 
 
 def test_hooks_can_be_used_again() -> None:
-    seen: list[str] = []
-    hooks = Hooks()
-    hooks.add(recording("a", seen))
+    bench = Bench()
+    bench.add("a")
     for _ in range(2):
-        hooks.freeze()
-        hooks.thaw(aborted=False)
-    assert seen == ["a freeze", "a thaw"] * 2
+        bench.hooks.freeze()
+        bench.hooks.thaw(aborted=False)
+    assert bench.seen == ["a freeze", "a thaw"] * 2
+
+
+def test_entry_points_are_hooks_if_configured(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pathlib import Path
+
+    directory = Path(str(tmp_path))
+    (directory / "shop_hooks.py").write_text(
+        "from contextlib import contextmanager\nseen = []\n"
+        "@contextmanager\ndef quiet():\n    seen.append('in')\n    yield\n    seen.append('out')\n"
+    )
+    info = directory / "shop-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[vmtpy.hooks]\nshop = shop_hooks:quiet\nbroken = shop_hooks:nothing\n"
+    )
+    monkeypatch.syspath_prepend(str(directory))
+    required = Hooks(HooksConfig(directory="", entry_points=True))
+    with pytest.raises(HookError, match=r"hook broken: .*nothing"):
+        required.freeze()
+    log: list[str] = []
+    hooks = Hooks(
+        HooksConfig(directory="", entry_points=True, optional=("broken",)), log=log.append
+    )
+    hooks.freeze()
+    import shop_hooks  # type: ignore[import-not-found]
+
+    assert shop_hooks.seen == ["in"]
+    hooks.thaw(aborted=False)
+    assert shop_hooks.seen == ["in", "out"]
+    assert len(log) == 1
+    Hooks(HooksConfig(directory="")).freeze()
+    assert shop_hooks.seen == ["in", "out"]

@@ -1,7 +1,7 @@
 """The demo on a real disk: makes it, plays the host, lets the agent freeze it, proves the copy.
 
 The agent is `vmtpy run` as anybody would start it, a process of its own under the ptrace host; only
-its `--include` keeps it to the demo's mount.
+it is kept to the demo's mount, and away from this machine's hooks.
 """
 
 from __future__ import annotations
@@ -126,10 +126,11 @@ def _snapshot(
     work: Path, made: disk.Disk, copied: Path, story: Story, progress: Progress
 ) -> tuple[dict[str, Any], BackupResult]:
     """Runs the agent, lets the host ask, copies between commit and snapshotDone."""
-    record, log = work / "record.json", work / "agent.log"
+    record, log, config = work / "record.json", work / "agent.log", work / "config.toml"
+    config.write_text('[hooks]\ndirectory = ""\n')
     device = _host.Device(_core.SteadyClock())
     command = [sys.executable, "-m", "vmtpy", "run", "--include", str(made.path)]
-    command += ["--record", str(record)]
+    command += ["--record", str(record), "--config", str(config)]
     # The shell gives way to the agent at once; it is there to send the log elsewhere.
     shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log)]
     host = _host.TrapHost(device, [*shell, *command])

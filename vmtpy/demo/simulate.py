@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
+from vmtpy.config import Config, HooksConfig
 from vmtpy.demo.story import Story
 from vmtpy.errors import VmtError
 from vmtpy.host.listener import Listener
@@ -43,6 +44,7 @@ def simulate() -> Story:
     disk = _host.SimulatedDisk([PATH])
     records: list[_core.RunRecord] = []
     agent = Agent(
+        Config(hooks=HooksConfig(directory="")),
         log=lambda _: None,
         on_record=records.append,
         backdoor=_host.EmulatedBackdoor(device),

@@ -1,0 +1,189 @@
+"""Hooks in a whole agent: in-process host, simulated disk, real clock. What the host hears."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from support.hooks import seen, write_script
+
+from vmtpy import _core, _host
+from vmtpy.agent import Agent
+from vmtpy.config import Config, GuestInfoConfig, HooksConfig
+from vmtpy.hooks import AbortedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+EVENT = b"vmbackup.eventSet "
+
+
+class Rig:
+    """A running agent, its host and its disk."""
+
+    def __init__(self, **hooks: object) -> None:
+        self.device = _host.Device(_core.SteadyClock())
+        self.disk = _host.SimulatedDisk(["/srv"])
+        self.log: list[str] = []
+        self.requests: list[bytes] = []
+        self.replies: list[bytes] = []
+        config = Config(
+            hooks=HooksConfig(**{"directory": "", **hooks}),
+            guest_info=GuestInfoConfig(enabled=False),
+        )
+        self.agent = Agent(
+            config,
+            log=self.log.append,
+            backdoor=_host.EmulatedBackdoor(self.device),
+            os=self.disk,
+            planner=lambda _: _core.Plan(self.disk.filesystems()),
+            guardian=False,
+        )
+        self.thread = threading.Thread(target=self.agent.run)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.events()} {self.log}"
+            for one in self.device.take_transcript(time.monotonic() + 0.002):
+                if one.kind == _host.MessageKind.RPCI:
+                    self.requests.append(one.request)
+                elif one.kind == _host.MessageKind.TCLO_REPLY:
+                    self.replies.append(one.request)
+
+    def events(self) -> list[bytes]:
+        told = [one[len(EVENT) :] for one in self.requests if one.startswith(EVENT)]
+        return [one for one in told if not one.startswith(b"req.keepAlive")]
+
+    def keep_alives(self) -> int:
+        return self.requests.count(EVENT + b"req.keepAlive 0 ")
+
+    def command(self, text: str) -> bytes:
+        before = len(self.replies)
+        self.device.send_command(text)
+        self.until(lambda: len(self.replies) > before)
+        return self.replies[before]
+
+    def done(self) -> None:
+        self.until(lambda: self.events()[-1:] == [b"req.done 0 "])
+
+    def __enter__(self) -> Rig:
+        self.thread.start()
+        self.until(self.device.tclo_seen)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.agent.stop()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    one = tmp_path / "hooks.d"
+    one.mkdir(mode=0o755)
+    return one
+
+
+def test_hooks_run_before_the_first_freeze_and_after_the_last_thaw(place: Path) -> None:
+    write_script(place / "a")
+    rig = Rig(directory=str(place))
+    frozen: list[tuple[str, bool]] = []
+
+    @rig.agent.hook
+    @contextmanager
+    def watch() -> Iterator[None]:
+        frozen.append(("freeze", rig.disk.frozen("/srv")))
+        yield
+        frozen.append(("thaw", rig.disk.frozen("/srv")))
+
+    with rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.until(lambda: rig.events()[-1:] == [b"prov.snapshotCommit 0 "])
+        assert rig.disk.frozen("/srv")
+        assert seen(place) == ["a freeze"]
+        assert frozen == [("freeze", False)]
+        assert rig.command("vmbackup.snapshotDone") == b"OK "
+        rig.done()
+        assert seen(place) == ["a freeze", "a thaw"]
+        assert frozen == [("freeze", False), ("thaw", False)]
+
+
+def test_the_host_reads_which_hook_failed_and_its_first_line(place: Path) -> None:
+    write_script(place / "10-shop", "echo 'no lock'; echo more; exit 3")
+    with Rig(directory=str(place)) as rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.done()
+        error = b"req.error 2 hook 10-shop freeze: exit code 3: no lock"
+        assert rig.events() == [b"reset 0 ", error, b"req.done 0 "]
+        assert "hook 10-shop freeze: more" in rig.log
+
+
+def test_a_python_hook_that_hangs_fails_the_backup_while_the_host_is_kept_alive() -> None:
+    rig = Rig(timeout=1.3)
+    go_on, left = threading.Event(), threading.Event()
+
+    @rig.agent.hook
+    @contextmanager
+    def stuck() -> Iterator[None]:
+        go_on.wait(20)
+        try:
+            yield
+        except AbortedError:
+            left.set()
+
+    with rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.done()
+        assert rig.keep_alives() >= 1
+        assert rig.events()[-2].startswith(b"req.error 2 hook ")
+        assert rig.events()[-2].endswith(b"stuck: not ready after 1.3 s")
+        go_on.set()
+        assert left.wait(20)  # it is left when it returns
+
+
+def test_an_abort_while_hooks_run_is_answered_at_once_and_unwinds_them(place: Path) -> None:
+    write_script(place / "a")
+    write_script(place / "b", '[ "$1" = freeze ] && exec sleep 60')
+    with Rig(directory=str(place)) as rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.until(lambda: "b freeze" in seen(place))
+        assert rig.command("vmbackup.abort") == b"OK "
+        rig.done()
+        assert rig.events() == [b"reset 0 ", b"req.aborted 4 aborted by the host", b"req.done 0 "]
+        assert seen(place) == ["a freeze", "b freeze", "b freezeFail", "a freezeFail"]
+
+
+def test_an_agent_that_ends_while_hooks_run_unwinds_them(place: Path) -> None:
+    write_script(place / "a", '[ "$1" = freeze ] && exec sleep 60')
+    with Rig(directory=str(place)) as rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.until(lambda: "a freeze" in seen(place))
+    assert seen(place) == ["a freeze", "a freezeFail"]
+    rig.until(lambda: b"req.done 0 " in rig.events())
+
+
+def test_a_plan_that_fails_after_the_hooks_is_a_freeze_fail(place: Path) -> None:
+    write_script(place / "a")
+    rig = Rig(directory=str(place))
+    rig.agent._quiesce._planner = lambda _: _core.Plan([])
+    with rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.done()
+        assert rig.events()[-2] == b"req.error 3 nothing to freeze"
+        assert seen(place) == ["a freeze", "a freezeFail"]
+
+
+def test_a_thaw_hook_that_fails_does_not_spoil_the_snapshot(place: Path) -> None:
+    write_script(place / "a", '[ "$1" = freeze ]')
+    with Rig(directory=str(place)) as rig:
+        assert rig.command("vmbackup.start 0") == b"OK "
+        rig.until(lambda: rig.events()[-1:] == [b"prov.snapshotCommit 0 "])
+        assert rig.command("vmbackup.snapshotDone") == b"OK "
+        rig.done()
+        assert rig.events() == [b"reset 0 ", b"prov.snapshotCommit 0 ", b"req.done 0 "]
+        assert "hook a thaw: exit code 1" in rig.log

@@ -1,0 +1,176 @@
+"""What the guest does around a freeze: executables and context managers, asked before the first
+filesystem is frozen and after the last has thawed, never in between.
+
+Order: the places of open-vm-tools (if configured), the hooks directory by name, entry points (if
+configured), `@agent.hook` as registered, PostgreSQL; in reverse after the thaw. Whoever was asked
+to freeze is asked to thaw. Imports what it needs when there are hooks: without, it stays small.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from vmtpy.config import HooksConfig, PostgresqlConfig
+from vmtpy.errors import VmtError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Manager = Callable[[], AbstractContextManager[object]]
+ManagerT = TypeVar("ManagerT", bound=Manager)
+
+
+class HookError(VmtError):
+    """A hook failed, took too long, is not trusted or was cancelled; the text names it."""
+
+
+class AbortedError(VmtError):
+    """Thrown into the context managers that are held open when the backup did not succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a hook is called with.
+
+    Attributes:
+        timeout: seconds that it may take.
+        argument: the host's script argument, "" if it gave none.
+        cancelled: says whether the backup has been given up meanwhile.
+        log: takes a line for the log.
+        clock: seconds; counts the timeout.
+    """
+
+    timeout: float
+    argument: str
+    cancelled: Callable[[], bool]
+    log: Callable[[str], None]
+    clock: Callable[[], float]
+
+
+class Hook(Protocol):
+    """One hook. Both methods raise HookError."""
+
+    @property
+    def name(self) -> str: ...
+    def freeze(self, call: Call) -> None: ...
+    def thaw(self, call: Call, *, aborted: bool) -> None:
+        """Called after each freeze(), also one that failed."""
+
+
+class Hooks:
+    """The hooks of an agent, and those of them that are to be asked to thaw."""
+
+    def __init__(
+        self,
+        config: HooksConfig | None = None,
+        postgresql: PostgresqlConfig | None = None,
+        *,
+        log: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config or HooksConfig()
+        self._log = log
+        self._clock = clock
+        self._registered: list[Hook] = []
+        self._entry_points: list[Hook] | None = None
+        self._postgresql = _postgresql(postgresql, self._config.timeout)
+        self._held: list[Hook] = []
+
+    def add(self, manager: ManagerT) -> ManagerT:
+        """Registers a context manager under its function's name."""
+        from vmtpy.hooks.context import ContextHook
+
+        name = getattr(manager, "__qualname__", repr(manager))
+        self._registered.append(ContextHook(name, manager))
+        return manager
+
+    def freeze(self, argument: str = "", cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Asks all hooks to freeze, one after the other.
+
+        Args:
+            argument: the host's, for executables.
+            cancelled: looked at all the time; once it says True, nothing more is begun.
+
+        Raises:
+            HookError: a required hook failed, or it was cancelled; those asked before have been
+                asked to thaw again.
+        """
+        call = self._call(argument, cancelled)
+        try:
+            for hook in self._all():
+                self._freeze_one(hook, call)
+        except BaseException:
+            self.thaw(aborted=True, argument=argument)
+            raise
+
+    def thaw(self, *, aborted: bool, argument: str = "") -> None:
+        """Asks them to thaw, in reverse order; failures go to the log."""
+        call = self._call(argument, lambda: False)
+        interrupted: BaseException | None = None
+        while self._held:
+            hook = self._held.pop()
+            try:
+                hook.thaw(call, aborted=aborted)
+            except HookError as error:
+                self._log(str(error))
+            except BaseException as error:  # Ctrl-C; the others are still waiting
+                interrupted = error
+        if interrupted is not None:
+            raise interrupted
+
+    def _freeze_one(self, hook: Hook, call: Call) -> None:
+        if call.cancelled():
+            raise HookError(f"cancelled before hook {hook.name}")
+        self._held.append(hook)
+        try:
+            hook.freeze(call)
+        except HookError as error:
+            if hook.name not in self._config.optional or call.cancelled():
+                raise
+            self._log(f"{error}; it is optional, the backup goes on")
+            self._held.pop()
+            try:
+                hook.thaw(call, aborted=True)
+            except HookError as failure:
+                self._log(str(failure))
+
+    def _all(self) -> Iterator[Hook]:
+        from vmtpy.hooks.directory import executables
+
+        yield from executables(self._config, self._log)
+        if self._config.entry_points:
+            if self._entry_points is None:
+                self._entry_points = _entry_points()
+            yield from self._entry_points
+        yield from self._registered
+        yield from self._postgresql
+
+    def _call(self, argument: str, cancelled: Callable[[], bool]) -> Call:
+        return Call(self._config.timeout, argument, cancelled, self._log, self._clock)
+
+
+def _entry_points() -> list[Hook]:
+    """Loaded in the hook's thread, where a slow or broken import is the hook's own failure."""
+    from importlib import metadata
+
+    from vmtpy.hooks.context import ContextHook
+
+    found = sorted(metadata.entry_points(group="vmtpy.hooks"), key=lambda one: one.name)
+    return [ContextHook(one.name, lambda one=one: one.load()()) for one in found]  # type: ignore[misc]
+
+
+def _postgresql(config: PostgresqlConfig | None, timeout: float) -> list[Hook]:
+    if config is None or not config.dsn:
+        return []
+    from vmtpy.hooks.context import ContextHook
+
+    def manager() -> AbstractContextManager[object]:
+        from vmtpy.hooks.postgresql import checkpointed
+
+        return checkpointed(config.dsn, timeout)
+
+    return [ContextHook("postgresql", manager)]

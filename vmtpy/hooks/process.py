@@ -1,0 +1,146 @@
+"""A child process with a bounded life and bounded output, in a process group of its own.
+
+Without the subprocess module, which would cost the agent a megabyte for good.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+LOOK = 50  # milliseconds between two looks at whether to stop
+KEPT = 16384  # bytes of output
+
+
+class Ending(enum.Enum):
+    """How a process ended."""
+
+    EXITED = enum.auto()  # by itself
+    STOPPED = enum.auto()  # killed with its group
+    STUCK = enum.auto()  # asleep in the kernel, where SIGKILL does not reach it
+
+
+class Process:
+    """A running program; stdin is empty, stdout and stderr are kept.
+
+    Args:
+        path: an executable. A script without `#!` is given to /bin/sh, as a shell would.
+        arguments: handed over as they are.
+
+    Attributes:
+        status: its wait status, once it has ended.
+
+    Raises:
+        OSError: it cannot be executed.
+        ValueError: an argument holds a NUL.
+    """
+
+    def __init__(self, path: str, arguments: list[str]) -> None:
+        self.status = 0
+        self._output = b""
+        self._dropped = 0
+        self._reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                self._pid = _spawn([path, *arguments], writer)
+            except OSError as error:
+                if error.errno != errno.ENOEXEC:
+                    raise
+                self._pid = _spawn(["/bin/sh", path, *arguments], writer)
+            self._life = os.pidfd_open(self._pid)
+        except BaseException:
+            os.close(self._reader)
+            raise
+        finally:
+            os.close(writer)
+        os.set_blocking(self._reader, False)
+
+    def wait(self, stop: Callable[[], bool]) -> Ending:
+        """Until it ends, or until `stop` says so: then its whole process group is killed."""
+        try:
+            ending = Ending.EXITED
+            if not self._watch(stop):
+                ending = Ending.STOPPED if self._kill() else Ending.STUCK
+            if ending is not Ending.STUCK:
+                # Reaped last: as long as it is a zombie its group's number is nobody else's.
+                self.status = os.waitpid(self._pid, 0)[1]
+            return ending
+        finally:
+            os.close(self._reader)
+            os.close(self._life)
+
+    def lines(self) -> list[str]:
+        """What it wrote, fit for a log."""
+        text = self._output.decode("utf-8", "backslashreplace")
+        lines = ["".join(c if c.isprintable() else "?" for c in one) for one in text.splitlines()]
+        return [*lines, f"({self._dropped} more bytes)"] if self._dropped else lines
+
+    def _watch(self, stop: Callable[[], bool], *, quiet: bool = False) -> bool:
+        """True when it has ended (`quiet`: and nobody holds its output open), False at `stop`."""
+        poll = select.poll()
+        poll.register(self._life, select.POLLIN)
+        poll.register(self._reader, select.POLLIN)
+        ended, eof = False, False
+        while True:
+            for descriptor, _ in poll.poll(LOOK):
+                if descriptor == self._life:
+                    ended = True
+                    poll.unregister(self._life)
+                elif self._read():
+                    eof = True
+                    poll.unregister(self._reader)
+            if ended and (eof or not quiet):
+                self._read()
+                return True
+            if stop():
+                return ended
+
+    def _kill(self) -> bool:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.killpg(self._pid, number)
+            deadline = time.monotonic() + GRACE
+            ended = self._watch(lambda: time.monotonic() >= deadline, quiet=True)  # noqa: B023
+        return ended
+
+    def _read(self) -> bool:
+        """Takes what is there, at most 1 MiB. True at the end of the file."""
+        for _ in range(16):
+            try:
+                data = os.read(self._reader, 65536)
+            except BlockingIOError:
+                return False
+            if not data:
+                return True
+            room = KEPT - len(self._output)
+            self._output += data[:room]
+            self._dropped += max(0, len(data) - room)
+        return False
+
+
+def _spawn(command: list[str], output: int) -> int:
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.posix_spawn(
+            command[0],
+            command,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, null, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setpgroup=0,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
+        )
+    finally:
+        os.close(null)

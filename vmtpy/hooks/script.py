@@ -1,0 +1,77 @@
+"""An executable as a hook: PATH freeze|thaw|freezeFail [ARGUMENT], as open-vm-tools calls them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from vmtpy.hooks import HookError
+from vmtpy.hooks.process import Ending, Process
+from vmtpy.hooks.trust import distrust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmtpy.hooks import Call
+
+
+class Script:
+    """One hook for one backup.
+
+    Args:
+        name: for messages and for `optional`.
+        freeze_path, thaw_path: what is run, mostly the same; "" for nothing.
+    """
+
+    def __init__(self, name: str, freeze_path: str, thaw_path: str) -> None:
+        self.name = name
+        self._freeze_path = freeze_path
+        self._thaw_path = thaw_path
+        self._asked = False
+
+    def freeze(self, call: Call) -> None:
+        if self._freeze_path:
+            self._check(self._freeze_path)
+        self._asked = True
+        if self._freeze_path:
+            self._run(self._freeze_path, "freeze", call, call.cancelled)
+
+    def thaw(self, call: Call, *, aborted: bool) -> None:
+        if self._asked and self._thaw_path:
+            self._check(self._thaw_path)
+            self._run(self._thaw_path, "freezeFail" if aborted else "thaw", call, lambda: False)
+
+    def _check(self, path: str) -> None:
+        try:
+            reason = distrust(path)
+        except OSError as error:
+            raise HookError(f"hook {path}: {error.strerror}") from error
+        if reason:
+            raise HookError(f"hook {path} is refused: {reason}")
+
+    def _run(self, path: str, phase: str, call: Call, cancelled: Callable[[], bool]) -> None:
+        arguments = [phase, call.argument] if call.argument else [phase]
+        try:
+            process = Process(path, arguments)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the host's argument
+            raise HookError(f"hook {self.name} {phase}: {error}") from error
+        deadline = call.clock() + call.timeout
+        ending = process.wait(lambda: cancelled() or call.clock() >= deadline)
+        for line in process.lines():
+            call.log(f"hook {self.name} {phase}: {line}")
+        failure = _failure(ending, process.status, call, cancelled)
+        if failure:
+            said = next((f": {line}" for line in process.lines() if line), "")
+            raise HookError(f"hook {self.name} {phase}: {failure}{said}")
+
+
+def _failure(ending: Ending, status: int, call: Call, cancelled: Callable[[], bool]) -> str:
+    if ending is Ending.STOPPED:
+        return "cancelled" if cancelled() else f"killed after {call.timeout:g} s"
+    if ending is Ending.STUCK:
+        return f"not ended after {call.timeout:g} s and SIGKILL"
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code else ""

@@ -3,7 +3,7 @@
 import os
 from glob import glob
 
-from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, naive_recompile
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import setup
 
 WARNINGS = ["-Wall", "-Wextra"]
@@ -39,9 +39,16 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
     return built
 
 
-ParallelCompile(
-    "VMTPY_BUILD_JOBS", default=os.cpu_count() or 1, needs_recompile=naive_recompile
-).install()
+NEWEST_HEADER = max(os.stat(header).st_mtime for header in glob("csrc/**/*.h", recursive=True))
+
+
+def needs_recompile(built: str, source: str) -> bool:
+    """Any header counts for every source: a stale object is worse than a slow build."""
+    changed = max(os.stat(source).st_mtime, NEWEST_HEADER)
+    return not os.path.exists(built) or os.stat(built).st_mtime < changed
+
+
+ParallelCompile("VMTPY_BUILD_JOBS", os.cpu_count() or 1, needs_recompile=needs_recompile).install()
 setup(
     ext_modules=[
         extension("vmtpy._core", CORE + BIND),

@@ -1,0 +1,113 @@
+"""`vmtpy demo` as a stranger runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.guest import require_ptrace
+from support.loop import require_loop
+
+MOMENTS = [
+    "start", "received", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done",
+]  # fmt: skip
+
+
+def demo(*arguments: str, store: Path, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vmtpy", "demo", "--store", str(store), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=110, check=False, **options
+    )  # type: ignore[call-overload]
+
+
+def require_everything(fs: str) -> None:
+    require_loop(fs)
+    require_ptrace()
+
+
+def nothing_left(store: Path) -> bool:
+    mounts = Path("/proc/self/mounts").read_text()
+    backing = [one.read_text() for one in Path("/sys/block").glob("loop*/loop/backing_file")]
+    return (
+        str(store) not in mounts
+        and not any(str(store) in one for one in backing)
+        and list(store.iterdir()) == []
+    )
+
+
+@pytest.mark.parametrize("deleted_open", [False, True], ids=["", "deleted-open"])
+@pytest.mark.parametrize("fs", ["ext4", "xfs", "btrfs"])
+def test_it_proves_a_snapshot_and_leaves_nothing_behind(
+    fs: str, deleted_open: bool, tmp_path: Path
+) -> None:
+    require_everything(fs)
+    flags = ["--deleted-open"] if deleted_open else []
+    done = demo("--json", "--size", "400M", "--fs", fs, *flags, store=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    story = json.loads(done.stdout)
+    assert story["passed"]
+    assert not story["simulated"]
+    assert list(story["timeline_ms"]) == MOMENTS
+    times = list(story["timeline_ms"].values())
+    assert times == sorted(times)
+    assert 0 < story["snapshot_ms"] <= story["longest_wait_ms"]
+    assert nothing_left(tmp_path)
+
+
+def test_it_tells_people_what_happened(tmp_path: Path) -> None:
+    require_everything("ext4")
+    done = demo("--size", "200M", store=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "frozen" in done.stdout
+    assert "Longest wait of any write" in done.stdout
+    assert "The snapshot is clean and complete." in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_takes_everything_away(number: signal.Signals, tmp_path: Path) -> None:
+    require_everything("ext4")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "vmtpy", "demo", "--size", "200M", "--store", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("vmtpy-demo-*/mnt/log/records.log")):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.kill(running.pid, number)
+    assert running.wait(timeout=60) != 0
+    assert nothing_left(tmp_path)
+
+
+def test_without_root_it_simulates_says_so_and_succeeds(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        # A user namespace of nobody's is a plain container in this respect.
+        done = demo("--size", "200M", store=tmp_path, env=without_tools())
+        lacking = "the program mkfs.ext4"
+    else:
+        done = demo("--size", "200M", store=tmp_path)
+        lacking = "root"
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lacking in done.stdout.replace("\n", " ")
+    assert "simulated" in done.stdout
+    assert "clean and complete" not in done.stdout
+    assert nothing_left(tmp_path)
+
+
+def without_tools() -> dict[str, str]:
+    return {**os.environ, "PATH": "/nonexistent"}
+
+
+def test_a_disk_too_small_is_refused_by_name(tmp_path: Path) -> None:
+    done = demo("--size", "16M", "--fs", "xfs", store=tmp_path)
+    assert done.returncode == 2
+    assert "--size: xfs needs at least" in done.stderr

@@ -12,6 +12,7 @@ WARNINGS = ["-Wall", "-Wextra"]
 CORE = sorted(glob("csrc/core/*.cpp"))
 HOST = sorted(glob("csrc/host/*.cpp"))
 BIND = sorted(set(glob("csrc/bind/*.cpp")) - set(glob("csrc/bind/host_*.cpp")))
+HEADERS = glob("csrc/**/*.h", recursive=True)
 BIND_HOST = sorted(glob("csrc/bind/host_*.cpp"))
 
 # VMTPY_SANITIZE=address,undefined builds both extensions with those sanitizers.
@@ -23,6 +24,7 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
         name,
         sources,
         include_dirs=["csrc"],
+        depends=HEADERS,
         cxx_std=20,
         extra_compile_args=[*WARNINGS, "-O2"],
         extra_link_args=["-pthread"],
@@ -39,7 +41,7 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
     return built
 
 
-NEWEST_HEADER = max(os.stat(header).st_mtime for header in glob("csrc/**/*.h", recursive=True))
+NEWEST_HEADER = max(os.stat(header).st_mtime for header in HEADERS)
 
 
 def needs_recompile(built: str, source: str) -> bool:

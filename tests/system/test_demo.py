@@ -90,9 +90,8 @@ def test_interrupted_it_takes_everything_away(number: signal.Signals, tmp_path: 
 
 def test_without_root_it_simulates_says_so_and_succeeds(tmp_path: Path) -> None:
     if os.geteuid() == 0:
-        # A user namespace of nobody's is a plain container in this respect.
         done = demo("--size", "200M", store=tmp_path, env=without_tools())
-        lacking = "the program mkfs.ext4"
+        lacking = "the program losetup"
     else:
         done = demo("--size", "200M", store=tmp_path)
         lacking = "root"

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -110,11 +111,15 @@ def mounted(image: Path, fs: str, path: Path, options: str = "") -> Iterator[str
 
 
 def _take_away(path: Path) -> None:
-    """Thaws, then unmounts; a program that is still inside gets a moment to leave."""
+    """Thaws, then unmounts; a program that is still inside gets five seconds to leave."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     with suppress(OSError):  # EINVAL: it was not frozen
         fcntl.ioctl(descriptor, FITHAW, 0)
     os.close(descriptor)
+    for _ in range(50):
+        if run("umount", path, accept=(0, 1, 32)).returncode == 0:
+            return
+        time.sleep(0.1)
     run("umount", path)
 
 

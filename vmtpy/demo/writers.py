@@ -63,9 +63,13 @@ class Writer:
             start_new_session=True,  # Ctrl-C is ours to handle
             cwd="/",
         )
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != b"writing\n":
-            raise RuntimeError(f"the writer {kind} did not start")
+        try:
+            assert self._process.stdout is not None
+            if self._process.stdout.readline() != b"writing\n":
+                raise RuntimeError(f"the writer {kind} did not start")
+        except BaseException:  # Ctrl-C, too: nobody else knows of it yet
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Writer:
         return self

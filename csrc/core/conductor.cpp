@@ -47,13 +47,6 @@ bool FreezeSession::State::prepare() {
     return end(Reason::CALL, -1, "pthread_create", error);
   }
   scout_->start();
-  if (options_.expedite_rcu) rcu_.look();
-  const int error = write_marker(os_, options_.run_directory, freezer_->filesystems(),
-                                 rcu_.wanted() ? rcu_.found() : "", marker_);
-  if (error < 0) {
-    const SystemError why("write", options_.run_directory, -error);
-    warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
-  }
   return true;
 }
 
@@ -86,7 +79,15 @@ bool FreezeSession::State::presync() {
   return true;
 }
 
+// The marker, the guardian, the switch: as late as can be, for what they name must be ours.
 bool FreezeSession::State::protect() {
+  if (options_.expedite_rcu) rcu_.look();
+  const int error = write_marker(os_, options_.run_directory, freezer_->filesystems(),
+                                 rcu_.wanted() ? rcu_.found() : "", marker_);
+  if (error < 0) {
+    const SystemError why("write", options_.run_directory, -error);
+    warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
+  }
   deadline_ = clock_.now() + options_.limit;
   if (options_.guardian) {
     const GuardianDuties duties = {rcu_.path(), rcu_.found(), marker_};
@@ -123,7 +124,10 @@ bool FreezeSession::State::freeze() {
 bool FreezeSession::State::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
   const Time budget = clock_.now() + options_.filesystem_budget;
   freezer_->begin(Task::FREEZE, level);
-  switch (wait_for_tasks(lock, std::min(budget, deadline_))) {
+  const Woken woken = wait_for_tasks(lock, std::min(budget, deadline_));
+  // Stopped and continued, we find a guardian that has thawed and lets nothing freeze any more.
+  if (clock_.now() >= deadline_) return end(Reason::EXPIRED);
+  switch (woken) {
     case Woken::DONE:
       return true;
     case Woken::ASKED:
@@ -133,7 +137,6 @@ bool FreezeSession::State::freeze_level(int level, std::unique_lock<std::mutex>&
     case Woken::DEADLINE:
       break;
   }
-  if (clock_.now() >= deadline_) return end(Reason::EXPIRED);
   return end(Reason::BUDGET, find_busy(Task::FREEZE));
 }
 

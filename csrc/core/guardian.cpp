@@ -18,6 +18,7 @@ namespace vmtpy {
 namespace {
 
 constexpr int READY_SECONDS = 5;
+constexpr Duration EXIT_PATIENCE = std::chrono::seconds(1);
 
 void* map(std::size_t size, int flags) {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
@@ -90,7 +91,6 @@ int Guardian::start(Os& os, const std::vector<int>& descriptors, GuardianDuties 
   }
   if (page_->ready) return 0;
   all_clear();
-  kill(process_, SIGKILL);
   reap();
   process_ = 0;
   return -ETIMEDOUT;
@@ -115,6 +115,7 @@ void Guardian::all_clear() {
 }
 
 void Guardian::reap() {
+  if (!ends_within(EXIT_PATIENCE)) kill(process_, SIGKILL);  // somebody has stopped it
   while (waitpid(process_, nullptr, __WALL) < 0 && errno == EINTR) {
   }
 }

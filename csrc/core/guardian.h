@@ -44,7 +44,7 @@ class Guardian {
   // All is thawed: it exits without touching anything. Called by the conductor.
   void all_clear();
   bool ends_within(Duration time) const;  // after the all-clear
-  void reap();                            // waits until it has exited
+  void reap();                            // waits until it has exited; only after the all-clear
 
   // What filesystem `index` is in, told by the thread that does it.
   bool begin_freeze(std::size_t index);  // false: the guardian has begun to thaw, freeze no more

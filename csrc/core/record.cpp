@@ -141,7 +141,9 @@ FilesystemRun FreezeSession::State::describe(std::size_t index, const Progress& 
   run.error = progress.error ? progress.error : progress.thaw_error;
   run.call = progress.error ? progress.call : progress.thaw_error ? "FITHAW" : "";
   if (progress.foreign) run.note = "frozen by someone else, left to them";
-  if (progress.found_thawed) run.note = "had been thawed by someone else";
+  if (progress.found_thawed) {
+    run.note = freezer_->guardian().acted() ? "thawed by the guardian" : "thawed by someone else";
+  }
   if (times.all_thawed == never) return run;
   if (progress.frozen) run.note = "still frozen, thawing is tried on";
   if (progress.task == Task::FREEZE) run.note = "still in FIFREEZE, thawed as soon as that returns";

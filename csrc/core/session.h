@@ -1,5 +1,5 @@
 // One freeze, from the open directories to the last thaw. A native thread, the conductor, does it
-// all: prepare, pre-sync, marker, guardian, freeze level by level, wait, thaw in reverse. The owner
+// all: open, pre-sync, marker, guardian, freeze level by level, wait, thaw in reverse. The owner
 // only says release() or abort() and watches event_fd(); it may be slow, stuck or gone. Nothing is
 // allocated, logged or written to a disk between the first FIFREEZE and the last FITHAW.
 #pragma once

@@ -303,3 +303,13 @@ def test_what_freezes_after_the_limit_of_a_stopped_agent_is_thawed(tmp_path: Pat
             assert agent.line().startswith("EXPIRED")
         assert not mount.thaw()
         await_no_marker(tmp_path)
+
+
+def test_a_guardian_that_was_stopped_does_not_keep_the_mount(tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount, frozen(mount, tmp_path) as agent:
+        guardian = agent.guardian()
+        os.kill(guardian, signal.SIGSTOP)
+        assert agent.line() == "SIGCHLD"  # of a stop the kernel always tells, of an exit not
+        agent.release()
+        assert agent.line() == "RELEASED "
+        await_gone(guardian)

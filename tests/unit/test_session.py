@@ -281,8 +281,9 @@ def test_presync_goes_on_while_rounds_get_clearly_shorter(
 def test_an_abort_does_not_wait_for_the_presync() -> None:
     disk = SimulatedDisk(["/a"])
     disk.hold_syncs("/a")
-    bench = Bench(disk=disk)
-    await_true(lambda: bench.markers() != [])
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os)
+    await_true(lambda: "sync" in os.calls())
     bench.session.abort("enough")
     record = bench.end()
     assert (record.outcome, record.error) == (Outcome.ABORTED, "enough")

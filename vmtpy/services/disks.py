@@ -56,7 +56,7 @@ def encode(disks: list[Disk]) -> bytes:
         f'"fstype":"{disk.type}"}}'
         for disk in disks
     )
-    return f'{{\n"version":"1",\n"disks":[\n{entries}]\n}}'.encode()
+    return f'{{\n"version":"1",\n"disks":[\n{entries}\n]}}'.encode()
 
 
 def encode_old(disks: list[Disk]) -> bytes:

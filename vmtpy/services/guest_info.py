@@ -71,13 +71,15 @@ class GuestInfo:
     def _names(self) -> bool | None:
         system = os_info.read()
         hundredths = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
-        return self._all(
-            self._tell(HOST_NAME, os.uname().nodename.encode()),
-            self._tell(OS_FULL_NAME, system.full_name.encode()),
-            self._tell(OS_NAME, system.name.encode()),
-            self._tell(OS_DETAILS, os_info.encode(system)),
-            self._tell(UPTIME, str(hundredths).encode()),
-        )
+        facts = {
+            HOST_NAME: os.uname().nodename.encode(),
+            OS_FULL_NAME: system.full_name.encode(),
+            OS_NAME: system.name.encode(),
+            OS_DETAILS: os_info.encode(system),
+            UPTIME: str(hundredths).encode(),
+        }
+        here = all(self._tell(key, value) is not None for key, value in facts.items())
+        return True if here else None
 
     def _network(self) -> bool | None:
         network = nics.read()
@@ -111,10 +113,6 @@ class GuestInfo:
         elif told is False:
             self._refused.add(name)  # until the next reset
         return told
-
-    @staticmethod
-    def _all(*told: bool | None) -> bool | None:
-        return None if None in told else True
 
     def _complain(self, trouble: str) -> None:
         if trouble not in self._troubles:

@@ -161,12 +161,13 @@ def is_number(value: str) -> bool:
 
 def ntp_daemon(proc: Path = Path("/proc")) -> str:
     """The name of an NTP daemon that runs here, "" if none does."""
-    for entry in os.scandir(proc):
-        if entry.name.isdigit():
-            try:
-                comm = Path(entry.path, "comm").read_text("utf-8", "replace").strip()
-            except OSError:  # it has ended meanwhile
-                continue
-            if comm in NTP_DAEMONS:
-                return "systemd-timesyncd" if comm == "systemd-timesyn" else comm
+    for name in os.listdir(proc):  # noqa: PTH208 (thousands of Paths for a few letters)
+        if not name.isdigit():
+            continue
+        try:
+            comm = (proc / name / "comm").read_text("utf-8", "replace").strip()
+        except OSError:  # it has ended meanwhile
+            continue
+        if comm in NTP_DAEMONS:
+            return "systemd-timesyncd" if comm == "systemd-timesyn" else comm
     return ""

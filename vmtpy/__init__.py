@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vmtpy.errors import GuestInfoError as GuestInfoError
     from vmtpy.errors import MessageSizeError as MessageSizeError
     from vmtpy.errors import NotVMwareError as NotVMwareError
+    from vmtpy.errors import NoValueError as NoValueError
     from vmtpy.errors import PlanError as PlanError
     from vmtpy.errors import RpcError as RpcError
     from vmtpy.errors import SystemCallError as SystemCallError
@@ -54,6 +55,7 @@ _EXPORTS = {
     "GuestInfoError": "vmtpy.errors",
     "LeftOut": "vmtpy.plan",
     "MessageSizeError": "vmtpy.errors",
+    "NoValueError": "vmtpy.errors",
     "NotVMwareError": "vmtpy.errors",
     "Outcome": "vmtpy.record",
     "Plan": "vmtpy.plan",

@@ -44,6 +44,13 @@ class RpcError(VmtError):
         super().__init__(reason.decode("utf-8", "backslashreplace"))
 
 
+class NoValueError(VmtError, KeyError):
+    """There is no guestinfo value under this key."""
+
+    def __str__(self) -> str:  # KeyError would show it in quotes
+        return str(self.args[0])
+
+
 class GuestInfoError(VmtError, ValueError):
     """A guestinfo key or value that the protocol cannot carry; nothing was sent."""
 

@@ -1,4 +1,4 @@
-"""`vmtpy guestinfo get KEY` and `set KEY [VALUE|-]`: bytes in, bytes out."""
+"""`vmtpy guestinfo get|set|watch|redact KEY`: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 
 from vmtpy import guestinfo
 from vmtpy.commands import off_vmware
+from vmtpy.encoding import NAMES
 from vmtpy.errors import NotVMwareError, RpcError
 
-DESCRIPTION = "Gets or sets a guestinfo value."
+DESCRIPTION = "Gets, sets, watches or overwrites a guestinfo value."
 EPILOG = "exit codes: 0 done, 1 no such value, or refused, 2 wrong command line, 255 not on VMware"
 
 
@@ -25,6 +26,9 @@ def main(arguments: list[str]) -> int:
         "newline after it). `No value found` on standard error, and 1, where there is none.",
     )
     getter.add_argument("key", metavar="KEY", help=key_help)
+    getter.add_argument(
+        "--raw", action="store_true", help="as it is, even if KEY.encoding says that it is packed"
+    )
     setter = actions.add_parser(
         "set",
         help="set a value",
@@ -38,17 +42,37 @@ def main(arguments: list[str]) -> int:
         default="-",
         help="the value; `-`, or none, reads it from standard input, to its end",
     )
+    setter.add_argument(
+        "--encoding",
+        choices=list(NAMES),
+        default="",
+        help="pack it, and set KEY.encoding, so that it is unpacked where it is read",
+    )
+    watcher = actions.add_parser(
+        "watch",
+        help="write a value now and whenever it changes",
+        description="Writes the value now and after each change, each with a newline after it.",
+    )
+    watcher.add_argument("key", metavar="KEY", help=key_help)
+    redacter = actions.add_parser(
+        "redact",
+        help="overwrite values",
+        description="Overwrites values (userdata, vendordata…) with `---`, as cloud-init does: a "
+        "guest cannot delete them.",
+    )
+    redacter.add_argument("keys", metavar="KEY", nargs="+", help=key_help)
     options = parser.parse_args(arguments)
     try:
-        return get(options.key) if options.action == "get" else put(options.key, options.value)
+        return ACTIONS[options.action](options)
     except NotVMwareError as error:
         return off_vmware("guestinfo", error)
     except RpcError as error:
         return complain(error.reason)
 
 
-def get(key: str) -> int:
-    value = guestinfo.get(os.fsencode(key))
+def get(options: argparse.Namespace) -> int:
+    key = os.fsencode(options.key)
+    value = guestinfo.get(key) if options.raw else guestinfo.load(key)
     if value is None:
         return complain(guestinfo.NO_VALUE)
     sys.stdout.buffer.write(value + (b"\n" if sys.stdout.isatty() else b""))
@@ -56,10 +80,28 @@ def get(key: str) -> int:
     return 0
 
 
-def put(key: str, value: str) -> int:
+def put(options: argparse.Namespace) -> int:
+    value = options.value
     data = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
-    guestinfo.set(os.fsencode(key), data)
+    guestinfo.store(os.fsencode(options.key), data, options.encoding)
     return 0
+
+
+def watch(options: argparse.Namespace) -> int:
+    for value in guestinfo.watch(os.fsencode(options.key)):
+        if value is not None:
+            sys.stdout.buffer.write(value + b"\n")
+            sys.stdout.buffer.flush()
+    return 0
+
+
+def redact(options: argparse.Namespace) -> int:
+    for key in options.keys:
+        guestinfo.redact(os.fsencode(key))
+    return 0
+
+
+ACTIONS = {"get": get, "set": put, "watch": watch, "redact": redact}
 
 
 def complain(reason: bytes) -> int:

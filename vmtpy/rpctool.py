@@ -1,0 +1,43 @@
+"""`vmtpy-rpctool`: vmware-rpctool's stand-in, for programs that call it (cloud-init, scripts).
+
+    ln -s "$(command -v vmtpy-rpctool)" /usr/local/bin/vmware-rpctool
+
+Same arguments, outputs and exit codes. Only the first argument counts, whatever it looks like.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+USAGE = """\
+rpctool syntax:
+
+  -h | --help\tprint usage.
+  rpctool <text>\tsend <text> as an RPC command.
+"""
+
+
+def main() -> int:
+    """Sends the first argument. 0: granted, 1: refused or no argument, 255: not on VMware."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="", file=sys.stderr)
+        return 0 if arguments else 1
+    from vmtpy.commands import off_vmware
+    from vmtpy.commands.rpc import call
+    from vmtpy.errors import NotVMwareError, VmtError
+    from vmtpy.rpci import Rpci
+
+    try:
+        with Rpci() as rpci:
+            return call(rpci, os.fsencode(arguments[0]))
+    except NotVMwareError as error:
+        return off_vmware("rpctool", error)
+    except VmtError as error:
+        print(f"vmtpy rpctool: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

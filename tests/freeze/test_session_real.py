@@ -157,18 +157,20 @@ def test_an_image_on_a_frozen_filesystem_freezes_before_it(fs: str, tmp_path: Pa
             inner_writer.wait_for_more()
 
 
-def test_an_image_on_an_image_on_a_filesystem_freezes_in_three_levels(tmp_path: Path) -> None:
+def test_an_image_on_an_image_freezes_a_hundred_times_under_load(tmp_path: Path) -> None:
     with (
         loop_mount("ext4", size=512 << 20) as outer,
         loop_mount("ext4", size=256 << 20, directory=outer.path) as middle,
         loop_mount("ext4", size=64 << 20, directory=middle.path) as inner,
+        Writer(outer.path / "log"),
+        Writer(middle.path / "log"),
         Writer(inner.path / "log") as writer,
     ):
-        for _ in range(5):
+        for _ in range(100):
             record = end(freeze(outer, middle, inner, run_directory=tmp_path / "run"))
             assert record.outcome == Outcome.RELEASED, record.error
             assert [one.level for one in record.filesystems] == [0, 1, 2]
-            writer.wait_for_more()
+        writer.wait_for_more()
 
 
 def test_what_is_only_synced_is_not_frozen(tmp_path: Path) -> None:

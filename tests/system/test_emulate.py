@@ -191,20 +191,6 @@ def test_a_wrong_command_line_runs_nothing(options: tuple[str, ...]) -> None:
     assert b"vmtpy emulate: " in run.stderr
 
 
-def status_field(pid: int, name: str) -> str:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return line.split()[1]
-    raise KeyError(name)
-
-
-def wait_for_state(pid: int, states: str) -> None:
-    deadline = time.monotonic() + 10
-    while status_field(pid, "State") not in states:
-        assert time.monotonic() < deadline, status_field(pid, "State")
-        time.sleep(0.005)
-
-
 def test_a_shells_job_control_stops_continues_and_interrupts_the_program() -> None:
     """^Z, fg and ^C on a terminal, with an interactive shell in between."""
     if shutil.which("bash") is None:
@@ -238,6 +224,27 @@ def test_a_shells_job_control_stops_continues_and_interrupts_the_program() -> No
         os.kill(pid, signal.SIGHUP)  # which an interactive bash passes on to its jobs
         os.close(terminal)
         os.waitpid(pid, 0)
+
+
+def test_an_rpc_from_the_command_line_takes_no_more_traps_than_rpctools_nine() -> None:
+    command = (sys.executable, "-m", "vmtpy", "rpc", "info-get guestinfo.key")
+    run = emulate(*command, options=("--guestinfo", "key=value"))
+    assert (run.code, run.stdout) == (0, b"value\n")
+    assert sum(run.traps.values()) <= 9
+
+
+def status_field(pid: int, name: str) -> str:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return line.split()[1]
+    raise KeyError(name)
+
+
+def wait_for_state(pid: int, states: str) -> None:
+    deadline = time.monotonic() + 10
+    while status_field(pid, "State") not in states:
+        assert time.monotonic() < deadline, status_field(pid, "State")
+        time.sleep(0.005)
 
 
 def read_until(terminal: int, wanted: bytes) -> None:

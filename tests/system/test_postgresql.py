@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 psycopg = pytest.importorskip("psycopg", reason="needs psycopg (pip install psycopg[binary])")
 
 CLIENTS = 4
+LOCKING_HOOK = """
+from contextlib import contextmanager
+import psycopg
+
+@contextmanager
+def locked():
+    with psycopg.connect("{dsn}", autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(42)")
+        yield
+        connection.execute("SELECT pg_advisory_unlock(42)")
+"""
 SIZE = 768 << 20
 
 
@@ -92,6 +104,15 @@ def mounted(image: Path, where: Path) -> Iterator[Path]:
         loop.run(["losetup", "-d", device])
 
 
+def package(site: Path, hook: str) -> None:
+    """An installed package "shop" whose entry point is the function `locked` of this text."""
+    info = site / "shop-1.dist-info"
+    info.mkdir(parents=True)
+    (site / "shop_hooks.py").write_text(hook)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[vmtpy.hooks]\nshop = shop_hooks:locked\n")
+
+
 def check_copy(copy: Cluster, low: list[int], high: list[int]) -> None:
     """Starts the server on the copy and proves what it holds."""
     # A booted machine has no such process, and PostgreSQL removes it; here its zombie may be left.
@@ -155,6 +176,31 @@ def test_the_copy_of_a_busy_server_starts_recovers_and_is_complete(tmp_path: Pat
         server.stop()
         with place() as work, mounted(copied, work / "mnt") as path:
             check_copy(Cluster(path / "data", work, work / "log"), low, high)
+
+
+def test_a_session_of_an_entry_point_holds_its_lock_until_the_thaw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with loop_mount("ext4", size=SIZE) as mount, cluster(mount.path) as server:
+        package(tmp_path / "site", LOCKING_HOOK.format(dsn=server.dsn))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+        config = '[hooks]\ndirectory = ""\nentry_points = true\n'
+        with (
+            psycopg.connect(server.dsn, autocommit=True) as connection,
+            running_guest([mount], tmp_path / "log", config) as guest,
+        ):
+
+            def free() -> bool:
+                query = "SELECT pg_try_advisory_lock_shared(42), pg_advisory_unlock_shared(42)"
+                return bool(connection.execute(query).fetchall()[0][0])
+
+            assert free()
+            guest.freeze()
+            assert not free()
+            assert guest.command("vmbackup.snapshotDone") == b"OK "
+            guest.done()
+            assert free()
+        assert "hook" not in guest.text(), "it was left without a failure"
 
 
 def test_a_server_that_is_down_fails_the_backup_and_is_named(tmp_path: Path) -> None:

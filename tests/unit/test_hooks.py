@@ -58,7 +58,7 @@ class Bench:
             finally:
                 step("thaw")
 
-        hook.__qualname__ = name
+        hook.__name__ = name
         return hook
 
     def await_seen(self, count: int) -> None:
@@ -202,7 +202,7 @@ def test_even_an_exit_in_a_hook_is_a_failure() -> None:
         raise SystemExit(3)
         yield
 
-    with pytest.raises(HookError, match=r"hook: 3$"):
+    with pytest.raises(HookError, match=r"^hook hook: 3$"):
         hooks.freeze()
 
 

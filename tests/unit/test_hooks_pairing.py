@@ -64,7 +64,7 @@ class Stage:
                 self.act("thaw", number, plot.thaw)
                 self.events.append(("left", number))
 
-        hook.__qualname__ = f"h{number}"
+        hook.__name__ = f"h{number}"
         return hook
 
     def act(self, what: str, number: int, how: str) -> None:

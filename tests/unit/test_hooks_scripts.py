@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -200,6 +201,29 @@ def test_output_goes_to_the_log_line_by_line_and_bounded(place: Path) -> None:
     assert log[:3] == ["hook a freeze: one", "hook a freeze: tw?o", "hook a freeze: \\xff"]
     assert len(log[3]) <= KEPT + 20
     assert log[4] == f"hook a freeze: ({100000 + 11 - KEPT} more bytes)"
+
+
+def test_a_hook_that_floods_its_output_is_limited_all_the_same(place: Path) -> None:
+    write_script(place / "a", '[ "$1" = freeze ] && exec yes flood')
+    log: list[str] = []
+    with pytest.raises(HookError, match=r"killed after 0\.3 s: flood$"):
+        hooks_of(place, log, timeout=0.3).freeze()
+    assert sum(len(line) for line in log) < 6 * KEPT  # each line is a few bytes with its prefix
+
+
+def test_a_process_that_cannot_be_watched_is_not_left_to_run(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_script(place / "a", "sleep 60")
+
+    def no_descriptor(pid: int) -> int:
+        raise OSError(errno.EMFILE, f"no descriptor for {pid}")
+
+    monkeypatch.setattr(os, "pidfd_open", no_descriptor)
+    with pytest.raises(HookError, match="no descriptor for"):
+        hooks_of(place).freeze()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_a_hook_killed_by_a_signal_says_so(place: Path) -> None:

@@ -84,7 +84,7 @@ class Hooks:
         """Registers a context manager under its function's name."""
         from vmtpy.hooks.context import ContextHook
 
-        name = getattr(manager, "__qualname__", repr(manager))
+        name = getattr(manager, "__name__", repr(manager))
         self._registered.append(ContextHook(name, manager))
         return manager
 

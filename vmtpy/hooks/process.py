@@ -56,13 +56,22 @@ class Process:
                 if error.errno != errno.ENOEXEC:
                     raise
                 self._pid = _spawn(["/bin/sh", path, *arguments], writer)
-            self._life = os.pidfd_open(self._pid)
+            self._life = self._watched()
         except BaseException:
             os.close(self._reader)
             raise
         finally:
             os.close(writer)
         os.set_blocking(self._reader, False)
+
+    def _watched(self) -> int:
+        """A descriptor for its end. Without one it is not left to run."""
+        try:
+            return os.pidfd_open(self._pid)
+        except OSError:
+            os.killpg(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            raise
 
     def wait(self, stop: Callable[[], bool]) -> Ending:
         """Until it ends, or until `stop` says so: then its whole process group is killed."""

@@ -81,6 +81,7 @@ bool FreezeSession::State::presync() {
 
 // The marker, the guardian, the switch: as late as can be, for what they name must be ours.
 bool FreezeSession::State::protect() {
+  scout_->stop();
   if (options_.expedite_rcu) rcu_.look();
   const int error = write_marker(os_, options_.run_directory, freezer_->filesystems(),
                                  rcu_.wanted() ? rcu_.found() : "", marker_);

@@ -103,9 +103,11 @@ std::optional<Holder> look_at(const std::string& process, const std::string& thr
 
 }  // namespace
 
-std::vector<Holder> find_holders(const std::vector<Filesystem>& filesystems) {
+std::vector<Holder> find_holders(const std::vector<Filesystem>& filesystems,
+                                 const std::atomic<bool>& stop) {
   std::vector<Holder> holders;
   for (const std::string& number : list_numbers("/proc")) {
+    if (stop) break;
     const std::string process = "/proc/" + number;
     for (const std::string& thread : list_numbers(process + "/task")) {
       const auto holder = look_at(process, process + "/task/" + thread, filesystems);
@@ -125,7 +127,7 @@ void HolderScout::work() {
   while (order_ != Order::QUIT) {
     if (order_ == Order::LOOK) {
       lock.unlock();
-      std::vector<Holder> found = find_holders(filesystems_);
+      std::vector<Holder> found = find_holders(filesystems_, stop_);
       lock.lock();
       found_ = std::move(found);
       if (order_ == Order::LOOK) order_ = Order::NONE;
@@ -139,12 +141,14 @@ void HolderScout::work() {
 void HolderScout::look_again(Duration patience) {
   std::unique_lock lock(mutex_);
   if (!started_) return;
+  stop_ = false;
   order_ = Order::LOOK;
   changed_.notify_all();
   changed_.wait_for(lock, patience, [this] { return order_ == Order::NONE; });
 }
 
 void HolderScout::quit() {
+  stop();
   std::lock_guard guard(mutex_);
   order_ = Order::QUIT;
   changed_.notify_all();

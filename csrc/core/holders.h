@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -26,16 +27,19 @@ struct Holder {
   std::string device;  // "major:minor" of the filesystem that it is inside
 };
 
-// Threads asleep inside a write to one of these filesystems and not because it is frozen.
-std::vector<Holder> find_holders(const std::vector<Filesystem>& filesystems);
+// Threads asleep inside a write to one of these filesystems and not because it is frozen. Gives up
+// with what it has when `stop` comes true.
+std::vector<Holder> find_holders(const std::vector<Filesystem>& filesystems,
+                                 const std::atomic<bool>& stop);
 
 class HolderScout : public std::enable_shared_from_this<HolderScout> {
  public:
   explicit HolderScout(const std::vector<Filesystem>& filesystems) : filesystems_(filesystems) {}
   void start();                        // looks once, in its own thread, and then waits for more
+  void stop() { stop_ = true; }        // keeps what has been found so far: the freeze begins
   void look_again(Duration patience);  // waits no longer than that for what it finds
   void quit();
-  std::vector<Holder> found() const;  // by the last look that was completed
+  std::vector<Holder> found() const;  // by the last look
 
  private:
   enum class Order { NONE, LOOK, QUIT };
@@ -44,6 +48,7 @@ class HolderScout : public std::enable_shared_from_this<HolderScout> {
   const std::vector<Filesystem> filesystems_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::atomic<bool> stop_{false};
   Order order_ = Order::LOOK;
   bool started_ = false;
   std::vector<Holder> found_;

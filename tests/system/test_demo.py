@@ -7,12 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.guest import require_ptrace
 from support.loop import require_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOMENTS = [
     "start", "received", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done",
@@ -31,6 +36,13 @@ def require_everything(fs: str) -> None:
     require_ptrace()
 
 
+@pytest.fixture
+def store() -> Iterator[Path]:
+    """Where the demo's disk goes: not below pytest's directories, which are removed by anybody."""
+    with tempfile.TemporaryDirectory(prefix="vmtpy-test-demo-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
 def nothing_left(store: Path) -> bool:
     mounts = Path("/proc/self/mounts").read_text()
     backing = [one.read_text() for one in Path("/sys/block").glob("loop*/loop/backing_file")]
@@ -44,11 +56,11 @@ def nothing_left(store: Path) -> bool:
 @pytest.mark.parametrize("deleted_open", [False, True], ids=["", "deleted-open"])
 @pytest.mark.parametrize("fs", ["ext4", "xfs", "btrfs"])
 def test_it_proves_a_snapshot_and_leaves_nothing_behind(
-    fs: str, deleted_open: bool, tmp_path: Path
+    fs: str, deleted_open: bool, store: Path
 ) -> None:
     require_everything(fs)
     flags = ["--deleted-open"] if deleted_open else []
-    done = demo("--json", "--size", "400M", "--fs", fs, *flags, store=tmp_path)
+    done = demo("--json", "--size", "400M", "--fs", fs, *flags, store=store)
     assert done.returncode == 0, done.stdout + done.stderr
     story = json.loads(done.stdout)
     assert story["passed"]
@@ -57,12 +69,12 @@ def test_it_proves_a_snapshot_and_leaves_nothing_behind(
     times = list(story["timeline_ms"].values())
     assert times == sorted(times)
     assert 0 < story["snapshot_ms"] <= story["longest_wait_ms"]
-    assert nothing_left(tmp_path)
+    assert nothing_left(store)
 
 
-def test_it_tells_people_what_happened(tmp_path: Path) -> None:
+def test_it_tells_people_what_happened(store: Path) -> None:
     require_everything("ext4")
-    done = demo("--size", "200M", store=tmp_path)
+    done = demo("--size", "200M", store=store)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "frozen" in done.stdout
     assert "Longest wait of any write" in done.stdout
@@ -70,43 +82,43 @@ def test_it_tells_people_what_happened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_takes_everything_away(number: signal.Signals, tmp_path: Path) -> None:
+def test_interrupted_it_takes_everything_away(number: signal.Signals, store: Path) -> None:
     require_everything("ext4")
     running = subprocess.Popen(
-        [sys.executable, "-m", "vmtpy", "demo", "--size", "200M", "--store", str(tmp_path)],
+        [sys.executable, "-m", "vmtpy", "demo", "--size", "200M", "--store", str(store)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("vmtpy-demo-*/mnt/log/records.log")):
+    while not list(store.glob("vmtpy-demo-*/mnt/log/records.log")):
         assert time.monotonic() < deadline
         assert running.poll() is None
         time.sleep(0.01)
     os.kill(running.pid, number)
     assert running.wait(timeout=60) != 0
-    assert nothing_left(tmp_path)
+    assert nothing_left(store)
 
 
-def test_without_root_it_simulates_says_so_and_succeeds(tmp_path: Path) -> None:
+def test_without_root_it_simulates_says_so_and_succeeds(store: Path) -> None:
     if os.geteuid() == 0:
-        done = demo("--size", "200M", store=tmp_path, env=without_tools())
+        done = demo("--size", "200M", store=store, env=without_tools())
         lacking = "the program losetup"
     else:
-        done = demo("--size", "200M", store=tmp_path)
+        done = demo("--size", "200M", store=store)
         lacking = "root"
     assert done.returncode == 0, done.stdout + done.stderr
     assert lacking in done.stdout.replace("\n", " ")
     assert "simulated" in done.stdout
     assert "clean and complete" not in done.stdout
-    assert nothing_left(tmp_path)
+    assert nothing_left(store)
 
 
 def without_tools() -> dict[str, str]:
     return {**os.environ, "PATH": "/nonexistent"}
 
 
-def test_a_disk_too_small_is_refused_by_name(tmp_path: Path) -> None:
-    done = demo("--size", "16M", "--fs", "xfs", store=tmp_path)
+def test_a_disk_too_small_is_refused_by_name(store: Path) -> None:
+    done = demo("--size", "16M", "--fs", "xfs", store=store)
     assert done.returncode == 2
     assert "--size: xfs needs at least" in done.stderr

@@ -173,6 +173,11 @@ bool Agent::poll_once(Time now) {
     const bool announce_due = !announced_;
     const std::optional<std::string> command = tclo_.poll();
     commands_.delivered();
+    if (std::exchange(introduced_, false)) {
+      AgentEvent event;
+      event.kind = AgentEvent::Kind::ANNOUNCED;
+      queue_.push(std::move(event));
+    }
     if (!std::exchange(connected_, true)) queue_.log("the host answers again");
     retry_delay_ = options_.retry_min;
     if (!command) {
@@ -236,9 +241,7 @@ void Agent::introduce() {
     if (!reply.ok) queue_.log("the host refused \"" + request + "\": " + reply.data);
   }
   announced_ = true;
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::ANNOUNCED;
-  queue_.push(std::move(event));
+  introduced_ = true;  // Python hears of it when the answer that may stand out has gone
 }
 
 // This virtual machine did not run, or not this process, for longer than its turns should take.

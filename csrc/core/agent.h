@@ -87,7 +87,8 @@ class Agent {
   Duration poll_delay_{};
   Duration retry_delay_{};
   bool announced_ = false;
-  bool connected_ = true;  // for the log: said once
+  bool introduced_ = false;  // and Python has not been told yet
+  bool connected_ = true;    // for the log: said once
   bool starved_ = false;
   bool stopping_ = false;
   bool ended_ = false;

@@ -25,7 +25,9 @@ EVENT = b"vmbackup.eventSet "
 class Guest:
     """`vmtpy run` kept to some mounts, and what it has said so far."""
 
-    def __init__(self, mounts: list[LoopMount], log: Path, config: str = "") -> None:
+    def __init__(
+        self, mounts: list[LoopMount], log: Path, config: str = "", inside: str = ""
+    ) -> None:
         command = [sys.executable, "-m", "vmtpy", "run"]
         for mount in mounts:
             mount.check_ours()
@@ -36,7 +38,8 @@ class Guest:
             command += ["--config", str(file)]
         self.log = log
         self.device = _host.Device(_core.SteadyClock())
-        shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log)]
+        script = f'log=$1; shift; exec {inside} "$@" 2>"$log"'
+        shell = ["/bin/sh", "-c", script, "sh", str(log)]
         self.host = _host.TrapHost(self.device, [*shell, *command])
         self.entries: list[_host.TranscriptEntry] = []
 
@@ -75,6 +78,18 @@ class Guest:
                 return one.time
         raise AssertionError(f"the guest never said {text!r}")
 
+    def requests(self) -> list[bytes]:
+        """All that it has asked or told the host."""
+        return [one.request for one in self.entries if one.kind == _host.MessageKind.RPCI]
+
+    def hears(self, beginning: bytes, times: int = 1) -> bytes:
+        """Waits until the host has been told something that begins so; the last one."""
+        self.until(lambda: len(self.told(beginning)) >= times)
+        return self.told(beginning)[-1]
+
+    def told(self, beginning: bytes) -> list[bytes]:
+        return [one for one in self.requests() if one.startswith(beginning)]
+
     def replies(self) -> list[bytes]:
         """Answers to the host's commands."""
         return [one.request for one in self.entries if one.kind == _host.MessageKind.TCLO_REPLY]
@@ -103,10 +118,12 @@ class Guest:
 
 
 @contextmanager
-def running_guest(mounts: list[LoopMount], log: Path, config: str = "") -> Iterator[Guest]:
-    """An agent that has announced itself; ended at the end."""
+def running_guest(
+    mounts: list[LoopMount], log: Path, config: str = "", inside: str = ""
+) -> Iterator[Guest]:
+    """An agent that has announced itself; ended at the end. `inside`: a shell's words before it."""
     require_ptrace()
-    guest = Guest(mounts, log, config)
+    guest = Guest(mounts, log, config, inside)
     guest.host.start()
     try:
         guest.until(guest.device.tclo_seen)

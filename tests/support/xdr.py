@@ -7,6 +7,10 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+# RFC 4293; None where the guest does not say.
+ORIGINS = (None, 1, 2, 4, 5, 6)
+STATES = (None, 1, 2, 3, 4, 5, 6, 7, 8)
+
 
 class Xdr:
     """Reads from the front; at the end nothing may be left."""
@@ -52,8 +56,8 @@ def read_nics(data: bytes) -> dict[str, Any]:
     def entry() -> str:
         address = xdr.address()
         prefix = xdr.u32()
-        assert xdr.optional(xdr.u32) is None
-        assert xdr.optional(xdr.u32) is None
+        assert xdr.optional(xdr.u32) in ORIGINS
+        assert xdr.optional(xdr.u32) in STATES
         return f"{address}/{prefix}"
 
     def dns() -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Rig:
             ),
         )
         self.turn()
+        self.turn(0.5)
         assert self.take(KIND.ANNOUNCED)
 
     def turn(self, seconds: float = 0.0) -> float | None:
@@ -186,11 +187,13 @@ def test_it_announces_itself_at_the_open_after_a_reset_and_when_asked() -> None:
     rig.device.send_command("Capabilities_Register")
     rig.turn(0.5)
     rig.turn(0.5)
+    rig.turn(0.5)
     hello = [b"log hello", b"tools.capability.statechange "]
     assert rig.requests() == 2 * hello, "not twice for a reset and a register in a row"
     assert rig.replies() == [b"OK ATR toolbox", b"OK "]
     rig.take(KIND.ANNOUNCED)
     rig.device.send_command("reset")
+    rig.turn(0.5)
     rig.turn(0.5)
     rig.turn(0.5)
     assert rig.requests() == 3 * hello

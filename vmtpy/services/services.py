@@ -47,6 +47,7 @@ class Services:
         self._log = log
         self._rpc = Rpc(backdoor, log)
         self._announced = False
+        self._resumed = 0  # number of the command that said so
         self._guest_info: GuestInfo | None = None
         if config.guest_info.enabled:
             self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
@@ -99,12 +100,13 @@ class Services:
         except Exception as error:  # whatever it is: the agent goes on
             self._log(f"{name}: {type(error).__name__}: {error}")
             return f"ERROR {name}: {error}".encode()
-        if name == "OS_Resume":
-            self.announced()
+        self._resumed = number if name == "OS_Resume" else self._resumed
         return answer
 
     def answered(self, number: int) -> None:
         """The host has the answer to a command."""
+        if number == self._resumed:  # on what may be another host
+            self.announced()
         self._power.answered(number)
 
     def close(self) -> None:

@@ -332,28 +332,37 @@ class BackupState(enum.Enum):
     CANCELLED = 2
     FREEZING = 3
     FROZEN = 4
-    THAWING = 5
-    ABORTING = 6
-    FINISHING = 7
+    UNFROZEN = 5
+    THAWING = 6
+    ABORTING = 7
+    FINISHING = 8
 
 class BackupEvent(enum.Enum):
     START = 0
     SNAPSHOT_DONE = 1
     ABORT = 2
     ARMED = 3
-    REFUSED = 4
-    FINISHED = 5
-    FROZE = 6
-    ENDED = 7
-    STOP = 8
-    HOST_GONE = 9
-    LATE = 10
+    SKIPPED = 4
+    REFUSED = 5
+    FINISHED = 6
+    FROZE = 7
+    ENDED = 8
+    STOP = 9
+    HOST_GONE = 10
+    LATE = 11
 
+def parse_start_with_options(body: bytes) -> tuple[QuiesceRequest, bytes]: ...
 def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None: ...
 
 class QuiesceRequest:
     @property
     def manifest(self) -> bool: ...
+    @property
+    def freeze(self) -> bool: ...
+    @property
+    def scripts(self) -> bool: ...
+    @property
+    def limit(self) -> float: ...
     @property
     def volumes(self) -> str: ...
     @property
@@ -402,6 +411,7 @@ class Agent:
     def request_stop(self) -> None: ...
     def next_event(self, timeout: float | None = None) -> AgentEvent | None: ...
     def arm(self, session: FreezeSession) -> None: ...
+    def skip(self, limit: float) -> None: ...
     def refuse(self, code: BackupCode, text: str) -> None: ...
     def finish(self, manifest: str = "") -> None: ...
     def answer(self, id: int, text: bytes) -> None: ...  # noqa: A002

@@ -1,6 +1,7 @@
 """What the host's start, abort and done mean for this guest: the wiring, all of it.
 
-    vmbackup.start         hooks are entered, the plan is made, a native session is armed with it.
+    vmbackup.start         hooks are entered, the plan is made, a native session is armed with it
+                           (startWithOpts: fewer of these, if the host says so).
     (the session)          pre-syncs, starts the guardian, freezes; the loop says snapshotCommit.
     vmbackup.snapshotDone  the session thaws, natively.
     vmbackup.abort         the session thaws, natively; so do the limit, SIGTERM and a lost host.
@@ -67,10 +68,14 @@ class Quiesce:
         self._manifest = request.manifest
         self._argument = request.script_argument
         try:
-            self._hooks.freeze(
-                request.script_argument,
-                cancelled=lambda: agent.backup_state != _core.BackupState.PREPARING,
-            )
+            if request.scripts:
+                self._hooks.freeze(
+                    request.script_argument,
+                    cancelled=lambda: agent.backup_state != _core.BackupState.PREPARING,
+                )
+            if not request.freeze:
+                agent.skip(self._config.timeout)
+                return
             plan = self.plan(request.volumes)
             self._session = _core.FreezeSession(
                 self._os, self._clock, plan.filesystems, self._options()
@@ -149,7 +154,9 @@ def summary(record: _core.RunRecord) -> list[str]:
     """A run in a few lines for the log."""
     lines = [*record.warnings]
     count = len(record.filesystems)
-    if record.outcome == _core.Outcome.RELEASED:
+    if record.outcome == _core.Outcome.RELEASED and not count:
+        lines.append("nothing was frozen, as the host asked")
+    elif record.outcome == _core.Outcome.RELEASED:
         held = (record.all_thawed - record.first_freeze) * 1000
         freezing = (record.all_frozen - record.first_freeze) * 1000
         lines.append(

@@ -41,6 +41,10 @@ std::optional<AgentEvent> next_event(Agent& agent, std::optional<double> timeout
 void bind_events(py::module_& module) {
   py::class_<QuiesceRequest>(module, "QuiesceRequest")
       .def_readonly("manifest", &QuiesceRequest::manifest)
+      .def_readonly("freeze", &QuiesceRequest::freeze)
+      .def_readonly("scripts", &QuiesceRequest::scripts)
+      .def_property_readonly(
+          "limit", [](const QuiesceRequest& request) { return to_seconds(request.limit); })
       .def_property_readonly("volumes",
                              [](const QuiesceRequest& request) { return to_text(request.volumes); })
       .def_property_readonly("script_argument", [](const QuiesceRequest& request) {
@@ -95,6 +99,7 @@ void bind_backup(py::module_& module) {
       .value("CANCELLED", BackupState::CANCELLED)
       .value("FREEZING", BackupState::FREEZING)
       .value("FROZEN", BackupState::FROZEN)
+      .value("UNFROZEN", BackupState::UNFROZEN)
       .value("THAWING", BackupState::THAWING)
       .value("ABORTING", BackupState::ABORTING)
       .value("FINISHING", BackupState::FINISHING);
@@ -103,6 +108,7 @@ void bind_backup(py::module_& module) {
       .value("SNAPSHOT_DONE", BackupEvent::SNAPSHOT_DONE)
       .value("ABORT", BackupEvent::ABORT)
       .value("ARMED", BackupEvent::ARMED)
+      .value("SKIPPED", BackupEvent::SKIPPED)
       .value("REFUSED", BackupEvent::REFUSED)
       .value("FINISHED", BackupEvent::FINISHED)
       .value("FROZE", BackupEvent::FROZE)
@@ -110,6 +116,14 @@ void bind_backup(py::module_& module) {
       .value("STOP", BackupEvent::STOP)
       .value("HOST_GONE", BackupEvent::HOST_GONE)
       .value("LATE", BackupEvent::LATE);
+  module.def(
+      "parse_start_with_options",
+      [](const py::bytes& body) {
+        QuiesceRequest request;
+        const std::string error = parse_start_with_options(std::string(body), request);
+        return std::pair(request, py::bytes(error));
+      },
+      py::arg("body"));
   module.def(
       "backup_edge",
       [](BackupState from, BackupEvent event) -> std::optional<BackupState> {
@@ -133,6 +147,9 @@ void bind_agent(py::module_& module) {
       .def("request_stop", &Agent::request_stop)
       .def("next_event", next_event, py::arg("timeout") = py::none())
       .def("arm", &Agent::arm, py::arg("session"))
+      .def(
+          "skip", [](Agent& agent, double limit) { agent.skip(from_seconds(limit)); },
+          py::arg("limit"))
       .def("refuse", &Agent::refuse, py::arg("code"), py::arg("text"))
       .def("finish", &Agent::finish, py::arg("manifest") = "")
       .def(

@@ -77,6 +77,10 @@ void Agent::arm(std::shared_ptr<FreezeSession> session) {
   post([this, session = std::move(session)] { backup_.arm(session); });
 }
 
+void Agent::skip(Duration limit) {
+  post([this, limit] { backup_.skip(limit); });
+}
+
 void Agent::refuse(BackupCode code, std::string text) {
   post([this, code, text = std::move(text)] { backup_.refuse(code, text); });
 }

@@ -49,6 +49,7 @@ class Agent {
 
   // Python's answers, from any thread.
   void arm(std::shared_ptr<FreezeSession> session);
+  void skip(Duration limit);  // nothing is to be frozen: give up after this, at the latest
   void refuse(BackupCode code, std::string text);
   void finish(std::string manifest = "");
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"

@@ -36,13 +36,16 @@ const Backup::Edge* Backup::edge(BackupState from, BackupEvent event) {
       {S::IDLE, E::START, S::PREPARING, &Backup::begin},
 
       {S::PREPARING, E::ARMED, S::FREEZING, &Backup::freeze},
+      {S::PREPARING, E::SKIPPED, S::UNFROZEN, &Backup::commit},
       {S::PREPARING, E::REFUSED, S::FINISHING, &Backup::report_refusal},
       {S::PREPARING, E::ABORT, S::CANCELLED, &Backup::cancel},
       {S::PREPARING, E::STOP, S::CANCELLED, &Backup::cancel},
       {S::PREPARING, E::HOST_GONE, S::CANCELLED, &Backup::cancel},
+      {S::PREPARING, E::LATE, S::CANCELLED, &Backup::cancel},
 
-      {S::CANCELLED, E::ARMED, S::FINISHING, &Backup::report_cancelled},
-      {S::CANCELLED, E::REFUSED, S::FINISHING, &Backup::report_cancelled},
+      {S::CANCELLED, E::ARMED, S::FINISHING, &Backup::give_up},
+      {S::CANCELLED, E::SKIPPED, S::FINISHING, &Backup::give_up},
+      {S::CANCELLED, E::REFUSED, S::FINISHING, &Backup::give_up},
       {S::CANCELLED, E::ABORT, S::CANCELLED, &Backup::nothing},
 
       {S::FREEZING, E::FROZE, S::FROZEN, &Backup::commit},
@@ -50,12 +53,20 @@ const Backup::Edge* Backup::edge(BackupState from, BackupEvent event) {
       {S::FREEZING, E::ABORT, S::ABORTING, &Backup::abort_session},
       {S::FREEZING, E::STOP, S::ABORTING, &Backup::abort_session},
       {S::FREEZING, E::HOST_GONE, S::ABORTING, &Backup::abort_session},
+      {S::FREEZING, E::LATE, S::ABORTING, &Backup::abort_session},
 
       {S::FROZEN, E::SNAPSHOT_DONE, S::THAWING, &Backup::release},
       {S::FROZEN, E::ENDED, S::FINISHING, &Backup::report},
       {S::FROZEN, E::ABORT, S::ABORTING, &Backup::abort_session},
       {S::FROZEN, E::STOP, S::ABORTING, &Backup::abort_session},
       {S::FROZEN, E::HOST_GONE, S::ABORTING, &Backup::abort_session},
+      {S::FROZEN, E::LATE, S::ABORTING, &Backup::abort_session},
+
+      {S::UNFROZEN, E::SNAPSHOT_DONE, S::FINISHING, &Backup::confirm_unfrozen},
+      {S::UNFROZEN, E::ABORT, S::FINISHING, &Backup::give_up},
+      {S::UNFROZEN, E::STOP, S::FINISHING, &Backup::give_up},
+      {S::UNFROZEN, E::HOST_GONE, S::FINISHING, &Backup::give_up},
+      {S::UNFROZEN, E::LATE, S::FINISHING, &Backup::give_up},
 
       {S::THAWING, E::ENDED, S::FINISHING, &Backup::confirm},
       {S::THAWING, E::LATE, S::ABORTING, &Backup::give_up_waiting},
@@ -77,14 +88,11 @@ Backup::Backup(Rpci& rpci, EventQueue& queue, Clock& clock, BackupOptions option
     : rpci_(rpci), queue_(queue), clock_(clock), options_(options) {}
 
 std::optional<std::string> Backup::command(std::string_view name, std::string_view arguments) {
-  if (name == "vmbackup.start") {
+  if (name == "vmbackup.start" || name == "vmbackup.startWithOpts") {
     if (state_ != S::IDLE) return BUSY;
-    request_ = {};
-    const std::size_t space = arguments.find(' ');
-    const std::string_view manifest = arguments.substr(0, space);
-    if (manifest != "0" && manifest != "1") return "ERROR vmbackup.start: expected 0 or 1";
-    request_.manifest = manifest == "1";
-    if (space != std::string_view::npos) request_.volumes = arguments.substr(space + 1);
+    const auto parse = name == "vmbackup.start" ? parse_start : parse_start_with_options;
+    const std::string error = parse(arguments, request_);
+    if (!error.empty()) return error;
     take(E::START);
     return state_ == S::IDLE ? START_UNHEARD : OK;
   }
@@ -111,6 +119,11 @@ void Backup::arm(std::shared_ptr<FreezeSession> session) {
   if (!take(E::ARMED)) session_.reset();
 }
 
+void Backup::skip(Duration limit) {
+  if (state_ == S::PREPARING) limit_ = std::min(limit_, clock_.now() + limit);
+  take(E::SKIPPED);
+}
+
 void Backup::refuse(BackupCode code, std::string text) {
   if (state_ == S::PREPARING) {
     refusal_ = code;
@@ -134,11 +147,22 @@ Time Backup::step() {
   watch_session();
   if (state_ == S::THAWING && now - entered_ >= options_.thaw_patience) take(E::LATE);
   if (state_ == S::FINISHING && now - entered_ >= options_.finish_patience) take(E::LATE);
+  if (now >= limit_) pass_limit();
   if (state_ == S::IDLE) return Time::max();
   keep_alive(now);
   Time next = last_event_ + options_.keep_alive;
   if (state_ == S::THAWING) next = std::min(next, entered_ + options_.thaw_patience);
+  next = std::min(next, limit_);
   return next;
+}
+
+// A thaw that has begun is not hurried by it: it has a patience of its own.
+void Backup::pass_limit() {
+  limit_ = Time::max();
+  const bool over = state_ == S::THAWING || state_ == S::ABORTING || state_ == S::FINISHING;
+  if (over || edge(state_, E::LATE) == nullptr) return;
+  reason_ = "not done within the time limit";
+  take(E::LATE);
 }
 
 int Backup::session_fd() const {
@@ -202,6 +226,7 @@ void Backup::watch_session() {
 
 void Backup::begin() {
   host_gone_ = false;
+  limit_ = request_.limit > Duration::zero() ? clock_.now() + request_.limit : Time::max();
   reason_.clear();
   manifest_.clear();
   // Without its "reset" the host would not follow what comes: then it is not begun at all.
@@ -245,7 +270,8 @@ void Backup::report_refusal() {
   queue_.push(std::move(event));
 }
 
-void Backup::report_cancelled() {
+// Nothing is frozen.
+void Backup::give_up() {
   session_.reset();
   tell("req.aborted", BackupCode::ABORT, reason_);
   AgentEvent event;
@@ -299,6 +325,14 @@ void Backup::confirm() {
   answer(OK);
   queue_.push(std::move(event));
   queue_.hold(false);
+}
+
+void Backup::confirm_unfrozen() {
+  answer_ = OK;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::ENDED;
+  event.record.outcome = Outcome::RELEASED;
+  queue_.push(std::move(event));
 }
 
 void Backup::give_up_waiting() {

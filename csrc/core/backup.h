@@ -3,7 +3,8 @@
 // the whole of it. One thread (the loop) drives it; it never waits.
 //
 //   IDLE → PREPARING → FREEZING → FROZEN → THAWING → FINISHING → IDLE
-//             └→ CANCELLED   └──────┴→ ABORTING ──────┘
+//          │  └→ CANCELLED   └──────┴→ ABORTING ──────┘
+//          └→ UNFROZEN → FINISHING, when the host wants nothing frozen
 //
 // Wire texts and codes: open-vm-tools' services/plugins/vmbackup, OpenBSD's vmt(4).
 #pragma once
@@ -28,23 +29,25 @@ enum class BackupState {
   CANCELLED,  // as PREPARING, but it will not be frozen any more
   FREEZING,   // the session is at work
   FROZEN,     // the host has been told to take its snapshot
+  UNFROZEN,   // the same, but it had asked to freeze nothing
   THAWING,    // the host has its snapshot; its answer waits for the last thaw
   ABORTING,   // the session thaws what it has frozen
   FINISHING,  // all is thawed, the host knows the outcome; Python runs its hooks
 };
 
 enum class BackupEvent {
-  START,          // host: vmbackup.start
+  START,          // host: vmbackup.start, vmbackup.startWithOpts
   SNAPSHOT_DONE,  // host: vmbackup.snapshotDone
   ABORT,          // host: vmbackup.abort
   ARMED,          // Python: here is the session
+  SKIPPED,        // Python: it is prepared, and nothing is to be frozen
   REFUSED,        // Python: it cannot be done
   FINISHED,       // Python: hooks are through
   FROZE,          // session: everything is frozen
   ENDED,          // session: everything is thawed
   STOP,           // the agent is told to end
   HOST_GONE,      // the host refused an event or does not answer
-  LATE,           // a thaw or Python has taken longer than it may
+  LATE,           // the host's limit is over, or a thaw or Python has taken longer than it may
 };
 
 // Codes of vmbackup.eventSet
@@ -75,6 +78,7 @@ class Backup {
 
   // From Python, by way of the loop's mailbox.
   void arm(std::shared_ptr<FreezeSession> session);
+  void skip(Duration limit);  // instead of a session, when the host wants nothing frozen
   void refuse(BackupCode code, std::string text);
   void finish(std::string manifest = "");  // path of the manifest that the host may fetch, "": none
   void stop();
@@ -99,6 +103,7 @@ class Backup {
   void answer(std::string reply);
   void keep_alive(Time now);
   void watch_session();
+  void pass_limit();
 
   // Actions, in the order of the table
   void nothing() {}
@@ -106,12 +111,13 @@ class Backup {
   void cancel();
   void freeze();
   void report_refusal();
-  void report_cancelled();
+  void give_up();
   void commit();
   void abort_session();
   void release();
   void report();
   void confirm();
+  void confirm_unfrozen();
   void give_up_waiting();
   void report_done();
 
@@ -120,8 +126,9 @@ class Backup {
   Clock& clock_;
   BackupOptions options_;
   std::atomic<BackupState> state_ = BackupState::IDLE;
-  Time entered_{};     // this state
-  Time last_event_{};  // told to the host
+  Time entered_{};            // this state
+  Time limit_ = Time::max();  // of the host, for all that comes before a thaw
+  Time last_event_{};         // told to the host
   std::shared_ptr<FreezeSession> session_;
   Phase seen_ = Phase::NEW;
   QuiesceRequest request_;

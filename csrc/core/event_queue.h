@@ -11,16 +11,10 @@
 #include <string>
 
 #include "core/clock.h"
+#include "core/quiesce_request.h"
 #include "core/record.h"
 
 namespace vmtpy {
-
-// vmbackup.start as the host said it.
-struct QuiesceRequest {
-  bool manifest = false;        // the host can take a manifest
-  std::string volumes;          // paths or disk UUIDs, separated by spaces; "": everything
-  std::string script_argument;  // handed to hooks as it is; "": none
-};
 
 struct AgentEvent {
   enum class Kind {

@@ -11,13 +11,15 @@ from vmtpy import _core
 S = _core.BackupState
 E = _core.BackupEvent
 
-GIVE_UP = (E.ABORT, E.STOP, E.HOST_GONE)
+GIVE_UP = (E.ABORT, E.STOP, E.HOST_GONE, E.LATE)
 EXPECTED = {
     (S.IDLE, E.START): S.PREPARING,
     (S.PREPARING, E.ARMED): S.FREEZING,
+    (S.PREPARING, E.SKIPPED): S.UNFROZEN,
     (S.PREPARING, E.REFUSED): S.FINISHING,
     **{(S.PREPARING, event): S.CANCELLED for event in GIVE_UP},
     (S.CANCELLED, E.ARMED): S.FINISHING,
+    (S.CANCELLED, E.SKIPPED): S.FINISHING,
     (S.CANCELLED, E.REFUSED): S.FINISHING,
     (S.CANCELLED, E.ABORT): S.CANCELLED,
     (S.FREEZING, E.FROZE): S.FROZEN,
@@ -26,6 +28,8 @@ EXPECTED = {
     (S.FROZEN, E.SNAPSHOT_DONE): S.THAWING,
     (S.FROZEN, E.ENDED): S.FINISHING,
     **{(S.FROZEN, event): S.ABORTING for event in GIVE_UP},
+    (S.UNFROZEN, E.SNAPSHOT_DONE): S.FINISHING,
+    **{(S.UNFROZEN, event): S.FINISHING for event in GIVE_UP},
     (S.THAWING, E.ENDED): S.FINISHING,
     (S.THAWING, E.LATE): S.ABORTING,
     (S.ABORTING, E.ENDED): S.FINISHING,
@@ -59,5 +63,5 @@ def test_from_every_state_there_is_a_way_back_to_idle() -> None:
 
 
 def test_wherever_something_may_be_frozen_stop_and_a_lost_host_thaw() -> None:
-    for state, event in itertools.product((S.FREEZING, S.FROZEN), (E.STOP, E.HOST_GONE, E.ABORT)):
+    for state, event in itertools.product((S.FREEZING, S.FROZEN), GIVE_UP):
         assert _core.backup_edge(state, event) == S.ABORTING

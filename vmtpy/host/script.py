@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmtpy.host.listener import Follower, Listener
 
 START = b"vmbackup.start"
+START_WITH_OPTIONS = b"vmbackup.startWithOpts"
 SNAPSHOT_DONE = b"vmbackup.snapshotDone"
 ABORT = b"vmbackup.abort"
 # Seconds that an answer to snapshotDone may come after req.done.
@@ -66,6 +67,7 @@ class BackupRequest:
     Attributes:
         snapshot: called between the guest's commit and snapshotDone; raises if it fails.
         volumes: appended to the start command, "" for none (paths or disk UUIDs).
+        options: the XDR body of vmbackup.startWithOpts, which is then sent instead.
         abort_after: seconds after the start at which the host gives up, None for never.
         never_done: the host forgets to say snapshotDone.
         timeout: seconds from the start to req.done.
@@ -73,6 +75,7 @@ class BackupRequest:
 
     snapshot: Callable[[], object] | None = None
     volumes: str = ""
+    options: bytes = b""
     abort_after: float | None = None
     never_done: bool = False
     timeout: float = 900.0
@@ -178,7 +181,10 @@ class _Backup:
 
     def run(self, follower: Follower) -> BackupResult:
         volumes = f" {self.request.volumes}" if self.request.volumes else ""
-        self.result.start = self.send(START + b" 1" + volumes.encode(), "start")
+        command = START + b" 1" + volumes.encode()
+        if self.request.options:
+            command = START_WITH_OPTIONS + b" " + self.request.options
+        self.result.start = self.send(command, "start")
         abort = None
         if self.request.abort_after is not None:
             abort = threading.Timer(self.request.abort_after, self.abort)

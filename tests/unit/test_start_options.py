@@ -1,0 +1,201 @@
+"""vmbackup.startWithOpts: its XDR body, whatever it may be, and what the agent makes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.start_options import start_options
+
+from vmtpy import _core, _host
+from vmtpy.agent import Agent
+from vmtpy.config import Config, GuestInfoConfig, HooksConfig
+from vmtpy.host.listener import Listener
+from vmtpy.host.script import BackupOutcome, BackupRequest, BackupResult, run_backup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NUMBERS = st.integers(0, 2**32 - 1)
+BITS = st.integers(0, 1)
+
+
+def parse(body: bytes) -> _core.QuiesceRequest:
+    request, error = _core.parse_start_with_options(body)
+    assert error == b""
+    return request
+
+
+def refusal(body: bytes) -> bytes:
+    request, error = _core.parse_start_with_options(body)
+    assert error.startswith(b"ERROR ")
+    assert not request.volumes
+    assert not request.script_argument
+    return error
+
+
+TEXT = st.binary(max_size=3200).map(lambda one: one.replace(b"\0", b"x"))
+OPTIONS = st.fixed_dictionaries(
+    {
+        "version": st.integers(1, 2),
+        **dict.fromkeys(("manifest", "applications", "filesystems", "writable", "scripts"), BITS),
+        "argument": TEXT.map(lambda one: one[:256]),
+        "timeout": NUMBERS,
+        "volumes": TEXT,
+    }
+)
+
+
+@given(OPTIONS)
+def test_a_good_body_is_read_in_full_in_both_versions(options: dict[str, Any]) -> None:
+    request = parse(start_options(**options))
+    read = (request.manifest, request.freeze, request.scripts)
+    assert read == tuple(bool(options[one]) for one in ("manifest", "filesystems", "scripts"))
+    assert request.limit == options["timeout"]
+    assert request.script_argument.encode(errors="surrogateescape") == options["argument"]
+    assert request.volumes.encode(errors="surrogateescape") == options["volumes"]
+
+
+def test_every_truncation_of_a_good_body_is_refused() -> None:
+    body = start_options(argument=b"nightly", timeout=30, volumes=b"uuid-1 uuid-2")
+    for size in range(len(body)):
+        assert refusal(body[:size]).endswith(b" is cut off")
+
+
+@pytest.mark.parametrize("version", [0, 3, 2**32 - 1])
+def test_another_version_is_incompatible_in_the_protocols_words(version: int) -> None:
+    assert refusal(start_options(version=version)) == (
+        b"ERROR Incompatible quiesce parameter version"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (start_options(present=0), b"no parameters"),
+        (start_options(present=2), b"the presence of the parameters is neither 0 nor 1"),
+        (start_options(filesystems=7), b"quiesceFS is neither 0 nor 1"),
+        (start_options(argument=bytes(257)), b"scriptArg is too long"),
+        (start_options(argument=b"a\0b"), b"scriptArg has a NUL"),
+        (start_options(volumes=b"x" * 3201), b"diskUuids is too long"),
+        (start_options()[:-4] + b"\xff\xff\xff\xff", b"diskUuids is too long"),
+    ],
+)
+def test_what_is_wrong_is_named(body: bytes, error: bytes) -> None:
+    assert refusal(body) == b"ERROR vmbackup.startWithOpts: " + error
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    _, error = _core.parse_start_with_options(body)
+    assert error == b"" or error.startswith(b"ERROR ")
+
+
+class Guest:
+    """A running agent on a simulated disk with one hook, and a host that plays a backup."""
+
+    def __init__(self) -> None:
+        self.device = _host.Device(_core.SteadyClock())
+        self.disk = _host.SimulatedDisk(["/srv"])
+        self.records: list[_core.RunRecord] = []
+        self.hooked: list[str] = []
+        self.planned: list[list[str]] = []
+        self.agent = Agent(
+            Config(
+                hooks=HooksConfig(directory="", entry_points=False),
+                guest_info=GuestInfoConfig(enabled=False),
+            ),
+            log=lambda _: None,
+            on_record=self.records.append,
+            backdoor=_host.EmulatedBackdoor(self.device),
+            os=self.disk,
+            planner=self.plan,
+            guardian=False,
+        )
+        self.agent.hook(self.hook)
+        self.thread = threading.Thread(target=self.agent.run)
+
+    def plan(self, request: _core.PlanRequest) -> _core.Plan:
+        self.planned.append(list(request.volumes))
+        return _core.Plan(self.disk.filesystems())
+
+    @contextmanager
+    def hook(self) -> Iterator[None]:
+        self.hooked.append("entered")
+        yield
+        self.hooked.append("left")
+
+    def backup(
+        self,
+        options: bytes,
+        snapshot: Callable[[], object] | None = None,
+        *,
+        never_done: bool = False,
+    ) -> BackupResult:
+        with Listener(self.device) as listener:
+            made = BackupRequest(snapshot, options=options, never_done=never_done, timeout=20.0)
+            return run_backup(self.device, listener, made)
+
+
+@pytest.fixture
+def guest() -> Iterator[Guest]:
+    one = Guest()
+    one.thread.start()
+    assert one.device.wait_for_tools(time.monotonic() + 10)
+    yield one
+    one.agent.stop()
+    one.thread.join(20)
+    assert not one.thread.is_alive()
+
+
+def test_a_backup_with_options_freezes_what_they_name(guest: Guest) -> None:
+    seen: list[bool] = []
+    result = guest.backup(
+        start_options(volumes=b"/srv 6000-29"),
+        snapshot=lambda: seen.append(guest.disk.frozen("/srv")),
+    )
+    assert (result.outcome, result.error) == (BackupOutcome.DONE, "")
+    assert seen == [True]
+    assert guest.planned == [["/srv", "6000-29"]]
+    assert guest.hooked == ["entered", "left"]
+
+
+def test_without_quiesce_fs_the_hooks_are_held_and_nothing_is_frozen(guest: Guest) -> None:
+    seen: list[tuple[bool, list[str]]] = []
+    result = guest.backup(
+        start_options(filesystems=0),
+        snapshot=lambda: seen.append((guest.disk.frozen("/srv"), list(guest.hooked))),
+    )
+    assert (result.outcome, result.error) == (BackupOutcome.DONE, "")
+    assert seen == [(False, ["entered"])]
+    assert guest.hooked == ["entered", "left"]
+    assert guest.planned == []
+
+
+def test_without_exec_scripts_no_hook_is_called(guest: Guest) -> None:
+    assert guest.backup(start_options(scripts=0)).outcome is BackupOutcome.DONE
+    assert guest.hooked == []
+
+
+@pytest.mark.parametrize("filesystems", [0, 1])
+def test_past_the_hosts_own_limit_it_is_given_up(guest: Guest, filesystems: int) -> None:
+    result = guest.backup(start_options(filesystems=filesystems, timeout=1), never_done=True)
+    assert result.outcome is BackupOutcome.FAILED
+    assert result.error == "not done within the time limit"
+    assert result.done is not None
+    assert 1.0 <= result.done - result.start < 3.0
+    assert not guest.disk.frozen("/srv")
+    assert guest.records[-1].outcome == _core.Outcome.ABORTED
+
+
+def test_after_a_malformed_body_a_backup_works_as_ever(guest: Guest) -> None:
+    for body in (b"?", start_options(version=9), start_options(argument=b"evil")[:-1]):
+        assert guest.backup(body).outcome is BackupOutcome.REFUSED
+    result = guest.backup(b"")  # the plain start
+    assert (result.outcome, result.error) == (BackupOutcome.DONE, "")
+    assert guest.planned == [[]]

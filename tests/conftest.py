@@ -1,5 +1,6 @@
 """Makes tests/support importable (pytest puts this directory on the path) and, with
-VMTPY_FORBID_SKIPS set, turns each skip into a failure: a CI machine must have everything.
+VMTPY_FORBID_SKIPS set, turns each skip into a failure: a CI machine must have everything that can
+be installed, which a kernel's features cannot.
 
 No test can power this machine off: what could is replaced for tests and for all that they start.
 """
@@ -43,7 +44,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.skipped and os.environ.get("VMTPY_FORBID_SKIPS") and not hasattr(report, "wasxfail"):
-        reason = call.excinfo.value if call.excinfo else "skipped"
+        reason = str(call.excinfo.value) if call.excinfo else "skipped"
+        if reason.endswith("in the kernel"):
+            return report
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped where nothing may be: {reason}"
     return report

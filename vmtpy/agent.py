@@ -97,7 +97,7 @@ class Agent:
         """
         if self._guardian:
             self._thaw_leftovers()
-        signals = _core.StopSignals(self._native.stop_fd, list(stop_on)) if stop_on else None
+        signals = _core.SignalEvents(self._native.stop_fd, list(stop_on)) if stop_on else None
         try:
             self._native.start()
             while self._serve(self._next_event()):

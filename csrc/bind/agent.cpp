@@ -1,4 +1,4 @@
-// Agent, its options and events, StopSignals.
+// Agent, its options, events and status, SignalEvents.
 #include "core/agent.h"
 
 #include <poll.h>
@@ -10,7 +10,7 @@
 
 #include "bind/bind.h"
 #include "bind/text.h"
-#include "core/stop_signals.h"
+#include "core/signal_events.h"
 
 namespace vmtpy::bind {
 
@@ -58,6 +58,7 @@ void bind_events(py::module_& module) {
       .value("COMMAND", AgentEvent::Kind::COMMAND)
       .value("ANSWERED", AgentEvent::Kind::ANSWERED)
       .value("ANNOUNCED", AgentEvent::Kind::ANNOUNCED)
+      .value("RELOAD", AgentEvent::Kind::RELOAD)
       .value("STOPPED", AgentEvent::Kind::STOPPED);
   event.def_readonly("kind", &AgentEvent::kind)
       .def_readonly("request", &AgentEvent::request)
@@ -73,7 +74,8 @@ void bind_options(py::module_& module) {
   py::class_<AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
-                       std::vector<std::string> commands) {
+                       std::vector<std::string> commands, std::string notify_socket,
+                       double watchdog) {
              AgentOptions options;
              options.poll_min = from_seconds(poll_min);
              options.poll_max = from_seconds(poll_max);
@@ -81,11 +83,33 @@ void bind_options(py::module_& module) {
              options.announce = std::move(announce);
              options.withdraw = std::move(withdraw);
              options.commands.names = std::move(commands);
+             options.notify.socket = std::move(notify_socket);
+             options.notify.watchdog = from_seconds(watchdog);
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
            py::arg("announce"), py::arg("withdraw"),
-           py::arg("commands") = std::vector<std::string>());
+           py::arg("commands") = std::vector<std::string>(), py::arg("notify_socket") = "",
+           py::arg("watchdog") = 0.0);
+}
+
+void bind_status(py::module_& module) {
+  py::class_<AgentStatus>(module, "AgentStatus")
+      .def_readonly("connected", &AgentStatus::connected)
+      .def_readonly("announced", &AgentStatus::announced)
+      .def_property_readonly("trouble",
+                             [](const AgentStatus& status) { return to_text(status.trouble); })
+      .def_readonly("backup", &AgentStatus::backup)
+      .def_property_readonly("frozen",
+                             [](const AgentStatus& status) { return may_be_frozen(status.backup); })
+      .def_property_readonly("last_poll",
+                             [](const AgentStatus& status) { return to_seconds(status.last_poll); })
+      .def_property_readonly(
+          "busy_since", [](const AgentStatus& status) { return to_seconds(status.busy_since); })
+      .def_readonly("polls", &AgentStatus::polls)
+      .def_readonly("commands", &AgentStatus::commands)
+      .def_readonly("resets", &AgentStatus::resets)
+      .def_readonly("losses", &AgentStatus::losses);
 }
 
 void bind_backup(py::module_& module) {
@@ -140,6 +164,7 @@ void bind_agent(py::module_& module) {
   bind_events(module);
   bind_options(module);
   bind_backup(module);
+  bind_status(module);
   py::class_<Agent>(module, "Agent")
       .def(py::init<Backdoor&, Clock&, AgentOptions>(), py::arg("backdoor"), py::arg("clock"),
            py::arg("options"), py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
@@ -158,9 +183,12 @@ void bind_agent(py::module_& module) {
             agent.answer(id, std::string(text));
           },
           py::arg("id"), py::arg("text"))
+      .def("configure", &Agent::configure, py::arg("options"))
+      .def("status", &Agent::status)
       .def_property_readonly("event_fd", [](Agent& agent) { return agent.events().event_fd(); })
       .def_property_readonly("quiet", [](Agent& agent) { return agent.events().held(); })
       .def_property_readonly("stop_fd", &Agent::stop_fd)
+      .def_property_readonly("reload_fd", &Agent::reload_fd)
       .def_property_readonly("backup_state", &Agent::backup_state)
       // One turn of the loop by hand, instead of start(). Seconds until the next, None at the end.
       .def(
@@ -171,7 +199,7 @@ void bind_agent(py::module_& module) {
             return to_seconds(next);
           },
           ReleaseGil());
-  py::class_<StopSignals>(module, "StopSignals")
+  py::class_<SignalEvents>(module, "SignalEvents")
       .def(py::init<int, std::vector<int>>(), py::arg("event_fd"), py::arg("signals"));
 }
 

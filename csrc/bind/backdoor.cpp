@@ -1,7 +1,10 @@
 #include "core/backdoor.h"
 
+#include <map>
+
 #include "bind/bind.h"
 #include "core/hardware.h"
+#include "core/meter.h"
 #include "core/probe.h"
 
 namespace vmtpy::bind {
@@ -38,11 +41,24 @@ void bind_hardware(py::module_& module) {
   module.def("read_host_time", &read_host_time, py::arg("backdoor"), ReleaseGil());
 }
 
+void bind_meter(py::module_& module) {
+  py::class_<MeteredBackdoor, Backdoor>(module, "MeteredBackdoor")
+      .def(py::init<Backdoor&>(), py::arg("backdoor"), py::keep_alive<1, 2>())
+      .def("counts", [](MeteredBackdoor& backdoor) {
+        const Meter& meter = *backdoor.meter();
+        return std::map<std::string, std::uint64_t>{
+            {"low", meter.low},          {"high_out", meter.high_out}, {"high_in", meter.high_in},
+            {"opens", meter.opens},      {"failures", meter.failures}, {"rpcs", meter.rpcs},
+            {"refusals", meter.refusals}};
+      });
+}
+
 }  // namespace
 
 void bind_backdoor(py::module_& module) {
   py::class_<Backdoor> base(module, "Backdoor");
   py::class_<PortBackdoor, Backdoor>(module, "PortBackdoor").def(py::init<>());
+  bind_meter(module);
   bind_probe(module);
   bind_hardware(module);
 }

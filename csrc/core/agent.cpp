@@ -42,6 +42,15 @@ void block_signals() {
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
+// For `systemctl status`.
+std::string in_words(const AgentStatus& status) {
+  if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
+  if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
+  if (status.connected) return "serving the host";
+  if (status.trouble.empty()) return "waiting for the host";
+  return "the host does not answer: " + status.trouble;
+}
+
 }  // namespace
 
 Agent::Agent(Backdoor& backdoor, Clock& clock, AgentOptions options)
@@ -53,6 +62,8 @@ Agent::Agent(Backdoor& backdoor, Clock& clock, AgentOptions options)
       commands_(queue_, clock, options_.commands),
       wake_fd_(make_eventfd()),
       stop_fd_(make_eventfd()),
+      reload_fd_(make_eventfd()),
+      notify_(options_.notify),
       poll_delay_(options_.poll_min),
       retry_delay_(options_.retry_min) {}
 
@@ -63,6 +74,7 @@ Agent::~Agent() {
   }
   ::close(wake_fd_);
   ::close(stop_fd_);
+  ::close(reload_fd_);
 }
 
 void Agent::start() {
@@ -93,6 +105,22 @@ void Agent::answer(std::uint64_t id, std::string text) {
   post([this, id, text = std::move(text)] { commands_.answer(id, text); });
 }
 
+void Agent::configure(AgentOptions options) {
+  post([this, options = std::move(options)] {
+    options_.poll_min = options.poll_min;
+    options_.poll_max = options.poll_max;
+    options_.poll_busy = options.poll_busy;
+    poll_delay_ = options.poll_min;
+    if (options_.announce != options.announce) announced_ = false;
+    options_.announce = options.announce;
+  });
+}
+
+AgentStatus Agent::status() const {
+  std::lock_guard guard(status_mutex_);
+  return status_;
+}
+
 Time Agent::step() {
   if (ended_) return Time::max();
   const Time now = clock_.now();
@@ -100,6 +128,7 @@ Time Agent::step() {
   read_mailbox();
   if (drain_event(stop_fd_) && !std::exchange(stopping_, true)) {
     stop_by_ = now + options_.stop_patience;
+    notify_.stopping();
     backup_.stop();
   }
   Time next = backup_.step();
@@ -110,9 +139,10 @@ Time Agent::step() {
       return Time::max();
     }
   }
+  look_for_reload();
   commands_.step();
   poll_host(now);
-  next = std::min({next, commands_.due(), answer_pending() ? Time::max() : poll_at_});
+  next = std::min({next, publish(now), commands_.due(), answer_pending() ? Time::max() : poll_at_});
   if (stopping_) next = std::min(next, std::max(stop_by_, now + options_.poll_busy));
   due_ = next;
   return next;
@@ -125,8 +155,10 @@ void Agent::run() {
 }
 
 void Agent::wait(Time until) {
-  pollfd watched[] = {
-      {wake_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}, {backup_.session_fd(), POLLIN, 0}};
+  pollfd watched[] = {{wake_fd_, POLLIN, 0},
+                      {stop_fd_, POLLIN, 0},
+                      {reload_fd_, POLLIN, 0},
+                      {backup_.session_fd(), POLLIN, 0}};
   timespec timeout{};
   if (until != Time::max()) {
     const auto left = std::max(Duration::zero(), Duration(until - clock_.now()));
@@ -153,6 +185,35 @@ void Agent::read_mailbox() {
     messages.swap(mailbox_);
   }
   for (const auto& message : messages) message();
+}
+
+// Python would otherwise take a new configuration into a backup that began with the old one.
+void Agent::look_for_reload() {
+  reload_ = drain_event(reload_fd_) || reload_;
+  if (!reload_ || stopping_ || backup_.state() != BackupState::IDLE) return;
+  reload_ = false;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::RELOAD;
+  queue_.push(std::move(event));
+}
+
+// The turn's end: whoever asks sees how it left things, and the service manager hears of it.
+Time Agent::publish(Time now) {
+  seen_.connected = connected_ && seen_.polls > 0;
+  seen_.announced = announced_;
+  seen_.backup = backup_.state();
+  if (!may_be_frozen(seen_.backup)) {
+    seen_.busy_since = {};
+  } else if (seen_.busy_since == Time{}) {
+    seen_.busy_since = now;
+  }
+  {
+    std::lock_guard guard(status_mutex_);
+    status_ = seen_;
+  }
+  notify_.ready();
+  notify_.status(in_words(seen_));
+  return notify_.feed(now);
 }
 
 void Agent::poll_host(Time now) {
@@ -182,6 +243,9 @@ bool Agent::poll_once(Time now) {
       event.kind = AgentEvent::Kind::ANNOUNCED;
       queue_.push(std::move(event));
     }
+    seen_.last_poll = now;
+    ++seen_.polls;
+    seen_.trouble.clear();
     if (!std::exchange(connected_, true)) queue_.log("the host answers again");
     retry_delay_ = options_.retry_min;
     if (!command) {
@@ -192,13 +256,16 @@ bool Agent::poll_once(Time now) {
       return false;
     }
     poll_delay_ = options_.poll_min;
+    ++seen_.commands;
     bool deferred = false;
     const std::string reply = dispatch(*command, deferred);
     if (!deferred) tclo_.answer(reply);
     if (announce_due && !announced_ && *command != "reset") introduce();
     return !deferred;
   } catch (const Error& error) {
+    seen_.trouble = error.what();
     if (std::exchange(connected_, false)) {
+      ++seen_.losses;
       queue_.log(std::string("the host does not answer: ") + error.what(), true);
     }
     commands_.delivered();
@@ -217,6 +284,7 @@ std::string Agent::dispatch(const std::string& command, bool& deferred) {
   if (command.empty()) return "";
   if (name == "ping") return "OK ";
   if (name == "reset") {
+    ++seen_.resets;
     announced_ = false;
     return "OK ATR toolbox";
   }

@@ -12,10 +12,12 @@
 #include <thread>
 #include <vector>
 
+#include "core/agent_status.h"
 #include "core/backup.h"
 #include "core/clock.h"
 #include "core/commands.h"
 #include "core/event_queue.h"
+#include "core/notify.h"
 #include "core/rpci.h"
 #include "core/tclo.h"
 
@@ -33,6 +35,7 @@ struct AgentOptions {
   std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
   BackupOptions backup;
   CommandOptions commands;  // those that Python answers
+  NotifyOptions notify;     // the service manager
 };
 
 class Agent {
@@ -42,9 +45,10 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  void start();                             // the loop's thread
-  void request_stop();                      // async-signal-safe
-  int stop_fd() const { return stop_fd_; }  // an eventfd: writing to it is request_stop()
+  void start();                                 // the loop's thread
+  void request_stop();                          // async-signal-safe
+  int stop_fd() const { return stop_fd_; }      // an eventfd: writing to it is request_stop()
+  int reload_fd() const { return reload_fd_; }  // the same for RELOAD, which waits for a backup
   EventQueue& events() { return queue_; }
 
   // Python's answers, from any thread.
@@ -53,16 +57,20 @@ class Agent {
   void refuse(BackupCode code, std::string text);
   void finish(std::string manifest = "");
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
+  void configure(AgentOptions options);             // the poll's delays and what is announced
 
   // One turn. Returns when the next is due, Time::max() when the agent has ended.
   Time step();
   BackupState backup_state() const { return backup_.state(); }
+  AgentStatus status() const;  // from any thread
 
  private:
   void run();
   void wait(Time until);
   void post(std::function<void()> message);
   void read_mailbox();
+  void look_for_reload();
+  Time publish(Time now);
   void poll_host(Time now);
   bool poll_once(Time now);
   std::string dispatch(const std::string& command, bool& deferred);
@@ -80,8 +88,13 @@ class Agent {
   Commands commands_;
   int wake_fd_;
   int stop_fd_;
+  int reload_fd_;
   std::mutex mutex_;  // of mailbox_
   std::vector<std::function<void()>> mailbox_;
+  Notify notify_;
+  AgentStatus seen_;  // as the loop sees it
+  mutable std::mutex status_mutex_;
+  AgentStatus status_;  // as others see it
   std::thread thread_;
   Time poll_at_{};
   Time due_ = Time::max();  // when this turn was to come
@@ -91,6 +104,7 @@ class Agent {
   bool introduced_ = false;  // and Python has not been told yet
   bool connected_ = true;    // for the log: said once
   bool starved_ = false;
+  bool reload_ = false;
   bool stopping_ = false;
   bool ended_ = false;
   Time stop_by_{};

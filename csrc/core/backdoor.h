@@ -18,6 +18,8 @@ struct Registers {
   std::uint64_t rbp = 0;
 };
 
+struct Meter;
+
 class Backdoor {
  public:
   virtual ~Backdoor() = default;
@@ -28,6 +30,7 @@ class Backdoor {
   // Raises this thread's I/O privilege, or lowers it again; false where that is not to be had. Only
   // old hosts ask for it, and only for some requests.
   virtual bool set_privilege(bool /*raised*/) { return false; }
+  virtual Meter* meter() { return nullptr; }  // core/meter.h
 };
 
 // The real ports. Off VMware each call is a SIGSEGV: probe first (core/probe.h).

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/errors.h"
+#include "core/meter.h"
 
 namespace vmtpy {
 namespace {
@@ -90,6 +91,7 @@ auto Channel::guarded(Work work) {
   try {
     return work();
   } catch (const ChannelError&) {
+    count(backdoor_, &Meter::failures);
     close_locked();
     throw;
   }
@@ -153,6 +155,7 @@ bool Channel::try_open(bool cookies) {
     cookie_low_ = answer.edi;
   }
   open_ = true;
+  count(backdoor_, &Meter::opens);
   return true;
 }
 

@@ -24,6 +24,7 @@ struct AgentEvent {
     COMMAND,    // of the host: answered by Agent::answer()
     ANSWERED,   // the answer to a COMMAND is with the host, or could not be brought there
     ANNOUNCED,  // the host may have forgotten what it was told: open, reset, register
+    RELOAD,     // SIGHUP: the configuration is to be read again; between backups only
     STOPPED,    // the loop has ended: the last event
   };
   Kind kind = Kind::LOG;

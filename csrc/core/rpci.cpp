@@ -2,6 +2,7 @@
 #include "core/rpci.h"
 
 #include "core/errors.h"
+#include "core/meter.h"
 
 namespace vmtpy {
 
@@ -9,6 +10,7 @@ Rpci::Rpci(Backdoor& backdoor, ChannelOptions options)
     : backdoor_(backdoor), channel_(backdoor, wire::Protocol::RPCI, options) {}
 
 RpciReply Rpci::call(std::string_view request) {
+  count(backdoor_, &Meter::rpcs);
   RpciReply reply = call_once(request);
   // ESXi 5.5 wants some requests from a thread with I/O privilege: asked once more with it.
   if (!reply.ok && reply.data.starts_with("Guest is not privileged") &&
@@ -21,6 +23,7 @@ RpciReply Rpci::call(std::string_view request) {
     }
     backdoor_.set_privilege(false);
   }
+  if (!reply.ok) count(backdoor_, &Meter::refusals);
   return reply;
 }
 

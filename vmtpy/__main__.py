@@ -10,6 +10,7 @@ import sys
 COMMANDS = {
     "demo": "prove a quiesced snapshot on this machine: writers, freeze, copy, check",
     "run": "the guest agent, in the foreground",
+    "status": "how the running agent is",
     "emulate": "run a program as if in a VMware virtual machine",
     "rpc": "send RPCI requests to the host",
     "guestinfo": "get or set a guestinfo value",
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(command: str, arguments: list[str]) -> int:
     from vmtpy.errors import VmtError
 
-    module = importlib.import_module(f"vmtpy.commands.{command}")
+    module = importlib.import_module(f"vmtpy.commands.{command.replace('-', '_')}")
     try:
         return int(module.main(arguments))
     except VmtError as error:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.config import Config
+from vmtpy.errors import ConfigError
 from vmtpy.hooks import Hooks, ManagerT
+from vmtpy.log import INFO, WARNING, Log, to_stderr
+from vmtpy.notify import Notify
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
 from vmtpy.services.announce import announce, withdraw
 from vmtpy.services.services import COMMANDS, Services
+from vmtpy.status import Story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-def log_to_stderr(line: str) -> None:
-    """The log of an agent that was given none: a line on stderr, which services keep."""
-    print(f"vmtpy: {line}", file=sys.stderr, flush=True)
 
 
 class Agent:
@@ -26,11 +24,13 @@ class Agent:
 
     Args:
         config: what to freeze and how often to poll; the defaults of `Config`.
-        log: called with each line of the log, never while something is frozen; stderr.
+        log: called with each line of the log, never while something is frozen; or a
+            `vmtpy.log.Log`, which knows levels; stderr.
         on_record: called with the record of each run, after the last thaw.
         backdoor: the way to the host; default: VMware's ports.
         os, planner, guardian: what is frozen, how it is planned and whether the guardian watches;
             for simulated disks only.
+        notify: the service manager to be told; nobody.
 
     Raises:
         NotVMwareError: there is no VMware host here.
@@ -40,12 +40,13 @@ class Agent:
         self,
         config: Config | None = None,
         *,
-        log: Callable[[str], None] = log_to_stderr,
+        log: Callable[[str], None] | None = None,
         on_record: Callable[[_core.RunRecord], None] | None = None,
         backdoor: _core.Backdoor | None = None,
         os: _core.Os | None = None,
         planner: Planner = _core.make_plan,
         guardian: bool = True,
+        notify: Notify | None = None,
     ) -> None:
         config = config or Config()
         if backdoor is None:
@@ -53,22 +54,16 @@ class Agent:
 
             backdoor = host_ports()
         clock = _core.SteadyClock()
-        self._log = log
+        backdoor = _core.MeteredBackdoor(backdoor)
+        self._log = log = _as_log(log)
         self._hooks = Hooks(config.hooks, config.postgresql, log=log)
         self._guardian = guardian
-        self._native = _core.Agent(
-            backdoor,
-            clock,
-            _core.AgentOptions(
-                poll_min=config.poll.min,
-                poll_max=config.poll.max,
-                poll_busy=config.poll.busy,
-                announce=announce(config.tools.version),
-                withdraw=withdraw(),
-                commands=COMMANDS,
-            ),
-        )
+        self._notify = notify or Notify()
+        self._on_record = on_record
+        self._reload: Callable[[], Config] | None = None
+        self._native = _core.Agent(backdoor, clock, self._options(config))
         self._services = Services(config, backdoor, log)
+        self._story = Story(config, backdoor)
         self._quiesce = Quiesce(
             config.quiesce,
             self._hooks,
@@ -77,7 +72,7 @@ class Agent:
             planner=planner,
             guardian=guardian,
             log=log,
-            on_record=on_record,
+            on_record=self._record,
         )
 
     def hook(self, manager: ManagerT) -> ManagerT:
@@ -90,14 +85,26 @@ class Agent:
         """
         return self._hooks.add(manager)
 
-    def run(self, stop_on: Sequence[int] = ()) -> None:
+    def run(
+        self,
+        stop_on: Sequence[int] = (),
+        *,
+        reload_on: Sequence[int] = (),
+        reload: Callable[[], Config] | None = None,
+    ) -> None:
         """Serves the host until stop(), or until one of the signals `stop_on` arrives.
 
-        Those signals are handled natively: what is frozen is thawed even if Python is stuck.
+        Those signals are handled natively: what is frozen is thawed even if Python is stuck. At
+        the signals `reload_on`, and not during a backup, `reload` gives a new configuration; if it
+        raises ConfigError, the old one stays.
         """
         if self._guardian:
             self._thaw_leftovers()
-        signals = _core.SignalEvents(self._native.stop_fd, list(stop_on)) if stop_on else None
+        self._reload = reload
+        signals = [
+            _core.SignalEvents(self._native.stop_fd, list(stop_on)),
+            _core.SignalEvents(self._native.reload_fd, list(reload_on)),
+        ]
         try:
             self._native.start()
             while self._serve(self._next_event()):
@@ -106,11 +113,15 @@ class Agent:
             self._native.request_stop()
             self._quiesce.close()
             self._services.close()
-            del signals
+            del signals[:]
 
     def stop(self) -> None:
         """Ends run(), from any thread; what is frozen is thawed first and the host is told."""
         self._native.request_stop()
+
+    def status(self) -> dict[str, object]:
+        """How the agent is, as `vmtpy status --json` has it. From any thread, at any time."""
+        return self._story.report(self._native.status(), self._services.time_difference)
 
     def _next_event(self) -> _core.AgentEvent:
         """The native loop's next event. Between backups the services run while it is waited for."""
@@ -135,10 +146,56 @@ class Agent:
             self._quiesce.start(self._native, event.request)
         elif event.kind == kinds.ENDED:
             self._quiesce.ended(self._native, event.record)
+        elif event.kind == kinds.RELOAD:
+            self._configure()
         else:
-            self._log(event.text)
+            self._log(event.text, WARNING if event.warning else INFO)
         return True
+
+    def _configure(self) -> None:
+        """Takes a new configuration, or keeps the old one."""
+        if self._reload is None:
+            return
+        try:
+            config = self._reload()
+        except ConfigError as error:
+            self._story.refused = str(error)
+            self._log.error(f"the configuration stays as it was: {error}")
+            return
+        self._hooks.configure(config.hooks, config.postgresql)
+        self._quiesce.configure(config.quiesce)
+        self._services.configure(config)
+        self._native.configure(self._options(config))
+        for name in self._story.configure(config):
+            self._log.warning(f"the new [{name}] counts from the next start only")
+        self._log("configuration reloaded")
+
+    def _options(self, config: Config) -> _core.AgentOptions:
+        return _core.AgentOptions(
+            poll_min=config.poll.min,
+            poll_max=config.poll.max,
+            poll_busy=config.poll.busy,
+            announce=announce(config.tools.version),
+            withdraw=withdraw(),
+            commands=COMMANDS,
+            notify_socket=self._notify.socket,
+            watchdog=self._notify.watchdog,
+        )
+
+    def _record(self, record: _core.RunRecord) -> None:
+        self._story.record(record)
+        if self._on_record is not None:
+            self._on_record(record)
 
     def _thaw_leftovers(self) -> None:
         for found in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
             self._log(f"marker of an earlier run: {found.text}")
+
+
+def _as_log(log: Callable[[str], None] | None) -> Log:
+    if log is None:
+        return to_stderr()
+    if isinstance(log, Log):
+        return log
+    take = log
+    return Log(lambda _, line: take(line))

@@ -160,6 +160,34 @@ class PostgresqlConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusConfig:
+    """`[status]`: how `vmtpy status` reaches the agent.
+
+    Attributes:
+        socket: a Unix socket that only root can open; "" for none. /run/vmtpy/status.
+    """
+
+    socket: str = text("/run/vmtpy/status", 'an absolute path, or "" for none', r"(/.+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """`[metrics]`: for Prometheus; needs the extra `vmtpy[metrics]`.
+
+    Attributes:
+        textfile: written for node_exporter's textfile collector, "….prom"; "": off.
+        listen: where to answer HTTP; "": off.
+        interval: between two writings of the textfile. 15.
+    """
+
+    textfile: str = text("", 'an absolute path that ends in .prom, or "" for none', r"(/.+\.prom)?")
+    listen: str = text(
+        "", 'an address and a port like "127.0.0.1:9273", or "" for none', r"(\S+:[0-9]{1,5})?"
+    )
+    interval: float = seconds(15.0, 1.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All tables of the file."""
 
@@ -171,6 +199,8 @@ class Config:
     tools: ToolsConfig = ToolsConfig()
     hooks: HooksConfig = HooksConfig()
     postgresql: PostgresqlConfig = PostgresqlConfig()
+    status: StatusConfig = StatusConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def load(path: str | Path) -> Config:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from vmtpy import _core
 from vmtpy.errors import PlanError, VmtError
 from vmtpy.hooks import HookError, Hooks
+from vmtpy.log import ERROR, INFO, WARNING, Log
 
 if TYPE_CHECKING:
     from vmtpy.config import QuiesceConfig
@@ -48,7 +49,7 @@ class Quiesce:
         clock: _core.Clock,
         planner: Planner = _core.make_plan,
         guardian: bool = True,
-        log: Callable[[str], None],
+        log: Log,
         on_record: Callable[[_core.RunRecord], None] | None = None,
     ) -> None:
         self._config = config
@@ -62,6 +63,10 @@ class Quiesce:
         self._session: _core.FreezeSession | None = None
         self._manifest = False
         self._argument = ""
+
+    def configure(self, config: QuiesceConfig) -> None:
+        """Takes a new configuration; between backups."""
+        self._config = config
 
     def start(self, agent: _core.Agent, request: _core.QuiesceRequest) -> None:
         """Prepares and arms; or refuses with the code and text that the host is to show."""
@@ -95,8 +100,8 @@ class Quiesce:
         manifest = ""
         try:
             self._hooks.thaw(aborted=not succeeded, argument=self._argument)
-            for line in summary(record):
-                self._log(line)
+            for level, line in summary(record):
+                self._log(line, level)
             if self._on_record is not None:
                 self._on_record(record)
             if succeeded and self._manifest:
@@ -150,19 +155,21 @@ class Quiesce:
         return str(path)
 
 
-def summary(record: _core.RunRecord) -> list[str]:
-    """A run in a few lines for the log."""
-    lines = [*record.warnings]
+def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
+    """A run in a few lines for the log, with their levels."""
+    lines = [(WARNING, one) for one in record.warnings]
     count = len(record.filesystems)
     if record.outcome == _core.Outcome.RELEASED and not count:
-        lines.append("nothing was frozen, as the host asked")
+        lines.append((INFO, "nothing was frozen, as the host asked"))
     elif record.outcome == _core.Outcome.RELEASED:
         held = (record.all_thawed - record.first_freeze) * 1000
         freezing = (record.all_frozen - record.first_freeze) * 1000
-        lines.append(
+        text = (
             f"quiesced: {count} filesystem{'s' * (count != 1)} held for {held:.1f} ms, "
             f"frozen after {freezing:.1f} ms"
         )
+        lines.append((INFO, text))
     else:
-        lines.append(f"not quiesced ({record.outcome.name.lower()}): {record.error}")
+        text = f"not quiesced ({record.outcome.name.lower()}): {record.error}"
+        lines.append((ERROR, text))
     return lines

@@ -1,22 +1,56 @@
-"""`vmtpy run`: the guest agent in the foreground. SIGTERM and SIGINT end it, thawing first."""
+"""`vmtpy run`: the guest agent in the foreground. SIGTERM and SIGINT end it, thawing first; SIGHUP
+makes it read its configuration again.
+"""
 
 from __future__ import annotations
 
 import argparse
 import signal
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmtpy import log, notify
 from vmtpy.agent import Agent
 from vmtpy.config import Config, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vmtpy._core import RunRecord
 
 
 def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    config = read(options)
+    taken = log.to_stderr(log.LEVELS[options.log_level])
+    on_record: list[Callable[[RunRecord], None]] = []
+    agent = Agent(
+        config,
+        log=taken,
+        on_record=lambda record: hand_out(record, on_record, taken),
+        notify=notify.from_environment(),
+    )
+    if options.record:
+        on_record.append(lambda record: append_record(options.record, record))
+    if config.metrics.textfile or config.metrics.listen:
+        from vmtpy.metrics import Metrics
+
+        metrics = Metrics(config.metrics, agent.status, taken)
+        on_record.append(metrics.record)
+        metrics.start()
+    from vmtpy.status_socket import served
+
+    with served(config.status.socket, agent.status, taken):
+        agent.run(
+            stop_on=(signal.SIGTERM, signal.SIGINT),
+            reload_on=(signal.SIGHUP,),
+            reload=lambda: read(options),
+        )
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="vmtpy run", description=__doc__)
     parser.add_argument("--config", metavar="FILE", help="configuration in TOML")
     parser.add_argument(
@@ -32,14 +66,35 @@ def main(arguments: list[str]) -> int:
         type=Path,
         help="append the record of each run, a JSON object a line, after its thaw",
     )
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--log-level",
+        choices=log.LEVELS,
+        default="info",
+        help="the least important lines that are logged (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def read(options: argparse.Namespace) -> Config:
+    """The configuration as file and command line have it.
+
+    Raises:
+        ConfigError: as load().
+    """
     config = load(options.config) if options.config else Config()
     if options.include:
         quiesce = replace(config.quiesce, include=tuple(options.include))
         config = replace(config, quiesce=quiesce)
-    on_record = partial(append_record, options.record) if options.record else None
-    Agent(config, on_record=on_record).run(stop_on=(signal.SIGTERM, signal.SIGINT))
-    return 0
+    return config
+
+
+def hand_out(record: RunRecord, takers: list[Callable[[RunRecord], None]], taken: log.Log) -> None:
+    """Gives a record to all who want it; one that fails does not cost the others theirs."""
+    for take in takers:
+        try:
+            take(record)
+        except OSError as error:
+            taken.error(f"the record is lost: {error}")
 
 
 def append_record(file: Path, record: RunRecord) -> None:

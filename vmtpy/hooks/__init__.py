@@ -88,6 +88,11 @@ class Hooks:
         self._registered.append(ContextHook(name, manager))
         return manager
 
+    def configure(self, config: HooksConfig, postgresql: PostgresqlConfig) -> None:
+        """Takes a new configuration; not between freeze() and thaw()."""
+        self._config = config
+        self._postgresql = _postgresql(postgresql, config.timeout)
+
     def freeze(self, argument: str = "", cancelled: Callable[[], bool] = lambda: False) -> None:
         """Asks all hooks to freeze, one after the other.
 

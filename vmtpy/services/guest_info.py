@@ -41,6 +41,11 @@ class GuestInfo:
         self._troubles: set[str] = set()
         self.due = 0.0  # on time.monotonic()
 
+    def configure(self, interval: float) -> None:
+        """Takes a new interval; a look at once."""
+        self._interval = interval
+        self.due = 0.0
+
     def forget(self) -> None:
         """The host knows nothing any more: all is told again, at once."""
         self._sent.clear()

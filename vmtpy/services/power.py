@@ -45,12 +45,16 @@ class Power:
         hooks: Callable[[str], list[str]],
         log: Callable[[str], None],
     ) -> None:
-        self._actions = {"OS_Halt": config.halt, "OS_Reboot": config.reboot}
+        self.configure(config)
         self._rpc = rpc
         self._hooks = hooks
         self._log = log
         self._failed = ""  # the request whose hook failed: it goes ahead when it is repeated
         self._due: dict[int, str] = {}  # command's number → the deed that waits for its answer
+
+    def configure(self, config: PowerConfig) -> None:
+        """Takes new commands."""
+        self._actions = {"OS_Halt": config.halt, "OS_Reboot": config.reboot}
 
     def request(self, name: str, number: int) -> bytes:
         """Runs the hooks and reports. Returns the answer; answered() then does the deed."""

@@ -48,6 +48,7 @@ class Services:
         self._rpc = Rpc(backdoor, log)
         self._announced = False
         self._resumed = 0  # number of the command that said so
+        self._broadcasting = False
         self._guest_info: GuestInfo | None = None
         if config.guest_info.enabled:
             self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
@@ -62,6 +63,18 @@ class Services:
     def time_difference(self) -> float | None:
         """Seconds by which the guest's clock is ahead of the host's, None if unknown."""
         return self._time.difference
+
+    def configure(self, config: Config) -> None:
+        """Takes a new configuration."""
+        if not config.guest_info.enabled:
+            self._guest_info = None
+        elif self._guest_info is None:
+            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, self._log)
+            self._guest_info.broadcast(self._broadcasting)
+        else:
+            self._guest_info.configure(config.guest_info.interval)
+        self._time.configure(config.time)
+        self._power.configure(config.power)
 
     def wait(self, agent: _core.Agent) -> None:
         """Returns when the native loop has an event, or a service has had its turn."""
@@ -118,6 +131,8 @@ class Services:
 
     def _broadcast(self, value: str) -> bool:
         on = switch(value)
+        if on is not None:
+            self._broadcasting = on
         if on is not None and self._guest_info:
             self._guest_info.broadcast(on)
         return on is not None

@@ -78,6 +78,11 @@ class TimeSync:
         self.difference: float | None = None  # seconds by which the guest is ahead; None: unknown
         self.due = 0.0  # on time.monotonic()
 
+    def configure(self, config: TimeConfig) -> None:
+        """Takes a new configuration; a look at once."""
+        self._config = config
+        self.due = 0.0
+
     def sample(self, now: float) -> None:
         """Measures; and synchronizes, if the host has asked for it."""
         self.due = now + self._config.interval

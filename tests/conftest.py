@@ -35,6 +35,10 @@ def disarm() -> tempfile.TemporaryDirectory[str]:
     return made
 
 
+# In a clone the working directory holds a vmtpy without its extensions; the installed one is meant,
+# in the programs that tests start as well.
+os.environ["PYTHONSAFEPATH"] = "1"
+
 DISARMED = disarm()  # its directory lasts as long as the tests
 
 

@@ -94,7 +94,7 @@ def missing(fs: str, store: Path) -> list[str]:
 
 @contextmanager
 def _workplace(store: Path) -> Iterator[Path]:
-    work = Path(tempfile.mkdtemp(prefix="vmtpy-demo-", dir=store))
+    work = Path(tempfile.mkdtemp(prefix="vmtpy-demo-", dir=store.resolve()))
     try:
         yield work
     finally:
@@ -132,7 +132,8 @@ def _snapshot(
     command = [sys.executable, "-m", "vmtpy", "run", "--include", str(made.path)]
     command += ["--record", str(record), "--config", str(config)]
     # The shell gives way to the agent at once; it is there to send the log elsewhere.
-    shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" 2>"$log"', "sh", str(log)]
+    # In / because Python finds modules in its working directory first.
+    shell = ["/bin/sh", "-c", 'log=$1; shift; cd /; exec "$@" 2>"$log"', "sh", str(log)]
     host = _host.TrapHost(device, [*shell, *command])
     how: list[str] = []
     request = BackupRequest(snapshot=lambda: how.append(disk.copy(made.image, copied)), timeout=60)

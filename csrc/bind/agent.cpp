@@ -171,7 +171,7 @@ void bind_agent(py::module_& module) {
       .def("start", &Agent::start)
       .def("request_stop", &Agent::request_stop)
       .def("next_event", next_event, py::arg("timeout") = py::none())
-      .def("arm", &Agent::arm, py::arg("session"))
+      .def("arm", &Agent::arm, py::arg("session").none(false))
       .def(
           "skip", [](Agent& agent, double limit) { agent.skip(from_seconds(limit)); },
           py::arg("limit"))

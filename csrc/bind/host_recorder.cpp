@@ -41,6 +41,7 @@ void bind_recorder(py::module_& module) {
           [](RecordingBackdoor& recorder, std::size_t nth, const std::string& name,
              std::uint64_t value) { recorder.change(nth, REGISTERS.at(name), value); },
           py::arg("nth"), py::arg("register"), py::arg("value"))
+      .def("break_down", &RecordingBackdoor::break_down, py::arg("times"))
       .def("allow_privilege", &RecordingBackdoor::allow_privilege)
       .def("frames", &RecordingBackdoor::frames)
       .def("privileges", &RecordingBackdoor::privileges);

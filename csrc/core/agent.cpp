@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <ctime>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "core/errors.h"
@@ -78,7 +79,11 @@ Agent::~Agent() {
 }
 
 void Agent::start() {
-  thread_ = std::thread([this] { run(); });
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    throw SystemError("pthread_create", "", error.code().value());
+  }
 }
 
 void Agent::request_stop() {
@@ -121,7 +126,24 @@ AgentStatus Agent::status() const {
   return status_;
 }
 
-Time Agent::step() {
+Time Agent::step() noexcept {
+  try {
+    return turn();
+  } catch (const std::exception& error) {
+    try {
+      recover(error.what());
+    } catch (const std::exception&) {  // it is tried again in the next turn
+    }
+  }
+  return due_ = clock_.now() + options_.poll_busy;
+}
+
+void Agent::recover(const char* what) {
+  backup_.recover(std::string("the agent has failed: ") + what);
+  queue_.log(std::string("a turn of the loop failed: ") + what, true);
+}
+
+Time Agent::turn() {
   if (ended_) return Time::max();
   const Time now = clock_.now();
   starved_ = starved_ || (due_ != Time::max() && now - due_ >= options_.starved);
@@ -179,12 +201,16 @@ void Agent::post(std::function<void()> message) {
 
 void Agent::read_mailbox() {
   drain_event(wake_fd_);
-  std::vector<std::function<void()>> messages;
-  {
-    std::lock_guard guard(mutex_);
-    messages.swap(mailbox_);
+  for (;;) {
+    std::function<void()> message;
+    {
+      std::lock_guard guard(mutex_);
+      if (mailbox_.empty()) return;
+      message = std::move(mailbox_.front());
+      mailbox_.pop_front();
+    }
+    message();  // if it throws, the others are still there
   }
-  for (const auto& message : messages) message();
 }
 
 // Python would otherwise take a new configuration into a backup that began with the old one.
@@ -323,7 +349,7 @@ void Agent::say_health() {
 }
 
 void Agent::end() {
-  backup_.finish();
+  backup_.leave();
   for (const std::string& request : options_.withdraw) {
     try {
       rpci_.call(request);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -59,13 +60,16 @@ class Agent {
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
   void configure(AgentOptions options);             // the poll's delays and what is announced
 
-  // One turn. Returns when the next is due, Time::max() when the agent has ended.
-  Time step();
+  // One turn. Returns when the next is due, Time::max() when the agent has ended. Never throws:
+  // what fails here (memory, most likely) gives up the backup, so that nothing stays frozen.
+  Time step() noexcept;
   BackupState backup_state() const { return backup_.state(); }
   AgentStatus status() const;  // from any thread
 
  private:
   void run();
+  Time turn();
+  void recover(const char* what);
   void wait(Time until);
   void post(std::function<void()> message);
   void read_mailbox();
@@ -90,7 +94,7 @@ class Agent {
   int stop_fd_;
   int reload_fd_;
   std::mutex mutex_;  // of mailbox_
-  std::vector<std::function<void()>> mailbox_;
+  std::deque<std::function<void()>> mailbox_;
   Notify notify_;
   AgentStatus seen_;  // as the loop sees it
   mutable std::mutex status_mutex_;

@@ -20,15 +20,6 @@ constexpr const char* UNEXPECTED = "ERROR Error: unexpected state for quiesce do
 constexpr const char* NO_COMPLETE = "ERROR Error: no quiesce complete in progress";
 constexpr const char* START_UNHEARD = "ERROR Error when sending the start event.";
 
-// What an administrator reads in vCenter: one line, of bounded length.
-std::string one_line(std::string_view text) {
-  constexpr std::size_t LONGEST = 400;
-  std::string line(text.substr(0, LONGEST));
-  std::replace_if(
-      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
-  return line;
-}
-
 }  // namespace
 
 const Backup::Edge* Backup::edge(BackupState from, BackupEvent event) {
@@ -46,6 +37,7 @@ const Backup::Edge* Backup::edge(BackupState from, BackupEvent event) {
       {S::CANCELLED, E::ARMED, S::FINISHING, &Backup::give_up},
       {S::CANCELLED, E::SKIPPED, S::FINISHING, &Backup::give_up},
       {S::CANCELLED, E::REFUSED, S::FINISHING, &Backup::give_up},
+      {S::CANCELLED, E::LATE, S::FINISHING, &Backup::give_up},
       {S::CANCELLED, E::ABORT, S::CANCELLED, &Backup::nothing},
 
       {S::FREEZING, E::FROZE, S::FROZEN, &Backup::commit},
@@ -114,9 +106,10 @@ std::optional<std::string> Backup::take_answer() {
 }
 
 void Backup::arm(std::shared_ptr<FreezeSession> session) {
+  if (edge(state_, E::ARMED) == nullptr) return;  // a second answer: another session is under way
   session_ = std::move(session);
   seen_ = Phase::NEW;
-  if (!take(E::ARMED)) session_.reset();
+  take(E::ARMED);
 }
 
 void Backup::skip(Duration limit) {
@@ -142,6 +135,26 @@ void Backup::stop() {
   take(E::STOP);
 }
 
+void Backup::recover(const std::string& reason) {
+  answer("ERROR Error: " + reason);
+  if (session_) {
+    session_->abort(reason);
+    if (state_ != S::FINISHING) return enter(S::ABORTING);
+    session_.reset();
+  }
+  if (state_ == S::IDLE || state_ == S::PREPARING || state_ == S::CANCELLED) return;
+  enter(S::FINISHING);
+  RunRecord record;
+  record.outcome = Outcome::FAILED;
+  record.error = reason;
+  push_end(std::move(record));
+}
+
+void Backup::leave() {
+  take(E::LATE);  // CANCELLED, or FINISHING already
+  take(E::LATE);
+}
+
 Time Backup::step() {
   const Time now = clock_.now();
   watch_session();
@@ -160,7 +173,7 @@ Time Backup::step() {
 void Backup::pass_limit() {
   limit_ = Time::max();
   const bool over = state_ == S::THAWING || state_ == S::ABORTING || state_ == S::FINISHING;
-  if (over || edge(state_, E::LATE) == nullptr) return;
+  if (over || state_ == S::CANCELLED || edge(state_, E::LATE) == nullptr) return;
   reason_ = "not done within the time limit";
   take(E::LATE);
 }
@@ -233,14 +246,26 @@ void Backup::begin() {
   try {
     last_event_ = clock_.now();
     if (!rpci_.call("vmbackup.eventSet reset 0 ").ok) return enter(S::IDLE);
-  } catch (const Error& error) {
+    AgentEvent event;
+    event.kind = AgentEvent::Kind::START;
+    event.request = request_;
+    queue_.push(std::move(event));
+    owes_end_ = true;
+  } catch (const std::exception& error) {
+    enter(S::IDLE);
     queue_.log(std::string("the host could not be told reset: ") + error.what(), true);
-    return enter(S::IDLE);
   }
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::START;
-  event.request = request_;
-  queue_.push(std::move(event));
+}
+
+void Backup::push_end(RunRecord record) {
+  if (owes_end_) {
+    AgentEvent event;
+    event.kind = AgentEvent::Kind::ENDED;
+    event.record = std::move(record);
+    queue_.push(std::move(event));
+    owes_end_ = false;
+  }
+  queue_.hold(false);
 }
 
 void Backup::cancel() {
@@ -251,8 +276,7 @@ void Backup::freeze() {
   queue_.hold(true);
   try {
     session_->start();
-  } catch (const Error& error) {
-    queue_.hold(false);
+  } catch (const std::exception& error) {
     session_.reset();
     refusal_ = BackupCode::SYNC;
     reason_ = error.what();
@@ -263,22 +287,20 @@ void Backup::freeze() {
 
 void Backup::report_refusal() {
   tell("req.error", refusal_, reason_);
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::ENDED;
-  event.record.outcome = Outcome::FAILED;
-  event.record.error = reason_;
-  queue_.push(std::move(event));
+  RunRecord record;
+  record.outcome = Outcome::FAILED;
+  record.error = reason_;
+  push_end(std::move(record));
 }
 
 // Nothing is frozen.
 void Backup::give_up() {
   session_.reset();
   tell("req.aborted", BackupCode::ABORT, reason_);
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::ENDED;
-  event.record.outcome = Outcome::ABORTED;
-  event.record.error = reason_;
-  queue_.push(std::move(event));
+  RunRecord record;
+  record.outcome = Outcome::ABORTED;
+  record.error = reason_;
+  push_end(std::move(record));
 }
 
 // A refusal makes it ABORTING at once (tell → HOST_GONE): nobody would take the snapshot.
@@ -298,41 +320,33 @@ void Backup::release() {
 // Once we have thawed by ourselves the snapshot is not what the host asked for: it is told so, and
 // a later snapshotDone is an error (there is no quiesce operation any more).
 void Backup::report() {
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::ENDED;
-  event.record = session_->record();
+  RunRecord record = session_->record();
   session_.reset();
-  const RunRecord& record = event.record;
   const bool given_up = record.outcome == Outcome::ABORTED || record.outcome == Outcome::EXPIRED;
   if (given_up || record.outcome == Outcome::RELEASED) {
     tell("req.aborted", BackupCode::ABORT, record.error.empty() ? reason_ : record.error);
   } else {
     tell("req.error", BackupCode::SYNC, record.error);
   }
-  queue_.push(std::move(event));
-  queue_.hold(false);
+  push_end(std::move(record));
 }
 
 void Backup::confirm() {
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::ENDED;
-  event.record = session_->record();
-  if (event.record.outcome != Outcome::RELEASED) {
-    answer("ERROR " + one_line("Error: not quiesced to the end: " + event.record.error));
+  RunRecord record = session_->record();
+  if (record.outcome != Outcome::RELEASED) {
+    answer("ERROR " + one_line("Error: not quiesced to the end: " + record.error));
     return report();
   }
   session_.reset();
   answer(OK);
-  queue_.push(std::move(event));
-  queue_.hold(false);
+  push_end(std::move(record));
 }
 
 void Backup::confirm_unfrozen() {
   answer_ = OK;
-  AgentEvent event;
-  event.kind = AgentEvent::Kind::ENDED;
-  event.record.outcome = Outcome::RELEASED;
-  queue_.push(std::move(event));
+  RunRecord record;
+  record.outcome = Outcome::RELEASED;
+  push_end(std::move(record));
 }
 
 void Backup::give_up_waiting() {

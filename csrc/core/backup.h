@@ -82,6 +82,11 @@ class Backup {
   void refuse(BackupCode code, std::string text);
   void finish(std::string manifest = "");  // path of the manifest that the host may fetch, "": none
   void stop();
+  // The loop has failed somewhere: nothing of a backup may stay frozen for it.
+  void recover(const std::string& reason);
+  // The end of the agent: the host hears the end of the backup, whatever Python is still busy with.
+  // Only without a session.
+  void leave();
 
   // Looks at the session and the clock. Returns when to be called again at the latest.
   Time step();
@@ -104,6 +109,7 @@ class Backup {
   void keep_alive(Time now);
   void watch_session();
   void pass_limit();
+  void push_end(RunRecord record);
 
   // Actions, in the order of the table
   void nothing() {}
@@ -136,6 +142,7 @@ class Backup {
   std::string manifest_;  // to be announced with the end
   BackupCode refusal_ = BackupCode::UNEXPECTED;
   bool host_gone_ = false;  // it has been logged
+  bool owes_end_ = false;   // Python knows of this backup, but not of its end
   bool answer_pending_ = false;
   std::optional<std::string> answer_;
 };

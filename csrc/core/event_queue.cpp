@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -14,7 +15,15 @@ namespace {
 // What is beyond this and can be dropped is counted, not kept: a stuck Python must not cost the
 // guest its memory.
 constexpr std::size_t MAX_EVENTS = 1024;
+constexpr std::size_t LONGEST_LINE = 800;
 }  // namespace
+
+std::string one_line(std::string_view text, std::size_t longest) {
+  std::string line(text.substr(0, longest));
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return line;
+}
 
 EventQueue::EventQueue() : event_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (event_fd_ < 0) throw SystemError("eventfd", "", errno);
@@ -30,13 +39,16 @@ void EventQueue::push(AgentEvent event) {
     ++dropped_;
     return;
   }
+  const bool announced = event.kind == AgentEvent::Kind::ANNOUNCED;
+  if (announced && announced_) return;
   events_.push_back(std::move(event));
+  announced_ = announced_ || announced;
   signal_locked();
 }
 
-void EventQueue::log(std::string text, bool warning) {
+void EventQueue::log(std::string_view text, bool warning) {
   AgentEvent event;
-  event.text = std::move(text);
+  event.text = one_line(text, LONGEST_LINE);
   event.warning = warning;
   push(std::move(event));
 }
@@ -61,9 +73,10 @@ std::optional<AgentEvent> EventQueue::take() {
   }
   AgentEvent event = std::move(events_.front());
   events_.pop_front();
+  if (event.kind == AgentEvent::Kind::ANNOUNCED) announced_ = false;
   if (events_.empty() && dropped_ > 0) {
     AgentEvent note;
-    note.text = std::to_string(std::exchange(dropped_, 0)) + " log lines and options were dropped";
+    note.text = std::to_string(std::exchange(dropped_, 0)) + " log lines and commands were dropped";
     note.warning = true;
     events_.push_back(std::move(note));
   }

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/clock.h"
 #include "core/quiesce_request.h"
@@ -35,8 +36,11 @@ struct AgentEvent {
   std::uint64_t id = 0;    // COMMAND, ANSWERED; 0: no answer is wanted
   bool warning = false;    // LOG
 
-  bool can_be_dropped() const { return kind == Kind::LOG || (kind == Kind::COMMAND && id == 0); }
+  bool can_be_dropped() const { return kind == Kind::LOG || kind == Kind::COMMAND; }
 };
+
+// Fit for a log or for vCenter: one line of bounded length, whatever a host has said.
+std::string one_line(std::string_view text, std::size_t longest = 400);
 
 class EventQueue {
  public:
@@ -46,7 +50,7 @@ class EventQueue {
   EventQueue& operator=(const EventQueue&) = delete;
 
   void push(AgentEvent event);
-  void log(std::string text, bool warning = false);
+  void log(std::string_view text, bool warning = false);
   void hold(bool held);
   bool held() const;
   std::optional<AgentEvent> take();           // never waits; nothing while held
@@ -58,6 +62,7 @@ class EventQueue {
   mutable std::mutex mutex_;
   std::deque<AgentEvent> events_;
   std::size_t dropped_ = 0;  // log lines, when nobody takes them
+  bool announced_ = false;   // one ANNOUNCED is queued: it stands for all
   bool held_ = false;
 };
 

@@ -1,6 +1,20 @@
 #include "host/recording_backdoor.h"
 
+#include <new>
+
 namespace vmtpy::host {
+
+void RecordingBackdoor::break_down(int times) {
+  std::lock_guard guard(mutex_);
+  break_downs_ = times;
+}
+
+void RecordingBackdoor::may_break_down() {
+  std::lock_guard guard(mutex_);
+  if (break_downs_ == 0) return;
+  --break_downs_;
+  throw std::bad_alloc();
+}
 
 void RecordingBackdoor::change(std::size_t nth, std::uint64_t Registers::*target,
                                std::uint64_t value) {
@@ -19,18 +33,21 @@ std::vector<bool> RecordingBackdoor::privileges() const {
 }
 
 void RecordingBackdoor::low(Registers& registers) {
+  may_break_down();
   Registers before = registers;
   inner_.low(registers);
   record(Instruction::LOW, before, registers);
 }
 
 void RecordingBackdoor::high_out(Registers& registers) {
+  may_break_down();
   Registers before = registers;
   inner_.high_out(registers);
   record(Instruction::HIGH_OUT, before, registers);
 }
 
 void RecordingBackdoor::high_in(Registers& registers) {
+  may_break_down();
   Registers before = registers;
   inner_.high_in(registers);
   record(Instruction::HIGH_IN, before, registers);

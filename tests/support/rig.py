@@ -1,0 +1,110 @@
+"""An agent's native loop, turned by hand: in-process host, simulated disk, manual clock. The test
+plays the Python side.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from vmtpy import _core, _host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENT = b"vmbackup.eventSet "
+KIND = _core.AgentEvent.Kind
+State = _core.BackupState
+
+
+class Rig:
+    """An agent, its host and its disk; the Python side of the agent is played by the test."""
+
+    def __init__(self, paths: tuple[str, ...] = ("/srv",), **session: float) -> None:
+        self.clock = _host.ManualClock()
+        self.device = _host.Device(self.clock)
+        self.backdoor = _host.RecordingBackdoor(_host.EmulatedBackdoor(self.device))
+        self.disk = _host.SimulatedDisk(list(paths))
+        self.session_options = session
+        self.session: _core.FreezeSession | None = None
+        self.seen: list[_host.TranscriptEntry] = []
+        self.agent = _core.Agent(
+            self.backdoor,
+            self.clock,
+            _core.AgentOptions(
+                poll_min=0.01, poll_max=0.5, poll_busy=0.002, announce=["log hello"], withdraw=[]
+            ),
+        )
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Lets time pass, then one turn of the loop."""
+        if seconds:
+            self.clock.advance(seconds)
+        self.agent.step()
+        self.seen += self.device.take_transcript()
+
+    def until(self, condition: Callable[[], bool], seconds: float = 0.002) -> None:
+        """Turns until `condition`; the session's threads get real time to run."""
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, f"never came: {self.events()} {self.replies()}"
+            self.turn(seconds)
+            time.sleep(0.0005)
+
+    def command(self, text: str) -> bytes:
+        """Sends a command and returns the guest's answer."""
+        before = len(self.replies())
+        self.device.send_command(text)
+        self.until(lambda: len(self.replies()) > before)
+        return self.replies()[-1]
+
+    def events(self) -> list[bytes]:
+        """Backup events told to the host, without the keep-alives."""
+        requests = [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
+        told = [one[len(EVENT) :] for one in requests if one.startswith(EVENT)]
+        return [one for one in told if not one.startswith(b"req.keepAlive")]
+
+    def replies(self) -> list[bytes]:
+        return [one.request for one in self.seen if one.kind == _host.MessageKind.TCLO_REPLY]
+
+    def take(self, kind: _core.AgentEvent.Kind) -> _core.AgentEvent:
+        """The next event of this kind for Python; log lines are passed over."""
+        found: list[_core.AgentEvent] = []
+
+        def look() -> bool:
+            while not found and (event := self.agent.next_event(0)):
+                if event.kind == kind:
+                    found.append(event)
+            return bool(found)
+
+        self.until(look)
+        return found[0]
+
+    def arm(self) -> None:
+        self.session = _core.FreezeSession(
+            self.disk,
+            self.clock,
+            self.disk.filesystems(),
+            _core.FreezeOptions(guardian=False, expedite_rcu=False, **self.session_options),
+        )
+        self.agent.arm(self.session)
+
+    def freeze(self) -> None:
+        """From idle to frozen."""
+        assert self.command("vmbackup.start 1") == b"OK "
+        self.take(KIND.START)
+        self.arm()
+        self.until(lambda: self.agent.backup_state == State.FROZEN)
+        self.turn()
+        assert self.events()[-1] == b"prov.snapshotCommit 0 "
+        assert self.disk.frozen("/srv")
+
+    def finish(self) -> _core.RunRecord:
+        """Python's part at the end."""
+        record = self.take(KIND.ENDED).record
+        self.agent.finish()
+        self.until(lambda: self.agent.backup_state == State.IDLE)
+        self.turn()
+        assert self.events()[-1] == b"req.done 0 "
+        assert not self.disk.frozen("/srv")
+        return record

@@ -143,6 +143,11 @@ void Backup::recover(const std::string& reason) {
     session_.reset();
   }
   if (state_ == S::IDLE || state_ == S::PREPARING || state_ == S::CANCELLED) return;
+  if (state_ == S::UNFROZEN) {
+    reason_ = reason;
+    take(E::LATE);
+    return;
+  }
   enter(S::FINISHING);
   RunRecord record;
   record.outcome = Outcome::FAILED;

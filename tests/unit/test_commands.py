@@ -157,7 +157,7 @@ def test_a_host_that_floods_a_busy_guest_with_options_costs_it_no_memory(rig: Ri
     while event := rig.agent.next_event(0):
         texts.append(event.text)
     assert len(texts) == 1025
-    assert texts[-1] == "76 log lines and options were dropped"
+    assert texts[-1] == "76 log lines and commands were dropped"
 
 
 def test_the_arguments_may_be_any_bytes_up_to_the_largest_message(rig: Rig) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import vmtpy
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -35,9 +37,12 @@ def disarm() -> tempfile.TemporaryDirectory[str]:
     return made
 
 
-# In a clone the working directory holds a vmtpy without its extensions; the installed one is meant,
-# in the programs that tests start as well.
+# Programs that tests start find the package that is tested, wherever they start: in a clone, say,
+# where the working directory holds a vmtpy without its extensions.
 os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(vmtpy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+).rstrip(os.pathsep)
 
 DISARMED = disarm()  # its directory lasts as long as the tests
 

@@ -113,7 +113,6 @@ sys.stdin.readline()
             [sys.executable, "-c", program, str(mount.path), str(tmp_path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
         ) as agent:
             try:
                 assert agent.stdin is not None

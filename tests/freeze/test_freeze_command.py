@@ -19,8 +19,6 @@ import vmtpy
 from vmtpy.commands import thaw as thaw_command
 from vmtpy.record import as_dict
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
-
 
 def command(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -29,7 +27,6 @@ def command(*arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
         cwd="/",
     )
 

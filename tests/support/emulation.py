@@ -17,15 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import vmtpy
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# Programs under test find the package that is tested, wherever they start.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(vmtpy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-).rstrip(os.pathsep)
 
 EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
 TIMEOUT = 60.0

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 class FreezingProcess:
     """A running one; ended by kill if it still runs at the end of the `with`.
@@ -51,7 +49,6 @@ class FreezingProcess:
             stdout=subprocess.PIPE,
             text=True,
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def __enter__(self) -> FreezingProcess:

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
 TIMEOUT = 60.0

@@ -89,7 +89,7 @@ class Process:
 
     def lines(self) -> list[str]:
         """What it wrote, fit for a log."""
-        text = self._output.decode("utf-8", "backslashreplace")
+        text = self._output.decode("utf-8", "backslashreplace").expandtabs()
         lines = ["".join(c if c.isprintable() else "?" for c in one) for one in text.splitlines()]
         return [*lines, f"({self._dropped} more bytes)"] if self._dropped else lines
 

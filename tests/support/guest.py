@@ -94,7 +94,7 @@ class Guest:
         """Answers to the host's commands."""
         return [one.request for one in self.entries if one.kind == _host.MessageKind.TCLO_REPLY]
 
-    def command(self, text: str) -> bytes:
+    def command(self, text: str | bytes) -> bytes:
         """Sends a command; the guest's answer."""
         before = len(self.replies())
         self.device.send_command(text)

@@ -11,6 +11,7 @@ import pytest
 from support.guest import running_guest
 from support.hooks import write_script
 from support.loop import loop_mount
+from support.start_options import start_options
 from support.writer import Writer
 
 from vmtpy.demo import disk
@@ -93,6 +94,22 @@ def test_a_failing_hook_leaves_everything_thawed_and_is_read_by_the_host(
         assert phases(mount) == ["a freeze", "b freeze", "b freezeFail", "a freezeFail"]
         writer.wait_for_more()
         assert guest.command("vmbackup.snapshotDone").startswith(b"ERROR ")
+
+
+def test_the_hosts_argument_reaches_hooks_and_no_shell(
+    mount: LoopMount, place: Path, tmp_path: Path
+) -> None:
+    argument = f"$(touch {tmp_path}/hole) `id`; 'a b' \"ü"
+    writing_hook(place, mount, "a", f'printf "%s|%s|%s\n" "$#" "$1" "$2" >> {mount.path}/arguments')
+    body = start_options(argument=argument.encode())
+    with running_guest([mount], tmp_path / "log", config(place)) as guest:
+        assert guest.command(b"vmbackup.startWithOpts " + body) == b"OK "
+        guest.until(lambda: guest.events()[-1:] == [b"prov.snapshotCommit 0 "])
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        guest.done()
+    lines = (mount.path / "arguments").read_text().splitlines()
+    assert lines == [f"2|freeze|{argument}", f"2|thaw|{argument}"]
+    assert not (tmp_path / "hole").exists()
 
 
 def test_past_the_limit_of_the_freeze_hooks_hear_freeze_fail_after_the_thaw(

@@ -1,0 +1,108 @@
+"""`vmtpy doctor`: what would keep a quiesced snapshot from working here, each with its remedy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmtpy import _core
+from vmtpy.config import Config, load
+from vmtpy.doctor import Finding, machine, storage
+from vmtpy.errors import ConfigError
+from vmtpy.probe import probe
+from vmtpy.quiesce import RUN_DIRECTORY
+from vmtpy.status_socket import NotRunningError, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DESCRIPTION = (
+    "Tells what would keep a quiesced snapshot from working here, each with its remedy. Exit 0 "
+    "only if nothing would. Freezes, starts and changes nothing."
+)
+SIGNS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="vmtpy doctor", description=DESCRIPTION)
+    parser.add_argument("--config", metavar="FILE", help="configuration of the agent, in TOML")
+    parser.add_argument("--json", action="store_true", help="one JSON array")
+    options = parser.parse_args(arguments)
+    found = list(examine(options.config))
+    if options.json:
+        fields = Finding.__slots__
+        print(json.dumps([{one: getattr(each, one) for one in fields} for each in found], indent=2))
+    else:
+        show(found)
+    return 1 if any(one.level == "problem" for one in found) else 0
+
+
+def examine(file: str | None) -> Iterator[Finding]:
+    """All checks on this machine."""
+    config = Config()
+    try:
+        config = load(file) if file else config
+    except ConfigError as error:
+        yield Finding(
+            "configuration", "problem", str(error), "correct it; the agent will not start"
+        )
+    else:
+        yield Finding("configuration", "ok", file or "the defaults")
+    proc, root = Path("/proc"), Path("/")
+    status, trouble = agent(config)
+    plan = planner(config)
+    yield from machine.check_host(probe())
+    yield from machine.check_privilege(proc, os.geteuid())
+    yield from machine.check_clients(proc)
+    yield from machine.check_agent(status, trouble)
+    yield from machine.check_selinux(root)
+    yield from storage.check_plan(plan)
+    yield from storage.check_own_files(plan, own_files(config, status))
+    expected = bool(status and status["backup_state"] != "idle")
+    yield from storage.check_frozen(RUN_DIRECTORY, proc, expected=expected)
+    yield from storage.check_hooks(config)
+
+
+def agent(config: Config) -> tuple[dict[str, Any] | None, str]:
+    if not config.status.socket:
+        return None, "[status] socket is empty: the agent cannot be asked"
+    try:
+        return ask(config.status.socket), ""
+    except NotRunningError as error:
+        return None, str(error)
+
+
+def planner(config: Config) -> storage.Planner:
+    request = _core.PlanRequest(include=config.quiesce.include, exclude=config.quiesce.exclude)
+    return lambda: _core.make_plan(request)
+
+
+def own_files(config: Config, status: dict[str, Any] | None) -> dict[str, str]:
+    """What the agent writes, by what it is."""
+    files = {"the marker in": str(RUN_DIRECTORY)}
+    if config.metrics.textfile:
+        files["the metrics in"] = config.metrics.textfile
+    if status is not None:
+        try:
+            log = os.readlink(f"/proc/{status['pid']}/fd/2")  # noqa: PTH115 (may be "socket:[1]")
+        except OSError:
+            log = ""
+        if log.startswith("/") and not log.startswith("/dev/"):
+            files["the log"] = log
+    return files
+
+
+def show(found: list[Finding]) -> None:
+    width = max(len(one.check) for one in found)
+    for one in found:
+        print(f"{SIGNS[one.level]:<7}  {one.check:<{width}}  {one.text}")
+        if one.remedy:
+            print(f"{'':<7}  {'':<{width}}  → {one.remedy}")
+    problems = sum(one.level == "problem" for one in found)
+    if problems:
+        print(f"{problems} problem{'s' * (problems != 1)}")
+    else:
+        print("nothing would keep a quiesced snapshot from working here")

@@ -1,0 +1,45 @@
+"""`vmtpy install-service`: the agent as a service of systemd or OpenRC, from now on and at boot."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vmtpy import service
+from vmtpy.config import load
+from vmtpy.hooks.trust import distrust
+
+DESCRIPTION = "Makes the agent a service of systemd or OpenRC, and starts it."
+KINDS = {"systemd": service.SYSTEMD, "openrc": service.OPENRC}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="vmtpy install-service", description=DESCRIPTION)
+    parser.add_argument("--config", metavar="FILE", help="configuration for the service, in TOML")
+    parser.add_argument(
+        "--print",
+        dest="shown",
+        metavar="KIND",
+        nargs="?",
+        const="here",
+        choices=("here", *KINDS),
+        help="only show the file, of systemd or openrc (default: what runs here)",
+    )
+    options = parser.parse_args(arguments)
+    config = ""
+    if options.config:
+        load(options.config)  # a service that cannot start is not installed
+        config = str(Path(options.config).absolute())
+    kind = KINDS.get(options.shown) or service.manager()
+    called = service.command()
+    text = service.render(kind, called, config)
+    if options.shown:
+        print(text, end="")
+        return 0
+    if reason := distrust(called[0]):
+        print(f"vmtpy install-service: careful: the service runs as root, but {reason}")
+    file = service.install(kind, text)
+    print(f"{file} installed; the service is enabled and started", file=sys.stdout)
+    print("`vmtpy doctor` tells whether snapshots will work, `vmtpy status` how the agent is")
+    return 0

@@ -1,0 +1,134 @@
+"""Checks of the machine and of the agent that should run on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmtpy import __version__
+from vmtpy.doctor import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vmtpy.probe import Probe
+
+# Programs that also poll the host for commands, by /proc/PID/comm.
+CLIENTS = {
+    "vmtoolsd": "systemctl disable --now open-vm-tools vmtoolsd",
+    "vmware-guestd": "/etc/init.d/vmware-tools stop, and uninstall VMware Tools",
+}
+SYS_ADMIN = 21  # capabilities(7), by number
+AUDIT_LOG = Path("var/log/audit/audit.log")
+AUDIT_TAIL = 1 << 20
+
+
+def check_host(found: Probe) -> Iterator[Finding]:
+    if found:
+        yield Finding("host", "ok", f"VMware {found.product} answers".replace("  ", " "))
+        return
+    remedy = "run this inside a VMware virtual machine; `vmtpy emulate -- vmtpy doctor` plays one"
+    yield Finding("host", "problem", found.reason, remedy)
+
+
+def check_privilege(proc: Path, user: int) -> Iterator[Finding]:
+    text = (proc / "self" / "status").read_text()
+    bits = int(text.partition("CapEff:")[2].split()[0], 16)
+    if user != 0 or not bits >> SYS_ADMIN & 1:
+        what = "not root" if user else "root without CAP_SYS_ADMIN, as in a container"
+        remedy = "run it as root in the virtual machine itself; only CAP_SYS_ADMIN may freeze"
+        yield Finding("privilege", "problem", f"this is {what}", remedy)
+    else:
+        yield Finding("privilege", "ok", "root, and may freeze")
+
+
+def check_clients(proc: Path) -> Iterator[Finding]:
+    """Commands of the host go to one client: with two, each hears half of a conversation."""
+    agents = []
+    rivals = False
+    for process, name, command in processes(proc):
+        if name in CLIENTS:
+            rivals = True
+            text = f"{name} (process {process}) answers the host, too: a snapshot may be its"
+            yield Finding("clients", "problem", text, CLIENTS[name])
+        elif is_agent(command):
+            agents.append(str(process))
+    if len(agents) > 1:
+        text = f"{len(agents)} agents of vmtpy run (processes {', '.join(agents)})"
+        yield Finding("clients", "problem", text, "end all but the service")
+    elif not rivals:
+        yield Finding("clients", "ok", "nobody else answers the host")
+
+
+def is_agent(command: list[str]) -> bool:
+    """Whether a command line is `… vmtpy run …` itself, not a program that starts it."""
+    words = command[:4]
+    if "run" not in words or "emulate" in words:
+        return False
+    before = words[: words.index("run")]
+    return bool(before) and Path(before[-1]).name == "vmtpy" and len(before) <= 3
+
+
+def processes(proc: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Number, name and command line of each process."""
+    for entry in sorted(int(one) for one in os.listdir(proc) if one.isdigit()):  # noqa: PTH208
+        try:
+            name = (proc / str(entry) / "comm").read_text("utf-8", "replace").strip()
+            command = (proc / str(entry) / "cmdline").read_text("utf-8", "replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        yield entry, name, command
+
+
+def check_agent(status: dict[str, Any] | None, trouble: str) -> Iterator[Finding]:
+    """`status`: of the running agent, None with the reason in `trouble` if it cannot be had."""
+    if status is None:
+        yield Finding("agent", "problem", trouble, "`vmtpy install-service`, or start the service")
+        return
+    channel = status["channel"]
+    if not channel["connected"]:
+        why = channel["trouble"] or "it has not answered yet"
+        text = f"the agent runs, but has no channel to the host: {why}"
+        remedy = "see its log; `vmtpy rpc 'info-get guestinfo.ip'` tries a channel of its own"
+        yield Finding("agent", "problem", text, remedy)
+    elif status["refused_configuration"]:
+        text = f"its new configuration was refused: {status['refused_configuration']}"
+        yield Finding("agent", "problem", text, "correct it, then `systemctl reload vmtpy`")
+    elif status["version"] != __version__:
+        text = f"it is still version {status['version']}, installed is {__version__}"
+        yield Finding("agent", "note", text, "`systemctl restart vmtpy`")
+    else:
+        yield Finding("agent", "ok", f"process {status['pid']} is connected to the host")
+    last = status["last_backup"]
+    if last and last["outcome"] != "released":
+        text = f"the last one ended as {last['outcome']}: {last['error']}"
+        yield Finding("last backup", "note", text, "see `vmtpy status` and the log")
+
+
+def check_selinux(root: Path) -> Iterator[Finding]:
+    try:
+        enforcing = (root / "sys/fs/selinux/enforce").read_text().strip() == "1"
+    except OSError:
+        return
+    denial = last_denial(root / AUDIT_LOG)
+    if denial:
+        remedy = "ausearch -m avc -c vmtpy | audit2allow -M vmtpy"
+        if enforcing:
+            yield Finding("SELinux", "problem", f"it has denied the agent: {denial}", remedy)
+        else:
+            yield Finding("SELinux", "note", f"it would deny the agent: {denial}", remedy)
+    else:
+        yield Finding("SELinux", "ok", "enforcing" if enforcing else "permissive")
+
+
+def last_denial(log: Path) -> str:
+    """The last denial of ours in the audit log, "" if there is none or it cannot be read."""
+    try:
+        with log.open("rb") as opened:
+            opened.seek(max(0, log.stat().st_size - AUDIT_TAIL))
+            lines = opened.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    ours = [one for one in lines if "avc:  denied" in one and 'comm="vmtpy' in one]
+    return ours[-1].partition("avc:  ")[2] if ours else ""

@@ -122,8 +122,14 @@ void Agent::configure(AgentOptions options) {
 }
 
 AgentStatus Agent::status() const {
-  std::lock_guard guard(status_mutex_);
-  return status_;
+  AgentStatus status;
+  {
+    std::lock_guard guard(status_mutex_);
+    status = status_;
+  }
+  status.backup = backup_.state();  // the turn may still be under way
+  if (may_be_frozen(status.backup) && status.busy_since == Time{}) status.busy_since = clock_.now();
+  return status;
 }
 
 Time Agent::step() noexcept {

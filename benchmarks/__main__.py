@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks import disks, native, plot, report, runner
+from benchmarks import disks, native, plot, readme, report, runner
 from benchmarks.contenders import freezers
 from benchmarks.scenarios import scenarios
 
@@ -52,6 +52,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--show", action="store_true", help="measure nothing; tables and plots of what is in --out"
     )
+    parser.add_argument(
+        "--readme", action="store_true", help="write what is in --out into benchmarks/README.md"
+    )
     options = parser.parse_args(arguments)
     for name in options.scenarios:
         if name not in known:
@@ -83,6 +86,8 @@ def main(arguments: list[str]) -> int:
         if find_spec("matplotlib"):
             plot.draw(made, scenarios()[name], options.out)
         failed = failed or any(result.failures for result in made.results)
+    if options.readme:
+        readme.write(options.out)
     return 1 if failed else 0
 
 

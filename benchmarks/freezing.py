@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,7 +16,9 @@ from benchmarks.emulated import Snapshot
 from benchmarks.scenarios import Metric, Place
 from benchmarks.writer import Write, Writers
 
-SETTLE = 1.5  # seconds from the agent's first words to the host's question
+# Seconds from the agent's first words to the host's question. So much is left to chance that the
+# question comes anywhere between two polls of an idle agent.
+SETTLE, CHANCE = 1.5, 0.5
 
 STALL = Metric("beyond_ms", "longest write stall beyond the host's snapshot, ms")
 METRICS = (
@@ -110,11 +113,16 @@ def freeze(contender: str, setting: Setting, place: Place) -> Freeze:
         ) as writers,
         freezers()[contender].running(made, place.shared) as guest,
     ):
-        time.sleep(SETTLE)
+        settle()
         with prepared(setting, made.disks), made.freezable(), quiet():
             moments = guest.snapshot(taking(setting.snapshot))
             writers.wait(5)
             return Freeze(moments, writers.during(moments.asked, moments.done))
+
+
+def settle() -> None:
+    """Waits until the agent is idle, and a moment of chance more."""
+    time.sleep(SETTLE + random.uniform(0, CHANCE))
 
 
 def taking(seconds: float) -> Callable[[], None] | None:

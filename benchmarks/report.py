@@ -83,6 +83,8 @@ def markdown(report: Report, scenario: Scenario) -> str:
     for case in scenario.CASES:
         results = {one.contender: one for one in report.results if one.case == case}
         for metric in metrics_of(scenario, list(results.values())):
+            if not metric.ratio and metric.key != "traps":
+                continue
             cells = [line_cell(results.get(name), results.get(US), metric) for name in names]
             lines.append(f"| {case}: {metric.title} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from benchmarks import disks
 from benchmarks.contenders import freezers
 from benchmarks.disks import SIZES
 from benchmarks.freezing import METRICS as FREEZE_METRICS
-from benchmarks.freezing import SETTLE, Freeze, quiet, taking
+from benchmarks.freezing import Freeze, quiet, settle, taking
 from benchmarks.scenarios import Measurement, Metric, Place
 from benchmarks.writer import Write, Writers
 
@@ -31,7 +31,7 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
         Writers([made.disks[0].path / "writes"], place.shared) as writers,
         freezers()[contender].running(made, place.shared) as guest,
     ):
-        time.sleep(SETTLE + MARGIN)
+        settle()
         with made.freezable(), quiet():
             moments = guest.snapshot(taking(0.1))
             time.sleep(MARGIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,7 +93,10 @@ def main(arguments: list[str]) -> int:
 
 
 def announce(console: Console) -> None:
-    """Says which peers are not here."""
+    """Says which peers are not here, and whether the machine is busy with something else."""
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load > processors / 2:
+        console.print(f"This machine is busy (load {load:.1f}): no time is to be trusted.")
     for name, contender in freezers().items():
         if contender.missing():
             console.print(f"Without {name}: this machine lacks {contender.missing()}.")

@@ -34,6 +34,7 @@ def draw(report: Report, scenario: Scenario, directory: Path) -> list[Path]:
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "vmtpy"
+    mpl.rcParams["svg.fonttype"] = "none"
     if not any(result.values for result in report.results):
         return []
     figure = picture(report) if scenario.NAME == "picture" else bars(report, scenario)

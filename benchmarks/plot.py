@@ -25,6 +25,7 @@ COLOURS = {
     "nobody": "#d4d4d4",
 }
 FROZEN = "#f2c14e"
+MARKS = {"the host asks": "-", "commit": "--", "snapshotDone": "-.", "req.done": ":"}
 SMALLEST = 0.01  # of a bar on a logarithmic axis
 
 
@@ -92,23 +93,25 @@ def picture(report: Report) -> Figure:
     for axes, result in zip(rows[:, 0], results, strict=True):
         picture_row(axes, result)
     rows[-1, 0].set_xlabel("seconds since the host asked")
+    handles = rows[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=6, fontsize=8)
     return figure
 
 
 def picture_row(axes: Axes, result: Result) -> None:
+    colour = COLOURS[result.contender]
     for begin, end in result.series["frozen"]:
-        axes.axvspan(begin, end, color=FROZEN, alpha=0.5, lw=0)
+        axes.axvspan(begin, end, color=FROZEN, alpha=0.5, lw=0, label="writes wait")
+        # The write that waited, from its beginning to its end.
+        axes.plot([begin, end], [(end - begin) * 1e3] * 2, color=colour, lw=2)
     times = [point[0] for point in result.series["writes"]]
     waits = [max(point[1], 1e-6) * 1e3 for point in result.series["writes"]]
-    axes.plot(times, waits, ".", ms=2.5, color=COLOURS.get(result.contender))
-    for (moment, _), name in zip(
-        result.series["marks"], ("received", "commit", "taken", "done"), strict=True
-    ):
-        axes.axvline(moment, color="black", lw=0.6, ls=":" if name != "commit" else "-")
-    axes.axvline(0, color="black", lw=0.9)
+    axes.plot(times, waits, ".", ms=2.5, color=colour)
+    for (moment, _), (name, style) in zip(result.series["marks"], MARKS.items(), strict=True):
+        axes.axvline(moment, color="black", lw=0.8, ls=style, label=name)
     axes.set_yscale("log")
     axes.set_ylabel("a write took, ms")
-    beyond = result.median("beyond_ms")
+    beyond = result.values["beyond_ms"][-1]
     axes.set_title(
         f"{result.contender}: writes waited {beyond:.1f} ms longer than the host's snapshot",
         fontsize=10,

@@ -17,7 +17,8 @@ TITLE = "one quiesced snapshot of 100 ms on ext4, write by write"
 METRICS: tuple[Metric, ...] = FREEZE_METRICS
 CASES: tuple[str, ...] = ("ext4",)
 
-MARGIN = 0.5  # seconds shown before the host's question and after the end
+MARGIN = 0.5  # seconds shown before the host's question, and at least so many after the end
+SHOWN = 4.6  # seconds shown after the host's question
 BIN = 0.005  # seconds; of each only the slowest write is kept
 
 
@@ -34,11 +35,12 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
         settle()
         with made.freezable(), quiet():
             moments = guest.snapshot(taking(0.1))
-            time.sleep(MARGIN)
-            writes = writers.during(moments.asked - MARGIN, moments.done + MARGIN)
+            end = max(moments.asked + SHOWN, moments.done + MARGIN)
+            time.sleep(end - time.monotonic())
+            writes = writers.during(moments.asked - MARGIN, end)
         run = Freeze(moments, [[one for one in writes[0] if one.begin <= moments.done]])
         spans = [(one.begin - moments.asked, one.end - moments.asked) for one in run.frozen]
-        marks = [moments.received, moments.commit, moments.taken, moments.done]
+        marks = [moments.asked, moments.commit, moments.taken, moments.done]
         series = {
             "writes": thinned(writes[0], moments.asked),
             "frozen": rounded(spans),

@@ -106,7 +106,7 @@ def picture_row(axes: Axes, result: Result) -> None:
         axes.plot([begin, end], [(end - begin) * 1e3] * 2, color=colour, lw=2)
     times = [point[0] for point in result.series["writes"]]
     waits = [max(point[1], 1e-6) * 1e3 for point in result.series["writes"]]
-    axes.plot(times, waits, ".", ms=2.5, color=colour)
+    axes.plot(times, waits, ".", ms=2.5, color=colour, rasterized=True)
     for (moment, _), (name, style) in zip(result.series["marks"], MARKS.items(), strict=True):
         axes.axvline(moment, color="black", lw=0.8, ls=style, label=name)
     axes.set_yscale("log")

@@ -35,8 +35,11 @@ def missing() -> str:
 
 
 def version() -> str:
-    done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=False)
-    return done.stdout.strip().removeprefix("VMware Tools daemon, version ")
+    """Of the package: the program itself says nothing where it finds no VMware."""
+    if shutil.which("dpkg-query") is None:
+        return "of unknown version"
+    command = ["dpkg-query", "-W", "-f", "${Version}", "open-vm-tools"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def made_jail(disks: Disks | None, shared: Path) -> Jail:

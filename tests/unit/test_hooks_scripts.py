@@ -271,7 +271,20 @@ def test_a_hook_gets_the_signals_and_descriptors_of_a_fresh_program() -> None:
     assert int(status["SigBlk"], 16) & standard == 0
     assert int(status["SigIgn"], 16) & standard == 0
     assert descriptors <= inherited | {0, 1, 2, 3}  # 3 is the directory that ls reads
-    assert run_program("/bin/cat") == []  # stdin is empty
+
+
+def test_the_input_of_a_hook_is_empty() -> None:
+    saved = os.dup(0)
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, b"for the agent\n")
+        os.close(writer)
+        os.dup2(reader, 0)
+        assert run_program("/bin/cat") == []
+    finally:
+        os.dup2(saved, 0)
+        os.close(reader)
+        os.close(saved)
 
 
 def test_copies_and_what_is_not_executable_are_skipped_by_name(place: Path) -> None:

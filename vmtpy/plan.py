@@ -39,7 +39,8 @@ def plan(
         `filesystems`: a list of `Filesystem`, one for each superblock, by `level`, then path.
         Level 0 is frozen first; each stands on those of later levels that `stands_on` names (by
         `device`, "major:minor"). `path` is the mount point to open, `also` are its others;
-        `sync_only` is true of what can only be synced (vfat).
+        `sync_only` is true of what can only be synced (vfat); `mapped` are the device-mapper
+        devices below, which must not be suspended while it is frozen.
 
         `left_out`: a list of `LeftOut` with `path`, `device`, `type` and the `reason`.
 

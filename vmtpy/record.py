@@ -14,6 +14,9 @@ RunRecord:
     started, presynced, first_freeze, all_frozen, release_asked, all_thawed: the steps.
     limit: after which everything is thawed, counted from first_freeze.
     rcu_expedited: RCU grace periods were hurried while freezing.
+    dirty_before, dirty_left: bytes that the machine had not yet written to its disks, all of them
+        (Dirty and Writeback of /proc/meminfo): just before the pre-sync, just before the first
+        freeze. None where it did not come to that or it is not known.
     filesystems: a list of FilesystemRun.
 
 FilesystemRun:
@@ -33,6 +36,7 @@ __all__ = ["FilesystemRun", "Outcome", "RunRecord", "as_dict"]
 _FIELDS = (
     *("error", "code", "path", "started_unix_ns", "started", "presynced", "first_freeze"),
     *("all_frozen", "release_asked", "all_thawed", "limit", "rcu_expedited", "warnings"),
+    *("dirty_before", "dirty_left"),
 )
 _FILESYSTEM_FIELDS = (
     *("path", "device", "type", "level", "sync_only", "presync", "presync_rounds"),

@@ -22,14 +22,15 @@ void bind_filesystem(py::module_& module) {
   py::class_<Filesystem>(module, "Filesystem")
       .def(py::init([](const FsText& path, std::uint64_t mount_id, const FsText& device,
                        const FsText& type, const FsText& source, int level, bool sync_only,
-                       const FsTexts& also, const FsTexts& stands_on) {
-             return Filesystem{path.value, mount_id,  device.value, type.value,      source.value,
-                               level,      sync_only, plain(also),  plain(stands_on)};
+                       const FsTexts& also, const FsTexts& stands_on, const FsTexts& mapped) {
+             return Filesystem{path.value,       mount_id,     device.value, type.value,
+                               source.value,     level,        sync_only,    plain(also),
+                               plain(stands_on), plain(mapped)};
            }),
            py::arg("path"), py::kw_only(), py::arg("mount_id") = 0, py::arg("device") = FsText{},
            py::arg("type") = FsText{}, py::arg("source") = FsText{}, py::arg("level") = 0,
            py::arg("sync_only") = false, py::arg("also") = FsTexts{},
-           py::arg("stands_on") = FsTexts{})
+           py::arg("stands_on") = FsTexts{}, py::arg("mapped") = FsTexts{})
       .def_property_readonly("path", text(&Filesystem::path))
       .def_readonly("mount_id", &Filesystem::mount_id)
       .def_property_readonly("device", text(&Filesystem::device))
@@ -39,6 +40,7 @@ void bind_filesystem(py::module_& module) {
       .def_readonly("sync_only", &Filesystem::sync_only)
       .def_property_readonly("also", texts(&Filesystem::also))
       .def_property_readonly("stands_on", texts(&Filesystem::stands_on))
+      .def_property_readonly("mapped", texts(&Filesystem::mapped))
       .def("__repr__", [](const Filesystem& filesystem) {
         return to_text("<Filesystem " + filesystem.path + " (" + filesystem.type + " " +
                        filesystem.device + ", level " + std::to_string(filesystem.level) +

@@ -66,6 +66,8 @@ void bind_record(py::module_& module) {
       .def_property_readonly("all_thawed", seconds(&RunRecord::all_thawed))
       .def_property_readonly("limit", seconds(&RunRecord::limit))
       .def_readonly("rcu_expedited", &RunRecord::rcu_expedited)
+      .def_readonly("dirty_before", &RunRecord::dirty_before)
+      .def_readonly("dirty_left", &RunRecord::dirty_left)
       .def_property_readonly("warnings",
                              [](const RunRecord& record) { return to_texts(record.warnings); })
       .def_readonly("filesystems", &RunRecord::filesystems)

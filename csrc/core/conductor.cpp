@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "core/core_dump.h"
+#include "core/dirty.h"
 #include "core/errors.h"
 #include "core/marker.h"
 #include "core/session_state.h"
@@ -25,6 +26,9 @@ constexpr Duration GUARDIAN_EXIT = 50ms;    // that its exit may delay the end
 constexpr Duration LEVEL_PATIENCE = 250ms;  // then the next level is thawed beside a slow one
 constexpr Duration THAW_PATIENCE = 5s;  // then the end is told, though a FITHAW is still failing
 constexpr Duration SCOUT_PATIENCE = 300ms;
+constexpr Duration RESUME_PATIENCE = 2s;  // for who takes a snapshot of a volume below
+constexpr Duration RESUME_LOOK = 10ms;
+constexpr Duration RCU_PAUSE = 1s;  // between tries to put the switch back when all is over
 
 }  // namespace
 
@@ -40,9 +44,8 @@ bool FreezeSession::State::prepare() {
     const char* call = "";
     const int error = freezer_->open(index, call);
     if (error < 0) return end(Reason::CALL, static_cast<int>(index), call, -error);
-    if (is_suspended(freezer_->filesystems()[index]))
-      return end(Reason::SUSPENDED, static_cast<int>(index));
   }
+  if (!await_resumed()) return false;  // a syncfs would wait for it, too
   if (const int error = freezer_->start_threads(freezer_)) {
     return end(Reason::CALL, -1, "pthread_create", error);
   }
@@ -50,18 +53,41 @@ bool FreezeSession::State::prepare() {
   return true;
 }
 
-// A snapshot of the volume is being taken: the two freezes would get in each other's way, up to
-// kernels that never freeze this filesystem for a snapshot again.
-bool FreezeSession::State::is_suspended(const Filesystem& filesystem) {
+// A snapshot of a volume below is being taken: the two freezes would get in each other's way, up to
+// kernels that never freeze this filesystem for a snapshot again. It takes milliseconds, mostly.
+bool FreezeSession::State::await_resumed() {
+  const Time deadline = clock_.now() + RESUME_PATIENCE;
+  for (;;) {
+    const int index = find_suspended();
+    if (index < 0) return true;
+    std::unique_lock lock(freezer_->mutex);
+    if (asked_ != Asked::NOTHING) return end_as_asked();
+    const Time now = clock_.now();
+    if (now >= deadline) return end(Reason::SUSPENDED, index);
+    clock_.wait_until(lock, freezer_->changed, std::min(deadline, now + RESUME_LOOK));
+  }
+}
+
+int FreezeSession::State::find_suspended() {
   std::string text;
-  const std::string path = "/sys/dev/block/" + filesystem.device + "/dm/suspended";
-  return os_.read_file(path, text) == 0 && text.starts_with('1');
+  for (std::size_t index = 0; index < freezer_->size(); ++index) {
+    for (const std::string& device : freezer_->filesystems()[index].mapped) {
+      const std::string directory = "/sys/dev/block/" + device + "/dm";
+      if (os_.read_file(directory + "/suspended", text) != 0 || !text.starts_with('1')) continue;
+      const bool named = os_.read_file(directory + "/name", text) == 0;
+      suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
+      return static_cast<int>(index);
+    }
+  }
+  return -1;
 }
 
 // Dirty pages go out while the writers still run; what is left then is what FIFREEZE has to write
 // while they wait. Another round helps only while each is clearly shorter than the last.
 bool FreezeSession::State::presync() {
+  const auto dirty = dirty_bytes(os_);
   std::unique_lock lock(freezer_->mutex);
+  times_.dirty_before = dirty;
   const Time deadline = clock_.now() + options_.presync_budget;
   Duration last = Duration::max();
   for (int round = 0; round < PRESYNC_ROUNDS; ++round) {
@@ -82,6 +108,12 @@ bool FreezeSession::State::presync() {
 // The marker, the guardian, the switch: as late as can be, for what they name must be ours.
 bool FreezeSession::State::protect() {
   scout_->stop();
+  if (!await_resumed()) return false;
+  {
+    const auto dirty = dirty_bytes(os_);
+    std::lock_guard guard(freezer_->mutex);
+    times_.dirty_left = dirty;
+  }
   if (options_.expedite_rcu) rcu_.look();
   const int error = write_marker(os_, options_.run_directory, freezer_->filesystems(),
                                  rcu_.wanted() ? rcu_.found() : "", marker_);
@@ -231,6 +263,11 @@ void FreezeSession::State::linger() {
   freezer_->close_idle();
   lock.lock();
   freezer_->begin(Task::QUIT, -1);
+  while (!restore_rcu()) {
+    clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
+  }
+  lock.unlock();
+  remove_marker();
 }
 
 void FreezeSession::State::stand_down() {
@@ -239,19 +276,25 @@ void FreezeSession::State::stand_down() {
   if (core_dumps_forbidden_) allow_core_dumps();
   core_dumps_forbidden_ = false;
   freezer_->close_idle();
-  // A marker stays where rcu_expedited could not be put back: `vmtpy thaw` will try again.
-  if (!marker_.empty() && !rcu_.changed()) {
-    const int error = os_.remove_file(marker_);
-    if (error < 0 && error != -ENOENT) {
-      warnings_.push_back(SystemError("unlink", marker_, -error).what());
-    }
-    marker_.clear();
-  }
+  remove_marker();
   if (guardian.started()) guardian.ends_within(GUARDIAN_EXIT);
 }
 
-void FreezeSession::State::restore_rcu() {
-  if (rcu_.restore()) freezer_->guardian().set_rcu(false);
+// It stays where rcu_expedited could not be put back, until that is done: by us, or by `vmtpy thaw`
+// when we are gone.
+void FreezeSession::State::remove_marker() {
+  if (marker_.empty() || rcu_.changed()) return;
+  const int error = os_.remove_file(marker_);
+  if (error < 0 && error != -ENOENT) {
+    warnings_.push_back(SystemError("unlink", marker_, -error).what());
+  }
+  marker_.clear();
+}
+
+bool FreezeSession::State::restore_rcu() {
+  if (!rcu_.restore()) return false;
+  freezer_->guardian().set_rcu(false);
+  return true;
 }
 
 bool FreezeSession::State::end(Reason reason, int index, const char* call, int code) {

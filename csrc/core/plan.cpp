@@ -156,6 +156,9 @@ void Planner::add(const Superblock& superblock) {
   for (const Mount* mount : superblock.mounts) {
     if (mount != &main && mount->visible) filesystem.also.push_back(mount->point);
   }
+  for (const std::string& device : stack_.foundation(superblock.device).devices) {
+    if (exists(sources_.sys + "/dev/block/" + device + "/dm")) filesystem.mapped.push_back(device);
+  }
   plan_.filesystems.push_back(std::move(filesystem));
 }
 

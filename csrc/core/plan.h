@@ -22,6 +22,7 @@ struct Filesystem {
   bool sync_only = false;         // cannot be frozen (vfat): syncfs at the freeze, said in the plan
   std::vector<std::string> also;  // its other mount points
   std::vector<std::string> stands_on;  // major:minor of planned superblocks that carry it
+  std::vector<std::string> mapped;     // of the device-mapper devices below, its own included
 };
 
 struct LeftOut {

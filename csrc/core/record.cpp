@@ -11,6 +11,8 @@ namespace vmtpy {
 
 namespace {
 
+constexpr const char* FOREIGN = "frozen by someone else, left to them";
+
 std::string seconds(Duration duration) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3g s", std::chrono::duration<double>(duration).count());
@@ -57,6 +59,10 @@ FreezeSession::State::Texts FreezeSession::State::compose() {
       break;
   }
   judge_thaws(progress, texts);
+  for (std::size_t index = 0; index < progress.size(); ++index) {
+    if (!progress[index].foreign) continue;
+    texts.warnings.push_back(freezer_->filesystems()[index].path + ": " + FOREIGN);
+  }
   for (const Holder& holder : scout_->found()) {
     texts.warnings.push_back("asleep inside a write to " + holder.device + ": " + describe(holder));
   }
@@ -104,7 +110,8 @@ std::string FreezeSession::State::describe_failure(const std::string& path) cons
       return "the guardian, process " + std::to_string(freezer_->guardian().process()) +
              ", has died: thawed at once";
     case Reason::SUSPENDED:
-      return path + ": its device is suspended by device-mapper (a snapshot in the making?)";
+      return path + ": " + suspended_ +
+             " is suspended by device-mapper (a snapshot in the making?)";
     default:
       break;
   }
@@ -140,7 +147,7 @@ FilesystemRun FreezeSession::State::describe(std::size_t index, const Progress& 
   }
   run.error = progress.error ? progress.error : progress.thaw_error;
   run.call = progress.error ? progress.call : progress.thaw_error ? "FITHAW" : "";
-  if (progress.foreign) run.note = "frozen by someone else, left to them";
+  if (progress.foreign) run.note = FOREIGN;
   if (progress.found_thawed) {
     run.note = freezer_->guardian().acted() ? "thawed by the guardian" : "thawed by someone else";
   }

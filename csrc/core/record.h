@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,7 +51,10 @@ struct RunRecord {
   Time all_thawed{};
   Duration limit{};
   bool rcu_expedited = false;
-  std::vector<std::string> warnings;  // what did not prevent the run but should be known
+  // Of the whole machine: the kernel counts per filesystem only where debugfs is mounted.
+  std::optional<std::int64_t> dirty_before;  // bytes, just before the pre-sync
+  std::optional<std::int64_t> dirty_left;    // and just before the first FIFREEZE
+  std::vector<std::string> warnings;         // what did not prevent the run but should be known
   std::vector<FilesystemRun> filesystems;
 };
 

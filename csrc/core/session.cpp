@@ -114,6 +114,8 @@ RunRecord FreezeSession::State::record() {
   record.all_thawed = times.all_thawed;
   record.limit = options_.limit;
   record.rcu_expedited = rcu_used;
+  record.dirty_before = times.dirty_before;
+  record.dirty_left = times.dirty_left;
   for (std::size_t index = 0; index < progress.size(); ++index) {
     record.filesystems.push_back(describe(index, progress[index], times));
   }

@@ -3,7 +3,9 @@
 // last FITHAW the conductor only sets plain data; texts are composed when all is over.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,7 +43,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
     BUDGET,          // filesystem `index` did not freeze in time
     PRESYNC_BUDGET,  // or did not get synced in time
     GUARDIAN_DIED,
-    SUSPENDED,  // the device of filesystem `index` is, by device-mapper
+    SUSPENDED,  // a device below filesystem `index` is, by device-mapper
   };
   struct End {
     Reason reason = Reason::NONE;
@@ -52,6 +54,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   struct Times {
     std::int64_t started_unix_ns = 0;
     Time started{}, presynced{}, first_freeze{}, all_frozen{}, release_asked{}, all_thawed{};
+    std::optional<std::int64_t> dirty_before, dirty_left;
   };
   struct Texts {
     Outcome outcome = Outcome::NONE;
@@ -73,11 +76,13 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   void conclude();
   void linger();
 
-  bool is_suspended(const Filesystem& filesystem);
+  bool await_resumed();
+  int find_suspended();
   bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
   void wait_for_thaws(std::unique_lock<std::mutex>& lock);
   void stand_down();  // nothing is frozen any more: guardian, marker, directories
-  void restore_rcu();
+  void remove_marker();
+  bool restore_rcu();
   bool end(Reason reason, int index = -1, const char* call = "", int code = 0);  // always false
   bool end_as_asked();
   int find_busy(Task task) const;
@@ -100,6 +105,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   std::shared_ptr<HolderScout> scout_;
   std::string marker_;                 // conductor only
   std::vector<std::string> warnings_;  // conductor only
+  std::string suspended_;              // conductor only: the device that has been found so
   Time deadline_ = Time::max();        // conductor only
   bool core_dumps_forbidden_ = false;  // conductor only
   bool rcu_used_ = false;

@@ -25,6 +25,7 @@ class Bench:
         os: Os | None = None,
         levels: dict[str, int] | None = None,
         sync_only: tuple[str, ...] = (),
+        mapped: dict[str, list[str]] | None = None,
         start: bool = True,
         **options: float,
     ) -> None:
@@ -39,6 +40,7 @@ class Bench:
                 type=one.type,
                 level=(levels or {}).get(one.path, 0),
                 sync_only=one.path in sync_only,
+                mapped=(mapped or {}).get(one.path, ()),
             )
             for one in self.disk.filesystems()
         ]

@@ -89,6 +89,7 @@ def test_json_has_the_names_of_the_python_attributes(capsys: pytest.CaptureFixtu
             "sync_only": False,
             "also": ["/export"],
             "stands_on": [],
+            "mapped": [],
         }
     ]
     assert {

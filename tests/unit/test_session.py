@@ -39,18 +39,26 @@ def test_the_record_times_every_step() -> None:
 
 
 def test_levels_freeze_one_after_the_other_and_thaw_in_reverse() -> None:
-    disk = SimulatedDisk(["/outer", "/inner"])
+    os = FaultyOs(disk := SimulatedDisk(["/outer", "/inner"]))
     disk.hold("/inner")
-    bench = Bench(disk=disk, levels={"/inner": 0, "/outer": 1})
+    bench = Bench(disk=disk, os=os, levels={"/inner": 0, "/outer": 1})
     bench.reach(Phase.FREEZING)
     time.sleep(0.05)
     assert bench.frozen() == []
     disk.let_go("/inner")
     bench.reach(Phase.FROZEN)
     assert bench.frozen() == ["/outer", "/inner"]
+    os.fail(1, 5, for_good=True, call="thaw")
     bench.session.release()
-    inner, outer = sorted(bench.end().filesystems, key=lambda one: one.path)
+    await_true(lambda: os.calls().count("thaw") == 1)
+    time.sleep(0.05)
+    assert os.calls().count("thaw") == 1  # the inner one waits for the outer one
+    inner, outer = sorted(bench.session.record().filesystems, key=lambda one: one.path)
     assert (inner.level, outer.level) == (0, 1)
+    assert (inner.call, outer.call) == ("", "FITHAW")
+    os.fail(1 << 30, 5, for_good=False)
+    assert bench.advance_to_end().outcome == Outcome.RELEASED
+    assert bench.frozen() == []
 
 
 def test_what_cannot_freeze_is_synced_at_its_level() -> None:
@@ -212,6 +220,7 @@ def test_a_foreign_freeze_can_be_accepted_and_is_left_alone() -> None:
     record = second.end()
     assert record.outcome == Outcome.RELEASED
     assert record.filesystems[0].note == "frozen by someone else, left to them"
+    assert record.warnings == ["/a: frozen by someone else, left to them"]
     assert first.frozen() == ["/a"]
 
 
@@ -234,17 +243,6 @@ def test_another_mount_in_its_place_is_noticed() -> None:
     assert session.wait_for(Phase.ENDED, PATIENCE)
     assert session.record().error == "/a: the planned mount is gone, or hidden by another one"
     assert not disk.frozen("/a")
-
-
-def test_a_device_that_is_suspended_for_a_snapshot_is_not_frozen() -> None:
-    disk = SimulatedDisk(["/a", "/b"])
-    disk.put_file("/sys/dev/block/0:1000/dm/suspended", "0\n")
-    disk.put_file("/sys/dev/block/0:1001/dm/suspended", "1\n")
-    bench = Bench(disk=disk)
-    record = bench.end()
-    assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
-    assert "is suspended by device-mapper" in record.error
-    assert record.first_freeze == 0
 
 
 def test_without_a_guardian_nothing_real_is_frozen() -> None:

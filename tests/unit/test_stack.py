@@ -83,6 +83,15 @@ def test_the_longest_way_down_gives_the_level(machine: Machine) -> None:
     assert sorted(stands_on(plan)["/c"]) == ["/b", "/srv"]
 
 
+def test_the_mapped_devices_below_are_listed_to_any_depth(machine: Machine) -> None:
+    machine.mapper("dm-0", "253:0", "crypt", "sda2")
+    machine.mapper("dm-1", "253:1", "vg-home", "dm-0")
+    machine.mount("/home", "ext4", "253:1", "/dev/mapper/vg-home")
+    mount_image(machine, 0, "/home/x.img", "/vm")
+    mapped = {one.path: one.mapped for one in machine.plan().filesystems}
+    assert mapped == {"/": [], "/home": ["253:0", "253:1"], "/vm": ["253:0", "253:1"]}
+
+
 def test_a_partition_of_a_loop_image_stands_on_the_image(machine: Machine) -> None:
     machine.loop("loop0", "7:0", "/disk.img")
     machine.partition("loop0p1", "259:0", of="loop0")

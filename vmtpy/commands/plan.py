@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DESCRIPTION = "Shows what would be frozen, in which order, and what not and why. Freezes nothing."
-FIELDS = ("path", "mount_id", "device", "type", "source", "level", "sync_only", "also", "stands_on")
+FIELDS = (
+    *("path", "mount_id", "device", "type", "source", "level", "sync_only", "also"),
+    *("stands_on", "mapped"),
+)
 LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
 # Nobody expects these to be frozen: they are counted, unless --all asks for their names.
 SUMMARISED = {"pseudo filesystem": "pseudo", "in memory": "in memory"}

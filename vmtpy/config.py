@@ -52,6 +52,8 @@ class QuiesceConfig:
         include: mount points or globs to keep to; empty: every freezable local filesystem.
         exclude: globs of mount points to leave out.
         expedite_rcu: set /sys/kernel/rcu_expedited while freezing: milliseconds instead of tens.
+        already_frozen: what to do with a filesystem that someone else has frozen: "error", or
+            "accept" to take it as it is and leave its thaw to them.
     """
 
     timeout: float = seconds(30.0, 0.1, 240.0)
@@ -59,6 +61,7 @@ class QuiesceConfig:
     include: tuple[str, ...] = texts(PATHS)
     exclude: tuple[str, ...] = texts(PATHS)
     expedite_rcu: bool = True
+    already_frozen: str = text("error", '"error" or "accept"', "error|accept")
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ class Quiesce:
             expedite_rcu=self._config.expedite_rcu,
             guardian=self._guardian,
             run_directory=str(RUN_DIRECTORY),
+            accept_frozen=self._config.already_frozen == "accept",
         )
 
     def _write_manifest(self) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.freezing import FreezingProcess, await_gone, guardians_of
+from support.holder import splicing
 from support.loop import LoopMount, loop_mount
 from support.writer import Writer
 
@@ -52,25 +53,6 @@ def await_no_marker(run_directory: Path) -> None:
     while markers(run_directory):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-@contextmanager
-def splicing(path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process asleep in splice() from an empty pipe into a file: FIFREEZE waits for it."""
-    code = "import os, sys; r, w = os.pipe(); f = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
-    code += "os.write(1, b'.'); os.splice(r, f, 4096)"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.read(1) == b"."
-        deadline = time.monotonic() + 10
-        while not Path(f"/proc/{holder.pid}/syscall").read_text().startswith("275 "):
-            assert time.monotonic() < deadline
-        try:
-            yield holder
-        finally:
-            holder.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
@@ -282,6 +264,70 @@ def test_what_freezes_after_the_agent_was_killed_is_thawed(tmp_path: Path) -> No
         writer.stop()
         assert not mount.thaw()
         assert markers(tmp_path) == []
+
+
+@pytest.mark.parametrize("fs", FILESYSTEMS)
+def test_an_agent_killed_inside_a_stuck_freeze_has_it_thawed_when_that_returns(
+    fs: str, tmp_path: Path
+) -> None:
+    """Its other filesystem is thawed at once, although a thread of it is stuck in the kernel."""
+    with (
+        loop_mount(fs) as mount,
+        loop_mount("ext4") as other,
+        Writer(other.path / "log") as other_writer,
+    ):
+        with (
+            splicing(mount.path / "spliced") as holder,
+            FreezingProcess([mount.path, other.path], tmp_path, filesystem_budget=60) as agent,
+        ):
+            await_stuck_thread(agent.pid)
+            before = time.monotonic()
+            guardian = agent.guardian()
+            agent.process.kill()
+            assert seconds_until_written(other_writer, before) < AT_ONCE
+            assert markers(tmp_path) != []
+            holder.kill()
+            await_gone(guardian)
+        (mount.path / "file").write_bytes(b"thawed")
+        assert not mount.thaw()
+        assert not other.thaw()
+        assert markers(tmp_path) == []
+        assert RCU.read_text() == "0\n"
+
+
+def test_the_marker_puts_back_rcu_expedited_too(tmp_path: Path) -> None:
+    """Agent and guardian are killed inside the freeze, while the switch is set."""
+    with loop_mount("ext4") as mount:
+        with (
+            splicing(mount.path / "spliced") as holder,
+            FreezingProcess([mount.path], tmp_path, filesystem_budget=60) as agent,
+        ):
+            await_stuck_thread(agent.pid)
+            guardian = agent.guardian()
+            os.kill(guardian, signal.SIGKILL)
+            agent.process.kill()
+            assert RCU.read_text() == "1\n"
+            holder.kill()
+            agent.process.wait(timeout=10)
+            await_gone(guardian)
+        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        assert (result.result, result.path) == (Rescue.THAWED, str(mount.path))
+        assert RCU.read_text() == "0\n"
+        assert markers(tmp_path) == []
+
+
+def await_stuck_thread(pid: int) -> None:
+    """Waits until a thread of the process has been in an uninterruptible wait for some time."""
+    deadline = time.monotonic() + 10
+    seen = 0
+    while seen < 20:
+        states = [
+            stat.read_text().rpartition(")")[2].split()[0]
+            for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+        ]
+        seen = seen + 1 if "D" in states and guardians_of(pid) else 0
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_what_freezes_after_the_limit_of_a_stopped_agent_is_thawed(tmp_path: Path) -> None:

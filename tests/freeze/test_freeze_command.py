@@ -203,3 +203,5 @@ def test_an_error_out_of_the_kernel_itself_leaves_nothing_frozen(
                 assert line == f"FAILED FIFREEZE {mount.path}: Input/output error"
             assert "INJECTED" in (tmp_path / "trace").read_text()
             assert not mount.thaw()
+            assert list((tmp_path / "run").iterdir()) == []
+            assert Path("/sys/kernel/rcu_expedited").read_text() == "0\n"

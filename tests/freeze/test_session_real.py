@@ -272,3 +272,4 @@ def test_two_sessions_at_once_do_not_mind_each_other(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(60)
         assert errors == [""] * 20
+        assert Path("/sys/kernel/rcu_expedited").read_text() == "0\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.guest import running_guest
+from support.holder import splicing
 from support.loop import loop_mount, require_loop
 from support.writer import Writer, check_log
 
@@ -169,3 +170,36 @@ def test_what_someone_else_has_frozen_is_reported_by_name(mount: LoopMount, tmp_
         assert guest.events()[-2].startswith(b"req.error 3 ")
         assert str(mount.path).encode() in guest.events()[-2]
         assert mount.thaw(), "it was not ours to thaw"
+
+
+def test_what_someone_else_has_frozen_is_accepted_if_so_configured_and_left_to_them(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    config = '[quiesce]\nalready_frozen = "accept"\n'
+    with (
+        loop_mount("xfs") as ours,
+        running_guest([mount, ours], tmp_path / "log", config) as guest,
+    ):
+        mount.freeze()
+        guest.freeze()
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        guest.done()
+        assert f"{mount.path}: frozen by someone else, left to them" in guest.text()
+        assert mount.thaw(), "it was not ours to thaw"
+        assert not ours.thaw()
+
+
+def test_the_host_hears_which_process_keeps_a_filesystem_from_freezing(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    config = "[quiesce]\nfilesystem_timeout = 0.5\n"
+    with (
+        splicing(mount.path / "spliced") as holder,
+        running_guest([mount], tmp_path / "log", config) as guest,
+    ):
+        assert guest.command("vmbackup.start 1") == b"OK "
+        guest.done()
+        told = guest.events()[-2].decode()
+        assert told.startswith(f"req.error 3 FIFREEZE {mount.path}: not frozen within 0.5 s, held")
+        assert f"process {holder.pid} (" in told
+        holder.kill()

@@ -1,0 +1,51 @@
+"""Every call of the freeze path fails once on a real filesystem, with a real guardian beside it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from support.loop import loop_mount
+
+from vmtpy import _core
+from vmtpy._core import FreezeOptions, FreezeSession, Outcome, Phase, PlanRequest
+from vmtpy._host import FaultyOs
+
+CALLS = (
+    *("open_directory", "mount_id", "sync", "freeze", "thaw", "close", "fork", "read_file"),
+    *("write_file", "create_file", "make_directory", "remove_file"),
+)
+RCU = Path("/sys/kernel/rcu_expedited")
+# Without these there is no freeze; without the others it goes on.
+NEEDED = ("open_directory", "mount_id", "sync", "freeze", "fork")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_nothing_stays_frozen_or_changed_on_a_real_filesystem(call: str, tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount:
+        plan = _core.make_plan(PlanRequest(include=[mount.path]))
+        for nth in range(1, 50):
+            mount.check_ours()
+            os = FaultyOs(_core.real_os())
+            os.fail(nth, errno.EIO, for_good=False, call=call)
+            options = FreezeOptions(run_directory=tmp_path / "run")
+            session = FreezeSession(os, None, plan.filesystems, options)
+            session.start()
+            assert session.wait_for(Phase.FROZEN, 20)
+            session.release()
+            assert session.wait_for(Phase.ENDED, 20)
+            record = session.record()
+            assert not mount.thaw()
+            assert RCU.read_text() == "0\n"
+            left = list((tmp_path / "run").glob("*"))
+            assert left == [] or f"unlink {left[0]}: Input/output error" in record.warnings
+            for marker in left:
+                marker.unlink()
+            fired = os.fired()
+            failed = fired and call in NEEDED
+            assert record.outcome == (Outcome.FAILED if failed else Outcome.RELEASED)
+            assert (record.code == errno.EIO) == failed
+            if not fired:
+                break
+        assert nth > 1

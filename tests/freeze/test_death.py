@@ -16,6 +16,7 @@ import pytest
 from support.freezing import FreezingProcess, await_gone, guardians_of
 from support.holder import splicing
 from support.loop import LoopMount, loop_mount
+from support.rcu import RCU, await_rcu_restored
 from support.writer import Writer
 
 from vmtpy import _core
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 FILESYSTEMS = ["ext4", "xfs", "btrfs"]
 AT_ONCE = 0.1  # seconds within which a death must have been answered
-RCU = Path("/sys/kernel/rcu_expedited")
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def test_an_agent_that_is_killed_while_frozen_has_its_filesystems_thawed_at_once
             await_gone(guardian)
         assert not mount.thaw()
         assert markers(tmp_path) == []
-        assert RCU.read_text() == "0\n"
+        await_rcu_restored()
 
 
 @pytest.mark.parametrize("code", ["os._exit(0)", "os.execv('/bin/sleep', ['sleep', '30'])"])
@@ -292,12 +292,13 @@ def test_an_agent_killed_inside_a_stuck_freeze_has_it_thawed_when_that_returns(
         assert not mount.thaw()
         assert not other.thaw()
         assert markers(tmp_path) == []
-        assert RCU.read_text() == "0\n"
+        await_rcu_restored()
 
 
 def test_the_marker_puts_back_rcu_expedited_too(tmp_path: Path) -> None:
     """Agent and guardian are killed inside the freeze, while the switch is set."""
     with loop_mount("ext4") as mount:
+        await_rcu_restored()
         with (
             splicing(mount.path / "spliced") as holder,
             FreezingProcess([mount.path], tmp_path, filesystem_budget=60) as agent,
@@ -312,7 +313,7 @@ def test_the_marker_puts_back_rcu_expedited_too(tmp_path: Path) -> None:
             await_gone(guardian)
         [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
         assert (result.result, result.path) == (Rescue.THAWED, str(mount.path))
-        assert RCU.read_text() == "0\n"
+        await_rcu_restored()
         assert markers(tmp_path) == []
 
 

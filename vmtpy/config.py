@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
+from vmtpy import files
 from vmtpy.errors import ConfigError
 
 PATHS = 'paths or globs, like ["/srv", "/var/lib/*"]'
@@ -206,7 +206,7 @@ class Config:
     metrics: MetricsConfig = MetricsConfig()
 
 
-def load(path: str | Path) -> Config:
+def load(path: files.Path) -> Config:
     """Reads a configuration file.
 
     Raises:
@@ -217,7 +217,7 @@ def load(path: str | Path) -> Config:
     else:
         import tomli as tomllib
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(files.read(path).decode())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

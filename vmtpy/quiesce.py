@@ -13,10 +13,10 @@ Between start() and ended() no Python runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from os import makedirs
 from typing import TYPE_CHECKING
 
-from vmtpy import _core
+from vmtpy import _core, files
 from vmtpy.errors import PlanError, VmtError
 from vmtpy.hooks import HookError, Hooks
 from vmtpy.log import ERROR, INFO, WARNING, Log
@@ -24,7 +24,7 @@ from vmtpy.log import ERROR, INFO, WARNING, Log
 if TYPE_CHECKING:
     from vmtpy.config import QuiesceConfig
 
-RUN_DIRECTORY = Path("/run/vmtpy")
+RUN_DIRECTORY = "/run/vmtpy"
 
 # Fetched by the host; marks the snapshot as quiesced in vSphere.
 MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
@@ -141,19 +141,19 @@ class Quiesce:
             filesystem_budget=self._config.filesystem_timeout,
             expedite_rcu=self._config.expedite_rcu,
             guardian=self._guardian,
-            run_directory=str(RUN_DIRECTORY),
+            run_directory=RUN_DIRECTORY,
             accept_frozen=self._config.already_frozen == "accept",
         )
 
     def _write_manifest(self) -> str:
-        path = RUN_DIRECTORY / "quiesce_manifest.xml"
+        path = f"{RUN_DIRECTORY}/quiesce_manifest.xml"
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.write_text(MANIFEST, encoding="utf-8")
+            makedirs(RUN_DIRECTORY, mode=0o700, exist_ok=True)  # noqa: PTH103
+            files.write(path, MANIFEST.encode())
         except OSError as error:
             self._log(f"no manifest for the host: {error}")
             return ""
-        return str(path)
+        return path
 
 
 def summary(record: _core.RunRecord) -> list[tuple[int, str]]:

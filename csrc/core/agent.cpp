@@ -1,5 +1,6 @@
 #include "core/agent.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -79,6 +80,8 @@ Agent::~Agent() {
 }
 
 void Agent::start() {
+  // What the start has left over is given back: an agent lives for months.
+  ::malloc_trim(0);
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {

@@ -257,3 +257,28 @@ def test_a_guest_that_did_not_get_to_run_tells_the_host_of_its_health(rig: Rig) 
     assert rig.requests()[-1] == b"update.tools.health guest_slow"
     rig.turn(0.5)
     assert rig.requests().count(b"update.tools.health guest_slow") == 1
+
+
+def test_a_host_that_was_away_for_hours_is_picked_up_within_the_delay_and_told_again(
+    rig: Rig,
+) -> None:
+    rig.device.lose_channels()
+    rig.device.misbehave(0, times=40, status=0)  # OPEN is refused
+    turns, delay = 0, 0.5
+    while rig.requests().count(b"log hello") < 2:
+        before = rig.traps()
+        following = rig.turn(delay)
+        turns += 1
+        assert turns < 40
+        assert following is not None
+        delay = following - rig.clock.now() + 0.001
+        assert delay <= 60.1, "never waits longer than a minute"
+        if rig.requests().count(b"log hello") < 2:
+            assert rig.traps() - before <= 8, "a host that is away costs next to nothing"
+    assert turns > 5
+    rig.turn(0.5)
+    assert [rig.take(KIND.LOG).text[:32], rig.take(KIND.LOG).text] == [
+        "the host does not answer: the ho",
+        "the host answers again",
+    ]
+    rig.take(KIND.ANNOUNCED)

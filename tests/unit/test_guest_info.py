@@ -176,3 +176,19 @@ def test_guestinfo_ip_is_kept_only_while_the_host_wants_it(rig: Rig) -> None:
     rig.network = network("192.0.2.4")
     assert told(rig.update) == []
     assert rig.host.device.guestinfo("ip") == b"192.0.2.3"
+
+
+def test_a_network_too_large_for_one_message_is_told_in_part(rig: Rig) -> None:
+    links = tuple(Link(n, f"eth{n}", flags=1, mac=bytes((2, 0, 0, 0, 0, n))) for n in range(1, 17))
+    many = tuple(
+        Address(one.interface, bytes((10, one.interface, n, 1)), 24)
+        for one in links
+        for n in range(200)
+    )
+    rig.network = Network(links, many, ())
+    told = rig.update()
+    assert "SetGuestInfo 10" not in kinds(told)
+    nine = next(one for one in told if one.startswith(b"SetGuestInfo  9 "))
+    assert len(read_nics(nine.removeprefix(b"SetGuestInfo  9 "))["nics"]) == 16
+    assert len(rig.lines) == 1
+    assert rig.lines[0].startswith("SetGuestInfo 10: ")

@@ -56,7 +56,8 @@ def test_each_next_hop_of_a_multipath_route_counts() -> None:
         rest = attribute(5, bytes((10, 0, 0, index)))
         hops += struct.pack("=HBBi", 8 + len(rest), 0, 0, index) + rest
     assert [
-        (one.index, one.gateway[-1]) for one in netlink.parse_route(route() + attribute(9, hops))
+        (one.interface, one.gateway[-1])
+        for one in netlink.parse_route(route() + attribute(9, hops))
     ] == [
         (2, 2),
         (3, 3),
@@ -79,15 +80,15 @@ def test_this_machines_links_are_those_of_sysfs() -> None:
     assert found.keys() == there
     for name, one in found.items():
         base = Path("/sys/class/net", name)
-        assert one.index == int((base / "ifindex").read_text())
+        assert one.interface == int((base / "ifindex").read_text())
         assert one.hardware == int((base / "type").read_text())
         mac = (base / "address").read_text().strip()
         assert ":".join(f"{byte:02x}" for byte in one.mac) == mac
 
 
 def test_this_machine_has_its_loopback_address() -> None:
-    lo = next(one.index for one in netlink.links() if one.name == "lo")
-    if not any(one.index == lo for one in netlink.addresses()):
+    lo = next(one.interface for one in netlink.links() if one.name == "lo")
+    if not any(one.interface == lo for one in netlink.addresses()):
         pytest.skip("needs a loopback interface that is up")
     assert Address(lo, socket.inet_aton("127.0.0.1"), 8, 254, 0x80) in netlink.addresses()
 

@@ -31,7 +31,7 @@ class Rig:
                 reboot=("sh", "-c", f"echo reboot >> {self.done}"),
             ),
             Rpc(self.host.backdoor, self.lines.append),
-            lambda name: power_hooks.run_power_hooks(name, self.hooks),
+            lambda name: power_hooks.run_power_hooks(name, 5.0, self.lines.append, str(self.hooks)),
             self.lines.append,
         )
 
@@ -90,7 +90,7 @@ def test_a_failed_hook_stops_the_first_request_and_not_the_second(rig: Rig) -> N
     rig.power.answered(1)
     assert rig.reports() == [b"tools.os.statechange.status 0 1"]
     assert rig.deeds() == ["hook"]
-    assert any("10-fails ended with 3: no space left" in line for line in rig.lines)
+    assert "OS_Halt: hook 10-fails halt: exit code 3: no space left" in rig.lines
     assert rig.power.request("OS_Halt", 2) == b"OK "
     rig.power.answered(2)
     assert rig.reports() == [b"tools.os.statechange.status 0 1"]
@@ -105,29 +105,34 @@ def test_another_request_in_between_does_not_count_as_the_second(rig: Rig) -> No
     assert rig.power.request("OS_Halt", 4) == b"OK "
 
 
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [
-        (0o775, "others can write to it"),
-        (0o757, "others can write to it"),
-        (0o644, "not an executable file"),
-    ],
-)
+@pytest.mark.parametrize(("mode", "who"), [(0o775, "its group"), (0o757, "everybody")])
 def test_what_root_must_not_run_is_not_run_and_stops_the_operation(
-    rig: Rig, mode: int, expected: str
+    rig: Rig, mode: int, who: str
 ) -> None:
     rig.hook("10-bad", f"echo ran >> {rig.done}\n", mode)
     assert rig.power.request("OS_Halt", 1).startswith(b"ERROR ")
-    assert any(expected in line for line in rig.lines)
+    assert any(f"10-bad is writable by {who}" in line for line in rig.lines)
     assert rig.deeds() == []
+
+
+def test_a_file_that_is_not_executable_is_no_hook(rig: Rig) -> None:
+    rig.hook("README", "not a program", 0o644)
+    assert rig.power.request("OS_Suspend", 1) == b"OK "
+    assert rig.lines == [f"no hook: {rig.hooks}/README (not executable)"]
+
+
+def test_a_hook_that_hangs_is_killed_and_counts_as_failed(rig: Rig) -> None:
+    rig.hook("10-hangs", "sleep 1000\n")
+    failures = power_hooks.run_power_hooks("halt", 0.2, rig.lines.append, str(rig.hooks))
+    assert failures == ["hook 10-hangs halt: killed after 0.2 s"]
 
 
 def test_a_directory_that_others_can_write_to_is_not_used(rig: Rig) -> None:
     rig.hook("10-a", f"echo ran >> {rig.done}\n")
     rig.hooks.chmod(0o777)
-    assert power_hooks.run_power_hooks("halt", rig.hooks) == [
-        f"{rig.hooks}: others can write to it"
-    ]
+    assert rig.power.request("OS_Halt", 1).startswith(b"ERROR ")
+    refused = f"OS_Halt: the hooks directory {rig.hooks} is refused: {rig.hooks} is writable by"
+    assert any(line.startswith(refused) for line in rig.lines)
     assert rig.deeds() == []
 
 

@@ -140,9 +140,9 @@ def test_an_ntp_daemon_is_known_by_its_process(tmp_path: Path) -> None:
         (tmp_path / str(number) / "comm").write_text(comm + "\n")
     (tmp_path / "99").mkdir()  # ended meanwhile
     (tmp_path / "self").mkdir()
-    assert timesync.ntp_daemon(tmp_path) == "systemd-timesyncd"
+    assert timesync.ntp_daemon(str(tmp_path)) == "systemd-timesyncd"
     (tmp_path / "77" / "comm").write_text("chronyd-like\n")
-    assert timesync.ntp_daemon(tmp_path) == ""
+    assert timesync.ntp_daemon(str(tmp_path)) == ""
 
 
 def test_without_the_right_to_set_the_clock_the_error_names_the_call() -> None:

@@ -62,7 +62,7 @@ def examine(file: str | None) -> Iterator[Finding]:
     yield from storage.check_plan(plan)
     yield from storage.check_own_files(plan, own_files(config, status))
     expected = bool(status and status["backup_state"] != "idle")
-    yield from storage.check_frozen(RUN_DIRECTORY, proc, expected=expected)
+    yield from storage.check_frozen(Path(RUN_DIRECTORY), proc, expected=expected)
     yield from storage.check_hooks(config)
 
 
@@ -82,7 +82,7 @@ def planner(config: Config) -> storage.Planner:
 
 def own_files(config: Config, status: dict[str, Any] | None) -> dict[str, str]:
     """What the agent writes, by what it is."""
-    files = {"the marker in": str(RUN_DIRECTORY)}
+    files = {"the marker in": RUN_DIRECTORY}
     if config.metrics.textfile:
         files["the metrics in"] = config.metrics.textfile
     if status is not None:

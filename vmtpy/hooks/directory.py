@@ -37,11 +37,11 @@ def executables(config: HooksConfig, log: Callable[[str], None]) -> list[Script]
     """
     found = []
     if config.legacy:
-        found += [*_pair(), *_in(BACKUP_SCRIPTS, log)]
+        found += [*_pair(), *scripts_in(BACKUP_SCRIPTS, log)]
     if config.directory:
         if config.directory != HooksConfig().directory and not os.path.lexists(config.directory):
             raise HookError(f"the hooks directory {config.directory} does not exist")
-        found += _in(config.directory, log)
+        found += scripts_in(config.directory, log)
     return found
 
 
@@ -55,7 +55,12 @@ def _pair() -> Iterator[Script]:
         yield Script(Path(freeze or thaw).name, freeze, thaw)
 
 
-def _in(directory: str, log: Callable[[str], None]) -> Iterator[Script]:
+def scripts_in(directory: str, log: Callable[[str], None]) -> Iterator[Script]:
+    """The executables of a directory by name; nothing where there is none.
+
+    Raises:
+        HookError: it is not to be trusted or cannot be read.
+    """
     if not os.path.lexists(directory):
         return
     from vmtpy.hooks.script import Script

@@ -42,6 +42,15 @@ class Script:
             self._check(self._thaw_path)
             self._run(self._thaw_path, "freezeFail" if aborted else "thaw", call, lambda: False)
 
+    def run(self, phase: str, call: Call) -> None:
+        """Runs it with another word than freeze and thaw.
+
+        Raises:
+            HookError: it failed, took too long or is not trusted.
+        """
+        self._check(self._freeze_path)
+        self._run(self._freeze_path, phase, call, call.cancelled)
+
     def _check(self, path: str) -> None:
         try:
             reason = distrust(path)

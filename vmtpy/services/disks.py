@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from binascii import b2a_base64
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmtpy import _core
 
@@ -18,8 +18,7 @@ MOST_OLD = 255  # a count of one byte
 NAME_OLD = 100  # bytes, the last one zero
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(NamedTuple):
     """A filesystem.
 
     Attributes:

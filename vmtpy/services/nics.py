@@ -6,15 +6,15 @@ Serves services/guest_info.py. `Network` is what the kernel says, `choose()` wha
 
 from __future__ import annotations
 
-import socket
+import _socket as socket
 import struct
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from vmtpy import files
 from vmtpy.services import netlink
 
 if TYPE_CHECKING:
+    from vmtpy.files import Path
     from vmtpy.services.netlink import Address, Link, Route
 
 MOST_NICS = 16
@@ -35,24 +35,21 @@ STANDS_ON_LOWER = ("vlan", "macvlan", "ipvlan", "macsec")
 HAS_PORTS = ("bridge", "bond", "team", "vrf", "hsr")
 
 
-@dataclass(frozen=True, slots=True)
-class Nic:
+class Nic(NamedTuple):
     """A network interface that the host is told of, with its addresses in their order."""
 
     link: Link
     addresses: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Resolver:
+class Resolver(NamedTuple):
     """What /etc/resolv.conf says: addresses of servers, suffixes to search."""
 
     servers: tuple[bytes, ...] = ()
     suffixes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(NamedTuple):
     """All that the kernel says, and the resolver."""
 
     links: tuple[Link, ...] = ()
@@ -61,7 +58,7 @@ class Network:
     resolver: Resolver = Resolver()
 
 
-def read(resolv_conf: Path = Path("/etc/resolv.conf")) -> Network:
+def read(resolv_conf: Path = "/etc/resolv.conf") -> Network:
     """The network as it is now.
 
     Raises:
@@ -82,26 +79,26 @@ def choose(network: Network) -> list[Nic]:
     veth pairs and the like none, unless it holds the default route.
     """
     primary = primary_index(network)
-    defaults = {route.index for route in network.routes}
-    by_index = {link.index: link for link in network.links}
+    defaults = {route.interface for route in network.routes}
+    by_index = {link.interface: link for link in network.links}
     nics = []
     for link in network.links:
         if link.hardware != ETHERNET or link.flags & LOOPBACK or len(link.mac) != 6:
             continue
-        found = usable(network, link.index)
+        found = usable(network, link.interface)
         port = by_index.get(link.master) is not None and by_index[link.master].kind != "vrf"
         wanted = is_real(link, by_index, network.links) and (found or not port)
-        if wanted or link.index == primary:
+        if wanted or link.interface == primary:
             nics.append(Nic(link, tuple(found)))
 
     def rank(nic: Nic) -> tuple[bool, bool, bool, bool, int]:
         link = nic.link
         return (
-            link.index != primary,
-            link.index not in defaults,
+            link.interface != primary,
+            link.interface not in defaults,
             not nic.addresses,
             not link.flags & UP,
-            link.index,
+            link.interface,
         )
 
     return sorted(nics, key=rank)[:MOST_NICS]
@@ -112,7 +109,7 @@ def usable(network: Network, index: int) -> list[Address]:
     found = [
         one
         for one in network.addresses
-        if one.index == index
+        if one.interface == index
         and one.scope < LOOPBACK_SCOPE
         and not one.flags & UNUSABLE
         and len(one.address) in (4, 16)
@@ -126,10 +123,10 @@ def primary_index(network: Network) -> int:
     """The interface of the default route that the kernel takes, 0 without any."""
 
     def rank(route: Route) -> tuple[int, int, int, bytes]:
-        return (route.family, route.metric, route.index, route.gateway)
+        return (route.family, route.metric, route.interface, route.gateway)
 
     best = min(network.routes, key=rank, default=None)
-    return best.index if best else 0
+    return best.interface if best else 0
 
 
 def primary_address(network: Network) -> str:
@@ -151,7 +148,7 @@ def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], dept
         lower = by_index.get(link.lower)
         return lower is not None and is_real(lower, by_index, links, depth - 1)
     if link.kind in HAS_PORTS:
-        ports = [one for one in links if one.master == link.index]
+        ports = [one for one in links if one.master == link.interface]
         return any(is_real(port, by_index, links, depth - 1) for port in ports)
     return False
 
@@ -159,7 +156,7 @@ def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], dept
 def parse_resolver(file: Path) -> Resolver:
     """Servers and suffixes of a resolv.conf; nothing if it cannot be read."""
     try:
-        lines = file.read_text("utf-8", "replace").splitlines()
+        lines = files.read_text(file).splitlines()
     except OSError:
         return Resolver()
     servers, suffixes = [], []
@@ -192,15 +189,15 @@ def readable(address: bytes) -> str:
 def encode(network: Network, most_addresses: int = MOST_ADDRESSES) -> bytes:
     """The body of `SetGuestInfo  10` (2048 addresses a NIC) or, for older hosts, 9 (64)."""
     nics = choose(network)
-    places = {nic.link.index: place for place, nic in enumerate(nics)}
-    routes = [one for one in network.routes if one.index in places]
-    routes.sort(key=lambda one: (one.family, one.metric, places[one.index], one.gateway))
+    places = {nic.link.interface: place for place, nic in enumerate(nics)}
+    routes = [one for one in network.routes if one.interface in places]
+    routes.sort(key=lambda one: (one.family, one.metric, places[one.interface], one.gateway))
     return b"".join(
         [
             word(3, 1, len(nics)),
             *(encode_nic(nic, most_addresses) for nic in nics),
             word(len(routes[:MOST_ROUTES])),
-            *(encode_route(route, places[route.index]) for route in routes[:MOST_ROUTES]),
+            *(encode_route(route, places[route.interface]) for route in routes[:MOST_ROUTES]),
             encode_resolver(network.resolver),
             word(0, 0, 0),  # no WINS, no DHCPv4, no DHCPv6
         ]

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmtpy import files
+
+if TYPE_CHECKING:
+    from vmtpy.files import Path
 
 # os-release's ID → vSphere's guest identifier (lib/include/guest_os.h of open-vm-tools), and
 # whether the major version belongs to it.
@@ -33,13 +37,12 @@ SHORT_NAMES = {
     "ubuntu": ("ubuntu", False),
 }
 AMAZON = {"2": "2", "2023": "3"}  # year → vSphere's number
-FILES = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
+FILES = ("/etc/os-release", "/usr/lib/os-release")
 # u32 version; short name; full name, padded to a multiple of four.
 DETAILS = struct.Struct("<I129s513s2x")
 
 
-@dataclass(frozen=True, slots=True)
-class OsInfo:
+class OsInfo(NamedTuple):
     """The operating system.
 
     Attributes:
@@ -53,9 +56,9 @@ class OsInfo:
     details: dict[str, str]
 
 
-def read(files: tuple[Path, ...] = FILES) -> OsInfo:
+def read(paths: tuple[Path, ...] = FILES) -> OsInfo:
     """The operating system that runs here."""
-    release = os_release(files)
+    release = os_release(paths)
     system = os.uname()
     full_name = release.get("PRETTY_NAME") or f"{system.sysname} {system.release}"
     details = {
@@ -85,11 +88,11 @@ def short_name(release: dict[str, str], kernel: str) -> str:
     return f"other{major}xlinux-64" if major in ("3", "4", "5", "6") else "otherlinux-64"
 
 
-def os_release(files: tuple[Path, ...] = FILES) -> dict[str, str]:
+def os_release(paths: tuple[Path, ...] = FILES) -> dict[str, str]:
     """The fields of the first of these files that can be read."""
-    for file in files:
+    for path in paths:
         try:
-            lines = file.read_text("utf-8", "replace").splitlines()
+            lines = files.read_text(path).splitlines()
         except OSError:
             continue
         pairs = [line.strip().partition("=") for line in lines if not line.startswith("#")]

@@ -7,9 +7,9 @@ held, and nothing is waited for but its release.
 
 from __future__ import annotations
 
+import os
 import select
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
@@ -21,15 +21,14 @@ from vmtpy.services.rpc import Rpc
 from vmtpy.services.timesync import TimeSync
 
 if TYPE_CHECKING:
+    from _socket import socket
     from collections.abc import Callable
-    from io import FileIO
-    from socket import socket
 
     from vmtpy.config import Config
 
 # Commands of the host that are answered here. All others are the native loop's.
 COMMANDS = ("Set_Option", "Time_Synchronize", *OPERATIONS)
-HOST_NAME = Path("/proc/sys/kernel/hostname")  # polls as POLLERR | POLLPRI when it changes
+HOST_NAME = "/proc/sys/kernel/hostname"  # polls as POLLERR | POLLPRI when it changes
 
 
 class Services:
@@ -53,7 +52,8 @@ class Services:
         if config.guest_info.enabled:
             self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
         self._time = TimeSync(config.time, lambda: _core.read_host_time(backdoor), log)
-        self._power = Power(config.power, self._rpc, power_hooks.run_power_hooks, log)
+        self._power = Power(config.power, self._rpc, self._power_hooks, log)
+        self._hook_timeout = config.hooks.timeout
         self._options = Options({"broadcastIP": self._broadcast, **self._time.options()})
         self._poller = select.poll()
         self._changes = self._watch_network()
@@ -75,6 +75,7 @@ class Services:
             self._guest_info.configure(config.guest_info.interval)
         self._time.configure(config.time)
         self._power.configure(config.power)
+        self._hook_timeout = config.hooks.timeout
 
     def wait(self, agent: _core.Agent) -> None:
         """Returns when the native loop has an event, or a service has had its turn."""
@@ -88,9 +89,7 @@ class Services:
         if self._changes and self._changes.fileno() in ready:
             netlink.drain(self._changes)
             self._change(now)
-        if self._name and self._name.fileno() in ready:
-            self._name.seek(0)
-            self._name.read()
+        if self._name in ready:
             self._change(now)
         self._turn(now)
 
@@ -125,9 +124,13 @@ class Services:
     def close(self) -> None:
         """Lets go of channels and watches."""
         self._rpc.close()
-        for watched in (self._changes, self._name):
-            if watched:
-                watched.close()
+        if self._changes:
+            self._changes.close()
+        if self._name >= 0:
+            os.close(self._name)
+
+    def _power_hooks(self, name: str) -> list[str]:
+        return power_hooks.run_power_hooks(name, self._hook_timeout, self._log)
 
     def _broadcast(self, value: str) -> bool:
         on = switch(value)
@@ -166,10 +169,11 @@ class Services:
         self._poller.register(watch.fileno(), select.POLLIN)
         return watch
 
-    def _watch_name(self) -> FileIO | None:
+    def _watch_name(self) -> int:
+        """A descriptor that is ready whenever the host name has changed, -1 without one."""
         try:
-            name = HOST_NAME.open("rb", buffering=0)
+            name = os.open(HOST_NAME, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return None
-        self._poller.register(name.fileno(), select.POLLPRI)
+            return -1
+        self._poller.register(name, select.POLLPRI)
         return name

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmtpy import _core
+from vmtpy import _core, files
 from vmtpy.services.options import switch
 
 if TYPE_CHECKING:
@@ -164,13 +163,13 @@ def is_number(value: str) -> bool:
     return value.isascii() and value.isdigit()
 
 
-def ntp_daemon(proc: Path = Path("/proc")) -> str:
+def ntp_daemon(proc: str = "/proc") -> str:
     """The name of an NTP daemon that runs here, "" if none does."""
-    for name in os.listdir(proc):  # noqa: PTH208 (thousands of Paths for a few letters)
+    for name in os.listdir(proc):  # noqa: PTH208
         if not name.isdigit():
             continue
         try:
-            comm = (proc / name / "comm").read_text("utf-8", "replace").strip()
+            comm = files.read_text(f"{proc}/{name}/comm").strip()
         except OSError:  # it has ended meanwhile
             continue
         if comm in NTP_DAEMONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,15 @@ sys.path.append(str(REPOSITORY))  # at the end: vmtpy is the one that is install
 def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """`python -m benchmarks`, as the README says to run it."""
     command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
     return subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=110, check=False
+        command,
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
 
 

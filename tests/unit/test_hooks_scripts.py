@@ -229,14 +229,17 @@ def test_a_process_that_cannot_be_watched_is_not_left_to_run(
 ) -> None:
     write_script(place / "a", "sleep 60")
 
+    started: list[int] = []
+
     def no_descriptor(pid: int) -> int:
+        started.append(pid)
         raise OSError(errno.EMFILE, f"no descriptor for {pid}")
 
     monkeypatch.setattr(os, "pidfd_open", no_descriptor)
     with pytest.raises(HookError, match="no descriptor for"):
         hooks_of(place).freeze()
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(started[0], os.WNOHANG)
 
 
 def test_a_hook_killed_by_a_signal_says_so(place: Path) -> None:
@@ -361,4 +364,4 @@ def test_a_process_leaves_no_descriptor_and_no_zombie(place: Path) -> None:
         Process(str(place / "missing"), ["freeze"])
     assert descriptors_of_this_process() == before
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(started[0], os.WNOHANG)

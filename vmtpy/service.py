@@ -53,7 +53,11 @@ SYSTEMD = Manager(
     "vmtpy.service",
     "etc/systemd/system/vmtpy.service",
     0o644,
-    (("systemctl", "daemon-reload"), ("systemctl", "enable", "--now", "vmtpy.service")),
+    (
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "enable", "vmtpy.service"),
+        ("systemctl", "restart", "vmtpy.service"),
+    ),
     (("systemctl", "disable", "--now", "vmtpy.service"),),
     (("systemctl", "daemon-reload"),),
 )

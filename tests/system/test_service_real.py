@@ -19,6 +19,7 @@ from support.loop import loop_mount
 from support.writer import Writer
 
 from vmtpy import service
+from vmtpy.commands import doctor
 from vmtpy.doctor import storage
 from vmtpy.status_socket import ask
 
@@ -224,6 +225,21 @@ def test_the_doctor_sees_who_waits_for_a_thaw_and_freezes_nothing(mount: LoopMou
         finally:
             assert mount.thaw()
         writer.wait_for_more()
+
+
+def test_the_doctor_finds_the_running_agents_own_files(mount: LoopMount, tmp_path: Path) -> None:
+    path = tmp_path / "status"
+    log = mount.path / "agent.log"
+    include = f"[quiesce]\ninclude = ['{mount.path}']\n"
+    with running_guest([mount], log, include + table(path)) as guest:
+        until(guest, path.exists)
+        config = str(log.with_suffix(".toml"))
+        found = list(doctor.examine(config))
+        assert doctor.argument(Path("/proc"), ask(str(path)), "--config") == config
+    notes = [one.text for one in found if one.check == "own files"]
+    assert any(f"the log {log} lies on {mount.path}, which is frozen" in one for one in notes)
+    (agent,) = [one for one in found if one.check == "agent"]
+    assert (agent.level, agent.text) == ("ok", f"process {guest.pid} is connected to the host")
 
 
 def test_the_doctor_finds_the_emulated_host_good() -> None:

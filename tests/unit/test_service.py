@@ -118,7 +118,11 @@ def test_installing_writes_enables_and_starts(
     assert file == root / "etc/systemd/system/vmtpy.service"
     assert file.stat().st_mode & 0o777 == 0o644
     assert [one.name for one in file.parent.iterdir()] == ["vmtpy.service"]
-    assert calls() == ["systemctl daemon-reload", "systemctl enable --now vmtpy.service"]
+    assert calls() == [
+        "systemctl daemon-reload",
+        "systemctl enable vmtpy.service",
+        "systemctl restart vmtpy.service",
+    ]
     service.install(SYSTEMD, service.render(SYSTEMD, VMTPY, "/etc/new.toml"), root)
     assert "/etc/new.toml" in file.read_text()
 
@@ -129,7 +133,7 @@ def test_removing_undoes_it(tmp_path: Path, calls: Callable[[], list[str]]) -> N
     file = service.install(SYSTEMD, service.render(SYSTEMD, VMTPY), root)
     assert service.uninstall(SYSTEMD, root) == file
     assert not file.exists()
-    assert calls()[2:] == [
+    assert calls()[3:] == [
         "systemctl disable --now vmtpy.service",
         "systemctl daemon-reload",
     ]

@@ -43,6 +43,9 @@ def main(arguments: list[str]) -> int:
 def examine(file: str | None) -> Iterator[Finding]:
     """All checks on this machine."""
     config = Config()
+    proc, root = Path("/proc"), Path("/")
+    status, trouble = agent(config)
+    file = file or argument(proc, status, "--config")
     try:
         config = load(file) if file else config
     except ConfigError as error:
@@ -51,8 +54,8 @@ def examine(file: str | None) -> Iterator[Finding]:
         )
     else:
         yield Finding("configuration", "ok", file or "the defaults")
-    proc, root = Path("/proc"), Path("/")
-    status, trouble = agent(config)
+    if config.status != Config().status:
+        status, trouble = agent(config)
     plan = planner(config)
     yield from machine.check_host(probe())
     yield from machine.check_privilege(proc, os.geteuid())
@@ -60,7 +63,7 @@ def examine(file: str | None) -> Iterator[Finding]:
     yield from machine.check_agent(status, trouble)
     yield from machine.check_selinux(root)
     yield from storage.check_plan(plan)
-    yield from storage.check_own_files(plan, own_files(config, status))
+    yield from storage.check_own_files(plan, own_files(config, proc, status))
     expected = bool(status and status["backup_state"] != "idle")
     yield from storage.check_frozen(Path(RUN_DIRECTORY), proc, expected=expected)
     yield from storage.check_hooks(config)
@@ -80,14 +83,29 @@ def planner(config: Config) -> storage.Planner:
     return lambda: _core.make_plan(request)
 
 
-def own_files(config: Config, status: dict[str, Any] | None) -> dict[str, str]:
+def argument(proc: Path, status: dict[str, Any] | None, option: str) -> str:
+    """What the running agent was given for an option, an absolute path; "" if nothing."""
+    if status is None:
+        return ""
+    here = proc / str(status["pid"])
+    try:
+        words = (here / "cmdline").read_text("utf-8", "replace").split("\0")
+        value = words[words.index(option) + 1]
+        return str((here / "cwd").readlink() / value)
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+def own_files(config: Config, proc: Path, status: dict[str, Any] | None) -> dict[str, str]:
     """What the agent writes, by what it is."""
     files = {"the marker in": RUN_DIRECTORY}
     if config.metrics.textfile:
         files["the metrics in"] = config.metrics.textfile
+    if record := argument(proc, status, "--record"):
+        files["the record"] = record
     if status is not None:
         try:
-            log = os.readlink(f"/proc/{status['pid']}/fd/2")  # noqa: PTH115 (may be "socket:[1]")
+            log = str((proc / str(status["pid"]) / "fd/2").readlink())  # or "socket:[1]"
         except OSError:
             log = ""
         if log.startswith("/") and not log.startswith("/dev/"):

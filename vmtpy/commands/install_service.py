@@ -38,8 +38,8 @@ def main(arguments: list[str]) -> int:
         print(text, end="")
         return 0
     if reason := distrust(called[0]):
-        print(f"vmtpy install-service: careful: the service runs as root, but {reason}")
+        print(f"careful: the service runs as root, but {reason}", file=sys.stderr)
     file = service.install(kind, text)
-    print(f"{file} installed; the service is enabled and started", file=sys.stdout)
+    print(f"{file} installed; the service starts at boot and, where VMware is, now")
     print("`vmtpy doctor` tells whether snapshots will work, `vmtpy status` how the agent is")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,18 +57,21 @@ def check_plan(plan: Planner) -> Iterator[Finding]:
 
 def check_own_files(plan: Planner, files: dict[str, str]) -> Iterator[Finding]:
     """`files`: what the agent writes, by what it is. On a frozen filesystem it would wait."""
+    devices: dict[int, str] = {}
     try:
         frozen = [one.path for one in plan().filesystems if not one.sync_only]
-        devices = {os.stat(path).st_dev: path for path in frozen}  # noqa: PTH116
-    except (VmtError, OSError):
+    except VmtError:  # said by check_plan()
         return
-    for what, path in files.items():
-        file = Path(path)
+    for path in frozen:
+        with suppress(OSError):  # unmounted meanwhile
+            devices[Path(path).stat().st_dev] = path
+    for what, name in files.items():
+        file = Path(name)
         while not file.exists() and file != file.parent:
             file = file.parent
         where = devices.get(file.stat().st_dev)
         if where is not None:
-            text = f"{what} {path} lies on {where}, which is frozen"
+            text = f"{what} {name} lies on {where}, which is frozen"
             remedy = "nothing: the agent writes there before and after a freeze only"
             yield Finding("own files", "note", text, remedy)
 

@@ -232,7 +232,7 @@ def test_the_doctor_finds_the_running_agents_own_files(mount: LoopMount, tmp_pat
     log = mount.path / "agent.log"
     include = f"[quiesce]\ninclude = ['{mount.path}']\n"
     with running_guest([mount], log, include + table(path)) as guest:
-        until(guest, path.exists)
+        until(guest, lambda: ask(str(path))["channel"]["connected"])
         config = str(log.with_suffix(".toml"))
         found = list(doctor.examine(config))
         assert doctor.argument(Path("/proc"), ask(str(path)), "--config") == config

@@ -108,7 +108,7 @@ def own_files(config: Config, proc: Path, status: dict[str, Any] | None) -> dict
             log = str((proc / str(status["pid"]) / "fd/2").readlink())  # or "socket:[1]"
         except OSError:
             log = ""
-        if log.startswith("/") and not log.startswith("/dev/"):
+        if log.startswith("/") and Path(log).is_file():  # not a terminal
             files["the log"] = log
     return files
 

@@ -45,6 +45,7 @@ std::vector<std::string> list_directory(const std::string& path) {
   std::vector<std::string> names;
   DIR* directory = opendir(path.c_str());
   if (directory == nullptr) return names;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe in glibc for streams that threads do not share
   while (const dirent* entry = readdir(directory)) {
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") names.emplace_back(name);

@@ -50,7 +50,7 @@ Guardian::~Guardian() {
   munmap(page_, page_size_);
 }
 
-int Guardian::start(Os& os, const std::vector<int>& descriptors, GuardianDuties duties,
+int Guardian::start(Os& os, const std::vector<int>& descriptors, const GuardianDuties& duties,
                     Time deadline) {
   std::vector<int> kept(descriptors);
   std::sort(kept.begin(), kept.end());

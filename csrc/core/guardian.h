@@ -37,7 +37,8 @@ class Guardian {
 
   // Starts the process; returns when it stands guard. Called by the conductor, whose death it
   // watches from then on. 0 or -errno.
-  int start(Os& os, const std::vector<int>& descriptors, GuardianDuties duties, Time deadline);
+  int start(Os& os, const std::vector<int>& descriptors, const GuardianDuties& duties,
+            Time deadline);
   bool started() const { return process_ > 0; }
   pid_t process() const { return process_; }
   bool alive() const;

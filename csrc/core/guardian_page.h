@@ -55,7 +55,7 @@ struct Watch {
   const char* marker;  // "" if there is none
 };
 
-inline constexpr std::size_t GUARDIAN_STACK = 16 * 1024;
+inline constexpr std::size_t GUARDIAN_STACK = 16384;
 
 [[noreturn]] void stand_guard(const Watch& watch);
 

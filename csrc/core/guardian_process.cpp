@@ -116,7 +116,7 @@ bool wait_for_need(const Watch& watch) {
 void settle(const Watch& watch) {
   sigset_t all;
   sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, nullptr);
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, 8);  // bytes of the kernel's sigset_t
   setsid();
   prctl(PR_SET_NAME, "vmtpy-guardian");
   if (chdir("/") != 0) return;  // cannot be: it is the root directory

@@ -1,6 +1,5 @@
 #include "core/holders.h"
 
-#include <dirent.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <optional>
 #include <sstream>
 
+#include "core/facts.h"
 #include "core/os.h"
 #include "core/threads.h"
 
@@ -34,14 +34,10 @@ std::string read(const std::string& path) {
   return real_os().read_file(path, text) == 0 ? text : "";
 }
 
+// The processes of /proc, the threads of a process: what has a number for a name.
 std::vector<std::string> list_numbers(const std::string& directory) {
-  std::vector<std::string> names;
-  DIR* open = opendir(directory.c_str());
-  if (!open) return names;
-  while (const dirent* entry = readdir(open)) {
-    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9') names.emplace_back(entry->d_name);
-  }
-  closedir(open);
+  std::vector<std::string> names = list_directory(directory);
+  std::erase_if(names, [](const std::string& name) { return name[0] < '1' || name[0] > '9'; });
   return names;
 }
 
@@ -109,8 +105,9 @@ std::vector<Holder> find_holders(const std::vector<Filesystem>& filesystems,
   for (const std::string& number : list_numbers("/proc")) {
     if (stop) break;
     const std::string process = "/proc/" + number;
-    for (const std::string& thread : list_numbers(process + "/task")) {
-      const auto holder = look_at(process, process + "/task/" + thread, filesystems);
+    const std::string threads = process + "/task/";
+    for (const std::string& thread : list_numbers(threads)) {
+      const auto holder = look_at(process, threads + thread, filesystems);
       if (holder) holders.push_back(*holder);
     }
   }

@@ -21,6 +21,7 @@ std::vector<std::string> list(const std::string& directory, const std::string& p
   DIR* open = opendir(directory.c_str());
   if (!open && errno == ENOENT) return names;
   if (!open) throw SystemError("opendir", directory, errno);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe in glibc for streams that threads do not share
   while (const dirent* entry = readdir(open)) {
     if (std::string(entry->d_name).starts_with(prefix)) names.emplace_back(entry->d_name);
   }
@@ -159,8 +160,9 @@ std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_direc
   if (const int error = os.read_file(path, mountinfo)) throw SystemError("read", path, -error);
   const Mounts mounts(mountinfo);
   const std::string boot = boot_id(os);
+  const std::string place = run_directory + "/";
   for (const std::string& name : names) {
-    OneMarker(os, run_directory + "/" + name, force, results).rescue(boot, mounts);
+    OneMarker(os, place + name, force, results).rescue(boot, mounts);
   }
   return results;
 }

@@ -126,7 +126,7 @@ class Agent:
     def _next_event(self) -> _core.AgentEvent:
         """The native loop's next event. Between backups the services run while it is waited for."""
         while True:
-            timeout = None if self._native.quiet else 0
+            timeout = None if self._native.quiet or self._quiesce.armed else 0
             if event := self._native.next_event(timeout):
                 return event
             self._services.wait(self._native)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 class Log:
     """Takes lines; what is less important than `level` is left out. Calling it logs at INFO.
 
+    Never raises: where lines cannot be written (a full disk, a reader that has gone) they are lost.
+
     Args:
         write: called with level and text of each line that is kept.
         level: the least important one of LEVELS that is kept.
@@ -32,8 +35,9 @@ class Log:
 
     def __call__(self, text: str, level: int = INFO) -> None:
         if level <= self.level:
-            for line in text.splitlines():
-                self._write(level, line)
+            with suppress(Exception):
+                for line in text.splitlines():
+                    self._write(level, line)
 
     def error(self, text: str) -> None:
         """Something did not work that should have."""

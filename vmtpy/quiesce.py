@@ -68,6 +68,11 @@ class Quiesce:
         """Takes a new configuration; between backups."""
         self._config = config
 
+    @property
+    def armed(self) -> bool:
+        """From the handing over of a session until its end has been taken: Python keeps still."""
+        return self._session is not None
+
     def start(self, agent: _core.Agent, request: _core.QuiesceRequest) -> None:
         """Prepares and arms; or refuses with the code and text that the host is to show."""
         self._manifest = request.manifest
@@ -102,13 +107,20 @@ class Quiesce:
             self._hooks.thaw(aborted=not succeeded, argument=self._argument)
             for level, line in summary(record):
                 self._log(line, level)
-            if self._on_record is not None:
-                self._on_record(record)
+            self._hand_out(record)
             if succeeded and self._manifest:
                 manifest = self._write_manifest()
         finally:
             self._session = None
             agent.finish(manifest)
+
+    def _hand_out(self, record: _core.RunRecord) -> None:
+        if self._on_record is None:
+            return
+        try:
+            self._on_record(record)
+        except Exception as error:  # whatever it is: the agent goes on
+            self._log.error(f"the record is lost: {type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Leaves what is still held when the agent ends without the end of a backup."""

@@ -10,6 +10,7 @@
 
 #include "bind/bind.h"
 #include "bind/text.h"
+#include "core/memory_lock.h"
 #include "core/signal_events.h"
 
 namespace vmtpy::bind {
@@ -201,6 +202,7 @@ void bind_agent(py::module_& module) {
           ReleaseGil());
   py::class_<SignalEvents>(module, "SignalEvents")
       .def(py::init<int, std::vector<int>>(), py::arg("event_fd"), py::arg("signals"));
+  module.def("lock_memory", &lock_memory);
 }
 
 }  // namespace vmtpy::bind

@@ -26,9 +26,9 @@ class Guest:
     """`vmtpy run` kept to some mounts, and what it has said so far."""
 
     def __init__(
-        self, mounts: list[LoopMount], log: Path, config: str = "", inside: str = ""
+        self, mounts: list[LoopMount], log: Path, config: str = "", inside: str = "", *more: str
     ) -> None:
-        command = [sys.executable, "-m", "vmtpy", "run"]
+        command = [sys.executable, "-m", "vmtpy", "run", *more]
         for mount in mounts:
             mount.check_ours()
             command += ["--include", str(mount.path)]
@@ -119,11 +119,19 @@ class Guest:
 
 @contextmanager
 def running_guest(
-    mounts: list[LoopMount], log: Path, config: str = "", inside: str = ""
+    mounts: list[LoopMount], log: Path, config: str = "", inside: str = "", *more: str
 ) -> Iterator[Guest]:
-    """An agent that has announced itself; ended at the end. `inside`: a shell's words before it."""
+    """An agent that has announced itself; ended at the end.
+
+    Args:
+        mounts: it is kept to.
+        log: its stderr.
+        config: TOML.
+        inside: a shell's words before its command.
+        more: arguments of `vmtpy run`.
+    """
     require_ptrace()
-    guest = Guest(mounts, log, config, inside)
+    guest = Guest(mounts, log, config, inside, *more)
     guest.host.start()
     try:
         guest.until(guest.device.tclo_seen)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +15,11 @@ from support.holder import splicing
 from support.loop import loop_mount, require_loop
 from support.writer import Writer, check_log
 
+import vmtpy
 from vmtpy.demo import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from support.loop import LoopMount
 
@@ -142,12 +144,31 @@ def test_a_second_start_while_frozen_is_refused_and_changes_nothing(
 
 
 def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_path: Path) -> None:
-    """Log and working directory lie on the filesystem that is frozen."""
-    with running_guest([mount], mount.path / "agent.log", "[quiesce]\ntimeout = 5\n") as guest:
+    """Log, record, configuration, working directory and the package lie on what is frozen."""
+    home = mount.path
+    package = Path(vmtpy.__file__).parent
+    shutil.copytree(
+        package, home / "lib/vmtpy", ignore=shutil.ignore_patterns("__pycache__", "_host.*")
+    )
+    inside = f"env -C {home} PYTHONPATH={home}/lib"
+    config = "[quiesce]\ntimeout = 5\n"
+    record = ("--record", "runs.jsonl")
+    with running_guest([mount], home / "agent.log", config, inside, *record) as guest:
+        assert f"{home}/lib/vmtpy/_core" in Path(f"/proc/{guest.pid}/maps").read_text()
+        assert Path(f"/proc/{guest.pid}/cwd").readlink() == home
+        caches = set(home.rglob("*.pyc"))
+        guest.freeze()
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        guest.done()
+        guest.until(lambda: "quiesced: " in guest.text())
+        assert len((home / "runs.jsonl").read_text().splitlines()) == 1
         guest.freeze()
         guest.device.answer_with("vmbackup.eventSet req.keepAlive", "0 gone")  # is logged
         guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "], timeout=10)
+        guest.until(lambda: "refused req.keepAlive" in guest.text())
         assert any(one.startswith(b"req.aborted 4 ") for one in guest.events())
+        assert set(home.rglob("*.pyc")) == caches
+        assert guest.end() == 0
 
 
 def test_several_filesystems_are_frozen_together(tmp_path: Path) -> None:

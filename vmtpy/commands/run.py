@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmtpy import log, notify
+from vmtpy import _core, log, notify
 from vmtpy.agent import Agent
 from vmtpy.config import Config, load
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
+    sys.dont_write_bytecode = True  # a module's cache may lie on what is frozen
     options = parse(arguments)
     config = read(options)
     taken = log.to_stderr(log.LEVELS[options.log_level])
@@ -40,6 +42,8 @@ def main(arguments: list[str]) -> int:
         metrics.start()
     from vmtpy.status_socket import served
 
+    if not _core.lock_memory():
+        taken.debug("memory is not locked: CAP_IPC_LOCK is missing")
     with served(config.status.socket, agent.status, taken):
         agent.run(
             stop_on=(signal.SIGTERM, signal.SIGINT),

@@ -19,8 +19,8 @@ constexpr int NAMES = 100;  // of markers that a former process with our id has 
 std::string escape(const std::string& path) {
   std::string escaped;
   for (const char c : path) {
-    if (c == ' ' || c == '\t' || c == '\n' || c == '\\') {
-      const unsigned value = static_cast<unsigned char>(c);
+    const unsigned value = static_cast<unsigned char>(c);
+    if (value <= ' ' || c == '\\') {  // whatever a stream takes for the end of a word
       escaped +=
           {'\\', static_cast<char>('0' + (value >> 6)), static_cast<char>('0' + ((value >> 3) & 7)),
            static_cast<char>('0' + (value & 7))};

@@ -299,13 +299,13 @@ def test_a_presync_that_takes_too_long_is_named() -> None:
 
 
 def test_the_marker_lives_as_long_as_the_freeze() -> None:
-    bench = Bench("/a b", "/c")
+    bench = Bench("/a b\r", "/c")
     bench.reach(Phase.FROZEN)
     [name] = bench.markers()
     text = bench.disk.files()[name].splitlines()
     assert text[0] == "vmtpy freeze marker 1"
     assert "boot simulated" in text
-    assert text[-3:] == ["filesystem 0:1000 /a\\040b", "filesystem 0:1001 /c", "end"]
+    assert text[-3:] == ["filesystem 0:1000 /a\\040b\\015", "filesystem 0:1001 /c", "end"]
     bench.session.release()
     bench.end()
     assert bench.markers() == []

@@ -1,0 +1,111 @@
+// Any commands of the host, one a line, to a whole agent: its loop is turned by hand, Python's part
+// is played by single bytes. Whatever the host says, each command is answered and the agent ends.
+#include <chrono>
+#include <memory>
+
+#include "core/agent.h"
+#include "fuzz.h"
+#include "host/emulated_backdoor.h"
+#include "host/manual_clock.h"
+#include "host/simulated_disk.h"
+
+using namespace vmtpy;
+
+namespace {
+
+constexpr int MOST_TURNS = 400;
+
+class Guest {
+ public:
+  explicit Guest(FuzzedDataProvider& input)
+      : input_(input),
+        device_(std::make_shared<host::Device>(clock_)),
+        backdoor_(device_),
+        disk_({"/srv"}),
+        agent_(backdoor_, clock_, options()) {}
+
+  void live() {
+    for (int turn = 0; turn < MOST_TURNS && input_.remaining_bytes() > 0; ++turn) {
+      device_->send_command(input_.ConsumeRandomLengthString());
+      if (input_.ConsumeIntegralInRange(0, 31) == 0) device_->lose_channels();
+      turn_loop(std::chrono::milliseconds(input_.ConsumeIntegralInRange(0, 3000)));
+      if (input_.ConsumeBool()) play_python();
+    }
+    agent_.request_stop();
+    for (int turn = 0; agent_.step() != Time::max(); ++turn) {
+      check(turn < MOST_TURNS, "an agent that is told to stop does so");
+      clock_.advance(std::chrono::seconds(1));
+      if (session_) session_->wait_for(Phase::ENDED, now() + std::chrono::seconds(10));
+    }
+    check(!disk_.frozen("/srv"), "nothing stays frozen");
+  }
+
+ private:
+  static AgentOptions options() {
+    AgentOptions options;
+    options.announce = {"log hello"};
+    options.commands.names = {"Set_Option", "OS_Halt"};
+    return options;
+  }
+
+  static Time now() { return std::chrono::steady_clock::now(); }
+
+  void turn_loop(Duration later) {
+    clock_.advance(later);
+    agent_.step();
+    for (const host::TranscriptEntry& entry : device_->take_transcript(Time{})) {
+      if (entry.kind != host::MessageKind::TCLO_REPLY) continue;
+      check(entry.request.starts_with("OK ") || entry.request.starts_with("ERROR "),
+            "an answer is OK or ERROR");
+    }
+  }
+
+  void play_python() {
+    while (const std::optional<AgentEvent> event = agent_.events().take()) {
+      if (event->kind == AgentEvent::Kind::COMMAND) agent_.answer(event->id, "OK ");
+      if (event->kind == AgentEvent::Kind::ENDED) agent_.finish();
+      if (event->kind == AgentEvent::Kind::START) prepare();
+    }
+  }
+
+  void prepare() {
+    switch (input_.ConsumeIntegralInRange(0, 7)) {
+      case 0:
+        return arm();
+      case 1:
+        return agent_.refuse(BackupCode::SCRIPT, "no");
+      case 2:
+        return;  // stuck
+      default:
+        return agent_.skip(std::chrono::seconds(30));
+    }
+  }
+
+  void arm() {
+    FreezeOptions options;
+    options.guardian = false;
+    options.expedite_rcu = false;
+    session_ = std::make_shared<FreezeSession>(disk_, clock_, disk_.filesystems(), options);
+    agent_.arm(session_);
+    turn_loop({});
+    if (session_->phase() != Phase::NEW)
+      session_->wait_for(Phase::FROZEN, now() + std::chrono::seconds(10));
+  }
+
+  FuzzedDataProvider& input_;
+  host::ManualClock clock_;
+  std::shared_ptr<host::Device> device_;
+  host::EmulatedBackdoor backdoor_;
+  host::SimulatedDisk disk_;
+  std::shared_ptr<FreezeSession> session_;
+  Agent agent_;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 8192) return -1;
+  FuzzedDataProvider input(data, size);
+  Guest(input).live();
+  return 0;
+}

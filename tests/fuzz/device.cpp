@@ -1,0 +1,81 @@
+// Any registers from a guest, to an emulated host of any configuration: it stays within the guest's
+// memory and its own, and still answers afterwards.
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "core/rpci.h"
+#include "fuzz.h"
+#include "host/emulated_backdoor.h"
+#include "host/manual_clock.h"
+
+using namespace vmtpy;
+
+namespace {
+
+class SmallMemory final : public host::GuestMemory {
+ public:
+  bool read(std::uint64_t address, void* into, std::size_t size) override {
+    if (address > bytes_.size() || size > bytes_.size() - address) return false;
+    std::memcpy(into, bytes_.data() + address, size);
+    return true;
+  }
+  bool write(std::uint64_t address, const void* from, std::size_t size) override {
+    if (address > bytes_.size() || size > bytes_.size() - address) return false;
+    std::memcpy(bytes_.data() + address, from, size);
+    return true;
+  }
+
+ private:
+  std::vector<char> bytes_ = std::vector<char>(70'000);
+};
+
+host::DeviceOptions options(FuzzedDataProvider& input) {
+  host::DeviceOptions options;
+  options.high_bandwidth = input.ConsumeBool();
+  options.cookies = input.ConsumeBool();
+  options.checkpoint_every = input.ConsumeIntegralInRange(0, 5);
+  options.dirty_upper_halves = input.ConsumeBool();
+  return options;
+}
+
+Registers registers(FuzzedDataProvider& input, host::Instruction instruction) {
+  Registers one;
+  const auto any = [&input] { return input.ConsumeIntegral<std::uint64_t>(); };
+  const bool low = instruction == host::Instruction::LOW;
+  one.rax = wire::MAGIC;
+  one.rbx = input.ConsumeBool() ? std::uint64_t(wire::SUCCESS) << 16 : any();
+  one.rcx = input.ConsumeIntegralInRange<std::uint64_t>(0, low ? 8 : 70'000);
+  if (low) one.rcx = one.rcx << 16 | wire::MESSAGE;
+  one.rdx = input.ConsumeIntegralInRange<std::uint64_t>(0, 3) << 16 |
+            (low ? wire::PORT_LB : wire::PORT_HB);
+  if (input.ConsumeIntegralInRange(0, 7) == 0) {
+    one = {any(), any(), any(), any(), any(), any(), any()};
+  }
+  return one;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 16384) return -1;
+  FuzzedDataProvider input(data, size);
+  host::ManualClock clock;
+  const host::DeviceOptions configuration = options(input);
+  const auto device = std::make_shared<host::Device>(clock, configuration);
+  SmallMemory memory;
+  while (input.remaining_bytes() > 0) {
+    const auto instruction = static_cast<host::Instruction>(input.ConsumeIntegralInRange(0, 2));
+    if (input.ConsumeIntegralInRange(0, 15) == 0)
+      device->send_command(input.ConsumeRandomLengthString());
+    Registers one = registers(input, instruction);
+    device->trap(instruction, one, memory);
+  }
+  check(device->open_channels() <= wire::MAX_CHANNELS, "there are no more channels than there are");
+  device->lose_channels();
+  if (configuration.checkpoint_every > 0) return 0;  // too many of them are an error by right
+  host::EmulatedBackdoor backdoor(device);
+  Rpci rpci(backdoor);
+  check(rpci.call("log still here").ok, "the host still answers");
+  return 0;
+}

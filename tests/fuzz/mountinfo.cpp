@@ -1,0 +1,69 @@
+// Any text as /proc/self/mountinfo, /proc/swaps and the administrator's globs (separated by NUL):
+// a plan or an error, and what is planned is a mount of the text.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "core/errors.h"
+#include "core/mounts.h"
+#include "core/plan.h"
+#include "fuzz.h"
+
+using namespace vmtpy;
+
+namespace {
+
+class MemoryFile {
+ public:
+  explicit MemoryFile(const std::string& text) : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) {
+    check(::write(descriptor_, text.data(), text.size()) == static_cast<ssize_t>(text.size()),
+          "a file in memory can be written");
+  }
+  ~MemoryFile() { ::close(descriptor_); }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
+std::string up_to_nul(std::string& text) {
+  const std::size_t end = text.find('\0');
+  std::string part = text.substr(0, end);
+  text.erase(0, end == std::string::npos ? end : end + 1);
+  return part;
+}
+
+void check_plan(const Plan& plan, const Mounts& mounts) {
+  for (const Filesystem& one : plan.filesystems) {
+    const Superblock* superblock = mounts.superblock(one.device);
+    check(superblock != nullptr, "what is planned is mounted");
+    check(superblock->main().point == one.path && one.level >= 0,
+          "it is opened where it is mounted");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::string text(reinterpret_cast<const char*>(data), size);
+  const std::string include = up_to_nul(text);
+  const std::string exclude = up_to_nul(text);
+  const std::string volumes = up_to_nul(text);
+  const std::string swaps = up_to_nul(text);
+  const Mounts mounts(text);
+  mounts.under(include);
+  for (const Superblock& one : mounts.superblocks()) one.option("upperdir");
+
+  PlanRequest request;
+  if (!include.empty()) request.include = {include};
+  if (!exclude.empty()) request.exclude = {exclude};
+  if (!volumes.empty()) request.volumes = {volumes};
+  const MemoryFile mountinfo(text);
+  const MemoryFile swap(swaps);
+  try {
+    check_plan(make_plan(request, {mountinfo.path(), swap.path(), "/nowhere", "/nowhere"}), mounts);
+  } catch (const PlanError&) {  // says what is wrong
+  }
+  return 0;
+}

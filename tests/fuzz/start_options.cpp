@@ -1,0 +1,20 @@
+// Any bytes as the body of vmbackup.startWithOpts: read or refused, and refused leaves no trace.
+#include <string_view>
+
+#include "core/quiesce_request.h"
+#include "fuzz.h"
+
+using namespace vmtpy;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  for (const auto parse : {parse_start, parse_start_with_options}) {
+    QuiesceRequest request;
+    request.volumes = "as before";
+    const std::string error = parse(body, request);
+    check(error.empty() || error.starts_with("ERROR "), "an error is one on the wire");
+    check(error.empty() || request.volumes == "as before", "a refusal leaves no trace");
+    check(request.limit >= Duration::zero(), "a limit is not negative");
+  }
+  return 0;
+}

@@ -1,0 +1,53 @@
+"""Many backups of one agent in a row, for real: it does not grow.
+
+VMTPY_STRESS says how many; 1000 take some minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.guest import running_guest
+from support.loop import loop_mount, require_loop
+
+if TYPE_CHECKING:
+    from support.guest import Guest
+
+BACKUPS = int(os.environ.get("VMTPY_STRESS", "50"))
+
+
+def measure(pid: int) -> tuple[int, int, int]:
+    """Resident KiB, descriptors, threads."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    numbers = dict(re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.M))
+    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return int(numbers["VmRSS"]), descriptors, int(numbers["Threads"])
+
+
+def back_up(guest: Guest) -> None:
+    guest.entries.clear()
+    guest.freeze()
+    assert guest.command("vmbackup.snapshotDone") == b"OK "
+    guest.done()
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(60 + 2 * BACKUPS)
+def test_many_backups_in_a_row_cost_no_memory_descriptors_or_threads(tmp_path: Path) -> None:
+    require_loop("ext4")
+    with loop_mount("ext4") as mount, running_guest([mount], tmp_path / "log") as guest:
+        for _ in range(10):
+            back_up(guest)
+        memory, descriptors, threads = measure(guest.pid)
+        for _ in range(BACKUPS):
+            back_up(guest)
+        after = measure(guest.pid)
+        print(f"{memory} KiB before, {after[0]} KiB after {BACKUPS} backups")  # shown with -s
+        assert after[1:] == (descriptors, threads)
+        assert after[0] - memory < 256
+        assert guest.text().count("quiesced: ") == BACKUPS + 10
+        assert guest.end() == 0

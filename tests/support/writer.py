@@ -1,4 +1,4 @@
-"""A process that writes all the time: numbered, checksummed records, each one fsynced.
+"""A process that writes all the time: numbered, checksummed records, each one fsynced if so wanted.
 
 It tells through a shared page what it has got acknowledged and how long its slowest write took, so
 the test never has to talk to it and is never stuck with it. `check_log()` reads such a file back,
@@ -31,15 +31,20 @@ class Writer:
     Args:
         path: of the log, which is made.
         pause: seconds between two records; default 0.0005.
+        sync: fsync each record before it counts as acknowledged; default True. Without, it counts
+            when write() has returned: a crash may lose it, a freeze may not.
     """
 
-    def __init__(self, path: Path, pause: float = 0.0005) -> None:
+    def __init__(self, path: Path, pause: float = 0.0005, *, sync: bool = True) -> None:
         self.path = path
         self._memory = os.memfd_create("writer")
         os.ftruncate(self._memory, mmap.PAGESIZE)
         self._page = mmap.mmap(self._memory, mmap.PAGESIZE)
         self._process = subprocess.Popen(
-            [sys.executable, "-IS", __file__, str(path), str(self._memory), str(pause)],
+            [
+                *(sys.executable, "-IS", __file__, str(path), str(self._memory), str(pause)),
+                "sync" if sync else "",
+            ],
             pass_fds=[self._memory],
             stdin=subprocess.DEVNULL,
             cwd="/",
@@ -59,7 +64,7 @@ class Writer:
 
     @property
     def acknowledged(self) -> int:
-        """Number of the last record whose fsync has returned."""
+        """Number of the last record whose fsync (or write, see `sync`) has returned."""
         return int(PAGE.unpack_from(self._page)[0])
 
     @property
@@ -109,7 +114,7 @@ def check_log(path: Path) -> int:
     return last
 
 
-def main(path: str, memory: int, pause: float) -> None:
+def main(path: str, memory: int, pause: float, *, sync: bool) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     page = mmap.mmap(memory, mmap.PAGESIZE)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -121,7 +126,8 @@ def main(path: str, memory: int, pause: float) -> None:
         begin = time.monotonic_ns()
         page[16:24] = begin.to_bytes(8, "little")
         os.write(file, record)
-        os.fdatasync(file)
+        if sync:
+            os.fdatasync(file)
         took = time.monotonic_ns() - begin
         longest = int.from_bytes(page[8:16], "little")
         if took > longest:
@@ -133,4 +139,4 @@ def main(path: str, memory: int, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sync=bool(sys.argv[4]))

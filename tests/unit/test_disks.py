@@ -56,14 +56,14 @@ def test_one_that_cannot_be_asked_does_not_lose_the_others(monkeypatch: pytest.M
     def statvfs(path: str) -> os.statvfs_result:
         if path == "/bad":
             raise OSError(5, "Input/output error")
-        return os.statvfs_result((4096, 4096, 100, 50, 40, 0, 0, 0, 0, 255))
+        return os.statvfs_result((4096, 4096, 1000, 700, 600, 0, 0, 0, 0, 255))
 
     plan = _core.Plan([_core.Filesystem(path, type="ext4") for path in ("/z", "/bad", "/a")])
     monkeypatch.setattr(_core, "make_plan", lambda _request: plan)
     monkeypatch.setattr(os, "statvfs", statvfs)
     assert disks.read() == [
-        Disk("/a", "ext4", 40 * 4096, 100 * 4096),
-        Disk("/z", "ext4", 40 * 4096, 100 * 4096),
+        Disk("/a", "ext4", 2 << 20, 1000 * 4096),
+        Disk("/z", "ext4", 2 << 20, 1000 * 4096),
     ]
 
 

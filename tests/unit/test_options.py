@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import gc
+from pathlib import Path
 
+import pytest
+from support.emulated import EmulatedHost
+
+from vmtpy import Agent
 from vmtpy.services.options import Options, switch
 
 BAD = b"ERROR Unknown or invalid option"
@@ -34,3 +39,15 @@ def test_set_option(arguments: str, answer: bytes, seen: list[str]) -> None:
 
     assert Options({"broadcastIP": handler}).set(arguments) == answer
     assert values == seen
+
+
+def test_an_agent_that_never_runs_leaves_nothing_open() -> None:
+    def descriptors() -> set[str]:
+        return {entry.name for entry in Path("/proc/self/fd").iterdir()}
+
+    before = descriptors()
+    agent = Agent(backdoor=EmulatedHost().backdoor)
+    assert agent.status()
+    del agent
+    gc.collect()
+    assert descriptors() == before

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from vmtpy import _core
 
 MOST_OLD = 255  # a count of one byte
+MIB = 1 << 20
 NAME_OLD = 100  # bytes, the last one zero
 
 
@@ -24,7 +25,7 @@ class Disk(NamedTuple):
     Attributes:
         path: where it is mounted.
         type: "ext4".
-        free: bytes that a user can still have.
+        free: bytes that a user can still have, in whole MiB: a line in a log is no news.
         size: bytes.
     """
 
@@ -44,7 +45,8 @@ def read() -> list[Disk]:
             continue
         if found.f_blocks:
             unit = found.f_frsize
-            disks.append(Disk(one.path, one.type, found.f_bavail * unit, found.f_blocks * unit))
+            free = found.f_bavail * unit // MIB * MIB
+            disks.append(Disk(one.path, one.type, free, found.f_blocks * unit))
     return sorted(disks, key=lambda disk: disk.path)
 
 

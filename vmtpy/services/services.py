@@ -56,8 +56,9 @@ class Services:
         self._hook_timeout = config.hooks.timeout
         self._options = Options({"broadcastIP": self._broadcast, **self._time.options()})
         self._poller = select.poll()
-        self._changes = self._watch_network()
-        self._name = self._watch_name()
+        self._watching = False
+        self._changes: socket | None = None
+        self._name = -1
 
     @property
     def time_difference(self) -> float | None:
@@ -79,7 +80,11 @@ class Services:
 
     def wait(self, agent: _core.Agent) -> None:
         """Returns when the native loop has an event, or a service has had its turn."""
-        self._poller.register(agent.event_fd, select.POLLIN)
+        if not self._watching:  # not before: an agent that never runs has nothing to close
+            self._watching = True
+            self._poller.register(agent.event_fd, select.POLLIN)
+            self._changes = self._watch_network()
+            self._name = self._watch_name()
         now = time.monotonic()
         delay = max(0.0, self._due() - now)
         ready = dict(self._poller.poll(min(delay, 3600.0) * 1000 if self._announced else None))

@@ -34,6 +34,10 @@ MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
 </quiesceManifest>
 """
 
+# What nobody expects to be frozen, and how much of the rest the host is told.
+NOT_MISSED = ("pseudo filesystem", "in memory")
+MOST_REASONS = 5
+
 Planner = Callable[[_core.PlanRequest], _core.Plan]
 
 
@@ -143,8 +147,7 @@ class Quiesce:
         if plan.unmatched:
             self._log(f"no filesystem lies on {', '.join(plan.unmatched)}, which the host named")
         if all(one.sync_only for one in plan.filesystems):
-            reasons = "; ".join(f"{one.path}: {one.reason}" for one in plan.left_out)
-            raise PlanError("nothing to freeze" + (f" ({reasons})" if reasons else ""))
+            raise PlanError("; ".join(["nothing to freeze", *reasons(plan)]))
         return plan
 
     def _options(self) -> _core.FreezeOptions:
@@ -166,6 +169,15 @@ class Quiesce:
             self._log(f"no manifest for the host: {error}")
             return ""
         return path
+
+
+def reasons(plan: _core.Plan) -> list[str]:
+    """Why nothing can be frozen, in a few clauses: a host takes no long texts."""
+    told = [f"no filesystem lies on {name}" for name in plan.unmatched]
+    told += [f"{one.path}: only synced, {one.type} cannot be frozen" for one in plan.filesystems]
+    told += [f"{one.path}: {one.reason}" for one in plan.left_out if one.reason not in NOT_MISSED]
+    more = len(told) - MOST_REASONS
+    return [*told[:MOST_REASONS], *([f"{more} more (see `vmtpy plan`)"] if more > 0 else [])]
 
 
 def summary(record: _core.RunRecord) -> list[tuple[int, str]]:

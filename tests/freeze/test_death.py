@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.freezing import FreezingProcess, await_gone, guardians_of
-from support.holder import splicing
+from support.holder import SPLICE, WRITE, holding
 from support.loop import LoopMount, loop_mount
 from support.rcu import RCU, await_rcu_restored
 from support.writer import Writer
@@ -223,19 +223,20 @@ def test_nothing_of_an_inner_image_stays_frozen_when_the_agent_dies(tmp_path: Pa
         assert seconds_until_written(outer_writer, began) < AT_ONCE
 
 
+@pytest.mark.parametrize("code", [SPLICE, WRITE], ids=["splice", "write"])
 @pytest.mark.parametrize("fs", FILESYSTEMS)
-def test_who_keeps_a_filesystem_from_freezing_is_named(fs: str, tmp_path: Path) -> None:
+def test_who_keeps_a_filesystem_from_freezing_is_named(fs: str, code: str, tmp_path: Path) -> None:
     with (
         loop_mount(fs) as mount,
         loop_mount("ext4") as other,
         Writer(other.path / "log") as other_writer,
-        splicing(mount.path / "spliced") as holder,
+        holding(mount.path / "held", code) as holder,
         FreezingProcess([mount.path, other.path], tmp_path, filesystem_budget=0.5) as agent,
     ):
         line = agent.line()
         assert line.startswith(f"FAILED FIFREEZE {mount.path}: not frozen within 0.5 s, held by ")
         assert f"process {holder.pid} (python" in line
-        assert line.endswith(" in splice")
+        assert line.endswith(" in splice" if code == SPLICE else " in write")
         other_writer.wait_for_more()
         assert not other.thaw()
         assert markers(tmp_path) != []
@@ -248,7 +249,7 @@ def test_what_freezes_after_the_agent_was_killed_is_thawed(tmp_path: Path) -> No
     with loop_mount("ext4") as mount:
         writer = Writer(mount.path / "log")
         with (
-            splicing(mount.path / "spliced") as holder,
+            holding(mount.path / "spliced") as holder,
             FreezingProcess([mount.path], tmp_path, filesystem_budget=0.3) as agent,
         ):
             assert agent.line().startswith("FAILED")
@@ -277,7 +278,7 @@ def test_an_agent_killed_inside_a_stuck_freeze_has_it_thawed_when_that_returns(
         Writer(other.path / "log") as other_writer,
     ):
         with (
-            splicing(mount.path / "spliced") as holder,
+            holding(mount.path / "spliced") as holder,
             FreezingProcess([mount.path, other.path], tmp_path, filesystem_budget=60) as agent,
         ):
             await_stuck_thread(agent.pid)
@@ -300,7 +301,7 @@ def test_the_marker_puts_back_rcu_expedited_too(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount:
         await_rcu_restored()
         with (
-            splicing(mount.path / "spliced") as holder,
+            holding(mount.path / "spliced") as holder,
             FreezingProcess([mount.path], tmp_path, filesystem_budget=60) as agent,
         ):
             await_stuck_thread(agent.pid)
@@ -334,7 +335,7 @@ def await_stuck_thread(pid: int) -> None:
 def test_what_freezes_after_the_limit_of_a_stopped_agent_is_thawed(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
         with (
-            splicing(mount.path / "spliced") as holder,
+            holding(mount.path / "spliced") as holder,
             FreezingProcess([mount.path], tmp_path, filesystem_budget=60, limit=1) as agent,
         ):
             deadline = time.monotonic() + 10

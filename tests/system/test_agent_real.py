@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.guest import running_guest
-from support.holder import splicing
+from support.holder import holding
 from support.loop import loop_mount, require_loop
 from support.writer import Writer, check_log
 
@@ -210,12 +210,23 @@ def test_what_someone_else_has_frozen_is_accepted_if_so_configured_and_left_to_t
         assert not ours.thaw()
 
 
+def test_that_nothing_can_be_frozen_is_told_with_the_reason(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    config = f'[quiesce]\ninclude = ["{mount.path}*"]\nexclude = ["{mount.path}"]\n'
+    with running_guest([], tmp_path / "log", config) as guest:
+        assert guest.command("vmbackup.start 1") == b"OK "
+        guest.done()
+        assert guest.events()[-2].startswith(b"req.error 3 nothing to freeze; ")
+        assert f"{mount.path}: excluded by".encode() in guest.events()[-2]
+
+
 def test_the_host_hears_which_process_keeps_a_filesystem_from_freezing(
     mount: LoopMount, tmp_path: Path
 ) -> None:
     config = "[quiesce]\nfilesystem_timeout = 0.5\n"
     with (
-        splicing(mount.path / "spliced") as holder,
+        holding(mount.path / "spliced") as holder,
         running_guest([mount], tmp_path / "log", config) as guest,
     ):
         assert guest.command("vmbackup.start 1") == b"OK "

@@ -356,12 +356,15 @@ def test_a_failing_legacy_freeze_is_followed_by_the_legacy_thaw(
 def test_a_process_leaves_no_descriptor_and_no_zombie(place: Path) -> None:
     script = write_script(place / "a")
     before = descriptors_of_this_process()
+    started: list[int] = []
     for _ in range(5):
         process = Process(str(script), ["freeze"])
+        started.append(process._pid)
         assert process.wait(lambda: False) is Ending.EXITED
         assert process.status == 0
     with pytest.raises(OSError, match="No such file"):
         Process(str(place / "missing"), ["freeze"])
     assert descriptors_of_this_process() == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(started[0], os.WNOHANG)
+    for pid in started:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)

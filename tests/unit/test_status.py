@@ -14,7 +14,14 @@ import pytest
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
 from vmtpy.commands import status as command
-from vmtpy.config import Config, GuestInfoConfig, PollConfig, QuiesceConfig, ToolsConfig
+from vmtpy.config import (
+    Config,
+    GuestInfoConfig,
+    PollConfig,
+    QuiesceConfig,
+    StatusConfig,
+    ToolsConfig,
+)
 from vmtpy.errors import ConfigError, VmtError
 from vmtpy.log import Log
 from vmtpy.status_socket import NotRunningError, ask, served
@@ -146,6 +153,29 @@ def test_a_new_configuration_counts_from_the_next_backup(machine: Machine) -> No
     machine.freeze()
     machine.until(machine.state("idle"))  # at the new limit
     assert machine.status()["backups"]["expired"] == 1
+
+
+def test_guest_information_can_be_turned_on_and_off_by_a_reload(machine: Machine) -> None:
+    said: list[bytes] = []
+
+    def tells() -> bool:
+        said.extend(one.request for one in machine.device.take_transcript())
+        return any(one.startswith(b"SetGuestInfo  1 ") for one in said)
+
+    machine.until(lambda: machine.status()["announced"])
+    machine.until(lambda: machine.status()["time_difference"] is not None)
+    assert not tells()
+    machine.next = Config()
+    machine.hup()
+    machine.until(tells)
+    machine.next = Config(guest_info=GuestInfoConfig(enabled=False))
+    machine.hup()
+    line = (6, "configuration reloaded")
+    machine.until(lambda: machine.lines.count(line) == 2)
+    machine.next = Config(status=StatusConfig(socket="/elsewhere"))
+    machine.hup()
+    machine.until(lambda: machine.lines.count(line) == 3)
+    assert (4, "the new [status] counts from the next start only") in machine.lines
 
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(machine: Machine) -> None:

@@ -153,3 +153,58 @@ def test_a_peer_that_sees_a_filesystem_of_somebody_else_is_refused(tmp_path: Pat
             Jail(shared, [], {}).check(process, "sleep")
     finally:
         shutil.rmtree(shared)
+
+
+# Freezes a disk of the benchmarks and says so; then another process waits for it.
+FREEZER = """
+import subprocess, sys
+from pathlib import Path
+from benchmarks import disks
+store = Path(sys.argv[1])
+with disks.made("ext4", 1, 128 << 20, store, store) as made:
+    (disk,) = made.disks
+    made.guard.tell("arm", sys.argv[2])
+    subprocess.run(["fsfreeze", "--freeze", disk.path], check=True)
+    print("frozen", flush=True)
+    subprocess.run(["touch", disk.path / "file"], check=True)
+    print("thawed", flush=True)
+"""
+
+
+@contextmanager
+def freezer(store: Path, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    """The program above, when its disk is frozen; the watchdog thaws after so many seconds."""
+    command = [sys.executable, "-c", FREEZER, str(store), str(seconds)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"frozen\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until_gone(store: Path) -> None:
+    """Waits until neither a mount nor an image is left."""
+    deadline = time.monotonic() + 30
+    while str(store) in Path("/proc/mounts").read_text() or list(store.glob("*.img")):
+        assert time.monotonic() < deadline, "the watchdog does not clean up"
+        time.sleep(0.02)
+
+
+@pytest.mark.usefixtures("ready")
+def test_the_watchdog_thaws_what_stays_frozen_for_too_long(tmp_path: Path) -> None:
+    require_program("fsfreeze")
+    with freezer(tmp_path, 0.5) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"thawed\n"
+        assert process.wait(timeout=30) == 0
+    wait_until_gone(tmp_path)
+
+
+@pytest.mark.usefixtures("ready")
+def test_a_run_that_is_killed_while_frozen_leaves_nothing(tmp_path: Path) -> None:
+    require_program("fsfreeze")
+    with freezer(tmp_path, 60) as process:
+        process.kill()
+        wait_until_gone(tmp_path)

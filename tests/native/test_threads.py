@@ -1,0 +1,32 @@
+"""The core's threads under ThreadSanitizer: no data race, no lock taken in a ring."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / "build" / "thread"  # kept: only what has changed is compiled again
+
+
+@pytest.mark.timeout(1200)
+def test_threads_under_load_do_not_race() -> None:
+    if shutil.which("clang++") is None:
+        pytest.skip("needs clang")
+    compiler = os.environ.get("CLANG", "clang++")
+    words = [f"INTO={BUILT}", "SANITIZE=thread", f"CXX={compiler}", "-f", "tests/native/Makefile"]
+    jobs = f"-j{os.cpu_count()}"
+    subprocess.run(["make", "--silent", jobs, *words], cwd=ROOT, check=True, timeout=900)
+    run = subprocess.run(
+        [BUILT / "threads", "60"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"},
+    )
+    assert run.returncode == 0, run.stdout + run.stderr[-8000:]

@@ -1,0 +1,147 @@
+// The Python-free core with all its threads under load, for ThreadSanitizer: the agent's loop, the
+// sessions' conductors and their helpers, a host that starts, aborts and forgets, callers of RPCI,
+// writers on the simulated disk, and one that plays Python. `threads BACKUPS`.
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/agent.h"
+#include "core/errors.h"
+#include "host/emulated_backdoor.h"
+#include "host/simulated_disk.h"
+
+using namespace vmtpy;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::vector<std::string> PATHS = {"/", "/home", "/srv", "/var"};
+
+struct World {
+  SteadyClock clock;
+  std::shared_ptr<host::Device> device = std::make_shared<host::Device>(clock);
+  host::EmulatedBackdoor backdoor{device};
+  host::SimulatedDisk disk{PATHS};
+  Agent agent{backdoor, clock, options()};
+  Rpci rpci{backdoor};
+  std::atomic<bool> over = false;
+  std::atomic<int> ended = 0;
+  std::atomic<int> released = 0;
+  std::atomic<std::uint64_t> writes = 0;
+  std::atomic<std::uint64_t> calls = 0;
+
+  static AgentOptions options() {
+    AgentOptions options;
+    options.announce = {"log hello"};
+    options.poll_min = 1ms;
+    options.poll_max = 2ms;
+    options.retry_min = 1ms;
+    options.retry_max = 2ms;
+    options.commands.names = {"Set_Option"};
+    return options;
+  }
+};
+
+void arm(World& world) {
+  FreezeOptions options;
+  options.guardian = false;
+  options.expedite_rcu = false;
+  world.agent.arm(
+      std::make_shared<FreezeSession>(world.disk, world.clock, world.disk.filesystems(), options));
+}
+
+void play_python(World& world) {
+  int turn = 0;
+  for (;;) {
+    const std::optional<AgentEvent> event = world.agent.events().take();
+    if (!event) {
+      std::this_thread::sleep_for(200us);
+      continue;
+    }
+    using Kind = AgentEvent::Kind;
+    if (event->kind == Kind::STOPPED) return;
+    if (event->kind == Kind::COMMAND) world.agent.answer(event->id, "OK ");
+    if (event->kind == Kind::START) {
+      if (++turn % 7 == 0) {
+        world.agent.refuse(BackupCode::SCRIPT, "no");
+      } else if (turn % 5 == 0) {
+        world.agent.skip(1s);
+      } else {
+        arm(world);
+      }
+    }
+    if (event->kind == Kind::ENDED) {
+      world.released += event->record.outcome == Outcome::RELEASED;
+      world.agent.finish();
+      ++world.ended;
+    }
+  }
+}
+
+void play_host(World& world, int backups) {
+  world.device->wait_for_tools(world.clock.now() + 10s);
+  const Time deadline = world.clock.now() + 300s;
+  for (int turn = 0; world.ended < backups && world.clock.now() < deadline; ++turn) {
+    const int before = world.ended;
+    world.device->send_command("vmbackup.start 1");
+    world.device->send_command("Set_Option broadcastIP 1");
+    if (turn % 6 == 5) world.device->lose_channels();
+    if (turn % 4 == 3) world.device->send_command("vmbackup.abort");
+    const Time begun = world.clock.now();
+    while (world.ended == before && world.clock.now() - begun < 500ms) {
+      world.device->take_transcript(world.clock.now() + 1ms);
+      if (world.agent.backup_state() == BackupState::FROZEN ||
+          world.agent.backup_state() == BackupState::UNFROZEN) {
+        world.device->send_command("vmbackup.snapshotDone");
+      }
+    }
+  }
+}
+
+void call(World& world) {
+  while (!world.over) {
+    try {
+      world.rpci.call("info-get guestinfo.x");
+      ++world.calls;
+    } catch (const Error&) {  // the host has just forgotten the channel, twice
+    }
+    std::this_thread::sleep_for(100us);
+  }
+}
+
+void write(World& world, const std::string& path) {
+  while (!world.over) {
+    world.disk.write(path);
+    ++world.writes;
+    std::this_thread::sleep_for(100us);
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  const int backups = count > 1 ? std::atoi(words[1]) : 100;
+  World world;
+  world.agent.start();
+  std::thread python([&] { play_python(world); });
+  std::vector<std::thread> load;
+  for (int i = 0; i < 2; ++i) load.emplace_back([&] { call(world); });
+  for (const std::string& path : PATHS) load.emplace_back([&] { write(world, path); });
+  play_host(world, backups);
+  world.agent.request_stop();
+  python.join();
+  world.over = true;
+  for (std::thread& one : load) one.join();
+  for (const std::string& path : PATHS) {
+    if (world.disk.frozen(path)) return std::puts("something is still frozen"), 1;
+  }
+  std::printf("%d backups, %d released, %llu writes, %llu calls\n", world.ended.load(),
+              world.released.load(), static_cast<unsigned long long>(world.writes),
+              static_cast<unsigned long long>(world.calls));
+  return world.ended >= backups && world.released > 0 ? 0 : 1;
+}

@@ -32,6 +32,7 @@ def extension(name: str, sources: list[str]) -> Pybind11Extension:
     if SANITIZE:
         flags = [
             f"-fsanitize={SANITIZE}",
+            "-O1",  # half the time to compile, and stacks that can be read
             "-g1",
             "-fno-omit-frame-pointer",
             "-fno-sanitize-recover",

@@ -102,7 +102,7 @@ def test_the_script_for_openrc_starts_and_thaws_what_it_should(tmp_path: Path) -
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "need localmount",
-        "supervise-daemon vmtpy --signal HUP",
+        "supervise-daemon vmtpy --signal HUP --pidfile /run/vmtpy.pid",
         "called thaw",
         "called run --config /etc/my vmtpy.toml",
         "supervise-daemon",

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 import vmtpy
@@ -19,6 +20,10 @@ import vmtpy
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+
+# A machine under load is no failure; pytest-timeout bounds each test.
+hypothesis.settings.register_profile("vmtpy", deadline=None)
+hypothesis.settings.load_profile("vmtpy")
 
 DANGEROUS = ("systemctl", "poweroff", "reboot", "halt", "shutdown")
 

@@ -11,7 +11,7 @@ namespace vmtpy {
 
 namespace {
 
-constexpr std::size_t STACK = 256 * 1024;
+constexpr std::size_t STACK = 256UL * 1024;
 
 struct Start {
   const char* name;
@@ -44,7 +44,7 @@ int start_thread(const char* name, std::function<void()> body) {
   const int error = pthread_create(&thread, &attributes, run, start.get());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
-  if (error == 0) start.release();
+  if (error == 0) static_cast<void>(start.release());
   return error;
 }
 

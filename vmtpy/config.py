@@ -70,12 +70,12 @@ class PollConfig:
 
     Attributes:
         min: delay after a command; it doubles while the host has nothing to say. 0.01.
-        max: where the doubling ends. 0.5: four traps a second.
+        max: where the doubling ends. 0.55: with the guest information, four traps a second.
         busy: delay during a backup. 0.002.
     """
 
     min: float = seconds(0.01, 0.001, 1.0)
-    max: float = seconds(0.5, 0.01, 60.0)
+    max: float = seconds(0.55, 0.01, 60.0)
     busy: float = seconds(0.002, 0.0005, 0.005)
 
 

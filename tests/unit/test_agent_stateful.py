@@ -1,0 +1,229 @@
+"""Any order of what a host, Python, other people and the time may do to the agent, beside a small
+model of it: the native loop on a simulated disk, with a clock that is turned by hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+from support.rig import EVENT, KIND, Rig, State
+
+from vmtpy import _core, _host
+
+LIMIT = 30.0
+FINISH_PATIENCE = 600.0
+EVENTS = ("reset", "prov.snapshotCommit", "req.keepAlive", "req.done", "req.aborted")
+OK, BUSY = b"OK ", b"ERROR Quiesce operation already in progress."
+NONE = b"ERROR Error: no quiesce operation in progress"
+
+
+class Life(RuleBasedStateMachine):
+    """`state` and what else is expected; the rules do a thing to both and compare."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rig = Rig(limit=LIMIT)
+        self.state = State.IDLE
+        self.since = 0.0  # of this state
+        self.told = 0.0  # the last event, at the latest
+        self.frozen_at = 0.0
+        self.intact = False  # frozen from the commit on
+        self.refusals: Counter[str] = Counter()
+        self.begun = 0
+
+    @initialize(lost=st.booleans())
+    def begin(self, *, lost: bool) -> None:
+        self.rig.turn()
+        if lost:
+            self.rig.device.lose_channels()
+
+    # --- the host ---
+    @rule()
+    def start(self) -> None:
+        refused = self.will_refuse("reset")
+        reply = self.rig.command("vmbackup.start 1")
+        if self.state != State.IDLE:
+            assert reply == BUSY
+        elif refused:
+            assert reply == b"ERROR Error when sending the start event."
+        else:
+            assert reply == OK
+            self.begun += 1
+            self.enter(State.PREPARING)
+
+    @rule()
+    def done(self) -> None:
+        reply = self.rig.command("vmbackup.snapshotDone")
+        if self.state in (State.IDLE, State.FINISHING):
+            assert reply == NONE
+        elif self.state == State.FROZEN:
+            if self.now < self.frozen_at + LIMIT - 0.5:  # not just at the limit
+                assert (reply == OK) == self.intact
+            self.enter(State.FINISHING)
+        else:
+            assert reply == b"ERROR Error: unexpected state for quiesce done message."
+
+    @rule()
+    def abort(self) -> None:
+        reply = self.rig.command("vmbackup.abort")
+        assert reply == (NONE if self.state == State.IDLE else OK)
+        self.give_up()
+
+    @rule(command=st.sampled_from(["ping", "reset", "Capabilities_Register", "nonsense", "x 1"]))
+    def other(self, command: str) -> None:
+        expected = {"ping": OK, "Capabilities_Register": OK, "reset": b"OK ATR toolbox"}
+        reply = self.rig.command(command)
+        assert reply == expected.get(command, b"ERROR Unknown Command")
+
+    @rule()
+    def lose_channels(self) -> None:
+        self.rig.device.lose_channels()
+
+    @rule(event=st.sampled_from(EVENTS))
+    def refuse(self, event: str) -> None:
+        """The next such event is refused."""
+        self.rig.device.answer_with(EVENT + event.encode(), b"0 no")
+        self.refusals[event] += 1
+
+    # --- Python ---
+    @precondition(lambda self: self.state in (State.PREPARING, State.CANCELLED))
+    @rule()
+    def arm(self) -> None:
+        self.rig.take(KIND.START)
+        self.catch_up()
+        refused = self.will_refuse("prov.snapshotCommit")
+        self.rig.arm()
+        if self.state == State.CANCELLED or refused:
+            self.enter(State.FINISHING)
+        else:
+            self.enter(State.FROZEN)
+            self.frozen_at, self.intact = self.now, True
+
+    @precondition(lambda self: self.state in (State.PREPARING, State.CANCELLED))
+    @rule()
+    def refuse_to_freeze(self) -> None:
+        self.rig.take(KIND.START)
+        self.catch_up()
+        self.rig.agent.refuse(_core.BackupCode.SCRIPT, "no")
+        self.enter(State.FINISHING)
+
+    @precondition(lambda self: self.state == State.FINISHING)
+    @rule()
+    def finish(self) -> None:
+        self.rig.take(KIND.ENDED)
+        self.catch_up()
+        self.rig.agent.finish()
+        self.enter(State.IDLE)
+
+    @rule()
+    def answer_out_of_turn(self) -> None:
+        """What is not waited for changes nothing."""
+        if self.state not in (State.PREPARING, State.CANCELLED):
+            session = self.rig.session
+            self.rig.arm()
+            self.rig.session = session
+        if self.state != State.FINISHING:
+            self.rig.agent.finish("/nonsense")
+
+    # --- others ---
+    @precondition(lambda self: self.state == State.FROZEN)
+    @rule()
+    def thaw_by_someone_else(self) -> None:
+        self.rig.disk.thaw_by_someone_else("/srv")
+        self.intact = False
+
+    @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 10.0, 31.0]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.rig.turn(seconds)
+
+    # --- what is expected of both ---
+    @property
+    def now(self) -> float:
+        return self.rig.clock.now()
+
+    def enter(self, state: State) -> None:
+        self.state, self.since = state, self.now
+
+    def give_up(self) -> None:
+        if self.state == State.PREPARING:
+            self.enter(State.CANCELLED)
+        elif self.state == State.FROZEN:
+            self.enter(State.FINISHING)
+
+    def settle(self) -> None:
+        """Lets the session's threads come to rest, and the model follow the clock."""
+        self.rig.turn()
+        self.rig.until(self.rests)
+
+    def rests(self) -> bool:
+        self.catch_up()
+        return self.rig.agent.backup_state == self.state
+
+    def catch_up(self) -> None:
+        """The clock's and the refusals' part."""
+        if self.state == State.FROZEN and self.now >= self.frozen_at + LIMIT:
+            self.give_up()
+        if any(one.time >= self.since for one in self.refused("req.keepAlive")):
+            self.give_up()
+        late = self.state == State.FINISHING and self.now >= self.since + FINISH_PATIENCE
+        if late and self.rig.agent.backup_state == State.IDLE:
+            self.enter(State.IDLE)
+
+    def refused(self, event: str) -> list[_host.TranscriptEntry]:
+        """What the host was told and did not want to know."""
+        said = [one for one in told(self.rig) if one.request.startswith(EVENT + event.encode())]
+        return [one for one in said if one.reply.startswith(b"0")]
+
+    def will_refuse(self, event: str) -> bool:
+        return self.refusals[event] > len(self.refused(event))
+
+    @invariant()
+    def as_expected(self) -> None:
+        self.settle()
+        assert self.rig.disk.frozen("/srv") == (self.state == State.FROZEN and self.intact)
+
+    @invariant()
+    def every_backup_ends_once(self) -> None:
+        taken = [one for one in told(self.rig) if one.reply.startswith(b"1")]
+        begun = sum(one.request == EVENT + b"reset 0 " for one in taken)
+        ended = sum(one.request == EVENT + b"req.done 0 " for one in told(self.rig))
+        assert begun == self.begun
+        assert ended == begun - (self.state != State.IDLE)
+
+    @invariant()
+    def the_host_hears_that_it_lives(self) -> None:
+        if self.state != State.IDLE:
+            assert self.now - told(self.rig)[-1].time < 1.1
+
+    def teardown(self) -> None:
+        """Told to stop, it thaws, tells the end and ends, whether Python answers or not."""
+        self.rig.agent.request_stop()
+        self.rig.until(lambda: self.rig.agent.step() is None, seconds=0.5)
+        self.rig.turn()
+        assert not self.rig.disk.frozen("/srv")
+        assert sum(one.request == EVENT + b"req.done 0 " for one in told(self.rig)) == self.begun
+        assert self.rig.device.open_channels() == 0
+
+
+def told(rig: Rig) -> list[_host.TranscriptEntry]:
+    return [one for one in rig.seen if one.request.startswith(EVENT)]
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=60,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],  # a run takes too long to be shrunk
+    suppress_health_check=list(HealthCheck),
+)

@@ -72,4 +72,8 @@ def test_the_guardian_outlives_the_main_process(service: dict[str, str]) -> None
 
 def test_what_was_left_frozen_is_thawed_when_the_service_ends(service: dict[str, str]) -> None:
     assert service["ExecStopPost"].endswith("/vmtpy thaw")
+
+
+def test_no_death_waits_for_a_core_dump(service: dict[str, str]) -> None:
     assert service["LimitCORE"] == "0"
+    assert service["WatchdogSignal"] == "SIGKILL"

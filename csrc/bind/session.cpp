@@ -76,7 +76,7 @@ void bind_options(py::module_& module) {
 }  // namespace
 
 void bind_session(py::module_& module) {
-  py::class_<Os>(module, "Os");
+  static_cast<void>(py::class_<Os>(module, "Os"));
   module.def("real_os", &real_os, py::return_value_policy::reference);
   bind_options(module);
 

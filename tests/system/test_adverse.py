@@ -34,7 +34,9 @@ class Agent(module.Agent):
     def stick(self):
         while self._native.backup_state != BackupState.FROZEN:
             time.sleep(0.001)
-        ctypes.PyDLL(None).sleep(600)
+        sleep = ctypes.PyDLL(None).sleep
+        open(sys.argv[0] + ".sleeps", "w").close()
+        sleep(600)
 
 from vmtpy.commands import run
 run.Agent = Agent
@@ -67,6 +69,8 @@ def test_an_interpreter_that_is_stuck_does_not_keep_anything_frozen(
         running_guest([mount], tmp_path / "log", CONFIG, stuck) as guest,
     ):
         guest.freeze()
+        guest.until((tmp_path / "stuck.py.sleeps").exists)
+        time.sleep(0.02)
         began = time.monotonic()
         if ending == "done":
             assert guest.command("vmbackup.snapshotDone") == b"OK "

@@ -25,7 +25,7 @@ METRICS: tuple[Metric, ...] = (
 CASES: tuple[str, ...] = ("idle",)
 
 SETTLE = 5.0  # seconds
-LASTING = 10.0
+LASTING = 30.0  # whole periods of both agents' reports to the host (15 and 30 s)
 
 
 def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)

@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 constexpr int PRESYNC_ROUNDS = 3;
 constexpr Duration SHORT_ROUND = 5ms;       // nothing much is left to sync
 constexpr Duration GUARDIAN_GRACE = 100ms;  // by which its deadline is later than ours
-constexpr Duration GUARDIAN_LOOK = 250ms;   // how often we see to it that it lives
+constexpr Duration GUARDIAN_LOOK = 50ms;    // how often we see to it that it lives
 constexpr Duration GUARDIAN_EXIT = 50ms;    // that its exit may delay the end
 constexpr Duration LEVEL_PATIENCE = 250ms;  // then the next level is thawed beside a slow one
 constexpr Duration THAW_PATIENCE = 5s;  // then the end is told, though a FITHAW is still failing

@@ -5,8 +5,7 @@ The backdoor's own answer decides; CPUID is only quoted in the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vmtpy import _core
 from vmtpy.errors import NotVMwareError
@@ -22,8 +21,7 @@ _PRESENCE: dict[_core.Presence, Presence] = {
 _PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """What answers at VMware's backdoor. True in a boolean context if that is VMware.
 
     Attributes:

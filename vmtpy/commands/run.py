@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmtpy import _core, log, notify
@@ -90,8 +89,8 @@ def read(options: argparse.Namespace) -> Config:
     """
     config = load(options.config) if options.config else Config()
     if options.include:
-        quiesce = replace(config.quiesce, include=tuple(options.include))
-        config = replace(config, quiesce=quiesce)
+        quiesce = config.quiesce._replace(include=tuple(options.include))
+        config = config._replace(quiesce=quiesce)
     return config
 
 

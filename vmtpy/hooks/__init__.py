@@ -11,8 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from vmtpy.config import HooksConfig, PostgresqlConfig
 from vmtpy.errors import VmtError
@@ -32,8 +31,7 @@ class AbortedError(VmtError):
     """Thrown into the context managers that are held open when the backup did not succeed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What a hook is called with.
 
     Attributes:

@@ -99,10 +99,12 @@ def test_the_agent_never_imports_the_emulated_host() -> None:
     assert [one for one in loaded if one in heavy or "_host" in one or ".host" in one] == []
 
 
-def test_every_test_that_the_readme_names_exists() -> None:
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_test_that_a_document_names_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for place in re.findall(r"tests/[\w/]+(?:\.\w+)?(?![\w/*])", text):
+        assert (ROOT / place).exists(), place
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
-    assert named
     for file, function in named:
         path = ROOT / file
         assert path.is_file(), file

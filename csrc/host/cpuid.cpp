@@ -30,7 +30,7 @@ constexpr std::uint32_t LEAF_HYPERVISOR_END = 0x400000FF;
 constexpr std::uint32_t BUS_KHZ = 66'000;
 constexpr char VENDOR[] = "VMwareVMware";
 // The bytes of the instruction also occur inside others; in a large text that becomes likely.
-constexpr std::uint64_t MAX_PATCHED_TEXT = 256 * 1024;
+constexpr std::uint64_t MAX_PATCHED_TEXT = 256UL * 1024;
 
 std::string proc(pid_t thread, const char* name) {
   return "/proc/" + std::to_string(thread) + "/" + name;

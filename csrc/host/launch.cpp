@@ -46,7 +46,7 @@ struct Pipe {
   char byte = 0;
   if (read(go.ends[0], &byte, 1) != 1) _exit(127);  // nobody traces us
   sigprocmask(SIG_SETMASK, &mask, nullptr);
-  execvp(arguments[0], arguments);
+  execvp(arguments[0], arguments);  // NOLINT(concurrency-mt-unsafe): the one thread of a child
   int error = errno;
   [[maybe_unused]] ssize_t written = write(failure.ends[1], &error, sizeof error);
   _exit(127);
@@ -78,6 +78,7 @@ bool wait_for_exec(pid_t child) {
 
 pid_t launch(const std::vector<std::string>& command, const sigset_t& mask) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   if (command.empty()) throw SystemError("exec", "", ENOENT);

@@ -8,8 +8,8 @@ namespace vmtpy::host {
 namespace {
 
 constexpr std::string_view KEY_PREFIX = "guestinfo.";
-constexpr std::size_t MAX_VALUE = 64 * 1024;
-constexpr std::size_t MAX_ALL_VALUES = 1024 * 1024;  // of one virtual machine, by default
+constexpr std::size_t MAX_VALUE = 64UL * 1024;
+constexpr std::size_t MAX_ALL_VALUES = 1024UL * 1024;  // of one virtual machine, by default
 
 // Requests that a host takes note of and answers with an empty success.
 constexpr std::array<std::string_view, 10> ACCEPTED = {

@@ -45,8 +45,8 @@ struct Pipe {
   }
   char byte = 0;
   if (read(go.ends[0], &byte, 1) != 1) _exit(127);  // nobody traces us
-  sigprocmask(SIG_SETMASK, &mask, nullptr);
-  execvp(arguments[0], arguments);  // NOLINT(concurrency-mt-unsafe): the one thread of a child
+  pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  execvp(arguments[0], arguments);
   int error = errno;
   [[maybe_unused]] ssize_t written = write(failure.ends[1], &error, sizeof error);
   _exit(127);

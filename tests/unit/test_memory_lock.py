@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from support.loop import require_program, require_root
 
-ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import re
 from vmtpy import _core
@@ -32,7 +29,6 @@ def run(*wrapper: str) -> list[int]:
         text=True,
         check=True,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     return [int(word) for word in done.stdout.split()]
 

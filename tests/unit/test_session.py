@@ -130,8 +130,9 @@ def test_a_release_before_all_is_frozen_is_an_abort() -> None:
 def test_an_abort_while_one_is_stuck_in_the_kernel_thaws_the_others() -> None:
     disk = SimulatedDisk(["/a", "/b"])
     disk.hold("/b")
-    bench = Bench(disk=disk)
-    await_true(lambda: disk.frozen("/a"))
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os)
+    await_true(lambda: disk.frozen("/a") and os.calls().count("freeze") == 2)
     bench.session.abort("enough")
     await_true(lambda: not disk.frozen("/a"))
     record = bench.advance_to_end()

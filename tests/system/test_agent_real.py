@@ -66,13 +66,18 @@ def test_a_copy_taken_between_commit_and_done_is_clean_and_complete(
 
 
 def test_killed_while_frozen_it_leaves_nothing_frozen(mount: LoopMount, tmp_path: Path) -> None:
-    with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
-        guest.freeze()
-        begin = time.monotonic()
-        os.kill(guest.pid, signal.SIGKILL)
-        writer.wait_for_more(timeout=5)
-        assert time.monotonic() - begin < 0.1
-        assert not mount.thaw()
+    """Within 100 ms: the middle one of five deaths, as a busy machine may delay one."""
+    delays = []
+    with Writer(mount.path / "log") as writer:
+        for turn in range(5):
+            with running_guest([mount], tmp_path / f"log{turn}") as guest:
+                guest.freeze()
+                begin = time.monotonic()
+                os.kill(guest.pid, signal.SIGKILL)
+                writer.wait_for_more(timeout=5)
+                delays.append(time.monotonic() - begin)
+                assert not mount.thaw()
+    assert sorted(delays)[2] < 0.1, delays
 
 
 def test_stopped_while_frozen_it_is_thawed_at_the_limit(mount: LoopMount, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.loop import require_root
 
 from vmtpy import _core, _host
 
@@ -130,6 +131,7 @@ def running_guest(
         inside: a shell's words before its command.
         more: arguments of `vmtpy run`.
     """
+    require_root()  # the agent's markers and its socket are root's
     require_ptrace()
     guest = Guest(mounts, log, config, inside, *more)
     guest.host.start()

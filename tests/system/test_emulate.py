@@ -65,7 +65,10 @@ def test_a_fault_of_its_own_still_kills_the_program(guest: Path) -> None:
     assert emulate(guest, "fault").code == -signal.SIGSEGV
 
 
-def test_a_program_that_does_not_exist_is_127_and_one_that_cannot_run_126(tmp_path: Path) -> None:
+def test_a_program_that_does_not_exist_is_127_and_one_that_cannot_run_126(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # one that must not be looked into gives 126
     run = emulate("vmtpy-no-such-program")
     assert run.code == 127
     assert run.stderr == b"vmtpy emulate: vmtpy-no-such-program: No such file or directory\n"

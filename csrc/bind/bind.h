@@ -37,6 +37,7 @@ inline Duration from_seconds(double seconds) {
 void bind_errors(py::module_& module);
 void bind_clock(py::module_& module);
 void bind_backdoor(py::module_& module);  // Backdoor, PortBackdoor, probe
+void bind_dialer(py::module_& module);    // Dialer, VsockDialer
 void bind_rpci(py::module_& module);      // Channel, Rpci, Tclo
 void bind_plan(py::module_& module);
 void bind_session(py::module_& module);  // Os, FreezeOptions, FreezeSession
@@ -47,6 +48,7 @@ void bind_agent(py::module_& module);
 void bind_device(py::module_& module);    // Device, EmulatedBackdoor
 void bind_recorder(py::module_& module);  // RecordingBackdoor
 void bind_trap(py::module_& module);
-void bind_faults(py::module_& module);  // FaultyOs, SimulatedDisk, ManualClock
+void bind_packets(py::module_& module);  // UnixDialer, Packet, PacketDecoder
+void bind_faults(py::module_& module);   // FaultyOs, SimulatedDisk, ManualClock
 
 }  // namespace vmtpy::bind

@@ -9,4 +9,5 @@ PYBIND11_MODULE(_host, module) {
   bind_device(module);
   bind_recorder(module);
   bind_trap(module);
+  bind_packets(module);
 }

@@ -1,6 +1,7 @@
 // Constants of VMware's backdoor, message channels, RPCI and TCLO, under the protocol's own names.
 // Nothing else in the project writes one of these numbers. Sources: OpenBSD's vmt(4),
-// open-vm-tools' backdoor_def.h and guest_msg_def.h, the Linux kernel's asm/vmware.h.
+// open-vm-tools' backdoor_def.h, guest_msg_def.h, tclodefs.h and dataMap.h, the Linux kernel's
+// asm/vmware.h.
 #pragma once
 
 #include <cstddef>
@@ -68,6 +69,17 @@ inline constexpr std::uint16_t HOST_SENDPAYLOAD = 2;
 // ebx of OPEN
 enum class Protocol : std::uint32_t { RPCI = 0x49435052, TCLO = 0x4F4C4354 };
 inline constexpr std::uint32_t COOKIES = 0x80000000;
+
+// vsock: where a host listens, and from where a guest must come to count as privileged
+inline constexpr std::uint32_t VSOCK_HOST = 0;  // context id of the hypervisor
+inline constexpr std::uint32_t VSOCK_RPCI = 976;
+inline constexpr std::uint32_t VSOCK_TCLO = 975;
+inline constexpr std::uint32_t VSOCK_PRIVILEGED = 1023;  // the highest such local port
+
+// vsock: type tags, field ids and types of packets
+enum FieldType : std::uint32_t { INT64 = 1, STRING = 2, INT64_LIST = 3, STRING_LIST = 4 };
+enum PacketField : std::uint32_t { PACKET_TYPE = 1, PAYLOAD = 2, FAST_CLOSE = 3 };
+enum class PacketType : std::uint64_t { DATA = 1, PING = 2 };
 
 inline constexpr std::size_t MAX_MESSAGE = 65536;  // towards the host
 inline constexpr int MAX_CHANNELS = 128;           // per virtual machine

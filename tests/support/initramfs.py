@@ -1,0 +1,150 @@
+"""The root of a test machine: this machine's Python and some of its programs, in a cpio archive.
+
+Serves tests/vm. What is copied is what runs the tests: the interpreter and its standard library,
+the vmtpy that is tested, whatever program a test asks for, and the shared libraries of all of
+these, each at the path that it has here. busybox does the rest. Relies on ldd.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import vmtpy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PACKAGE = Path("/opt/vmtpy")  # on the guest's PYTHONPATH
+PROGRAMS = Path("/opt/guest")
+# Parts of the standard library that nothing here uses, and what other packages put beside it.
+LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip"}
+LEFT_OUT |= {"site-packages", "dist-packages", "pydoc_data", "distutils"}
+
+
+class Archive:
+    """A cpio archive ("newc"), written as files are added; directories come by themselves."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._seen: set[Path] = {Path("/")}
+        self._libraries: list[Path] = []
+
+    def add(self, source: Path, target: Path | None = None) -> None:
+        """One file, at its own path or another; a symbolic link as what it points to."""
+        target = target or source
+        if target in self._seen:
+            return
+        status = source.stat()
+        mode = stat.S_IFREG | (0o755 if status.st_mode & 0o111 else 0o644)
+        # The time of a source file is what its .pyc is held against.
+        self._put(target, mode, source.read_bytes(), int(status.st_mtime))
+
+    def add_tree(self, source: Path, target: Path | None = None) -> None:
+        """A directory without LEFT_OUT; shared objects in it get their libraries."""
+        for directory, names, files in os.walk(source):
+            names[:] = sorted(set(names) - LEFT_OUT)
+            inside = (target or source) / Path(directory).relative_to(source)
+            for name in sorted(files):
+                if ".opt-" in name or name.endswith(".a"):
+                    continue
+                self.add(Path(directory) / name, inside / name)
+                if ".so" in name:
+                    self._libraries.append(Path(directory) / name)
+
+    def add_program(self, source: Path, target: Path | None = None) -> None:
+        """A program with its libraries."""
+        self.add(source, target)
+        self._libraries.append(source)
+
+    def link(self, target: Path, to: str) -> None:
+        """A symbolic link."""
+        self._put(target, stat.S_IFLNK | 0o777, to.encode())
+
+    def end(self) -> None:
+        """The libraries of all that was added, and the archive's own end."""
+        for library in libraries(self._libraries):
+            self.add(library)
+        self._put(Path("TRAILER!!!"), 0, b"")
+
+    def _put(self, path: Path, mode: int, data: bytes, time: int = 0) -> None:
+        if path.parent not in self._seen and path.is_absolute():
+            self._put(path.parent, stat.S_IFDIR | 0o755, b"")
+        self._seen.add(path)
+        name = str(path).lstrip("/").encode() + b"\0"
+        fields = [len(self._seen), mode, 0, 0, 1, time, len(data), 0, 0, 0, 0, len(name), 0]
+        header = b"070701" + b"".join(b"%08X" % field for field in fields)
+        self._file.write(padded(header + name) + padded(data))
+
+
+def padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+def libraries(files: Iterable[Path]) -> list[Path]:
+    """All shared libraries of programs and shared objects, the loader included."""
+    listed = subprocess.run(
+        ["ldd", *map(str, files)], capture_output=True, text=True, timeout=60, check=False
+    ).stdout
+    return sorted({Path(path) for path in re.findall(r"(/\S+) \(0x", listed)})
+
+
+def write(
+    archive: Path,
+    *,
+    modules: list[Path],
+    programs: Iterable[str] = (),
+    trees: Iterable[Path] = (),
+    guest: Path,
+) -> None:
+    """Makes the archive.
+
+    Args:
+        archive: the file to write.
+        modules: kernel modules in the order in which init loads them.
+        programs: found in this machine's PATH.
+        trees: directories to take along as they are.
+        guest: the directory of programs for the guest; its `init` is the first process.
+    """
+    with archive.open("wb") as file:
+        made = Archive(file)
+        made.add(guest / "init", Path("/init"))
+        made.add_tree(guest, PROGRAMS)
+        made.add(found("busybox"), Path("/bin/busybox"))
+        for number, module in enumerate(modules):
+            made.add(module, Path(f"/modules/{number:02}-{module.name}"))
+        python = Path(sys.executable).resolve()
+        made.add_program(python)
+        made.link(Path("/bin/python"), str(python))
+        for kind in ("stdlib", "platstdlib"):
+            made.add_tree(Path(sysconfig.get_path(kind, vars=base())))
+        made.add_tree(Path(vmtpy.__file__).parent, PACKAGE / "vmtpy")
+        for program in programs:
+            made.add_program(found(program).resolve(), Path("/bin") / program)
+        for tree in trees:
+            made.add_tree(tree)
+        made.end()
+
+
+def base() -> dict[str, str]:
+    """Where the interpreter itself lives, although a virtual environment may run the tests."""
+    return {
+        "base": sys.base_prefix,
+        "platbase": sys.base_exec_prefix,
+        "installed_base": sys.base_prefix,
+        "installed_platbase": sys.base_exec_prefix,
+    }
+
+
+def found(program: str) -> Path:
+    """A program in PATH or where Debian keeps those for root."""
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    assert path is not None, f"{program} is not installed"
+    return Path(path)

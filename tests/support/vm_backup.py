@@ -1,0 +1,114 @@
+"""A test machine whose writers are backed up: for all tests in tests/vm that freeze.
+
+Inside, `vmtpy run` is the agent of an emulated host whose snapshot command says "commit" over a
+virtio-serial port and waits for "done"; outside, the test does what it wants in between. What the
+writers get acknowledged is told to the outside over a port of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from support.images import layer
+from support.qemu import VirtualMachine, virtual_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.qemu import Root
+
+VMTPY = ("python", "-m", "vmtpy")
+EMULATE = (*VMTPY, "emulate", "--json", "-o", "/run/timeline", "--backup-after", "1")
+SNAPSHOT = ("--snapshot-command", "/opt/guest/snapshot", "--end-after-backup")
+MARKER = "/run/vmtpy/frozen"
+
+
+class Acknowledged:
+    """What the guest's writers have told to be written, read all the time by a thread."""
+
+    def __init__(self, machine: VirtualMachine) -> None:
+        self._machine = machine
+        self._last: dict[str, int] = {}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def now(self) -> dict[str, int]:
+        return dict(self._last)
+
+    def wait_for_more(self, number: int = 50, timeout: float = 60) -> None:
+        """Waits until both kinds of records have so many more."""
+        wanted = {kind: self._last.get(kind, 0) + number for kind in ("synced", "buffered")}
+        deadline = time.monotonic() + timeout
+        while any(self._last.get(kind, 0) < count for kind, count in wanted.items()):
+            if time.monotonic() > deadline:
+                raise self._machine.error(f"the writers do not write: {self._last}, not {wanted}")
+            time.sleep(0.01)
+
+    def _read(self) -> None:
+        try:
+            while line := self._machine.ports["acks"].line(time.monotonic() + 300):
+                kind, _, number = line.decode().partition(" ")
+                self._last[kind] = int(number)
+        except (OSError, ValueError):
+            pass  # the machine has been thrown away, or reset in the middle of a line
+
+
+class BusyGuest:
+    """A machine with writers on its disk.
+
+    Attributes:
+        machine: the machine.
+        acknowledged: what its writers have written.
+    """
+
+    def __init__(self, machine: VirtualMachine, *kinds: str) -> None:
+        self.machine = machine
+        machine.check("mount", "-t", "ext4", "/dev/vda", "/data")
+        self.acknowledged = Acknowledged(machine)
+        machine.start("python", "/opt/guest/writers.py", "/data", *kinds, output="/run/writers")
+        self.acknowledged.wait_for_more()
+
+    def freeze(self, config: str = "", *options: str) -> int:
+        """Starts the agent and its host, waits for the commit; the process id of the host."""
+        agent = [*VMTPY, "run", "--record", "/run/record"]
+        if config:
+            self.machine.write("/run/vmtpy.toml", config)
+            agent += ["--config", "/run/vmtpy.toml"]
+        host = self.machine.start(
+            *EMULATE, *SNAPSHOT, *options, "--", *agent, output="/run/emulate"
+        )
+        try:
+            assert self.machine.line("snapshot") == "commit"
+        except AssertionError:
+            text = self.machine.read("/run/timeline") + self.machine.read("/run/emulate")
+            raise self.machine.error(text) from None
+        return host
+
+    def release(self) -> None:
+        """Tells the host inside that the snapshot has been taken."""
+        self.machine.ports["snapshot"].connection.sendall(b"done\n")
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """All that was said between agent and host so far."""
+        lines = self.machine.read("/run/timeline").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def phases(self) -> dict[str, dict[str, Any]]:
+        """The phases of the backup as the host inside saw them."""
+        return {line["phase"]: line for line in self.timeline() if line["kind"] == "phase"}
+
+    def events(self) -> list[str]:
+        """The names of the agent's events, without the keep-alives."""
+        names = [line["event"]["name"] for line in self.timeline() if "event" in line]
+        return [name for name in names if name != "req.keepAlive"]
+
+
+@contextmanager
+def busy_guest(root: Root, image: Path, disk: Path, *kinds: str) -> Iterator[BusyGuest]:
+    """Boots a machine with a new layer over a filled disk, and writers of these kinds on it."""
+    with virtual_machine(root, layer(image, disk), ports=("acks", "snapshot")) as machine:
+        yield BusyGuest(machine, *kinds)

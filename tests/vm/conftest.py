@@ -1,0 +1,49 @@
+"""Kernel and initramfs for the virtual machines of this directory, made once per run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support import guest_kernel, initramfs
+from support.images import filled
+from support.qemu import QEMU, Root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4", "vsock_loopback")
+PROGRAMS = ("e2fsck", "tune2fs", "dumpe2fs")
+NEEDED = (QEMU, "qemu-img", "busybox", "ldd", "mkfs.ext4", *PROGRAMS)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """What machines boot. Skips without QEMU or a kernel."""
+    for program in NEEDED:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs the program {program}")
+    kernel = guest_kernel.find()
+    if kernel is None:
+        pytest.skip("needs Debian's kernel package: run .ci/kernel")
+    work = tmp_path_factory.mktemp("initramfs")
+    (work / "modules").mkdir()
+    initramfs.write(
+        work / "initramfs",
+        modules=kernel.unpack(MODULES, work / "modules"),
+        programs=PROGRAMS,
+        guest=Path(__file__).parent / "guest",
+    )
+    return Root(kernel.image, work / "initramfs")
+
+
+@pytest.fixture(scope="session")
+def disk() -> Iterator[Path]:
+    """An ext4 image of 10 GB with 2 GiB in files. Tests write to layers over it."""
+    with tempfile.TemporaryDirectory(prefix="vmtpy-disk-") as work:
+        image = Path(work) / "disk.raw"
+        filled(image, 10 * 10**9, 2 << 30)
+        yield image

@@ -11,9 +11,16 @@ class MessageKind(enum.Enum):
     TCLO_COMMAND = 1
     TCLO_REPLY = 2
 
+class Way(enum.Enum):
+    BACKDOOR = 0
+    VSOCK = 1
+    PRIVILEGED_VSOCK = 2
+
 class TranscriptEntry:
     @property
     def kind(self) -> MessageKind: ...
+    @property
+    def way(self) -> Way: ...
     @property
     def time(self) -> float: ...
     @property
@@ -32,6 +39,7 @@ class Device:
         message: bool = True,
         product: int = 2,
         dirty_upper_halves: bool = False,
+        secure: bool = False,
     ) -> None: ...
     def send_command(self, command: bytes | str) -> None: ...
     def set_guestinfo(self, key: bytes | str, value: bytes | str) -> None: ...
@@ -60,6 +68,30 @@ class Device:
 
 class EmulatedBackdoor(_core.Backdoor):
     def __init__(self, device: Device) -> None: ...
+
+class VsockFault(enum.Enum):
+    RESET = 0
+    CLOSE = 1
+    SILENCE = 2
+    HALF = 3
+    STALL = 4
+    OVERSIZE = 5
+    UNKNOWN_FIELDS = 6
+    UNKNOWN_TYPE = 7
+    PING_STORM = 8
+    SLOW = 9
+
+class VsockService:
+    def __init__(self, device: Device, base: str = "") -> None: ...
+    def stop_listening(self) -> None: ...
+    def listen_again(self) -> None: ...
+    def drop_connections(self) -> None: ...
+    def misbehave(
+        self, fault: VsockFault, *, port: int = 0, after: int = 0, times: int = 1
+    ) -> None: ...
+    def send_raw(self, port: int, data: bytes) -> None: ...
+    def connections(self) -> int: ...
+    def counts(self) -> dict[str, int]: ...
 
 class Frame:
     @property

@@ -48,6 +48,7 @@ void bind_agent(py::module_& module);
 void bind_device(py::module_& module);    // Device, EmulatedBackdoor
 void bind_recorder(py::module_& module);  // RecordingBackdoor
 void bind_trap(py::module_& module);
+void bind_vsock(py::module_& module);    // VsockService
 void bind_packets(py::module_& module);  // UnixDialer, Packet, PacketDecoder
 void bind_faults(py::module_& module);   // FaultyOs, SimulatedDisk, ManualClock
 

@@ -12,9 +12,9 @@ using host::EmulatedBackdoor;
 
 std::shared_ptr<Device> make_device(Clock& clock, bool high_bandwidth, bool cookies,
                                     int checkpoint_every, bool message, std::uint32_t product,
-                                    bool dirty_upper_halves) {
-  host::DeviceOptions options{high_bandwidth, cookies, checkpoint_every,
-                              message,        product, dirty_upper_halves};
+                                    bool dirty_upper_halves, bool secure) {
+  host::DeviceOptions options{high_bandwidth,     cookies, checkpoint_every, message, product,
+                              dirty_upper_halves, secure};
   return std::make_shared<Device>(clock, options);
 }
 
@@ -77,10 +77,15 @@ void bind_device(py::module_& module) {
       .value("RPCI", host::MessageKind::RPCI)
       .value("TCLO_COMMAND", host::MessageKind::TCLO_COMMAND)
       .value("TCLO_REPLY", host::MessageKind::TCLO_REPLY);
+  py::enum_<host::Way>(module, "Way")
+      .value("BACKDOOR", host::Way::BACKDOOR)
+      .value("VSOCK", host::Way::VSOCK)
+      .value("PRIVILEGED_VSOCK", host::Way::PRIVILEGED_VSOCK);
 
   using Entry = host::TranscriptEntry;
   py::class_<Entry>(module, "TranscriptEntry")
       .def_readonly("kind", &Entry::kind)
+      .def_readonly("way", &Entry::way)
       .def_property_readonly("time", [](const Entry& entry) { return to_seconds(entry.time); })
       .def_property_readonly("request", [](const Entry& entry) { return to_bytes(entry.request); })
       .def_property_readonly("reply", [](const Entry& entry) { return to_bytes(entry.reply); });
@@ -89,7 +94,7 @@ void bind_device(py::module_& module) {
       .def(py::init(&make_device), py::keep_alive<1, 2>(), py::arg("clock"), py::kw_only(),
            py::arg("high_bandwidth") = true, py::arg("cookies") = true,
            py::arg("checkpoint_every") = 0, py::arg("message") = true, py::arg("product") = 2,
-           py::arg("dirty_upper_halves") = false)
+           py::arg("dirty_upper_halves") = false, py::arg("secure") = false)
       .def("send_command", &Device::send_command, py::arg("command"))
       .def("set_guestinfo", &Device::set_guestinfo, py::arg("key"), py::arg("value"))
       .def(

@@ -9,5 +9,6 @@ PYBIND11_MODULE(_host, module) {
   bind_device(module);
   bind_recorder(module);
   bind_trap(module);
+  bind_vsock(module);
   bind_packets(module);
 }

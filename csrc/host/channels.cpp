@@ -53,7 +53,7 @@ std::uint16_t Channels::open(Registers& registers) {
   *slot = Conversation{};
   slot->open = true;
   slot->protocol = protocol;
-  if (protocol == wire::Protocol::TCLO) tclo_ = &*slot;
+  if (protocol == wire::Protocol::TCLO) tclo_.open(&*slot);
   if (cookies) {
     std::uint64_t cookie = next_cookie();
     slot->cookies = true;
@@ -68,7 +68,7 @@ std::uint16_t Channels::open(Registers& registers) {
 
 std::uint16_t Channels::step(std::uint16_t step, Conversation& channel, Registers& registers) {
   if (step == wire::CLOSE) {
-    if (&channel == tclo_) tclo_ = nullptr;
+    tclo_.close(&channel);
     channel.open = false;
     return wire::SUCCESS;
   }
@@ -117,9 +117,8 @@ std::uint16_t Channels::send_payload(Conversation& channel, std::uint32_t word) 
 std::uint16_t Channels::receive_size(Conversation& channel, Registers& registers) {
   channel.receiving = false;
   channel.taken = 0;
-  if (&channel == tclo_ && channel.polled && !commands_.empty()) {
-    channel.outgoing = commands_.front();  // stays in the queue until the guest acknowledges it
-  }
+  // It stays in the queue until the guest acknowledges it.
+  if (const std::string* command = tclo_.next(&channel)) channel.outgoing = *command;
   if (!channel.outgoing) return wire::SUCCESS;
   channel.receiving = true;
   registers.rbx = channel.outgoing->size();
@@ -155,20 +154,18 @@ void Channels::arrived(Conversation& channel) {
   channel.sending = false;
   std::string message = std::exchange(channel.incoming, {});
   if (channel.protocol == wire::Protocol::TCLO) {
-    channel.polled = channel.seen = true;
-    if (!message.empty()) transcript_.add(MessageKind::TCLO_REPLY, std::move(message));
+    tclo_.answered(&channel);
+    if (!message.empty()) transcript_.add(MessageKind::TCLO_REPLY, Way::BACKDOOR, message);
     return;
   }
-  std::string reply = answers_.answer(message);
+  std::string reply = answers_.answer(message, Way::BACKDOOR);
   channel.outgoing = reply;
-  transcript_.add(MessageKind::RPCI, std::move(message), std::move(reply));
+  transcript_.add(MessageKind::RPCI, Way::BACKDOOR, std::move(message), std::move(reply));
 }
 
 void Channels::delivered(Conversation& channel) {
-  if (&channel == tclo_ && !commands_.empty()) {
-    transcript_.add(MessageKind::TCLO_COMMAND, std::move(commands_.front()));
-    commands_.pop_front();
-    channel.polled = false;  // the next one only when this one has been answered
+  if (tclo_.next(&channel)) {
+    transcript_.add(MessageKind::TCLO_COMMAND, Way::BACKDOOR, tclo_.take());
   }
   channel.outgoing.reset();
   channel.receiving = false;
@@ -241,12 +238,10 @@ std::uint16_t Channels::give_to_guest(Conversation& channel, Registers& register
 }
 
 void Channels::lose() {
-  for (Conversation& channel : channels_) channel = Conversation{};
-  tclo_ = nullptr;
-}
-
-bool Channels::tclo_seen() const {
-  return tclo_ && tclo_->seen;
+  for (Conversation& channel : channels_) {
+    tclo_.close(&channel);
+    channel = Conversation{};
+  }
 }
 
 int Channels::open_count() const {

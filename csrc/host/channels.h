@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,23 +13,23 @@
 #include "core/wire.h"
 #include "host/device.h"
 #include "host/rpci_answers.h"
+#include "host/tclo_queue.h"
 #include "host/transcript.h"
 
 namespace vmtpy::host {
 
 class Channels {
  public:
-  Channels(const DeviceOptions& options, RpciAnswers& answers, Transcript& transcript)
-      : options_(options), answers_(answers), transcript_(transcript) {}
+  Channels(const DeviceOptions& options, RpciAnswers& answers, TcloQueue& tclo,
+           Transcript& transcript)
+      : options_(options), answers_(answers), tclo_(tclo), transcript_(transcript) {}
 
   void message(Registers& registers);  // in eax, dx with command MESSAGE
   void high_out(Registers& registers, GuestMemory& memory);
   void high_in(Registers& registers, GuestMemory& memory);
 
-  void send_command(std::string command) { commands_.push_back(std::move(command)); }
   void misbehave(const Misbehaviour& how) { misbehaviours_.push_back(how); }
   void lose();
-  bool tclo_seen() const;
   int open_count() const;
 
  private:
@@ -46,8 +45,6 @@ class Channels {
     std::optional<std::string> outgoing;  // what waits for the guest
     bool receiving = false;               // between RECVSIZE and RECVSTATUS
     std::size_t taken = 0;                // bytes of it that the guest has
-    bool polled = false;                  // TCLO: it has sent since the last command
-    bool seen = false;                    // TCLO: it has sent at all
   };
 
   std::uint16_t open(Registers& registers);
@@ -72,10 +69,9 @@ class Channels {
 
   const DeviceOptions& options_;
   RpciAnswers& answers_;
+  TcloQueue& tclo_;
   Transcript& transcript_;
   std::array<Conversation, wire::MAX_CHANNELS> channels_;
-  Conversation* tclo_ = nullptr;  // the one that was opened last
-  std::deque<std::string> commands_;
   std::vector<Misbehaviour> misbehaviours_;
   std::uint64_t cookies_ = 0;
   int steps_ = 0;

@@ -98,7 +98,11 @@ void get_hz(Registers& registers) {
 class Device::State {
  public:
   State(Clock& clock, DeviceOptions wanted)
-      : clock(clock), options(wanted), transcript(clock), channels(options, answers, transcript) {}
+      : clock(clock),
+        options(wanted),
+        answers(wanted.secure),
+        transcript(clock),
+        channels(options, answers, tclo, transcript) {}
 
   void low(Registers& registers);
   void count(Instruction instruction, const Registers& registers);
@@ -108,6 +112,7 @@ class Device::State {
   RpciAnswers answers;       // has its own lock
   Transcript transcript;     // likewise
   mutable std::mutex mutex;  // of what follows
+  TcloQueue tclo;
   Channels channels;
   std::map<std::uint32_t, std::uint64_t> traps;
   bool over = false;
@@ -174,9 +179,9 @@ void Device::trap(Instruction instruction, Registers& registers, GuestMemory& me
   std::lock_guard guard(state_->mutex);
   state_->count(instruction, registers);
   if (instruction == Instruction::LOW) {
-    bool seen = state_->channels.tclo_seen();
+    bool seen = state_->tclo.seen();
     state_->low(registers);
-    if (seen != state_->channels.tclo_seen()) state_->tools_changed.notify_all();
+    if (seen != state_->tclo.seen()) state_->tools_changed.notify_all();
   } else if (!state_->options.message) {
     registers.rax = wire::UNKNOWN_COMMAND;
   } else if (instruction == Instruction::HIGH_OUT) {
@@ -196,9 +201,45 @@ void Device::trap(Instruction instruction, Registers& registers, GuestMemory& me
   }
 }
 
+std::string Device::answer(std::string request, Way way) {
+  std::string reply = state_->answers.answer(request, way);
+  state_->transcript.add(MessageKind::RPCI, way, std::move(request), reply);
+  return reply;
+}
+
+void Device::open_tclo(TcloQueue::Client client, TcloQueue::Wake wake) {
+  std::lock_guard guard(state_->mutex);
+  state_->tclo.open(client, std::move(wake));
+  state_->tools_changed.notify_all();
+}
+
+void Device::close_tclo(TcloQueue::Client client) {
+  std::lock_guard guard(state_->mutex);
+  state_->tclo.close(client);
+}
+
+bool Device::has_tclo(TcloQueue::Client client) const {
+  std::lock_guard guard(state_->mutex);
+  return state_->tclo.is_current(client);
+}
+
+std::optional<std::string> Device::take_command(TcloQueue::Client client, Way way) {
+  std::lock_guard guard(state_->mutex);
+  if (!state_->tclo.next(client)) return std::nullopt;
+  std::string command = state_->tclo.take();
+  state_->transcript.add(MessageKind::TCLO_COMMAND, way, command);
+  return command;
+}
+
+void Device::take_tclo_reply(TcloQueue::Client client, std::string reply, Way way) {
+  std::lock_guard guard(state_->mutex);
+  state_->tclo.answered(client);
+  state_->transcript.add(MessageKind::TCLO_REPLY, way, std::move(reply));
+}
+
 void Device::send_command(std::string command) {
   std::lock_guard guard(state_->mutex);
-  state_->channels.send_command(std::move(command));
+  state_->tclo.send(std::move(command));
 }
 
 void Device::set_guestinfo(std::string key, std::string value) {
@@ -225,15 +266,15 @@ void Device::lose_channels() {
 
 bool Device::tclo_seen() const {
   std::lock_guard guard(state_->mutex);
-  return state_->channels.tclo_seen();
+  return state_->tclo.seen();
 }
 
 bool Device::wait_for_tools(Time deadline) {
   std::unique_lock lock(state_->mutex);
-  while (!state_->channels.tclo_seen() && !state_->over &&
+  while (!state_->tclo.seen() && !state_->over &&
          state_->clock.wait_until(lock, state_->tools_changed, deadline)) {
   }
-  return state_->channels.tclo_seen();
+  return state_->tclo.seen();
 }
 
 void Device::end_waits() {

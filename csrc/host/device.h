@@ -1,6 +1,7 @@
 // VMware, played at register level: a frame of registers in, a frame out. It knows nothing of how a
 // trap reached it (host/emulated_backdoor.h: from this process; host/trap.h: from a traced
-// program). It keeps a transcript of every RPCI and TCLO message and counts the traps. Thread-safe.
+// program), nor of sockets: what comes over vsock is brought to it by host/vsock_service.h. It
+// keeps a transcript of every RPCI and TCLO message and counts the traps. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,8 @@
 
 #include "core/backdoor.h"
 #include "core/clock.h"
+#include "host/tclo_queue.h"
+#include "host/way.h"
 
 namespace vmtpy::host {
 
@@ -32,6 +35,7 @@ struct DeviceOptions {
   bool message = true;              // false: like QEMU's vmport, GETVERSION without MESSAGE
   std::uint32_t product = 2;        // wire::ESX
   bool dirty_upper_halves = false;  // answers leave rubbish in bits 32..63 of the result registers
+  bool secure = false;              // guestinfo may be set over privileged vsock only
 };
 
 // A host that breaks the protocol, at register level and at one step of the message channel.
@@ -56,6 +60,7 @@ enum class MessageKind {
 
 struct TranscriptEntry {
   MessageKind kind;
+  Way way;
   Time time;
   std::string request;  // RPCI: request. TCLO_COMMAND: the command. TCLO_REPLY: the reply.
   std::string reply;    // RPCI only, as sent: "1 …" or "0 …"
@@ -68,6 +73,15 @@ class Device {
 
   void trap(Instruction instruction, Registers& registers, GuestMemory& memory);
 
+  // Messages of a guest that come otherwise than by traps. The TCLO client is pushed to: `wake` is
+  // called, by any thread and under locks, when there is something to be taken or it was replaced.
+  std::string answer(std::string request, Way way);  // to an RPCI request
+  void open_tclo(TcloQueue::Client client, TcloQueue::Wake wake);
+  void close_tclo(TcloQueue::Client client);
+  bool has_tclo(TcloQueue::Client client) const;  // false: it was replaced
+  std::optional<std::string> take_command(TcloQueue::Client client, Way way);
+  void take_tclo_reply(TcloQueue::Client client, std::string reply, Way way);
+
   // The script's side.
   void send_command(std::string command);                  // TCLO, delivered in order
   void set_guestinfo(std::string key, std::string value);  // key without "guestinfo."
@@ -77,7 +91,7 @@ class Device {
   void answer_with(std::string prefix, std::string reply, int times = 1);
   void misbehave(const Misbehaviour& how);  // may be called again: each acts on its own
   void lose_channels();    // the host forgets them all: the next use of a cookie is refused
-  bool tclo_seen() const;  // a TCLO channel is open and has polled
+  bool tclo_seen() const;  // there is a TCLO client, and where it has to poll, it has
 
   bool wait_for_tools(Time deadline);  // until tclo_seen(); false at the deadline
   int open_channels() const;

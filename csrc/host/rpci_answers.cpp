@@ -21,13 +21,16 @@ constexpr std::array<std::string_view, 10> ACCEPTED = {
 
 }  // namespace
 
-std::string RpciAnswers::answer(std::string_view request) {
+std::string RpciAnswers::answer(std::string_view request, Way way) {
   std::lock_guard guard(mutex_);
   if (auto reply = canned(request)) return *reply;
   constexpr std::string_view GET = "info-get ";
   constexpr std::string_view SET = "info-set ";
   if (request.starts_with(GET)) return info_get(request.substr(GET.size()));
-  if (request.starts_with(SET)) return info_set(request.substr(SET.size()));
+  if (request.starts_with(SET)) {
+    if (secure_ && way != Way::PRIVILEGED_VSOCK) return "0 Permission denied";
+    return info_set(request.substr(SET.size()));
+  }
   for (std::string_view prefix : ACCEPTED) {
     if (request.starts_with(prefix)) return "1 ";
   }

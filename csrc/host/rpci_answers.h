@@ -1,6 +1,6 @@
 // What the emulated host answers to RPCI requests: guestinfo, and "1 " to what a guest announces or
 // reports; everything else is an unknown command. Answers can be replaced, for tests of bad hosts.
-// Thread-safe; used by host/channels.h.
+// Thread-safe; used by host/channels.h and, through Device, by host/vsock_connection.h.
 #pragma once
 
 #include <list>
@@ -10,11 +10,15 @@
 #include <string>
 #include <string_view>
 
+#include "host/way.h"
+
 namespace vmtpy::host {
 
 class RpciAnswers {
  public:
-  std::string answer(std::string_view request);
+  // secure: as a host with secure GuestRPC, where only a privileged way may set guestinfo.
+  explicit RpciAnswers(bool secure) : secure_(secure) {}
+  std::string answer(std::string_view request, Way way);
 
   void set_guestinfo(std::string key, std::string value);
   std::optional<std::string> guestinfo(const std::string& key) const;
@@ -30,6 +34,7 @@ class RpciAnswers {
   std::string info_get(std::string_view key) const;
   std::string info_set(std::string_view arguments);
 
+  const bool secure_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string, std::less<>> values_;
   std::list<Canned> canned_;

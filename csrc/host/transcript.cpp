@@ -4,11 +4,11 @@
 
 namespace vmtpy::host {
 
-void Transcript::add(MessageKind kind, std::string request, std::string reply) {
+void Transcript::add(MessageKind kind, Way way, std::string request, std::string reply) {
   Time time = clock_.now();
   {
     std::lock_guard guard(mutex_);
-    entries_.push_back({kind, time, std::move(request), std::move(reply)});
+    entries_.push_back({kind, way, time, std::move(request), std::move(reply)});
   }
   changed_.notify_all();
 }

@@ -16,7 +16,7 @@ namespace vmtpy::host {
 class Transcript {
  public:
   explicit Transcript(Clock& clock) : clock_(clock) {}
-  void add(MessageKind kind, std::string request, std::string reply = "");
+  void add(MessageKind kind, Way way, std::string request, std::string reply = "");
   std::vector<TranscriptEntry> take(Time deadline);
   void end_waits();
 

@@ -1,0 +1,80 @@
+// The thread behind host/vsock_service.h: one poll over its sockets. All but call(), ring() and
+// end() belongs to that thread.
+#pragma once
+
+#include <poll.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "host/unique_fd.h"
+#include "host/vsock_conversation.h"
+#include "host/vsock_service.h"
+
+namespace vmtpy::host {
+
+class VsockService::Server {
+ public:
+  Server(std::shared_ptr<Device> device, std::string base);
+  ~Server();
+  void call(const std::function<void()>& body);  // by the thread, and waits for it
+
+  void listen();
+  void stop_listening();
+  void drop_connections() { connections_.clear(); }
+  void send_raw(std::uint32_t port, const std::string& bytes);
+
+  VsockFaults faults;
+  VsockCounts counts;
+  std::size_t connections() const { return connections_.size(); }
+
+ private:
+  struct Listener {
+    std::uint32_t port;
+    UniqueFd socket;
+  };
+  struct Connection {
+    Connection(Server& server, UniqueFd accepted, std::uint32_t port, bool privileged)
+        : socket(std::move(accepted)),
+          conversation(*server.device_, server.faults, server.counts, port, privileged) {}
+    UniqueFd socket;
+    VsockConversation conversation;
+    bool broken = false;
+  };
+
+  UniqueFd listen_on(std::uint32_t port) const;
+  void run();
+  std::vector<pollfd> watched() const;
+  int timeout() const;
+  void ring() const;
+  void run_tasks();
+  void accept_from(const Listener& listener);
+  void serve(Connection& connection, short events);
+  static void read_from(Connection& connection);
+  static void write_to(Connection& connection);
+
+  std::shared_ptr<Device> device_;
+  const std::string base_;
+  std::vector<Listener> listeners_;
+  std::list<Connection> connections_;
+  UniqueFd bell_;
+
+  std::mutex mutex_;  // of what follows
+  std::condition_variable done_;
+  std::vector<std::function<void()>> tasks_;
+  std::uint64_t asked_ = 0;
+  std::uint64_t finished_ = 0;
+  bool ending_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace vmtpy::host

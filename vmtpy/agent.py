@@ -50,9 +50,9 @@ class Agent:
     ) -> None:
         config = config or Config()
         if backdoor is None:
-            from vmtpy.probe import host_ports
+            from vmtpy.probe import find_backdoor
 
-            backdoor = host_ports()
+            backdoor = find_backdoor()
         clock = _core.SteadyClock()
         backdoor = _core.MeteredBackdoor(backdoor)
         self._log = log = _as_log(log)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmtpy import _core
-from vmtpy.probe import host_ports
+from vmtpy.probe import find_backdoor
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read(backdoor: _core.Backdoor | None = None) -> Hardware:
     Raises:
         NotVMwareError: the real ports do not answer as VMware does.
     """
-    found = _core.read_hardware(host_ports() if backdoor is None else backdoor)
+    found = _core.read_hardware(find_backdoor() if backdoor is None else backdoor)
     return Hardware(found.hardware_version, found.uuid, found.memory_mib, found.cpu_mhz)
 
 
@@ -56,7 +56,7 @@ def host_time(backdoor: _core.Backdoor | None = None) -> HostTime | None:
     Raises:
         NotVMwareError: the real ports do not answer as VMware does.
     """
-    now = _core.read_host_time(host_ports() if backdoor is None else backdoor)
+    now = _core.read_host_time(find_backdoor() if backdoor is None else backdoor)
     if now is None:
         return None
     return HostTime(now.unix_us / 1e6, now.max_lag_us / 1e6, now.lag_us / 1e6)

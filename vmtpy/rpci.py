@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.errors import RpcError
-from vmtpy.probe import host_ports
+from vmtpy.probe import find_backdoor
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +33,7 @@ class Rpci:
         Raises:
             NotVMwareError: the real ports do not answer as VMware does; says why.
         """
-        self._rpci = _core.Rpci(host_ports() if backdoor is None else backdoor)
+        self._rpci = _core.Rpci(find_backdoor() if backdoor is None else backdoor)
 
     def call(self, request: bytes) -> bytes:
         """Sends one request, at most 64 KiB, and returns the data of the reply.

@@ -1,10 +1,10 @@
 // PortBackdoor: the interface over the three functions of backdoor_x86_64.cpp.
 #include "core/backdoor.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <cstddef>
+
+#include "core/privilege.h"
+#include "core/wire.h"
 
 // The assembly reads and writes Registers by these offsets.
 static_assert(offsetof(vmtpy::Registers, rax) == 0 && offsetof(vmtpy::Registers, rbx) == 8 &&
@@ -30,9 +30,32 @@ void PortBackdoor::high_in(Registers& registers) {
   vmtpy_backdoor_insb(&registers);
 }
 
-// EPERM without CAP_SYS_RAWIO and under lockdown, ENOSYS on kernels built without it.
 bool PortBackdoor::set_privilege(bool raised) {
-  return syscall(SYS_iopl, raised ? 3 : 0) == 0;
+  return set_io_privilege(raised) == 0;
+}
+
+namespace {
+
+void with_privilege(Backdoor& ports, void (Backdoor::*trap)(Registers&), Registers& registers) {
+  if (set_io_privilege(true) != 0) {
+    registers = {};  // no status of a message is SUCCESS
+    registers.rax = wire::UNKNOWN_COMMAND;
+    return;
+  }
+  (ports.*trap)(registers);
+  set_io_privilege(false);
+}
+
+}  // namespace
+
+void PrivilegedPortBackdoor::low(Registers& registers) {
+  with_privilege(ports_, &Backdoor::low, registers);
+}
+void PrivilegedPortBackdoor::high_out(Registers& registers) {
+  with_privilege(ports_, &Backdoor::high_out, registers);
+}
+void PrivilegedPortBackdoor::high_in(Registers& registers) {
+  with_privilege(ports_, &Backdoor::high_in, registers);
 }
 
 }  // namespace vmtpy

@@ -1,5 +1,6 @@
-// The trap to the host: registers in, registers out. PortBackdoor executes the real instructions;
-// host/emulated_backdoor.h answers in the process. Everything above speaks to this interface only.
+// The trap to the host: registers in, registers out. The real ones are PortBackdoor and those of
+// core/hypercall.h, made by core/way.h; host/emulated_backdoor.h answers in the process. Everything
+// above speaks to this interface only.
 #pragma once
 
 #include <cstdint>
@@ -30,16 +31,37 @@ class Backdoor {
   // Raises this thread's I/O privilege, or lowers it again; false where that is not to be had. Only
   // old hosts ask for it, and only for some requests.
   virtual bool set_privilege(bool /*raised*/) { return false; }
+  // May payloads go by high_out and high_in? Not where the host cannot read our memory.
+  virtual bool high_bandwidth() const { return true; }
   virtual Meter* meter() { return nullptr; }  // core/meter.h
 };
 
 // The real ports. Off VMware each call is a SIGSEGV: probe first (core/probe.h).
 class PortBackdoor final : public Backdoor {
  public:
+  explicit PortBackdoor(bool high_bandwidth = true) : high_bandwidth_(high_bandwidth) {}
   void low(Registers& registers) override;
   void high_out(Registers& registers) override;
   void high_in(Registers& registers) override;
-  bool set_privilege(bool raised) override;  // iopl(2)
+  bool set_privilege(bool raised) override;
+  bool high_bandwidth() const override { return high_bandwidth_; }
+
+ private:
+  const bool high_bandwidth_;
+};
+
+// The ports of a host that answers only those with I/O privilege, as QEMU's vmport does. The thread
+// has it for the time of each trap. Where it is refused, the host is taken to know no command.
+class PrivilegedPortBackdoor final : public Backdoor {
+ public:
+  explicit PrivilegedPortBackdoor(bool high_bandwidth = true) : ports_(high_bandwidth) {}
+  void low(Registers& registers) override;
+  void high_out(Registers& registers) override;
+  void high_in(Registers& registers) override;
+  bool high_bandwidth() const override { return ports_.high_bandwidth(); }
+
+ private:
+  PortBackdoor ports_;
 };
 
 }  // namespace vmtpy

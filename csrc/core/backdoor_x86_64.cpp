@@ -1,4 +1,4 @@
-// The three instructions of the backdoor, each a function of its own: registers from memory, the
+// The five instructions of the backdoor, each a function of its own: registers from memory, the
 // instruction, registers back to memory. Pure assembly, for the host may change every register: no
 // compiler keeps anything in rbx, rbp or a red zone across it. Relies on the layout of Registers,
 // which backdoor.cpp checks.
@@ -54,4 +54,6 @@
 VMTPY_TRAP("vmtpy_backdoor_in", "in %dx, %eax");
 VMTPY_TRAP("vmtpy_backdoor_outsb", "rep outsb");
 VMTPY_TRAP("vmtpy_backdoor_insb", "rep insb");
+VMTPY_TRAP("vmtpy_backdoor_vmcall", "vmcall");
+VMTPY_TRAP("vmtpy_backdoor_vmmcall", "vmmcall");
 // clang-format on

@@ -123,6 +123,10 @@ void Channel::close() noexcept {
   close_locked();
 }
 
+bool Channel::high_bandwidth() const {
+  return options_.high_bandwidth && backdoor_.high_bandwidth();
+}
+
 bool Channel::is_open() const {
   if (opened_by_ != getpid()) return false;
   std::lock_guard lock(mutex_);
@@ -185,7 +189,7 @@ Channel::Transfer Channel::send_once(std::string_view message) {
   if (is_checkpoint(answer.status)) return Transfer::RESTART;
   if (!succeeded(answer.status)) fail(wire::SENDSIZE, answer.status);
   if (message.empty()) return Transfer::DONE;
-  return send_payload(message, options_.high_bandwidth && (answer.status & wire::HB) != 0);
+  return send_payload(message, high_bandwidth() && (answer.status & wire::HB) != 0);
 }
 
 Channel::Transfer Channel::send_payload(std::string_view message, bool high_bandwidth) {
@@ -244,8 +248,8 @@ Channel::Transfer Channel::receive_once(std::string& message) {
                            " are taken");
   }
   message.assign(size, '\0');
-  bool high_bandwidth = options_.high_bandwidth && (answer.status & wire::HB) != 0;
-  if (receive_payload(message, high_bandwidth) == Transfer::RESTART) return Transfer::RESTART;
+  bool high = high_bandwidth() && (answer.status & wire::HB) != 0;
+  if (receive_payload(message, high) == Transfer::RESTART) return Transfer::RESTART;
   answer = step(wire::RECVSTATUS, wire::SUCCESS);
   if (is_checkpoint(answer.status)) return Transfer::RESTART;
   if (!succeeded(answer.status)) fail(wire::RECVSTATUS, answer.status);

@@ -63,6 +63,7 @@ class Channel {
   Transfer send_payload(std::string_view message, bool high_bandwidth);
   Transfer receive_payload(std::string& message, bool high_bandwidth);
   void refuse(wire::MessageStep step);
+  bool high_bandwidth() const;  // may it be used, if the host offers it?
 
   Answer step(wire::MessageStep step, std::uint32_t argument);
   std::uint16_t high_out(std::string_view message);  // both return the status

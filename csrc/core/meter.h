@@ -27,6 +27,7 @@ class MeteredBackdoor final : public Backdoor {
   void high_out(Registers& registers) override;
   void high_in(Registers& registers) override;
   bool set_privilege(bool raised) override { return backdoor_.set_privilege(raised); }
+  bool high_bandwidth() const override { return backdoor_.high_bandwidth(); }
   Meter* meter() override { return &meter_; }
 
  private:

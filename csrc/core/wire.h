@@ -16,6 +16,10 @@ inline constexpr std::uint32_t MAGIC = 0x564D5868;
 inline constexpr std::uint16_t PORT_LB = 0x5658;  // in eax, dx
 inline constexpr std::uint16_t PORT_HB = 0x5659;  // rep insb, rep outsb
 
+// edx low half, where the call is made by vmcall or vmmcall
+inline constexpr std::uint16_t FLAG_HB = 1 << 0;
+inline constexpr std::uint16_t FLAG_OUT = 1 << 1;  // towards the host; 0 with the low bandwidth
+
 // ecx low half (low bandwidth)
 enum Command : std::uint16_t {
   GETMHZ = 1,

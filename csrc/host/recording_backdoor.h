@@ -33,6 +33,7 @@ class RecordingBackdoor final : public Backdoor {
   void high_out(Registers& registers) override;
   void high_in(Registers& registers) override;
   bool set_privilege(bool raised) override;
+  bool high_bandwidth() const override { return inner_.high_bandwidth(); }
 
  private:
   struct Change {

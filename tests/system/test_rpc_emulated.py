@@ -96,7 +96,7 @@ def test_the_probe_finds_vmware_beside_threads_and_handlers() -> None:
     """
     run = emulate_script(script)
     assert (run.code, run.stdout, run.stderr) == (0, b"{('vmware', 'ESX')} []\n", b"")
-    assert run.traps == {"GETVERSION": 5}
+    assert run.traps == {"GETVERSION": 5, "MESSAGE OPEN": 5, "MESSAGE CLOSE": 5}
 
 
 def test_a_positive_probe_is_made_once() -> None:

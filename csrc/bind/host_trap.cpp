@@ -11,9 +11,10 @@ using host::Device;
 using host::TrapHost;
 
 std::unique_ptr<TrapHost> make_trap_host(std::shared_ptr<Device> device,
-                                         std::vector<std::string> command, CpuidMethod cpuid) {
+                                         std::vector<std::string> command, CpuidMethod cpuid,
+                                         bool backdoor, std::optional<std::string> vsock) {
   return std::make_unique<TrapHost>(std::move(device), std::move(command),
-                                    host::TrapHostOptions{cpuid});
+                                    host::TrapHostOptions{cpuid, backdoor, std::move(vsock)});
 }
 
 }  // namespace
@@ -26,7 +27,8 @@ void bind_trap(py::module_& module) {
 
   py::class_<TrapHost>(module, "TrapHost")
       .def(py::init(&make_trap_host), py::keep_alive<1, 2>(), py::arg("device"), py::arg("command"),
-           py::kw_only(), py::arg("cpuid") = CpuidMethod::FAULT)
+           py::kw_only(), py::arg("cpuid") = CpuidMethod::FAULT, py::arg("backdoor") = true,
+           py::arg("vsock") = py::none())
       .def("start", &TrapHost::start, ReleaseGil())
       .def(
           "wait",

@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "core/errors.h"
+#include "host/seccomp_filter.h"
 #include "host/tracee.h"
 
 namespace vmtpy::host {
@@ -31,8 +33,13 @@ struct Pipe {
 };
 
 // Between fork and exec only async-signal-safe calls: other threads may hold any lock.
-[[noreturn]] void become(char* const* arguments, const sigset_t& mask, Pipe& go, Pipe& failure) {
+[[noreturn]] void become(char* const* arguments, const sigset_t& mask, bool filtered, Pipe& go,
+                         Pipe& failure) {
   close(go.ends[1]);
+  if (filtered) {
+    int listener = install_vsock_filter();
+    if (write(failure.ends[1], &listener, sizeof listener) != sizeof listener) _exit(127);
+  }
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action {};
     if (sigaction(number, nullptr, &action) != 0) continue;
@@ -50,6 +57,19 @@ struct Pipe {
   int error = errno;
   [[maybe_unused]] ssize_t written = write(failure.ends[1], &error, sizeof error);
   _exit(127);
+}
+
+// The descriptor on which the kernel asks about the child's system calls, from the child; -errno.
+int take_listener(pid_t child, Pipe& from) {
+  int number = -ECHILD;
+  if (read(from.ends[0], &number, sizeof number) != sizeof number) return -ECHILD;
+  if (number < 0) return number;
+  int process = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+  if (process < 0) return -errno;
+  int listener = static_cast<int>(syscall(SYS_pidfd_getfd, process, number, 0));
+  int error = errno;
+  close(process);
+  return listener < 0 ? -error : listener;
 }
 
 void end(pid_t child) {
@@ -76,7 +96,7 @@ bool wait_for_exec(pid_t child) {
 
 }  // namespace
 
-pid_t launch(const std::vector<std::string>& command, const sigset_t& mask) {
+pid_t launch(const std::vector<std::string>& command, const sigset_t& mask, UniqueFd* vsock_calls) {
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
@@ -88,8 +108,16 @@ pid_t launch(const std::vector<std::string>& command, const sigset_t& mask) {
   if (go.open() != 0 || failure.open() != 0) throw SystemError("pipe", program, errno);
   pid_t child = fork();
   if (child < 0) throw SystemError("fork", program, errno);
-  if (child == 0) become(arguments.data(), mask, go, failure);
+  if (child == 0) become(arguments.data(), mask, vsock_calls != nullptr, go, failure);
   failure.close(1);
+  if (vsock_calls) {
+    int listener = take_listener(child, failure);
+    if (listener < 0) {
+      end(child);
+      throw SystemError("seccomp", program, -listener);
+    }
+    *vsock_calls = UniqueFd(listener);
+  }
   if (ptrace(PTRACE_SEIZE, child, nullptr, reinterpret_cast<void*>(OPTIONS)) != 0) {
     int error = errno;
     end(child);

@@ -9,11 +9,17 @@
 #include <string>
 #include <vector>
 
+#include "host/unique_fd.h"
+
 namespace vmtpy::host {
 
+// With `vsock_calls` the program's system calls on vsock wait for a word on the descriptor that
+// this is set to (host/seccomp_filter.h).
+//
 // Returns the pid of the child, which is stopped at the end of its exec. Throws SystemError; no
 // process is left behind then. The program gets `mask` as its signal mask, and the default action
 // for SIGPIPE and SIGXFSZ, which an interpreter ignores for itself (as subprocess.Popen does).
-pid_t launch(const std::vector<std::string>& command, const sigset_t& mask);
+pid_t launch(const std::vector<std::string>& command, const sigset_t& mask,
+             UniqueFd* vsock_calls = nullptr);
 
 }  // namespace vmtpy::host

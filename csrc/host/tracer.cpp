@@ -48,8 +48,11 @@ void restore_mask(Tracee& tracee, int signal) {
 }  // namespace
 
 TrapHost::Tracer::Tracer(std::shared_ptr<Device> device, std::vector<std::string> command,
-                         CpuidMethod cpuid)
-    : device_(std::move(device)), command_(std::move(command)), cpuid_(cpuid) {}
+                         TrapHostOptions options)
+    : device_(std::move(device)),
+      command_(std::move(command)),
+      options_(std::move(options)),
+      cpuid_(options_.cpuid) {}
 
 TrapHost::Tracer::~Tracer() {
   {
@@ -95,7 +98,7 @@ void* TrapHost::Tracer::thread_main(void* self) {
 void TrapHost::Tracer::run() {
   pid_t child = -1;
   try {
-    child = launch(command_, mask_);
+    child = launch_program();
   } catch (...) {
     std::lock_guard guard(mutex_);
     failure_ = std::current_exception();
@@ -109,6 +112,14 @@ void TrapHost::Tracer::run() {
   stopped(child, SIGTRAP << 8 | 0x7F | PTRACE_EVENT_EXEC << 16);
   move_to(RUNNING);
   trace();
+}
+
+pid_t TrapHost::Tracer::launch_program() {
+  if (!options_.vsock) return launch(command_, mask_);
+  UniqueFd calls;
+  pid_t child = launch(command_, mask_, &calls);
+  socket_calls_ = std::make_unique<SocketCalls>(std::move(calls), *options_.vsock);
+  return child;
 }
 
 void TrapHost::Tracer::trace() {
@@ -176,6 +187,7 @@ bool TrapHost::Tracer::answer_fault(Tracee& tracee) {
   Faulted faulted = decode(registers, code);
   if (faulted == Faulted::OTHER) return false;
   if (faulted == Faulted::CPUID && cpuid_.method() != CpuidMethod::FAULT) return false;
+  if (faulted != Faulted::CPUID && !options_.backdoor) return false;
   answer(tracee, faulted, registers);
   restore_mask(tracee, SIGSEGV);
   return true;

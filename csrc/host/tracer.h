@@ -18,6 +18,7 @@
 #include "host/cpuid.h"
 #include "host/decode.h"
 #include "host/device.h"
+#include "host/socket_calls.h"
 #include "host/tracee.h"
 #include "host/trap.h"
 
@@ -27,7 +28,7 @@ class TrapHost::Tracer {
  public:
   enum State { NEW, RUNNING, PROGRAM_ENDED, ALL_ENDED };
 
-  Tracer(std::shared_ptr<Device> device, std::vector<std::string> command, CpuidMethod cpuid);
+  Tracer(std::shared_ptr<Device> device, std::vector<std::string> command, TrapHostOptions options);
   ~Tracer();
   void start();
   bool wait(State state, Time deadline);
@@ -39,6 +40,7 @@ class TrapHost::Tracer {
  private:
   static void* thread_main(void* self);
   void run();
+  pid_t launch_program();
   void trace();
   void stopped(pid_t thread, int status);
   void ended(pid_t thread, int status);
@@ -53,9 +55,11 @@ class TrapHost::Tracer {
 
   std::shared_ptr<Device> device_;
   std::vector<std::string> command_;
+  const TrapHostOptions options_;
   Cpuid cpuid_;
-  std::set<pid_t> threads_;  // the tracer's alone
-  sigset_t mask_{};          // of the thread that started us: the program's
+  std::unique_ptr<SocketCalls> socket_calls_;  // must outlive the trace: they are waited for
+  std::set<pid_t> threads_;                    // the tracer's alone
+  sigset_t mask_{};                            // of the thread that started us: the program's
   pthread_t thread_{};
 
   mutable std::mutex mutex_;  // of what follows

@@ -6,7 +6,8 @@ namespace vmtpy::host {
 
 TrapHost::TrapHost(std::shared_ptr<Device> device, std::vector<std::string> command,
                    TrapHostOptions options)
-    : tracer_(std::make_unique<Tracer>(std::move(device), std::move(command), options.cpuid)) {}
+    : tracer_(std::make_unique<Tracer>(std::move(device), std::move(command), std::move(options))) {
+}
 TrapHost::~TrapHost() = default;
 
 void TrapHost::start() {

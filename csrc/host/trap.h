@@ -2,7 +2,8 @@
 // faults on one of the backdoor's three instructions, the Device answers and the program goes on.
 // Everything else (other faults, signals, threads, forks, execs, exit codes) is as without us.
 // CPUID says "VMwareVMware" too, as far as the processor lets us (host/cpuid.h). One native thread
-// traces; the owner waits for the end and reads the Device's transcript meanwhile.
+// traces; the owner waits for the end and reads the Device's transcript meanwhile. On request the
+// program's sockets of AF_VSOCK lead to a VsockService (host/socket_calls.h).
 //
 // The limits of it: a thread that faults while it blocks or ignores SIGSEGV has the signal
 // unblocked and its handler reset by the kernel before we see it (force_sig); the mask is put back
@@ -10,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,9 @@ namespace vmtpy::host {
 
 struct TrapHostOptions {
   CpuidMethod cpuid = CpuidMethod::FAULT;  // with PATCH where the processor cannot fault
+  bool backdoor = true;                    // false: its instructions fault as if it were not there
+  // Calls on AF_VSOCK lead to the VsockService with this base; with "", to that on AF_VSOCK.
+  std::optional<std::string> vsock = std::nullopt;
 };
 
 class TrapHost {

@@ -44,6 +44,15 @@ std::optional<std::uint32_t> guest_port(const UnixName& name) {
   return port;
 }
 
+std::optional<std::uint32_t> host_port(const UnixName& name) {
+  if (name.size <= PATH) return std::nullopt;
+  std::string_view text(name.address.sun_path, name.size - PATH);
+  text.remove_prefix(text.rfind('.') + 1);  // 0 if there is none
+  std::uint32_t port = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() ? std::optional(port) : std::nullopt;
+}
+
 std::optional<UnixName> name_of(int socket, bool peer) {
   UnixName name;
   name.size = sizeof name.address;

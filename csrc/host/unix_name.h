@@ -24,6 +24,9 @@ UnixName guest_name(std::uint32_t port, const std::string& unique);
 // The local port in the name of a guest's socket, or nothing if it is not such a name.
 std::optional<std::uint32_t> guest_port(const UnixName& name);
 
+// The host's port in such a name.
+std::optional<std::uint32_t> host_port(const UnixName& name);
+
 // The name that a socket is bound to (of its peer, if so wanted); nothing if it is not AF_UNIX.
 std::optional<UnixName> name_of(int socket, bool peer);
 

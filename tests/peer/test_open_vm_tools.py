@@ -5,16 +5,24 @@ No backup is ever started here: vmtoolsd freezes every local filesystem, that of
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from support.emulation import TIMEOUT, emulate, require_ptrace
 
 from vmtpy._core import SteadyClock
-from vmtpy._host import CpuidMethod, Device, MessageKind, TrapHost
+from vmtpy._host import CpuidMethod, Device, MessageKind, TrapHost, VsockService, Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vmtpy._host import TranscriptEntry
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,26 +80,27 @@ def test_checkvm_finds_vmware() -> None:
     assert b"VMware software version 6 (good)" in run.stdout
 
 
-def test_vmtoolsd_registers_answers_and_ends() -> None:
+@contextlib.contextmanager
+def running_vmtoolsd(vsock: str | None = None) -> Iterator[tuple[Device, list[TranscriptEntry]]]:
+    """vmtoolsd up to the third command, and all that was said; ended in the end."""
     device = Device(SteadyClock())
-    host = TrapHost(device, [require("vmtoolsd")])
+    service = VsockService(device, vsock) if vsock else None
+    host = TrapHost(device, [require("vmtoolsd")], vsock=vsock)
     host.start()
     deadline = time.monotonic() + TIMEOUT
+    entries: list[TranscriptEntry] = []
     try:
         assert device.wait_for_tools(deadline)
         for command in ("reset", "ping", "Capabilities_Register"):
             device.send_command(command)
-        requests: list[bytes] = []
-        replies: list[bytes] = []
-        while len(replies) < 3 or not any(b"tools.capability" in text for text in requests):
-            assert time.monotonic() < deadline, (requests, replies)
-            for entry in device.take_transcript(deadline):
-                if entry.kind == MessageKind.TCLO_REPLY:
-                    replies.append(entry.request)
-                elif entry.kind == MessageKind.RPCI:
-                    requests.append(entry.request)
-        assert replies[0] == b"OK ATR toolbox"
-        assert replies[1:] == [b"OK ", b"OK "]
+        while len(replies(entries)) < 3 or not any(
+            b"tools.capability" in e.request for e in entries
+        ):
+            assert time.monotonic() < deadline, entries
+            entries += device.take_transcript(deadline)
+        if service:
+            until(lambda: service.counts()["pings"] > 1, deadline)
+        yield device, entries
     finally:
         host.signal(signal.SIGTERM)
         ended = host.wait(time.monotonic() + 20)
@@ -99,6 +108,40 @@ def test_vmtoolsd_registers_answers_and_ends() -> None:
             host.signal(signal.SIGKILL)
     assert ended
     assert host.wait_status() == 0
+
+
+def replies(entries: list[TranscriptEntry]) -> list[bytes]:
+    return [entry.request for entry in entries if entry.kind == MessageKind.TCLO_REPLY]
+
+
+def until(condition: Callable[[], bool], deadline: float) -> None:
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_vmtoolsd_registers_answers_and_ends() -> None:
+    with running_vmtoolsd() as (_, entries):
+        assert replies(entries) == [b"OK ATR toolbox", b"OK ", b"OK "]
+
+
+def test_vmtoolsd_does_the_same_over_vsock_and_sends_pings() -> None:
+    """Requests from a port below 1024, commands from any; the backdoor is only looked at."""
+    with running_vmtoolsd(f"@vmtpy-peer-{os.getpid()}") as (device, entries):
+        assert replies(entries) == [b"OK ATR toolbox", b"OK ", b"OK "]
+        ways = {(entry.kind, entry.way) for entry in entries}
+        assert ways == {
+            (MessageKind.RPCI, Way.PRIVILEGED_VSOCK),
+            (MessageKind.TCLO_COMMAND, Way.VSOCK),
+            (MessageKind.TCLO_REPLY, Way.VSOCK),
+        }
+        assert list(device.traps()) == ["GETVERSION"]
+
+
+def test_rpctool_knows_no_vsock() -> None:
+    """That of open-vm-tools 12.2 has the backdoor alone."""
+    run = emulate(require("vmware-rpctool"), "log hello", options=("--vsock",))
+    assert [line["way"] for line in run.of_kind("rpci")] == ["backdoor"]
 
 
 def test_off_vmware_rpctool_refuses() -> None:

@@ -97,13 +97,23 @@ def emulate(
     options: tuple[str, ...] = (),
     stdin: bytes = b"",
     timeout: float = TIMEOUT,
+    inside: tuple[str, ...] = (),
 ) -> Run:
-    """Runs `vmtpy emulate OPTIONS -- COMMAND` to its end."""
+    """Runs `INSIDE vmtpy emulate OPTIONS -- COMMAND` to its end."""
     # A file for the timeline, however long it gets: the program's own stderr stays its own.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
         output = file.fileno()
         process = subprocess.Popen(
-            [*EMULATE, "--json", "-o", f"/dev/fd/{output}", *options, "--", *map(str, command)],
+            [
+                *inside,
+                *EMULATE,
+                "--json",
+                "-o",
+                f"/dev/fd/{output}",
+                *options,
+                "--",
+                *map(str, command),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

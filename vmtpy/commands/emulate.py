@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from vmtpy._core import SteadyClock
-from vmtpy._host import Device, TrapHost
+from vmtpy._host import Device, TrapHost, VsockService
 from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.host.emulation import Backups, Emulation
 from vmtpy.host.script import BackupRequest
@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="answer every N-th step of a transfer with CHECKPOINT",
     )
+    add_vsock(made)
     backup = made.add_argument_group("quiesced snapshots")
     backup.add_argument(
         "--backup-after",
@@ -97,6 +98,38 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def add_vsock(made: argparse.ArgumentParser) -> None:
+    """The options about the second way to the host."""
+    vsock = made.add_argument_group(
+        "vsock",
+        "The program's system calls on AF_VSOCK sockets are led to the emulated host by a seccomp "
+        "filter; without CAP_SYS_ADMIN the kernel wants no_new_privs set for it, and set-user-ID "
+        "programs run without their rights. io_uring and 32-bit programs have no vsock then.",
+    )
+    served = vsock.add_mutually_exclusive_group()
+    served.add_argument(
+        "--vsock",
+        action="store_const",
+        const=f"@vmtpy-emulate-{os.getpid()}",
+        help="a host that listens on vsock as well",
+    )
+    served.add_argument(
+        "--vsock-loopback",
+        action="store_const",
+        dest="vsock",
+        const="",
+        help="the same on this machine's own AF_VSOCK (the kernel's vsock_loopback)",
+    )
+    vsock.add_argument(
+        "--no-backdoor", action="store_true", help="a host that is reached over vsock only"
+    )
+    made.add_argument(
+        "--secure",
+        action="store_true",
+        help="secure GuestRPC: guestinfo may be set over vsock from a port below 1024 only",
+    )
+
+
 def positive(text: str) -> int:
     """An argument that is a whole number of at least 1."""
     value = int(text)
@@ -122,6 +155,28 @@ def main(arguments: list[str]) -> int:
         command = command[1:]
     if not command:
         made.error("no program to run; write: vmtpy emulate [options] -- PROGRAM [ARGUMENT ...]")
+    check(made, options)
+    device = Device(
+        SteadyClock(),
+        high_bandwidth=not options.no_high_bandwidth,
+        checkpoint_every=options.checkpoint_every,
+        secure=options.secure,
+    )
+    for key, value in guestinfo(options.guestinfo):
+        device.set_guestinfo(key, value)
+    service = None if options.vsock is None else VsockService(device, options.vsock)
+    host = TrapHost(device, command, backdoor=not options.no_backdoor, vsock=options.vsock)
+    with output(options.output) as stream:
+        timeline = Timeline(stream, time.monotonic(), options.json)
+        try:
+            status = Emulation(device, host, timeline, backups(options), service).run()
+        except SystemCallError as error:
+            return start_failed(command[0], error)
+    return exit_like(status)
+
+
+def check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends the program if options do not go together."""
     if options.backup_after is None and (
         options.snapshot_command
         or options.never_done
@@ -129,21 +184,8 @@ def main(arguments: list[str]) -> int:
         or options.abort_after is not None
     ):
         made.error("--backup-after is missing")
-    device = Device(
-        SteadyClock(),
-        high_bandwidth=not options.no_high_bandwidth,
-        checkpoint_every=options.checkpoint_every,
-    )
-    for key, value in guestinfo(options.guestinfo):
-        device.set_guestinfo(key, value)
-    host = TrapHost(device, command)
-    with output(options.output) as stream:
-        timeline = Timeline(stream, time.monotonic(), options.json)
-        try:
-            status = Emulation(device, host, timeline, backups(options)).run()
-        except SystemCallError as error:
-            return start_failed(command[0], error)
-    return exit_like(status)
+    if options.no_backdoor and options.vsock is None:
+        made.error("--no-backdoor leaves no way to the host without --vsock")
 
 
 def backups(options: argparse.Namespace) -> Backups | None:
@@ -211,6 +253,8 @@ def start_failed(program: str, error: SystemCallError) -> int:
         return EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE
     if error.call == "ptrace":
         print("vmtpy emulate: tracing (ptrace) is not allowed here", file=sys.stderr)
+    if error.call == "seccomp":
+        print("vmtpy emulate: no seccomp_unotify(2) here (Linux 5.9 has it)", file=sys.stderr)
     return EXIT_OWN_FAILURE
 
 

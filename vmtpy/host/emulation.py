@@ -15,7 +15,7 @@ from vmtpy.host.signals import signals_to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vmtpy._host import Device, TrapHost
+    from vmtpy._host import Device, TrapHost, VsockService
     from vmtpy.host.listener import Follower
     from vmtpy.host.signals import WakeUp
     from vmtpy.host.timeline import Timeline
@@ -51,6 +51,7 @@ class Emulation:
     host: TrapHost
     timeline: Timeline
     backups: Backups | None = None
+    vsock: VsockService | None = None
 
     def __post_init__(self) -> None:
         self.ended = threading.Event()
@@ -72,7 +73,8 @@ class Emulation:
             writer.join()
             backups.join()
         cpuid = self.host.cpuid_answered().name.lower()
-        self.timeline.end(time.monotonic(), self.device.traps(), cpuid)
+        vsock = self.vsock.counts() if self.vsock else None
+        self.timeline.end(time.monotonic(), self.device.traps(), cpuid, vsock)
         return self.host.wait_status()
 
     def forward(self, number: int) -> None:

@@ -1,7 +1,8 @@
 """Every message between a guest and an emulated host as one line, for people or as JSON.
 
 A line for people: milliseconds since the start, what it is, the text. A JSON object holds "ms"
-(since the start), "monotonic" (seconds of time.monotonic()), "kind", and what belongs to the kind.
+(since the start), "monotonic" (seconds of time.monotonic()), "kind", and what belongs to the kind;
+of a message, the "way" by which it came: "backdoor", "vsock" or "privileged vsock".
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import json
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from vmtpy._host import MessageKind
+from vmtpy._host import MessageKind, Way
 from vmtpy.host.script import parse_event
 
 if TYPE_CHECKING:
     from vmtpy._host import TranscriptEntry
 
 _SHOWN = 160  # characters of a message in a line for people
+_WAYS = {
+    Way.BACKDOOR: "backdoor",
+    Way.VSOCK: "vsock",
+    Way.PRIVILEGED_VSOCK: "privileged vsock",
+}
 _NAMES = {
     MessageKind.RPCI: "rpci",
     MessageKind.TCLO_COMMAND: "command",
@@ -52,9 +58,11 @@ class Timeline:
                 text = f"{event.name} {event.code} {event.text}".rstrip()
             elif entry.kind == MessageKind.RPCI:
                 text += f" -> {shown(entry.reply)}"
+            if entry.way != Way.BACKDOOR:
+                text += f"  [{_WAYS[entry.way]}]"
             self._line(entry.time, kind, text)
             return
-        facts: dict[str, object] = {}
+        facts: dict[str, object] = {"way": _WAYS[entry.way]}
         _put(facts, "request" if entry.kind == MessageKind.RPCI else "text", entry.request)
         if entry.kind == MessageKind.RPCI:
             _put(facts, "reply", entry.reply)
@@ -70,11 +78,24 @@ class Timeline:
             more = ", ".join(f"{key} {value}" for key, value in facts.items() if value != "")
             self._line(moment, "host", f"{name}: {more}" if more else name)
 
-    def end(self, moment: float, traps: dict[str, int], cpuid: str) -> None:
-        """The counts of traps by kind; `cpuid`: how CPUID was answered."""
+    def end(
+        self, moment: float, traps: dict[str, int], cpuid: str, vsock: dict[str, int] | None = None
+    ) -> None:
+        """The counts.
+
+        Args:
+            moment: when.
+            traps: by kind.
+            cpuid: how CPUID was answered.
+            vsock: connections, packets and pings, where vsock was served.
+        """
         if self._as_json:
-            self._object(moment, "traps", {"traps": traps, "cpuid": cpuid})
+            facts: dict[str, object] = {"traps": traps, "cpuid": cpuid}
+            self._object(moment, "traps", facts if vsock is None else {**facts, "vsock": vsock})
             return
+        if vsock is not None:
+            text = ", ".join(f"{number} {name}" for name, number in vsock.items() if number)
+            self._line(moment, "vsock", text or "nothing")
         self._line(moment, "traps", f"{sum(traps.values())} (cpuid: {cpuid})")
         for name, number in sorted(traps.items(), key=lambda item: (-item[1], item[0])):
             self._write(f"{'':>12}  {'':<8}{number:>8}  {name}")

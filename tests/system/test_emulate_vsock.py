@@ -1,0 +1,122 @@
+"""`vmtpy emulate --vsock`: AF_VSOCK sockets of any program lead to the emulated host.
+
+Nothing here ever reaches the host of this machine: the sockets are AF_UNIX.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from support.emulation import compile_c, emulate, require_ptrace
+
+GUESTS = Path(__file__).parent / "guests"
+VSOCK = ("--vsock",)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ptrace() -> None:
+    require_ptrace()
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_c(GUESTS / "vsock.c", tmp_path_factory.mktemp("guest"))
+
+
+@pytest.mark.parametrize(
+    "mode", ["refused", "others", "threads", "nonblocking", "forks", "signals", "leader_ends"]
+)
+def test_a_program_sees_a_host_on_vsock_and_itself_undisturbed(guest: Path, mode: str) -> None:
+    run = emulate(guest, mode, options=VSOCK)
+    assert run.stdout == b"good\n", run
+    assert run.code == 0
+
+
+def test_messages_stand_in_the_timeline_with_their_way(guest: Path) -> None:
+    run = emulate(guest, "plain", options=VSOCK)
+    assert (run.code, run.stdout) == (0, b"good\n"), run
+    assert [(line["way"], line["request"]) for line in run.of_kind("rpci")] == [
+        ("privileged vsock", "log privileged"),
+        ("vsock", "log unprivileged"),
+    ]
+    assert run.traps == {}
+    (counts,) = run.of_kind("traps")
+    assert counts["vsock"] == {"connections": 2, "packets": 4, "pings": 0, "rejected": 0}
+
+
+def test_every_connection_of_every_thread_is_counted(guest: Path) -> None:
+    (counts,) = emulate(guest, "threads", options=VSOCK).of_kind("traps")
+    assert counts["vsock"]["connections"] == 200
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_port_below_1024_takes_the_capability(guest: Path) -> None:
+    run = emulate(guest, "unprivileged", options=VSOCK)
+    assert (run.code, run.stdout) == (0, b"good\n"), run
+    assert [line["way"] for line in run.of_kind("rpci")] == ["vsock"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_without_cap_sys_admin_no_new_privs_is_set_and_all_else_is_the_same(guest: Path) -> None:
+    script = f"{guest} forks && grep NoNewPrivs /proc/self/status"
+    inside = ("setpriv", "--inh-caps=-all", "--bounding-set=-sys_admin")
+    run = emulate("sh", "-c", script, options=VSOCK, inside=inside)
+    assert run.stdout == b"good\nNoNewPrivs:\t1\n", run
+
+
+def test_python_speaks_to_it_too() -> None:
+    script = (
+        "import socket\n"
+        "from vmtpy._host import encode_packet, PacketDecoder\n"
+        "s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)\n"
+        "s.settimeout(10)\n"
+        "s.connect((socket.VMADDR_CID_HOST, 976))\n"
+        "s.sendall(encode_packet(b'info-get guestinfo.key'))\n"
+        "d = PacketDecoder()\n"
+        "d.feed(s.recv(4096))\n"
+        "print(d.take().payload.decode(), s.getpeername())\n"
+    )
+    options = (*VSOCK, "--guestinfo", "key=value")
+    run = emulate(sys.executable, "-c", script, options=options)
+    assert run.stdout == b"1 value (0, 976)\n", run
+
+
+def test_without_the_option_no_filter_is_set() -> None:
+    show = "grep -E 'Seccomp|NoNewPrivs' /proc/self/status"
+    plain = emulate("sh", "-c", show).stdout
+    assert b"Seccomp:\t0" in plain or b"Seccomp:\t2" in plain  # 2: a container's own
+    assert emulate("sh", "-c", show, options=VSOCK).stdout != plain
+
+
+def test_without_the_backdoor_its_instructions_fault() -> None:
+    program = (sys.executable, "-c", "import vmtpy; print(bool(vmtpy.probe()))")
+    assert emulate(*program).stdout == b"True\n"
+    assert emulate(*program, options=("--vsock", "--no-backdoor")).stdout == b"False\n"
+
+
+def test_a_host_without_any_way_is_refused() -> None:
+    run = emulate("true", options=("--no-backdoor",))
+    assert run.code == 2
+    assert b"--no-backdoor leaves no way" in run.stderr
+
+
+def test_a_secure_host_refuses_the_backdoor() -> None:
+    command = (sys.executable, "-m", "vmtpy", "rpc", "info-set guestinfo.key value")
+    run = emulate(*command, options=("--secure",))
+    (line,) = run.of_kind("rpci")
+    assert (line["way"], line["reply"]) == ("backdoor", "0 Permission denied")
+
+
+def test_a_program_that_is_killed_in_the_middle_leaves_nothing_behind(guest: Path) -> None:
+    script = f"{guest} threads & sleep 0.05; kill -9 $!; wait; {guest} talk && echo good"
+    run = emulate("sh", "-c", script, options=VSOCK)
+    assert run.stdout.endswith(b"good\n"), run
+    assert run.code == 0
+
+
+def test_death_by_a_signal_is_passed_on_as_ever() -> None:
+    assert emulate("sh", "-c", "kill -9 $$", options=VSOCK).code == -signal.SIGKILL

@@ -58,6 +58,7 @@ class Agent:
         self._log = log = _as_log(log)
         self._hooks = Hooks(config.hooks, config.postgresql, log=log)
         self._guardian = guardian
+        self._rescued = False
         self._notify = notify or Notify()
         self._on_record = on_record
         self._reload: Callable[[], Config] | None = None
@@ -98,8 +99,7 @@ class Agent:
         the signals `reload_on`, and not during a backup, `reload` gives a new configuration; if it
         raises ConfigError, the old one stays.
         """
-        if self._guardian:
-            self._thaw_leftovers()
+        self.thaw_leftovers()
         self._reload = reload
         signals = [
             _core.SignalEvents(self._native.stop_fd, list(stop_on)),
@@ -114,6 +114,17 @@ class Agent:
             self._quiesce.close()
             self._services.close()
             del signals[:]
+
+    def thaw_leftovers(self) -> None:
+        """Thaws what an agent left frozen that was killed together with its guardian.
+
+        run() begins with it. Whoever gives up rights before calls it first, for it needs them.
+        """
+        if not self._guardian or self._rescued:
+            return
+        self._rescued = True
+        for found in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
+            self._log(f"marker of an earlier run: {found.text}")
 
     def stop(self) -> None:
         """Ends run(), from any thread; what is frozen is thawed first and the host is told."""
@@ -186,10 +197,6 @@ class Agent:
         self._story.record(record)
         if self._on_record is not None:
             self._on_record(record)
-
-    def _thaw_leftovers(self) -> None:
-        for found in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
-            self._log(f"marker of an earlier run: {found.text}")
 
 
 def _as_log(log: Callable[[str], None] | None) -> Log:

@@ -16,6 +16,7 @@ import struct
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from vmtpy import _core
 from vmtpy.errors import VmtError
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def _is_served(path: str) -> bool:
 def _serve(
     listening: _socket.socket, report: Callable[[], dict[str, object]], done: _thread.LockType
 ) -> None:
+    _core.take_role(_core.Role.STATUS)
     try:
         while True:
             descriptor, _ = listening._accept()  # type: ignore[attr-defined]

@@ -44,6 +44,7 @@ void bind_session(py::module_& module);  // Os, FreezeOptions, FreezeSession
 void bind_record(py::module_& module);   // Outcome, FilesystemRun, RunRecord
 void bind_marker(py::module_& module);   // thaw_from_markers
 void bind_agent(py::module_& module);
+void bind_privileges(py::module_& module);  // Role, confine_process, take_role
 
 void bind_device(py::module_& module);    // Device, EmulatedBackdoor
 void bind_recorder(py::module_& module);  // RecordingBackdoor

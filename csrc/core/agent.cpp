@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "core/errors.h"
+#include "core/privileges.h"
 
 namespace vmtpy {
 
@@ -182,6 +183,7 @@ Time Agent::turn() {
 void Agent::run() {
   pthread_setname_np(pthread_self(), "vmtpy-loop");
   block_signals();
+  take_role(Role::LOOP);
   for (Time next = step(); !ended_; next = step()) wait(next);
 }
 

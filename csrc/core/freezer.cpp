@@ -58,7 +58,7 @@ int Freezer::open(std::size_t index, const char*& call) {
 
 int Freezer::start_threads(const std::shared_ptr<Freezer>& self) {
   for (std::size_t index = 0; index < size(); ++index) {
-    const int error = start_thread("vmtpy-fs", [self, index] { self->work(index); });
+    const int error = start_thread("vmtpy-fs", Role::FREEZER, [self, index] { self->work(index); });
     if (error) return error;
   }
   return 0;

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "core/guardian_page.h"
+#include "core/privileges.h"
 
 namespace vmtpy {
 
@@ -132,6 +133,7 @@ void settle(const Watch& watch) {
   write_text("/proc/self/oom_score_adj", "-1000");
   // MCL_ONFAULT: what a large agent has in memory is shared with it, not copied.
   mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+  take_role(Role::GUARDIAN);
 }
 
 }  // namespace

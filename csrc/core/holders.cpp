@@ -116,7 +116,7 @@ std::vector<Holder> find_holders(const std::vector<Filesystem>& filesystems,
 
 void HolderScout::start() {
   auto self = shared_from_this();
-  started_ = start_thread("vmtpy-scout", [self] { self->work(); }) == 0;
+  started_ = start_thread("vmtpy-scout", Role::SCOUT, [self] { self->work(); }) == 0;
 }
 
 void HolderScout::work() {

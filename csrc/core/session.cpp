@@ -36,6 +36,28 @@ FreezeSession::State::~State() {
   close(event_fd_);
 }
 
+// The conductor has its rights from the thread that makes the session, which may have more of them
+// than the one that starts it.
+void FreezeSession::State::stand_by() {
+  auto self = shared_from_this();
+  const int error = start_thread("vmtpy-freeze", Role::CONDUCTOR, [self] {
+    if (self->await_start()) self->conduct();
+  });
+  if (error) throw SystemError("pthread_create", "", error);
+}
+
+bool FreezeSession::State::await_start() {
+  std::unique_lock lock(freezer_->mutex);
+  freezer_->changed.wait(lock, [this] { return phase_ != Phase::NEW || dropped_; });
+  return phase_ != Phase::NEW;
+}
+
+void FreezeSession::State::drop() {
+  std::lock_guard guard(freezer_->mutex);
+  dropped_ = true;
+  freezer_->changed.notify_all();
+}
+
 void FreezeSession::State::start() {
   const std::vector<Filesystem>& all = freezer_->filesystems();
   if (std::all_of(all.begin(), all.end(), [](const Filesystem& one) { return one.sync_only; })) {
@@ -47,10 +69,8 @@ void FreezeSession::State::start() {
   times_.started_unix_ns =
       std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())
           .count();
-  auto self = shared_from_this();
-  const int error = start_thread("vmtpy-freeze", [self] { self->conduct(); });
-  if (error) throw SystemError("pthread_create", "", error);
   set_phase(Phase::PREPARING);
+  freezer_->changed.notify_all();
 }
 
 void FreezeSession::State::release() {
@@ -125,10 +145,13 @@ RunRecord FreezeSession::State::record() {
 FreezeSession::FreezeSession(Os& os, Clock& clock, std::vector<Filesystem> filesystems,
                              FreezeOptions options)
     : state_(std::make_shared<State>(os, clock, std::move(filesystems), std::move(options))),
-      process_(getpid()) {}
+      process_(getpid()) {
+  state_->stand_by();
+}
 
 FreezeSession::~FreezeSession() {
   if (getpid() != process_) return;  // a fork of the owner: the threads are not here
+  state_->drop();
   state_->abort("the session was dropped");
   state_->wait_until_ended();
 }

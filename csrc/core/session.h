@@ -34,6 +34,7 @@ enum class Phase { NEW, PREPARING, FREEZING, FROZEN, THAWING, ENDED };
 
 class FreezeSession {
  public:
+  // Starts the conductor, which waits for start().
   FreezeSession(Os& os, Clock& clock, std::vector<Filesystem> filesystems,
                 FreezeOptions options = {});
   // Aborts, and waits until all is thawed; a FIFREEZE that is stuck in the kernel is left to its
@@ -42,8 +43,7 @@ class FreezeSession {
   FreezeSession(const FreezeSession&) = delete;
   FreezeSession& operator=(const FreezeSession&) = delete;
 
-  // Starts the conductor. The caller's thread is free at once. Throws PlanError when there is
-  // nothing to freeze.
+  // The caller's thread is free at once. Throws PlanError when there is nothing to freeze.
   void start();
   // Both may be called in any phase from any thread, more than once; the first one counts.
   void release();                         // the snapshot is taken: thaw

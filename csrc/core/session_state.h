@@ -22,6 +22,8 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   ~State();
 
   // The owner's side.
+  void stand_by();  // starts the conductor, which waits for start() or drop()
+  void drop();
   void start();
   void release();
   void abort(const std::string& reason);
@@ -66,6 +68,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   enum class Woken { DONE, FAILED, ASKED, DEADLINE };
 
   // The conductor's side, in this order.
+  bool await_start();  // false: it never will be
   void conduct();
   bool prepare();
   bool presync();
@@ -111,6 +114,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   bool rcu_used_ = false;
 
   Phase phase_ = Phase::NEW;
+  bool dropped_ = false;
   std::condition_variable phase_changed_;
   int event_fd_ = -1;
   Asked asked_ = Asked::NOTHING;

@@ -15,19 +15,21 @@ constexpr std::size_t STACK = 256UL * 1024;
 
 struct Start {
   const char* name;
+  Role role;
   std::function<void()> body;
 };
 
 void* run(void* argument) {
   std::unique_ptr<Start> start(static_cast<Start*>(argument));
   prctl(PR_SET_NAME, start->name);
+  take_role(start->role);
   start->body();
   return nullptr;
 }
 
 }  // namespace
 
-int start_thread(const char* name, std::function<void()> body) {
+int start_thread(const char* name, Role role, std::function<void()> body) {
   sigset_t deaf, before;
   sigfillset(&deaf);
   // Raised by what the thread itself does: blocked, they would kill the process without a handler.
@@ -38,7 +40,7 @@ int start_thread(const char* name, std::function<void()> body) {
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attributes, STACK);
 
-  auto start = std::make_unique<Start>(Start{name, std::move(body)});
+  auto start = std::make_unique<Start>(Start{name, role, std::move(body)});
   pthread_t thread;
   pthread_sigmask(SIG_SETMASK, &deaf, &before);  // inherited by the new thread
   const int error = pthread_create(&thread, &attributes, run, start.get());

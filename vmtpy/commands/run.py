@@ -33,6 +33,10 @@ def main(arguments: list[str]) -> int:
     )
     if options.record:
         on_record.append(lambda record: append_record(options.record, record))
+    if not _core.lock_memory():
+        taken.debug("memory is not locked: CAP_IPC_LOCK is missing")
+    agent.thaw_leftovers()
+    drop_privileges(config, taken)  # before there are other threads
     if config.metrics.textfile or config.metrics.listen:
         from vmtpy.metrics import Metrics
 
@@ -41,13 +45,11 @@ def main(arguments: list[str]) -> int:
         metrics.start()
     from vmtpy.status_socket import served
 
-    if not _core.lock_memory():
-        taken.debug("memory is not locked: CAP_IPC_LOCK is missing")
     with served(config.status.socket, agent.status, taken):
         agent.run(
             stop_on=(signal.SIGTERM, signal.SIGINT),
             reload_on=(signal.SIGHUP,),
-            reload=lambda: read(options),
+            reload=lambda: reread(options, config, taken),
         )
     return 0
 
@@ -92,6 +94,24 @@ def read(options: argparse.Namespace) -> Config:
         quiesce = config.quiesce._replace(include=tuple(options.include))
         config = config._replace(quiesce=quiesce)
     return config
+
+
+def reread(options: argparse.Namespace, first: Config, taken: log.Log) -> Config:
+    """The configuration as it is now; what was given up for the first is not to be had again."""
+    config = read(options)
+    if config.hooks.entry_points and not first.hooks.entry_points:
+        taken.warning("entry points get few capabilities: all of them only from the next start on")
+    return config
+
+
+def drop_privileges(config: Config, taken: log.Log) -> None:
+    """Gives up what the agent does not need; see ARCHITECTURE.md, "Privileges"."""
+    _core.confine_process()
+    if config.hooks.entry_points:  # others' code, which runs in threads of this one
+        taken.debug("Python keeps its capabilities: [hooks] entry_points is set")
+        return
+    _core.take_role(_core.Role.MAIN)
+    taken.debug(f"capabilities of the main thread: {_core.effective_capabilities()}")
 
 
 def hand_out(record: RunRecord, takers: list[Callable[[RunRecord], None]], taken: log.Log) -> None:

@@ -191,6 +191,7 @@ void FreezeSession::State::hold() {
       end(Reason::GUARDIAN_DIED);
     }
     if (end_.reason != Reason::NONE) return;
+    if (guardian.started()) guardian.rouse();
     const Time look = guardian.started() ? now + GUARDIAN_LOOK : Time::max();
     clock_.wait_until(lock, freezer_->changed, std::min(deadline_, look));
   }
@@ -277,7 +278,7 @@ void FreezeSession::State::stand_down() {
   core_dumps_forbidden_ = false;
   freezer_->close_idle();
   remove_marker();
-  if (guardian.started()) guardian.ends_within(GUARDIAN_EXIT);
+  if (guardian.started()) guardian.end_within(GUARDIAN_EXIT);
 }
 
 // It stays where rcu_expedited could not be put back, until that is done: by us, or by `vmtpy thaw`

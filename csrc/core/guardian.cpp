@@ -18,7 +18,6 @@ namespace vmtpy {
 namespace {
 
 constexpr int READY_SECONDS = 5;
-constexpr Duration EXIT_PATIENCE = std::chrono::seconds(1);
 
 void* map(std::size_t size, int flags) {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
@@ -91,6 +90,7 @@ int Guardian::start(Os& os, const std::vector<int>& descriptors, const GuardianD
   }
   if (page_->ready) return 0;
   all_clear();
+  end_within(Duration::zero());
   reap();
   process_ = 0;
   return -ETIMEDOUT;
@@ -114,8 +114,16 @@ void Guardian::all_clear() {
   syscall(SYS_set_robust_list, &empty, sizeof empty);
 }
 
+void Guardian::rouse() const {
+  kill(process_, SIGCONT);
+}
+
+// Not left to itself: somebody may have stopped it, and we may be gone before it goes on.
+void Guardian::end_within(Duration time) const {
+  if (!ends_within(time)) kill(process_, SIGKILL);
+}
+
 void Guardian::reap() {
-  if (!ends_within(EXIT_PATIENCE)) kill(process_, SIGKILL);  // somebody has stopped it
   while (waitpid(process_, nullptr, __WALL) < 0 && errno == EINTR) {
   }
 }

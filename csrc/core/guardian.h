@@ -42,10 +42,11 @@ class Guardian {
   bool started() const { return process_ > 0; }
   pid_t process() const { return process_; }
   bool alive() const;
+  void rouse() const;  // if somebody has stopped it
   // All is thawed: it exits without touching anything. Called by the conductor.
   void all_clear();
-  bool ends_within(Duration time) const;  // after the all-clear
-  void reap();                            // waits until it has exited; only after the all-clear
+  void end_within(Duration time) const;  // after the all-clear: killed then, it is of no more use
+  void reap();                           // waits until it has exited; only after end_within()
 
   // What filesystem `index` is in, told by the thread that does it.
   bool begin_freeze(std::size_t index);  // false: the guardian has begun to thaw, freeze no more
@@ -59,6 +60,8 @@ class Guardian {
   struct Ward;
 
  private:
+  bool ends_within(Duration time) const;
+
   Page* page_ = nullptr;
   std::size_t page_size_ = 0;
   std::size_t count_ = 0;

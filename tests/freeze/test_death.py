@@ -29,6 +29,19 @@ FILESYSTEMS = ["ext4", "xfs", "btrfs"]
 AT_ONCE = 0.1  # seconds within which a death must have been answered
 
 
+# Stops a process again and again, as long as there is one.
+KEEP_STOPPED = """
+import os, signal, sys
+try:
+    os.kill(int(sys.argv[1]), signal.SIGSTOP)
+    print("stopped", flush=True)
+    while True:
+        os.kill(int(sys.argv[1]), signal.SIGSTOP)
+except ProcessLookupError:
+    pass
+"""
+
+
 @contextmanager
 def frozen(mount: LoopMount, run_directory: Path, **options: float) -> Iterator[FreezingProcess]:
     """A process that holds `mount` frozen."""
@@ -352,11 +365,37 @@ def test_what_freezes_after_the_limit_of_a_stopped_agent_is_thawed(tmp_path: Pat
         await_no_marker(tmp_path)
 
 
-def test_a_guardian_that_was_stopped_does_not_keep_the_mount(tmp_path: Path) -> None:
-    with loop_mount("ext4") as mount, frozen(mount, tmp_path) as agent:
+def test_a_guardian_that_is_stopped_is_made_to_go_on_and_stands_guard(tmp_path: Path) -> None:
+    with (
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        frozen(mount, tmp_path) as agent,
+    ):
         guardian = agent.guardian()
         os.kill(guardian, signal.SIGSTOP)
         assert agent.line() == "SIGCHLD"  # of a stop the kernel always tells, of an exit not
-        agent.release()
-        assert agent.line() == "RELEASED "
+        assert agent.line() == "SIGCHLD"  # and that it goes on
+        began = time.monotonic()
+        agent.process.kill()
+        assert seconds_until_written(writer, began) < AT_ONCE
         await_gone(guardian)
+
+
+def test_a_guardian_that_is_stopped_at_the_very_end_does_not_outlive_the_session(
+    tmp_path: Path,
+) -> None:
+    """Whose process ends as soon as it has been told that all is thawed."""
+    with loop_mount("ext4") as mount, frozen(mount, tmp_path) as agent:
+        guardian = agent.guardian()
+        keep_stopped = subprocess.Popen(
+            [sys.executable, "-c", KEEP_STOPPED, str(guardian)], stdout=subprocess.PIPE
+        )
+        with keep_stopped:
+            assert keep_stopped.stdout is not None
+            assert keep_stopped.stdout.readline() == b"stopped\n"
+            agent.release()
+            while (line := agent.line()) == "SIGCHLD":
+                pass
+            assert line == "RELEASED "
+            agent.process.kill()
+            await_gone(guardian)

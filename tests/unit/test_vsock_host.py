@@ -173,6 +173,7 @@ def test_commands_are_pushed_one_at_a_time(host: Host) -> None:
     guest = host.guest(TCLO)
     assert guest.receive() == b"reset"
     assert host.device.tclo_seen()
+    assert host.service.connections() == 1  # it has looked at it again
     assert guest.is_silent()
     guest.send(b"OK ATR toolbox")
     assert guest.receive() == b"ping"

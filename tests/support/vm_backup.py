@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 VMTPY = ("python", "-m", "vmtpy")
 EMULATE = (*VMTPY, "emulate", "--json", "-o", "/run/timeline", "--backup-after", "1")
 SNAPSHOT = ("--snapshot-command", "/opt/guest/snapshot", "--end-after-backup")
-MARKER = "/run/vmtpy/frozen"
 
 
 class Acknowledged:
@@ -91,6 +90,16 @@ class BusyGuest:
     def release(self) -> None:
         """Tells the host inside that the snapshot has been taken."""
         self.machine.ports["snapshot"].connection.sendall(b"done\n")
+
+    def markers(self) -> list[str]:
+        """What the agent keeps in /run about filesystems that are frozen."""
+        names = self.machine.run("ls", "/run/vmtpy").out.split()
+        return [name for name in names if name.startswith("freeze-")]
+
+    def agent(self) -> int:
+        """The process id of an agent that has frozen something."""
+        (marker,) = self.markers()
+        return int(marker.split("-")[1])
 
     def timeline(self) -> list[dict[str, Any]]:
         """All that was said between agent and host so far."""

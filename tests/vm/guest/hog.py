@@ -1,0 +1,36 @@
+"""Takes memory until a process has died of it: `hog.py PID`. The OOM killer never takes itself."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from pathlib import Path
+
+STEP = 1 << 20
+
+
+def main(process: int) -> None:
+    Path("/proc/self/oom_score_adj").write_text("-1000")
+    Path(f"/proc/{process}/oom_score_adj").write_text("1000")
+    taken = []
+    while alive(process):
+        memory = mmap.mmap(-1, STEP)
+        for page in range(0, STEP, mmap.PAGESIZE):
+            memory[page] = 1
+        taken.append(memory)
+    print(len(taken))
+    os._exit(0)  # all at once
+
+
+def alive(process: int) -> bool:
+    """Not dead, nor a zombie."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

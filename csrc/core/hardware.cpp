@@ -31,6 +31,15 @@ std::optional<std::uint32_t> number(Backdoor& backdoor, wire::Command command) {
   return eax;
 }
 
+// QEMU's vmport answers in bytes, and this in ebx.
+constexpr std::uint32_t IN_BYTES = 0x1177;
+
+std::optional<std::uint32_t> memory_mib(Backdoor& backdoor) {
+  Answer answer = ask(backdoor, wire::GETMEMSIZE);
+  if (answer.eax == wire::UNKNOWN_COMMAND || answer.eax == wire::MAGIC) return std::nullopt;
+  return answer.ebx == IN_BYTES ? answer.eax >> 20 : answer.eax;
+}
+
 // The sixteen bytes in the order in which they are written, four in each register, lowest first.
 std::optional<std::string> read_uuid(Backdoor& backdoor) {
   Answer answer = ask(backdoor, wire::GETUUID);
@@ -54,7 +63,7 @@ Hardware read_hardware(Backdoor& backdoor) {
   Hardware hardware;
   hardware.hardware_version = number(backdoor, wire::GETHWVERSION);
   hardware.uuid = read_uuid(backdoor);
-  hardware.memory_mib = number(backdoor, wire::GETMEMSIZE);
+  hardware.memory_mib = memory_mib(backdoor);
   hardware.cpu_mhz = number(backdoor, wire::GETMHZ);
   return hardware;
 }

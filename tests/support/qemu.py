@@ -28,6 +28,8 @@ QEMU = "qemu-system-x86_64"
 # Software emulation on a machine that others use as well: a boot may take many times its 4 seconds.
 BOOT = 120.0
 COMMAND = 60.0
+MEMORY = 768  # MiB
+UUID = "6f0c8a6e-1f44-4d0f-9d5b-3c2e1a0b9f87"
 
 
 class GuestError(AssertionError):
@@ -55,13 +57,13 @@ class VirtualMachine:
     """A running machine. Made by `virtual_machine()`."""
 
     def __init__(
-        self, root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...], memory: int
+        self, root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...]
     ) -> None:
         self.console = work / "console.log"
         listeners = {name: listen(work / name) for name in ("qmp", "control", *ports)}
         with (work / "qemu.log").open("wb") as log:
             self._process = subprocess.Popen(
-                command_line(root, work, disks, ("control", *ports), memory),
+                command_line(root, work, disks, ("control", *ports)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -208,12 +210,12 @@ class VirtualMachine:
 
 
 def command_line(
-    root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...], memory: int
+    root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...]
 ) -> list[str]:
     """QEMU's own."""
     command = [QEMU, "-no-user-config", "-nodefaults", "-display", "none"]
     command += ["-M", "pc,vmport=on", "-accel", "tcg,thread=multi", "-cpu", "max"]
-    command += ["-smp", "2", "-m", str(memory), "-name", "guest,process=vmtpy-vm"]
+    command += ["-smp", "2", "-m", str(MEMORY), "-uuid", UUID]
     command += ["-kernel", str(root.kernel), "-initrd", str(root.initramfs)]
     command += ["-append", "console=ttyS0 quiet panic=0 rdinit=/init"]
     command += ["-serial", f"file:{work}/console.log"]
@@ -239,7 +241,7 @@ def listen(path: Path) -> socket.socket:
 
 @contextmanager
 def virtual_machine(
-    root: Root, *disks: Path, ports: tuple[str, ...] = (), memory: int = 768
+    root: Root, *disks: Path, ports: tuple[str, ...] = ()
 ) -> Iterator[VirtualMachine]:
     """Boots a machine and ends it.
 
@@ -247,10 +249,9 @@ def virtual_machine(
         root: what it boots.
         disks: qcow2 images; the guest has them as /dev/vda, /dev/vdb, …
         ports: names of virtio-serial ports for the test's own use.
-        memory: in MiB.
     """
     with tempfile.TemporaryDirectory(prefix="vmtpy-vm-") as work:
-        machine = VirtualMachine(root, Path(work), disks, ports, memory)
+        machine = VirtualMachine(root, Path(work), disks, ports)
         try:
             machine.wait_for_boot()
             yield machine

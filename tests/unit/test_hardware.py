@@ -32,6 +32,13 @@ def test_what_the_host_does_not_know_is_none() -> None:
     assert hardware.read(host.backdoor) == hardware.Hardware(None, None, None, None)
 
 
+def test_a_memory_size_in_bytes_as_qemu_gives_it_is_understood() -> None:
+    host = EmulatedHost()
+    host.backdoor.change(3, "rax", 768 << 20)
+    host.backdoor.change(3, "rbx", 0x1177)
+    assert hardware.read(host.backdoor).memory_mib == 768
+
+
 @pytest.mark.parametrize("unknown", [0, 1, 2])
 @pytest.mark.parametrize("dirty", [False, True])
 def test_the_time_is_read_in_the_newest_way_that_the_host_knows(unknown: int, dirty: bool) -> None:

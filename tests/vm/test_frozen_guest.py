@@ -62,14 +62,13 @@ def test_an_agent_that_the_oom_killer_ends_while_frozen_is_survived_by_its_guard
     host = guest.freeze(limit(240))
     agent = guest.agent()
     frozen = guest.acknowledged.now()
-    guest.machine.check("python", "/opt/guest/hog.py", str(agent))
+    guest.machine.run("python", "/opt/guest/hog.py", str(agent))  # itself killed, perhaps
     guest.acknowledged.wait_for_more(timeout=60)  # long before the limit
-    assert "Out of memory: Killed process" in guest.machine.check("dmesg")
+    assert f"Out of memory: Killed process {agent} " in guest.machine.check("dmesg")
     assert guest.acknowledged.now()["synced"] > frozen["synced"]
+    assert guest.markers() == []
     guest.release()
     assert guest.machine.wait(host) == -9
-    assert guest.phases()["backup ended"]["outcome"] == "lost"
-    assert guest.markers() == []
 
 
 def test_after_a_suspend_and_resume_the_limit_strikes_and_the_host_is_told(

@@ -1,0 +1,70 @@
+"""`vmtpy emulate` on a kernel with AF_VSOCK: real sockets by loopback, and those that stand in."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.qemu import virtual_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.qemu import Root, VirtualMachine
+
+CLIENT = """
+import errno, os, socket
+from vmtpy._host import PacketDecoder, encode_packet
+
+def stream(port=None):
+    made = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    made.settimeout(10)
+    if port:
+        made.bind((socket.VMADDR_CID_ANY, port))
+    return made
+
+def ask(local_port, cid):
+    with stream(local_port) as one:
+        one.connect((cid, 976))
+        one.sendall(encode_packet(b"info-get guestinfo.key"))
+        decoder = PacketDecoder()
+        decoder.feed(one.recv(4096))
+        print(decoder.take().payload.decode(), one.getpeername()[0])
+
+def refused(what, *arguments):
+    try:
+        what(*arguments)
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+
+ask(None, 0)
+ask(1000, 2)
+refused(stream().connect, (0, 4711))
+os.setuid(1000)
+refused(stream, 1001)
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(root: Root) -> Iterator[VirtualMachine]:
+    with virtual_machine(root) as made:
+        yield made
+
+
+def talk(machine: VirtualMachine, option: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """What the client printed, and the timeline."""
+    options = (option, "--json", "--guestinfo", "key=value", "--")
+    ran = machine.run("python", "-m", "vmtpy", "emulate", *options, "python", "-c", CLIENT)
+    assert ran.code == 0, ran
+    return ran.out.splitlines(), [json.loads(line) for line in ran.err.splitlines()]
+
+
+@pytest.mark.parametrize(("option", "peer"), [("--vsock-loopback", 1), ("--vsock", 0)])
+def test_a_program_speaks_to_the_emulated_host(
+    machine: VirtualMachine, option: str, peer: int
+) -> None:
+    said, timeline = talk(machine, option)
+    assert said == [f"1 value {peer}", f"1 value {peer}", "ECONNRESET", "EACCES"]
+    assert [line.get("way") for line in timeline] == ["vsock", "privileged vsock", None]
+    assert timeline[-1]["vsock"]["connections"] == 2

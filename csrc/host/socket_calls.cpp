@@ -25,6 +25,7 @@ namespace {
 
 constexpr std::uint32_t LOCAL_CID = 3;  // of the machine that the programs see
 constexpr std::uint32_t FIRST_PORT = 49152;
+constexpr int SOCK_TYPE = 0xF;  // the kernel's SOCK_TYPE_MASK: the rest are flags
 
 bool is_host(std::uint32_t cid) {
   return cid == VMADDR_CID_HYPERVISOR || cid == VMADDR_CID_HOST;
@@ -116,8 +117,10 @@ SocketCalls::Verdict SocketCalls::decide(const seccomp_notif& call) {
 }
 
 SocketCalls::Verdict SocketCalls::socket(const seccomp_notif& call) {
-  if (base_.empty()) return proceed();
   const auto type = static_cast<int>(call.data.args[1]);
+  // The kernel's loopback has streams only. open-vm-tools makes a datagram socket, and nothing of
+  // it, to see whether there is vsock.
+  if (base_.empty() && (type & SOCK_TYPE) != SOCK_DGRAM) return proceed();
   const auto protocol = static_cast<int>(call.data.args[2]);
   if (protocol != 0 && protocol != AF_VSOCK) return {-EPROTONOSUPPORT};
   UniqueFd made(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from support import guest_kernel, initramfs
 from support.images import filled
-from support.qemu import QEMU, Root
+from support.qemu import QEMU, Root, virtual_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.qemu import VirtualMachine
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4", "vsock_loopback")
 PROGRAMS = ("e2fsck", "tune2fs", "dumpe2fs")
@@ -38,6 +40,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
         guest=Path(__file__).parent / "guest",
     )
     return Root(kernel.image, work / "initramfs")
+
+
+@pytest.fixture(scope="session")
+def machine(root: Root) -> Iterator[VirtualMachine]:
+    """A machine without a disk for all tests that leave it as it was."""
+    with virtual_machine(root) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.qemu import virtual_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.qemu import Root, VirtualMachine
+    from support.qemu import VirtualMachine
 
 CLIENT = """
 import errno, os, socket
@@ -45,12 +42,6 @@ refused(stream().connect, (0, 4711))
 os.setuid(1000)
 refused(stream, 1001)
 """
-
-
-@pytest.fixture(scope="module")
-def machine(root: Root) -> Iterator[VirtualMachine]:
-    with virtual_machine(root) as made:
-        yield made
 
 
 def talk(machine: VirtualMachine, option: str) -> tuple[list[str], list[dict[str, Any]]]:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-from support.qemu import MEMORY, UUID, virtual_machine
+from support.qemu import MEMORY, UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.qemu import Ran, Root, VirtualMachine
+    from support.qemu import Ran, VirtualMachine
 
 PROBE = """
 import json, vmtpy
@@ -35,12 +32,6 @@ assert ctypes.CDLL(None).prctl(24, 17, 0, 0, 0) == 0  # PR_CAPBSET_DROP, CAP_SYS
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 LOCKDOWN = "/sys/kernel/security/lockdown"
-
-
-@pytest.fixture(scope="module")
-def machine(root: Root) -> Iterator[VirtualMachine]:
-    with virtual_machine(root) as made:
-        yield made
 
 
 def probed(ran: Ran) -> dict[str, object]:
@@ -85,5 +76,6 @@ def test_nor_may_root_without_the_capability(machine: VirtualMachine) -> None:
 
 
 def test_nor_may_root_under_lockdown(machine: VirtualMachine) -> None:
-    machine.check("sh", "-c", f"echo integrity > {LOCKDOWN}")  # for the rest of this machine's life
+    # For the rest of this machine's life, in which nobody else asks for I/O ports.
+    machine.check("sh", "-c", f"echo integrity > {LOCKDOWN}")
     assert probed(machine.python(PROBE))["presence"] == "fault"

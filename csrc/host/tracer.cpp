@@ -118,7 +118,13 @@ pid_t TrapHost::Tracer::launch_program() {
   if (!options_.vsock) return launch(command_, mask_);
   UniqueFd calls;
   pid_t child = launch(command_, mask_, &calls);
-  socket_calls_ = std::make_unique<SocketCalls>(std::move(calls), *options_.vsock);
+  try {
+    socket_calls_ = std::make_unique<SocketCalls>(std::move(calls), *options_.vsock);
+  } catch (...) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, __WALL);
+    throw;
+  }
   return child;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from support.loop import LoopMount
 
+_serial = itertools.count()
 EVENT = b"vmbackup.eventSet "
 
 
@@ -27,7 +29,14 @@ class Guest:
     """`vmtpy run` kept to some mounts, and what it has said so far."""
 
     def __init__(
-        self, mounts: list[LoopMount], log: Path, config: str = "", inside: str = "", *more: str
+        self,
+        mounts: list[LoopMount],
+        log: Path,
+        config: str = "",
+        inside: str = "",
+        *more: str,
+        vsock: bool = False,
+        backdoor: bool = True,
     ) -> None:
         command = [sys.executable, "-m", "vmtpy", "run", *more]
         for mount in mounts:
@@ -39,10 +48,19 @@ class Guest:
             command += ["--config", str(file)]
         self.log = log
         self.device = _host.Device(_core.SteadyClock())
+        base = f"@vmtpy-guest-{os.getpid()}-{next(_serial)}" if vsock else None
+        self.service = None if base is None else _host.VsockService(self.device, base)
         script = f'log=$1; shift; exec {inside} "$@" 2>"$log"'
         shell = ["/bin/sh", "-c", script, "sh", str(log)]
-        self.host = _host.TrapHost(self.device, [*shell, *command])
+        whole = [*shell, *command]
+        self.host = _host.TrapHost(self.device, whole, backdoor=backdoor, vsock=base)
         self.entries: list[_host.TranscriptEntry] = []
+
+    @property
+    def vsock(self) -> _host.VsockService:
+        """The host's side of vsock, where there is one."""
+        assert self.service
+        return self.service
 
     @property
     def pid(self) -> int:
@@ -120,7 +138,13 @@ class Guest:
 
 @contextmanager
 def running_guest(
-    mounts: list[LoopMount], log: Path, config: str = "", inside: str = "", *more: str
+    mounts: list[LoopMount],
+    log: Path,
+    config: str = "",
+    inside: str = "",
+    *more: str,
+    vsock: bool = False,
+    backdoor: bool = True,
 ) -> Iterator[Guest]:
     """An agent that has announced itself; ended at the end.
 
@@ -130,10 +154,12 @@ def running_guest(
         config: TOML.
         inside: a shell's words before its command.
         more: arguments of `vmtpy run`.
+        vsock: the host listens there.
+        backdoor: it answers there.
     """
     require_root()  # the agent's markers and its socket are root's
     require_ptrace()
-    guest = Guest(mounts, log, config, inside, *more)
+    guest = Guest(mounts, log, config, inside, *more, vsock=vsock, backdoor=backdoor)
     guest.host.start()
     try:
         guest.until(guest.device.tclo_seen)

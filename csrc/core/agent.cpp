@@ -16,6 +16,7 @@
 
 #include "core/errors.h"
 #include "core/privileges.h"
+#include "core/threads.h"
 
 namespace vmtpy {
 
@@ -81,6 +82,7 @@ Agent::~Agent() {
 }
 
 void Agent::start() {
+  prepare_to_throw();
   // What the start has left over is given back: an agent lives for months.
   ::malloc_trim(0);
   try {
@@ -184,6 +186,7 @@ void Agent::run() {
   pthread_setname_np(pthread_self(), "vmtpy-loop");
   block_signals();
   take_role(Role::LOOP);
+  prepare_to_throw();
   for (Time next = step(); !ended_; next = step()) wait(next);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 #include "core/core_dump.h"
 #include "core/dirty.h"
@@ -33,7 +34,11 @@ constexpr Duration RCU_PAUSE = 1s;  // between tries to put the switch back when
 }  // namespace
 
 void FreezeSession::State::conduct() {
-  if (prepare() && presync() && protect() && freeze()) hold();
+  try {
+    if (prepare() && presync() && protect() && freeze()) hold();
+  } catch (const std::bad_alloc&) {  // from prepare() or protect(): the others allocate nothing
+    end(Reason::CALL, -1, "malloc", ENOMEM);
+  }
   thaw();
   conclude();
   linger();
@@ -243,7 +248,11 @@ void FreezeSession::State::conclude() {
   } else if (end_.reason == Reason::BUDGET) {
     scout_->look_again(SCOUT_PATIENCE);
   }
-  auto texts = std::make_shared<const Texts>(compose());
+  std::shared_ptr<const Texts> texts = speechless_;
+  try {
+    texts = std::make_shared<const Texts>(compose());
+  } catch (const std::bad_alloc&) {
+  }
   std::lock_guard guard(freezer_->mutex);
   texts_ = std::move(texts);
   set_phase(Phase::ENDED);
@@ -287,7 +296,10 @@ void FreezeSession::State::remove_marker() {
   if (marker_.empty() || rcu_.changed()) return;
   const int error = os_.remove_file(marker_);
   if (error < 0 && error != -ENOENT) {
-    warnings_.push_back(SystemError("unlink", marker_, -error).what());
+    try {
+      warnings_.push_back(SystemError("unlink", marker_, -error).what());
+    } catch (const std::bad_alloc&) {
+    }
   }
   marker_.clear();
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <optional>
 #include <sstream>
 
@@ -124,7 +125,11 @@ void HolderScout::work() {
   while (order_ != Order::QUIT) {
     if (order_ == Order::LOOK) {
       lock.unlock();
-      std::vector<Holder> found = find_holders(filesystems_, stop_);
+      std::vector<Holder> found;
+      try {
+        found = find_holders(filesystems_, stop_);
+      } catch (const std::bad_alloc&) {  // then nobody is named
+      }
       lock.lock();
       found_ = std::move(found);
       if (order_ == Order::LOOK) order_ = Order::NONE;

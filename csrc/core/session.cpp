@@ -25,7 +25,9 @@ FreezeSession::State::State(Os& os, Clock& clock, std::vector<Filesystem> filesy
       rcu_(os),
       scout_(std::make_shared<HolderScout>(freezer_->filesystems())),
       event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      texts_(std::make_shared<Texts>()) {
+      texts_(std::make_shared<Texts>()),
+      speechless_(std::make_shared<Texts>(
+          Texts{Outcome::FAILED, "malloc: Cannot allocate memory", "", ENOMEM, {}})) {
   if (event_fd_ < 0) throw SystemError("eventfd", "", errno);
   std::set<int> levels;
   for (const Filesystem& filesystem : freezer_->filesystems()) levels.insert(filesystem.level);

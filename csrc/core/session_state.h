@@ -121,7 +121,8 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   std::string abort_reason_;
   End end_;
   Times times_;
-  std::shared_ptr<const Texts> texts_;  // never null; replaced as a whole
+  std::shared_ptr<const Texts> texts_;             // never null; replaced as a whole
+  const std::shared_ptr<const Texts> speechless_;  // for when there is no memory to compose them
 };
 
 }  // namespace vmtpy

@@ -12,4 +12,8 @@ namespace vmtpy {
 // 0, or the error number (positive) of pthread_create. `name`: a literal of up to 15 characters.
 int start_thread(const char* name, Role role, std::function<void()> body);
 
+// For the calling thread. The first throw of a thread takes memory of its own for it, and where
+// there is none the C library ends the process: so it is taken while there is some.
+void prepare_to_throw();
+
 }  // namespace vmtpy

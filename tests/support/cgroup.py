@@ -1,0 +1,81 @@
+"""A control group of the test's own with a limit, for what only a full machine would show.
+
+Both of the kernel's interfaces: version 1 with a hierarchy for each controller, version 2 with one
+for all. What is missing skips the test by name.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.loop import require_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path("/sys/fs/cgroup")
+LIMITS = {"memory": ("memory.limit_in_bytes", "memory.max"), "pids": ("pids.max", "pids.max")}
+
+
+class ControlGroup:
+    """One group. `limit()` takes bytes of memory or the number of threads, None for none."""
+
+    def __init__(self, path: Path, controller: str, version: int) -> None:
+        self.path = path
+        self._limit = path / LIMITS[controller][version - 1]
+        self.events = "memory.oom_control" if version == 1 else "memory.events"
+        self._none = "-1" if (controller, version) == ("memory", 1) else "max"
+
+    def add(self, process: int) -> None:
+        """Moves a process with all its threads into it; its children are born there."""
+        (self.path / "cgroup.procs").write_text(str(process))
+
+    def limit(self, most: int | None) -> None:
+        self._limit.write_text(self._none if most is None else str(most))
+
+    def deaths(self) -> str:
+        """A number that grows with each process that the kernel kills for want of memory."""
+        lines = (self.path / self.events).read_text().splitlines()
+        return next(line for line in lines if line.startswith("oom_kill "))
+
+    def threads(self) -> int:
+        return int((self.path / "pids.current").read_text())
+
+
+@contextmanager
+def control_group(controller: str) -> Iterator[ControlGroup]:
+    """A new group for "memory" or "pids"; its processes must have ended at the end."""
+    require_root()
+    hierarchy, version = find_hierarchy(controller)
+    try:
+        if version == 2:
+            (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
+        path = Path(tempfile.mkdtemp(prefix="vmtpy-test-", dir=hierarchy))
+    except OSError as error:
+        pytest.skip(f"needs a control group for {controller} ({os.strerror(error.errno or 0)})")
+    try:
+        yield ControlGroup(path, controller, version)
+    finally:
+        deadline = time.monotonic() + 10
+        while (path / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        path.rmdir()
+
+
+def find_hierarchy(controller: str) -> tuple[Path, int]:
+    """Where groups of this controller are made, and the version of their interface."""
+    known = [line.split("\t")[0] for line in Path("/proc/cgroups").read_text().splitlines()]
+    if controller not in known:
+        pytest.skip(f"needs the controller {controller} of control groups in the kernel")
+    if (ROOT / controller / "cgroup.procs").exists():
+        return ROOT / controller, 1
+    controllers = ROOT / "cgroup.controllers"
+    if controllers.exists() and controller in controllers.read_text().split():
+        return ROOT, 2
+    pytest.skip(f"needs control groups for {controller} mounted on {ROOT}")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "crc32c_generic", "ext4", "vsock_loopback")
 PROGRAMS = ("e2fsck", "tune2fs", "dumpe2fs")
+# open-vm-tools, where they are installed.
+PEERS = ("vmtoolsd", "vmware-rpctool")
+PLUGINS = Path("/usr/lib/x86_64-linux-gnu/open-vm-tools/plugins")
 NEEDED = (QEMU, "qemu-img", "busybox", "ldd", "mkfs.ext4", *PROGRAMS)
 
 
@@ -36,7 +39,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     initramfs.write(
         work / "initramfs",
         modules=kernel.unpack(MODULES, work / "modules"),
-        programs=PROGRAMS,
+        programs=[*PROGRAMS, *filter(shutil.which, PEERS)],
+        trees=[PLUGINS] if PLUGINS.is_dir() else [],
         guest=Path(__file__).parent / "guest",
     )
     return Root(kernel.image, work / "initramfs")

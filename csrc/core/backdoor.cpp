@@ -1,4 +1,5 @@
-// PortBackdoor: the interface over the three functions of backdoor_x86_64.cpp.
+// PortBackdoor: the interface over the three functions of backdoor_x86_64.cpp or of
+// backdoor_aarch64.cpp.
 #include "core/backdoor.h"
 
 #include <cstddef>

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "core/bare_syscall.h"
 #include "core/guardian_page.h"
 #include "core/privileges.h"
 
@@ -21,16 +22,6 @@ namespace vmtpy {
 namespace {
 
 using Ward = Guardian::Ward;
-
-long bare_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0) {
-  long result;
-  register long r10 asm("r10") = d;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
-               : "rcx", "r11", "memory");
-  return result;
-}
 
 void pause_for(long milliseconds) {
   const timespec pause = {milliseconds / 1000, milliseconds % 1000 * 1000000};

@@ -2,21 +2,34 @@
 
 #include <sys/sysinfo.h>
 #include <time.h>
-#include <x86intrin.h>
 
 #include <chrono>
 #include <thread>
+
+#ifdef __x86_64__
+#include <x86intrin.h>
+#endif
 
 namespace vmtpy::host {
 
 namespace {
 
+std::uint64_t read_tsc() {
+#ifdef __x86_64__
+  return __rdtsc();
+#else  // arm64's counter of the same kind
+  std::uint64_t ticks;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#endif
+}
+
 std::uint64_t measure_tsc() {
   using Steady = std::chrono::steady_clock;
   Steady::time_point start = Steady::now();
-  std::uint64_t ticks = __rdtsc();
+  std::uint64_t ticks = read_tsc();
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  ticks = __rdtsc() - ticks;
+  ticks = read_tsc() - ticks;
   std::chrono::duration<double> took = Steady::now() - start;
   return static_cast<std::uint64_t>(static_cast<double>(ticks) / took.count());
 }

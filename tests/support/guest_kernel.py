@@ -1,7 +1,7 @@
 """Debian's own kernel for test machines: the image and its modules, unpacked, not installed.
 
-Serves tests/vm. Looks in $VMTPY_KERNEL, in build/kernel (which `.ci/kernel` fills) and in this
-machine's own /boot and /lib/modules.
+Serves tests/vm and tests/native. Looks in $VMTPY_KERNEL, in build/kernel (which `.ci/kernel` fills)
+and in this machine's own /boot and /lib/modules; for arm64 in build/kernel-arm64.
 """
 
 from __future__ import annotations
@@ -57,10 +57,13 @@ def depends(module: bytes) -> list[str]:
     return [word.replace("-", "_") for word in words.split(",") if word]
 
 
-def find() -> Kernel | None:
+def find(architecture: str = "amd64") -> Kernel | None:
     """The first kernel in the places above that can be read."""
     named = os.environ.get("VMTPY_KERNEL")
-    for place in [Path(named)] if named else [ROOT / "build" / "kernel", Path("/")]:
+    places = [Path(named)] if named else [ROOT / "build" / "kernel", Path("/")]
+    if architecture != "amd64":
+        places = [ROOT / "build" / f"kernel-{architecture}"]
+    for place in places:
         for image in sorted(place.glob("boot/vmlinuz-*"), reverse=True):
             modules = place / "lib" / "modules" / image.name.removeprefix("vmlinuz-")
             if (modules / "kernel").is_dir() and os.access(image, os.R_OK):

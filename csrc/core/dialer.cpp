@@ -1,14 +1,11 @@
 #include "core/dialer.h"
 
-// Older kernels' headers want the first before the second.
-// clang-format off
-#include <sys/socket.h>
-#include <linux/vm_sockets.h>
-// clang-format on
 #include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "core/vsock_address.h"
 
 namespace vmtpy {
 

@@ -1,13 +1,12 @@
 #include "host/vsock_server.h"
 
-#include <linux/vm_sockets.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <utility>
 
 #include "core/errors.h"
+#include "core/vsock_address.h"
 #include "host/deaf_thread.h"
 #include "host/unix_name.h"
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "install-service": "make the agent a service of systemd or OpenRC",
     "uninstall-service": "undo that",
     "emulate": "run a program as if in a VMware virtual machine",
+    "probe": "whether this is VMware, and by which way its backdoor answers",
     "rpc": "send RPCI requests to the host",
     "guestinfo": "get or set a guestinfo value",
     "plan": "show what would be frozen, in which order, and what not and why",

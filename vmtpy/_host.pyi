@@ -63,11 +63,17 @@ class Device:
     def take_transcript(self, deadline: float = 0.0) -> list[TranscriptEntry]: ...
     def traps(self) -> dict[str, int]: ...
     def low(self, registers: dict[str, int]) -> dict[str, int]: ...
+    def hypercall(self, registers: dict[str, int]) -> dict[str, int]: ...
     def high_out(self, registers: dict[str, int], data: bytes) -> dict[str, int]: ...
     def high_in(self, registers: dict[str, int], room: int) -> tuple[dict[str, int], bytes]: ...
 
 class EmulatedBackdoor(_core.Backdoor):
-    def __init__(self, device: Device) -> None: ...
+    def __init__(self, device: Device, *, high_bandwidth: bool = True) -> None: ...
+
+class EmulatedHypercall(_core.Backdoor):
+    def __init__(
+        self, device: Device, instruction: str, *, high_bandwidth: bool = True
+    ) -> None: ...
 
 class VsockFault(enum.Enum):
     RESET = 0
@@ -115,6 +121,15 @@ class CpuidMethod(enum.Enum):
     FAULT = 1
     PATCH = 2
 
+def decode(rax: int, rdx: int, code: bytes) -> str: ...
+def faulting_hypercalls() -> int: ...
+
+class BackdoorKind(enum.Enum):
+    NONE = 0
+    FULL = 1
+    HYPERCALL = 2
+    VMPORT = 3
+
 class TrapHost:
     def __init__(
         self,
@@ -122,7 +137,7 @@ class TrapHost:
         command: Sequence[str | bytes],
         *,
         cpuid: CpuidMethod = CpuidMethod.FAULT,
-        backdoor: bool = True,
+        backdoor: BackdoorKind = BackdoorKind.FULL,
         vsock: str | None = None,
     ) -> None: ...
     def start(self) -> None: ...

@@ -23,6 +23,10 @@ class NotVMwareError(VmtError, RuntimeError):
 
     hint = "run this inside a VMware virtual machine, or under `vmtpy emulate -- COMMAND`"
 
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint or self.hint
+
 
 class ChannelError(VmtError, ConnectionError):
     """The host broke off, refused, or answered against the protocol."""

@@ -5,13 +5,28 @@ The backdoor's own answer decides; CPUID only names the surroundings.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vmtpy import _core
 from vmtpy.errors import NotVMwareError
 
+if TYPE_CHECKING:
+    from vmtpy.surroundings import Refusal
+
 Presence = Literal["vmware", "no channel", "fault", "no answer", "undecided"]
 Way = Literal["", "port", "port with iopl", "vmcall", "vmmcall"]
+Case = Literal[
+    "vmware",
+    "nested",
+    "hidden",
+    "no channel",
+    "shut",
+    "vmport",
+    "hypervisor",
+    "unnamed hypervisor",
+    "bare metal",
+    "no access",
+]
 
 _PRESENCE: dict[_core.Presence, Presence] = {
     _core.Presence.VMWARE: "vmware",
@@ -28,21 +43,48 @@ _WAYS: dict[_core.Way, Way] = {
     _core.Way.VMMCALL: "vmmcall",
 }
 _PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}
+_VMWARE = "VMwareVMware"
+
+# CPUID's signature → whom people know it as
+HYPERVISORS = {
+    "VMwareVMware": "VMware",
+    "KVMKVMKVM": "KVM",
+    "Linux KVM Hv": "KVM",
+    "TCGTCGTCGTCG": "QEMU",
+    "Microsoft Hv": "Hyper-V",
+    "XenVMMXenVMM": "Xen",
+    "VBoxVBoxVBox": "VirtualBox",
+    "bhyve bhyve ": "bhyve",
+    " prl hyperv ": "Parallels",
+    " lrpepyh  vr": "Parallels",
+    "ACRNACRNACRN": "ACRN",
+    "OpenBSDVMM58": "OpenBSD's vmm",
+    "SRESRESRESRE": "LMHS",
+    "EVMMEVMMEVMM": "Intel's KGT",
+}
 
 
 class Probe(NamedTuple):
     """What answers at VMware's backdoor. True in a boolean context if that is VMware.
 
     Attributes:
-        presence: "vmware"; "no channel": it answers, but has no message channel, as QEMU's vmport;
-            "fault": the instruction faults; "no answer": it does not, and yet nobody answers;
-            "undecided": it could not be tried.
+        presence: "vmware"; "no channel": it answers, but has no message channel; "fault": the
+            instruction faults; "no answer": it does not, and yet nobody answers; "undecided": it
+            could not be tried.
         version: of the backdoor, 6 on every VMware since 2002; 0 if it is not there.
         product: "ESX", "Workstation", "GSX", "Express"; "" if unknown.
         hypervisor: what CPUID announces, "VMwareVMware", "KVMKVMKVM"; "" without a hypervisor.
-        reason: one sentence on why this is not VMware, "" if it is.
+        reason: one sentence on why VMware cannot be spoken to, "" if it can.
         way: by which the backdoor answers: "port", "port with iopl", "vmcall", "vmmcall"; "" if
             it does not, or if it was the caller's own.
+        case: the same facts with a name. VMware can be spoken to: "vmware"; "nested": CPUID
+            announces another hypervisor; "hidden": CPUID announces none, or one without a name.
+            CPUID announces VMware, but: "no channel"; "shut": the backdoor does not answer. Not
+            VMware: "vmport" of QEMU; another "hypervisor"; an "unnamed hypervisor"; "bare metal".
+            "no access": it could not be tried.
+        remedy: what to do about the reason, "" if nothing need or can be done.
+        privilege: why the kernel refuses I/O privilege, where that was tried; "" otherwise.
+        encrypted: "SEV" or "TDX" in a guest whose memory the host cannot read.
     """
 
     presence: Presence
@@ -51,6 +93,10 @@ class Probe(NamedTuple):
     hypervisor: str
     reason: str
     way: Way = ""
+    case: Case = "no access"
+    remedy: str = ""
+    privilege: str = ""
+    encrypted: str = ""
 
     def __bool__(self) -> bool:
         return self.presence == "vmware"
@@ -62,20 +108,10 @@ def probe(backdoor: _core.Backdoor | None = None) -> Probe:
     Args:
         backdoor: one to ask instead of the real ones; it must not fault.
     """
+    cpu = _core.read_cpu()
     if backdoor is None:
-        return _judge(_core.probe_machine(ask_channel=True))
-    return _judge(_core.probe(backdoor, _core.read_cpu()))
-
-
-def _judge(found: _core.Probe) -> Probe:
-    return Probe(
-        _PRESENCE[found.presence],
-        found.version,
-        _PRODUCTS.get(found.product, ""),
-        found.cpu.hypervisor,
-        found.reason,
-        _WAYS[found.way],
-    )
+        return judge(_core.probe_machine(cpu, ask_channel=True))
+    return _name(_core.probe(backdoor, cpu))  # imports nothing: also used while frozen
 
 
 _found: dict[str, _core.Probe] = {}  # what answered stays true for the whole process
@@ -88,14 +124,105 @@ def find_backdoor(kind: Literal["auto", "port", "hypercall"] = "auto") -> _core.
         kind: "port" or "hypercall" to look for no other; "auto": the ports first.
 
     Raises:
-        NotVMwareError: VMware does not answer; its text says why.
+        NotVMwareError: VMware does not answer; it says why, and what to do.
     """
     found = _found.get(kind)
     if found is None:
-        found = _core.probe_machine(ports=kind != "hypercall", hypercalls=kind != "port")
+        found = _core.probe_machine(
+            _core.read_cpu(), ports=kind != "hypercall", hypercalls=kind != "port"
+        )
         if found.presence != _core.Presence.VMWARE:
-            raise NotVMwareError(_judge(found).reason)
+            judged = judge(found)
+            raise NotVMwareError(judged.reason, judged.remedy)
         _found[kind] = found
     backdoor = _core.make_backdoor(found.way, found.cpu)
     assert backdoor is not None  # as it has answered
     return backdoor
+
+
+def judge(found: _core.Probe, root: str = "/") -> Probe:
+    """The native probe's facts with their names, reasons and remedies.
+
+    Args:
+        found: the facts.
+        root: where /proc and /sys are looked for.
+    """
+    judged = _name(found)
+    return judged if judged else _explain(judged, found.privilege_error, root)
+
+
+def _name(found: _core.Probe) -> Probe:
+    presence = _PRESENCE[found.presence]
+    return Probe(
+        presence,
+        found.version,
+        _PRODUCTS.get(found.product, ""),
+        found.cpu.hypervisor,
+        found.reason,
+        _WAYS[found.way],
+        name_case(presence, found.cpu),
+        encrypted=found.cpu.encrypted,
+    )
+
+
+def name_case(presence: Presence, cpu: _core.Cpu) -> Case:
+    """Which of the cases it is."""
+    case: Case
+    if presence == "undecided":
+        case = "no access"
+    elif cpu.hypervisor == _VMWARE:
+        case = presence if presence in ("vmware", "no channel") else "shut"
+    elif presence == "no channel":
+        case = "vmport"
+    elif presence == "vmware":
+        case = "nested" if cpu.hypervisor in HYPERVISORS else "hidden"
+    elif not cpu.is_virtual:
+        case = "bare metal"
+    else:
+        case = "hypervisor" if cpu.hypervisor in HYPERVISORS else "unnamed hypervisor"
+    return case
+
+
+def _explain(judged: Probe, privilege_error: int, root: str) -> Probe:
+    """Adds reason and remedy to a probe that did not find VMware."""
+    from vmtpy import surroundings
+
+    refusal = surroundings.privilege(privilege_error, root)
+    reason, remedy = judged.reason, NotVMwareError.hint
+    if judged.case == "vmport":
+        reason = f"this is QEMU's vmport, which has no message channel: {reason}"
+        remedy = "this is no VMware: use QEMU's own guest agent; `vmtpy freeze` works here, too"
+    elif judged.case == "no channel":
+        remedy = "end programs that keep message channels open: a machine has 128 of them"
+    elif judged.case == "shut":
+        remedy = _remedy_of_shut(refusal)
+    elif judged.case == "hypervisor":
+        reason = f"this is {HYPERVISORS[judged.hypervisor]}, not VMware: {reason}"
+    elif judged.case == "unnamed hypervisor":
+        reason = f"this is a hypervisor that does not say its name: {reason}"
+    elif judged.case == "bare metal":
+        reason = f"this is no virtual machine: {reason}"
+    elif judged.case == "no access":
+        reason, remedy = _no_access(reason, root)
+    return judged._replace(
+        reason=reason, remedy=remedy, privilege=refusal.why if refusal is not None else ""
+    )
+
+
+def _remedy_of_shut(refusal: Refusal | None) -> str:
+    settings = "see that the machine's configuration has no monitor_control.restrict_backdoor"
+    if refusal is None:
+        return settings
+    return f"{refusal.why}: {refusal.remedy}; or {settings}"
+
+
+def _no_access(reason: str, root: str) -> tuple[str, str]:
+    from vmtpy import surroundings
+
+    kind = surroundings.container(root)
+    where = [f"in a container ({kind})"] if kind else []
+    if surroundings.filtered(root):
+        where.append("under a seccomp filter")
+    if where:
+        reason = f"{reason}; this process is {' and '.join(where)}"
+    return reason, "run it in the virtual machine itself, where processes may be started"

@@ -69,10 +69,10 @@ void bind_probe(py::module_& module) {
       .def_property_readonly("reason", [](const Probe& probe) { return to_text(probe.reason); });
   module.def(
       "probe_machine",
-      [](bool ports, bool hypercalls, bool ask_channel) {
-        return probe_machine({ports, hypercalls, ask_channel});
+      [](const Cpu& cpu, bool ports, bool hypercalls, bool ask_channel) {
+        return probe_machine({ports, hypercalls, ask_channel}, cpu);
       },
-      py::kw_only(), py::arg("ports") = true, py::arg("hypercalls") = true,
+      py::arg("cpu"), py::kw_only(), py::arg("ports") = true, py::arg("hypercalls") = true,
       py::arg("ask_channel") = false, ReleaseGil(), "The real instructions, tried in a child.");
   module.def(
       "probe", [](Backdoor& backdoor, const Cpu& cpu) { return probe(backdoor, cpu); },

@@ -7,8 +7,10 @@ namespace vmtpy::bind {
 
 namespace {
 
+using host::Carrier;
 using host::Device;
 using host::EmulatedBackdoor;
+using host::EmulatedHypercall;
 
 std::shared_ptr<Device> make_device(Clock& clock, bool high_bandwidth, bool cookies,
                                     int checkpoint_every, bool message, std::uint32_t product,
@@ -40,6 +42,18 @@ RegisterMap to_map(const Registers& registers) {
   return {{"rax", registers.rax}, {"rbx", registers.rbx}, {"rcx", registers.rcx},
           {"rdx", registers.rdx}, {"rsi", registers.rsi}, {"rdi", registers.rdi},
           {"rbp", registers.rbp}};
+}
+
+// Any registers in one hypercall, by vmcall.
+RegisterMap hypercall(const std::shared_ptr<Device>& device, const RegisterMap& map) {
+  class NoMemory final : public host::GuestMemory {
+   public:
+    bool read(std::uint64_t, void*, std::size_t) override { return false; }
+    bool write(std::uint64_t, const void*, std::size_t) override { return false; }
+  } memory;
+  Registers registers = to_registers(map);
+  device->hypercall(Carrier::VMCALL, registers, memory);
+  return to_map(registers);
 }
 
 RegisterMap low(std::shared_ptr<Device> device, const RegisterMap& map) {
@@ -129,11 +143,21 @@ void bind_device(py::module_& module) {
           py::arg("deadline") = 0.0)
       .def("traps", &Device::traps)
       .def("low", &low, py::arg("registers"))
+      .def("hypercall", &hypercall, py::arg("registers"))
       .def("high_out", &high_out, py::arg("registers"), py::arg("data"))
       .def("high_in", &high_in, py::arg("registers"), py::arg("room"));
 
   py::class_<EmulatedBackdoor, Backdoor>(module, "EmulatedBackdoor")
-      .def(py::init<std::shared_ptr<Device>>(), py::keep_alive<1, 2>(), py::arg("device"));
+      .def(py::init<std::shared_ptr<Device>, bool>(), py::keep_alive<1, 2>(), py::arg("device"),
+           py::kw_only(), py::arg("high_bandwidth") = true);
+  py::class_<EmulatedHypercall, Backdoor>(module, "EmulatedHypercall")
+      .def(py::init([](std::shared_ptr<Device> device, const std::string& instruction,
+                       bool high_bandwidth) {
+             Carrier carrier = instruction == "vmcall" ? Carrier::VMCALL : Carrier::VMMCALL;
+             return std::make_unique<EmulatedHypercall>(std::move(device), carrier, high_bandwidth);
+           }),
+           py::keep_alive<1, 2>(), py::arg("device"), py::arg("instruction"), py::kw_only(),
+           py::arg("high_bandwidth") = true);
 }
 
 }  // namespace vmtpy::bind

@@ -1,20 +1,36 @@
 // The ptrace host.
+#include <algorithm>
+
 #include "bind/bind.h"
+#include "host/decode.h"
+#include "host/machine.h"
 #include "host/trap.h"
 
 namespace vmtpy::bind {
 
 namespace {
 
+using host::BackdoorKind;
 using host::CpuidMethod;
 using host::Device;
 using host::TrapHost;
 
 std::unique_ptr<TrapHost> make_trap_host(std::shared_ptr<Device> device,
                                          std::vector<std::string> command, CpuidMethod cpuid,
-                                         bool backdoor, std::optional<std::string> vsock) {
+                                         BackdoorKind backdoor, std::optional<std::string> vsock) {
   return std::make_unique<TrapHost>(std::move(device), std::move(command),
                                     host::TrapHostOptions{cpuid, backdoor, std::move(vsock)});
+}
+
+const char* decode(std::uint64_t rax, std::uint64_t rdx, const std::string& bytes) {
+  user_regs_struct registers{};
+  registers.rax = rax;
+  registers.rdx = rdx;
+  host::Code code{};
+  std::copy_n(bytes.begin(), std::min(bytes.size(), code.size()), code.begin());
+  static const char* const NAMES[] = {"other",  "in",      "rep outsb", "rep insb",
+                                      "vmcall", "vmmcall", "cpuid"};
+  return NAMES[static_cast<int>(host::decode(registers, code))];
 }
 
 }  // namespace
@@ -24,11 +40,20 @@ void bind_trap(py::module_& module) {
       .value("NONE", CpuidMethod::NONE)
       .value("FAULT", CpuidMethod::FAULT)
       .value("PATCH", CpuidMethod::PATCH);
+  module.def("decode", &decode, py::arg("rax"), py::arg("rdx"), py::arg("code"),
+             "The kind of instruction that a program faulted on.");
+  module.def("faulting_hypercalls", &host::faulting_hypercalls);
+
+  py::enum_<BackdoorKind>(module, "BackdoorKind")
+      .value("NONE", BackdoorKind::NONE)
+      .value("FULL", BackdoorKind::FULL)
+      .value("HYPERCALL", BackdoorKind::HYPERCALL)
+      .value("VMPORT", BackdoorKind::VMPORT);
 
   py::class_<TrapHost>(module, "TrapHost")
       .def(py::init(&make_trap_host), py::keep_alive<1, 2>(), py::arg("device"), py::arg("command"),
-           py::kw_only(), py::arg("cpuid") = CpuidMethod::FAULT, py::arg("backdoor") = true,
-           py::arg("vsock") = py::none())
+           py::kw_only(), py::arg("cpuid") = CpuidMethod::FAULT,
+           py::arg("backdoor") = BackdoorKind::FULL, py::arg("vsock") = py::none())
       .def("start", &TrapHost::start, ReleaseGil())
       .def(
           "wait",

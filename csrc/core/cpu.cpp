@@ -16,8 +16,6 @@ constexpr std::uint32_t HYPERVISOR_PRESENT = 1U << 31;  // ecx
 constexpr std::uint32_t TDX = 0x21;
 constexpr std::uint32_t HYPERVISOR = 0x40000000;  // eax: the last leaf of this range
 constexpr std::uint32_t VMWARE_HYPERCALLS = 0x40000010;
-constexpr std::uint32_t VMMCALL = 1U << 0;  // ecx
-constexpr std::uint32_t VMCALL = 1U << 1;
 constexpr std::uint32_t LARGEST_EXTENDED = 0x80000000;  // eax: likewise
 constexpr std::uint32_t ENCRYPTION = 0x8000001F;
 constexpr std::uint32_t SEV = 1U << 1;  // eax
@@ -60,8 +58,8 @@ Cpu read_cpu(const Cpuid& cpuid) {
   cpu.hypervisor = signature(leaf.ebx, leaf.ecx, leaf.edx);
   if (cpu.hypervisor == "VMwareVMware" && leaf.eax >= VMWARE_HYPERCALLS) {
     std::uint32_t usable = cpuid(VMWARE_HYPERCALLS).ecx;
-    cpu.vmmcall = (usable & VMMCALL) != 0;
-    cpu.vmcall = (usable & VMCALL) != 0;
+    cpu.vmmcall = (usable & CPUID_VMMCALL) != 0;
+    cpu.vmcall = (usable & CPUID_VMCALL) != 0;
   }
   cpu.encrypted = encryption(cpuid);
   return cpu;

@@ -21,6 +21,10 @@ struct Cpu {
   std::string encrypted;    // "SEV", "TDX": the host cannot read our memory; "" where it can
 };
 
+// Bits of VMware's leaf 0x40000010, in ecx.
+inline constexpr std::uint32_t CPUID_VMMCALL = 1U << 0;
+inline constexpr std::uint32_t CPUID_VMCALL = 1U << 1;
+
 Cpu read_cpu(const Cpuid& cpuid);
 Cpu read_cpu();  // of this processor
 

@@ -56,7 +56,7 @@ bool answers(const Probe& probe) {
 // says more than the ports: that they can be used with privilege, or that somebody answers.
 class Search {
  public:
-  explicit Search(bool ask_channel) : cpu_(read_cpu()), ask_channel_(ask_channel) {
+  Search(const Cpu& cpu, bool ask_channel) : cpu_(cpu), ask_channel_(ask_channel) {
     probe_.cpu = cpu_;
     probe_.reason = "VMware's hypercall could not be tried: the processor does not announce it; " +
                     surroundings(cpu_);
@@ -95,8 +95,8 @@ class Search {
 
 }  // namespace
 
-Probe probe_machine(const ProbeOptions& options) {
-  Search search(options.ask_channel);
+Probe probe_machine(const ProbeOptions& options, const Cpu& cpu) {
+  Search search(cpu, options.ask_channel);
   if (options.ports) search.ports();
   if (options.hypercalls) search.hypercalls();
   return search.found();

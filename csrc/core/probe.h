@@ -40,7 +40,7 @@ struct ProbeOptions {
 // The real instructions, safely (core/trial.h): the ports; where they fault, the ports with I/O
 // privilege, but not on bare metal, where a device may be at that port; then the hypercalls that
 // CPUID announces. The first that answers is taken.
-Probe probe_machine(const ProbeOptions& options = {});
+Probe probe_machine(const ProbeOptions& options = {}, const Cpu& cpu = read_cpu());
 // The same question to a backdoor that is known not to fault.
 Probe probe(Backdoor& backdoor, const Cpu& cpu = read_cpu());
 

@@ -25,7 +25,7 @@ namespace {
 constexpr std::uint32_t LEAF_FEATURES = 1;
 constexpr std::uint32_t HYPERVISOR_PRESENT = 1u << 31;  // ecx of it
 constexpr std::uint32_t LEAF_HYPERVISOR = 0x40000000;
-constexpr std::uint32_t LEAF_TIMING = 0x40000010;  // the last one: TSC and bus kHz, no vmcall bits
+constexpr std::uint32_t LEAF_VMWARE = 0x40000010;  // the last one: TSC and bus kHz, hypercalls
 constexpr std::uint32_t LEAF_HYPERVISOR_END = 0x400000FF;
 constexpr std::uint32_t BUS_KHZ = 66'000;
 constexpr char VENDOR[] = "VMwareVMware";
@@ -57,17 +57,18 @@ void Cpuid::let_go(Tracee& tracee, int& signal) {
   if (method_ == CpuidMethod::FAULT) tracee.system_call(SYS_arch_prctl, ARCH_SET_CPUID, 1, signal);
 }
 
-void Cpuid::answer(user_regs_struct& registers) {
+void Cpuid::answer(user_regs_struct& registers) const {
   auto leaf = static_cast<std::uint32_t>(registers.rax);
   std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (leaf == LEAF_HYPERVISOR) {
-    eax = LEAF_TIMING;
+    eax = LEAF_VMWARE;
     std::memcpy(&ebx, VENDOR, 4);
     std::memcpy(&ecx, VENDOR + 4, 4);
     std::memcpy(&edx, VENDOR + 8, 4);
-  } else if (leaf == LEAF_TIMING) {
+  } else if (leaf == LEAF_VMWARE) {
     eax = static_cast<std::uint32_t>(tsc_hz() / 1000);
     ebx = BUS_KHZ;
+    ecx = hypercalls_;
   } else if (leaf < LEAF_HYPERVISOR || leaf > LEAF_HYPERVISOR_END) {
     __cpuid_count(leaf, static_cast<std::uint32_t>(registers.rcx), eax, ebx, ecx, edx);
     if (leaf == LEAF_FEATURES) ecx |= HYPERVISOR_PRESENT;

@@ -22,7 +22,8 @@ enum class CpuidMethod { NONE, FAULT, PATCH };
 
 class Cpuid {
  public:
-  explicit Cpuid(CpuidMethod wanted) : method_(wanted) {}
+  // `hypercalls`: the bits in ecx of VMware's leaf.
+  Cpuid(CpuidMethod wanted, std::uint32_t hypercalls) : method_(wanted), hypercalls_(hypercalls) {}
   CpuidMethod method() const { return method_; }
 
   // To be called at each exec, in its ptrace-stop.
@@ -32,7 +33,7 @@ class Cpuid {
   // Is the ud2 on which it stopped one of ours?
   bool patched(Tracee& tracee, std::uint64_t rip) const;
 
-  static void answer(user_regs_struct& registers);
+  void answer(user_regs_struct& registers) const;
 
  private:
   using File = std::pair<dev_t, ino_t>;
@@ -40,6 +41,7 @@ class Cpuid {
   void patch_range(Tracee& tracee, const File& file, std::uint64_t start, std::uint64_t end);
 
   std::atomic<CpuidMethod> method_;
+  const std::uint32_t hypercalls_;
   std::map<File, std::set<std::uint64_t>> patched_;  // executable → addresses
 };
 

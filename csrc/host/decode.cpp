@@ -5,17 +5,28 @@
 namespace vmtpy::host {
 
 Faulted decode(const user_regs_struct& registers, const Code& code) {
-  if (code == Code{0x0F, 0xA2}) return Faulted::CPUID;
+  if (code[0] == 0x0F && code[1] == 0xA2) return Faulted::CPUID;
   if (static_cast<std::uint32_t>(registers.rax) != wire::MAGIC) return Faulted::OTHER;
+  if (code == Code{0x0F, 0x01, 0xC1}) return Faulted::VMCALL;
+  if (code == Code{0x0F, 0x01, 0xD9}) return Faulted::VMMCALL;
   auto port = static_cast<std::uint16_t>(registers.rdx);
-  if (code[0] == 0xED && port == wire::PORT_LB) return Faulted::LOW;                // in eax, dx
-  if (code == Code{0xF3, 0x6E} && port == wire::PORT_HB) return Faulted::HIGH_OUT;  // rep outsb
-  if (code == Code{0xF3, 0x6C} && port == wire::PORT_HB) return Faulted::HIGH_IN;   // rep insb
+  if (port == wire::PORT_LB && code[0] == 0xED) return Faulted::LOW;  // in eax, dx
+  if (port != wire::PORT_HB || code[0] != 0xF3) return Faulted::OTHER;
+  if (code[1] == 0x6E) return Faulted::HIGH_OUT;  // rep outsb
+  if (code[1] == 0x6C) return Faulted::HIGH_IN;   // rep insb
   return Faulted::OTHER;
 }
 
 int instruction_size(Faulted faulted) {
-  return faulted == Faulted::LOW ? 1 : 2;
+  switch (faulted) {
+    case Faulted::LOW:
+      return 1;
+    case Faulted::VMCALL:
+    case Faulted::VMMCALL:
+      return 3;
+    default:
+      return 2;
+  }
 }
 
 }  // namespace vmtpy::host

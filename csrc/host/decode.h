@@ -9,9 +9,9 @@
 
 namespace vmtpy::host {
 
-enum class Faulted { OTHER, LOW, HIGH_OUT, HIGH_IN, CPUID };
+enum class Faulted { OTHER, LOW, HIGH_OUT, HIGH_IN, VMCALL, VMMCALL, CPUID };
 
-using Code = std::array<std::uint8_t, 2>;
+using Code = std::array<std::uint8_t, 3>;  // zeros where there is no more text
 
 Faulted decode(const user_regs_struct& registers, const Code& code);
 int instruction_size(Faulted faulted);

@@ -24,6 +24,7 @@ constexpr std::uint32_t UUID[4] = {0x68564D56, 0x2074736F, 0x6C756D65, 0x6465746
 // Keys under which traps are counted: a command with the step of a MESSAGE above it.
 constexpr std::uint32_t HIGH_OUT_KEY = 0xFFFF0001;
 constexpr std::uint32_t HIGH_IN_KEY = 0xFFFF0002;
+constexpr std::uint32_t BAD_FLAGS_KEY = 0xFFFF0003;
 
 std::string step_name(std::uint16_t step) {
   static const char* const NAMES[] = {"OPEN",        "SENDSIZE",   "SENDPAYLOAD", "RECVSIZE",
@@ -31,7 +32,14 @@ std::string step_name(std::uint16_t step) {
   return step < std::size(NAMES) ? NAMES[step] : std::to_string(step);
 }
 
-std::string trap_name(std::uint32_t key) {
+std::string trap_name(Carrier carrier, std::uint32_t key) {
+  if (carrier != Carrier::PORT) {
+    std::string name = carrier == Carrier::VMCALL ? "vmcall " : "vmmcall ";
+    if (key == HIGH_OUT_KEY) return name + "HB out";
+    if (key == HIGH_IN_KEY) return name + "HB in";
+    if (key == BAD_FLAGS_KEY) return name + "with unknown flags";
+    return name + trap_name(Carrier::PORT, key);
+  }
   if (key == HIGH_OUT_KEY) return "rep outsb";
   if (key == HIGH_IN_KEY) return "rep insb";
   switch (key & 0xFFFF) {
@@ -105,7 +113,8 @@ class Device::State {
         channels(options, answers, tclo, transcript) {}
 
   void low(Registers& registers);
-  void count(Instruction instruction, const Registers& registers);
+  void trap(Carrier carrier, Instruction instruction, Registers& registers, GuestMemory& memory);
+  void count(Carrier carrier, Instruction instruction, const Registers& registers);
 
   Clock& clock;
   const DeviceOptions options;
@@ -114,7 +123,7 @@ class Device::State {
   mutable std::mutex mutex;  // of what follows
   TcloQueue tclo;
   Channels channels;
-  std::map<std::uint32_t, std::uint64_t> traps;
+  std::map<std::pair<Carrier, std::uint32_t>, std::uint64_t> traps;
   bool over = false;
   std::condition_variable tools_changed;  // tclo_seen() or over
 };
@@ -161,35 +170,36 @@ void Device::State::low(Registers& registers) {
   registers.rax = wire::UNKNOWN_COMMAND;
 }
 
-void Device::State::count(Instruction instruction, const Registers& registers) {
+void Device::State::count(Carrier carrier, Instruction instruction, const Registers& registers) {
   auto ecx = static_cast<std::uint32_t>(registers.rcx);
   std::uint32_t key = HIGH_OUT_KEY;
   if (instruction == Instruction::HIGH_IN) key = HIGH_IN_KEY;
   if (instruction == Instruction::LOW) {
     key = (ecx & 0xFFFF) == wire::MESSAGE ? ecx : ecx & 0xFFFF;
   }
-  ++traps[key];
+  ++traps[{carrier, key}];
 }
 
 Device::Device(Clock& clock, DeviceOptions options)
     : state_(std::make_unique<State>(clock, options)) {}
 Device::~Device() = default;
 
-void Device::trap(Instruction instruction, Registers& registers, GuestMemory& memory) {
-  std::lock_guard guard(state_->mutex);
-  state_->count(instruction, registers);
+void Device::State::trap(Carrier carrier, Instruction instruction, Registers& registers,
+                         GuestMemory& memory) {
+  std::lock_guard guard(mutex);
+  count(carrier, instruction, registers);
   if (instruction == Instruction::LOW) {
-    bool seen = state_->tclo.seen();
-    state_->low(registers);
-    if (seen != state_->tclo.seen()) state_->tools_changed.notify_all();
-  } else if (!state_->options.message) {
+    bool seen = tclo.seen();
+    low(registers);
+    if (seen != tclo.seen()) tools_changed.notify_all();
+  } else if (!options.message) {
     registers.rax = wire::UNKNOWN_COMMAND;
   } else if (instruction == Instruction::HIGH_OUT) {
-    state_->channels.high_out(registers, memory);
+    channels.high_out(registers, memory);
   } else {
-    state_->channels.high_in(registers, memory);
+    channels.high_in(registers, memory);
   }
-  if (state_->options.dirty_upper_halves) {
+  if (options.dirty_upper_halves) {
     constexpr std::uint64_t RUBBISH = 0xDEADBEEF00000000;
     for (std::uint64_t* result : {&registers.rax, &registers.rbx, &registers.rcx, &registers.rdx}) {
       *result |= RUBBISH;
@@ -199,6 +209,26 @@ void Device::trap(Instruction instruction, Registers& registers, GuestMemory& me
       registers.rdi |= RUBBISH;
     }
   }
+}
+
+void Device::trap(Instruction instruction, Registers& registers, GuestMemory& memory) {
+  state_->trap(Carrier::PORT, instruction, registers, memory);
+}
+
+void Device::hypercall(Carrier carrier, Registers& registers, GuestMemory& memory) {
+  auto flags = static_cast<std::uint16_t>(registers.rdx);
+  if ((flags & ~(wire::FLAG_HB | wire::FLAG_OUT)) != 0) {  // the number of a port, perhaps
+    std::lock_guard guard(state_->mutex);
+    ++state_->traps[{carrier, BAD_FLAGS_KEY}];
+    registers.rax = wire::UNKNOWN_COMMAND;
+    return;
+  }
+  Instruction instruction = Instruction::LOW;  // in which direction does not matter
+  if ((flags & wire::FLAG_HB) != 0) {
+    bool out = (flags & wire::FLAG_OUT) != 0;
+    instruction = out ? Instruction::HIGH_OUT : Instruction::HIGH_IN;
+  }
+  state_->trap(carrier, instruction, registers, memory);
 }
 
 std::string Device::answer(std::string request, Way way) {
@@ -296,7 +326,7 @@ std::vector<TranscriptEntry> Device::take_transcript(Time deadline) {
 std::map<std::string, std::uint64_t> Device::traps() const {
   std::lock_guard guard(state_->mutex);
   std::map<std::string, std::uint64_t> named;
-  for (auto [key, number] : state_->traps) named[trap_name(key)] += number;
+  for (auto [key, number] : state_->traps) named[trap_name(key.first, key.second)] += number;
   return named;
 }
 

@@ -52,6 +52,10 @@ struct Misbehaviour {
 
 enum class Instruction { LOW, HIGH_OUT, HIGH_IN };
 
+// What made the trap: an instruction of the ports, or a hypercall, whose edx says which it stands
+// for.
+enum class Carrier { PORT, VMCALL, VMMCALL };
+
 enum class MessageKind {
   RPCI,          // request of the guest and the reply it was given
   TCLO_COMMAND,  // handed to the guest
@@ -72,6 +76,7 @@ class Device {
   ~Device();
 
   void trap(Instruction instruction, Registers& registers, GuestMemory& memory);
+  void hypercall(Carrier carrier, Registers& registers, GuestMemory& memory);
 
   // Messages of a guest that come otherwise than by traps. The TCLO client is pushed to: `wake` is
   // called, by any thread and under locks, when there is something to be taken or it was replaced.
@@ -99,7 +104,8 @@ class Device {
   std::vector<TranscriptEntry> take_transcript(Time deadline);
   // The script is over: who waits in one of the two above, now or later, returns at once.
   void end_waits();
-  // "GETVERSION", "MESSAGE OPEN", "rep outsb", … → number of traps
+  // "GETVERSION", "MESSAGE OPEN", "rep outsb", "vmcall MESSAGE OPEN", "vmcall HB out", … → number
+  // of traps
   std::map<std::string, std::uint64_t> traps() const;
 
  private:

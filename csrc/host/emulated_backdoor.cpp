@@ -37,4 +37,9 @@ void EmulatedBackdoor::high_in(Registers& registers) {
   device_->trap(Instruction::HIGH_IN, registers, memory);
 }
 
+void EmulatedHypercall::call(Registers& registers) {
+  OwnMemory memory;
+  device_->hypercall(carrier_, registers, memory);
+}
+
 }  // namespace vmtpy::host

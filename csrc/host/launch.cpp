@@ -16,8 +16,8 @@ namespace vmtpy::host {
 
 namespace {
 
-constexpr unsigned long OPTIONS =
-    PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+constexpr unsigned long OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
+                                  PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
 
 struct Pipe {
   int ends[2] = {-1, -1};

@@ -10,6 +10,8 @@
 #include <x86intrin.h>
 #endif
 
+#include "core/trial.h"
+
 namespace vmtpy::host {
 
 namespace {
@@ -39,6 +41,21 @@ std::uint64_t measure_tsc() {
 std::uint64_t tsc_hz() {
   static const std::uint64_t measured = measure_tsc();
   return measured;
+}
+
+namespace {
+
+bool faults(vmtpy::Way way) {
+  Trial trial = try_way(way, Cpu{}, false).trial;
+  return trial.tried && !trial.done;
+}
+
+}  // namespace
+
+std::uint32_t faulting_hypercalls() {
+  static const std::uint32_t found = (faults(vmtpy::Way::VMMCALL) ? CPUID_VMMCALL : 0) |
+                                     (faults(vmtpy::Way::VMCALL) ? CPUID_VMCALL : 0);
+  return found;
 }
 
 std::uint32_t memory_mib() {

@@ -25,6 +25,16 @@ bool Tracee::resume(int signal) {
   return ptrace(PTRACE_CONT, thread_, nullptr, as_pointer(static_cast<unsigned>(signal))) == 0;
 }
 
+bool Tracee::resume_to_call(int signal) {
+  return ptrace(PTRACE_SYSCALL, thread_, nullptr, as_pointer(static_cast<unsigned>(signal))) == 0;
+}
+
+std::optional<pid_t> Tracee::born() {
+  unsigned long thread = 0;
+  if (ptrace(PTRACE_GETEVENTMSG, thread_, nullptr, &thread) != 0) return std::nullopt;
+  return static_cast<pid_t>(thread);
+}
+
 bool Tracee::listen() {
   return ptrace(PTRACE_LISTEN, thread_, nullptr, nullptr) == 0;
 }

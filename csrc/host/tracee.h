@@ -19,9 +19,11 @@ class Tracee final : public GuestMemory {
   explicit Tracee(pid_t thread) : thread_(thread) {}
   pid_t thread() const { return thread_; }
 
-  bool resume(int signal);  // delivers `signal` unless 0
-  bool listen();            // leave it in its group-stop, but hear of SIGCONT
-  bool interrupt();         // have it stop
+  bool resume(int signal);          // delivers `signal` unless 0
+  bool resume_to_call(int signal);  // the same, to the begin or end of a system call at the latest
+  std::optional<pid_t> born();      // in the stop after a clone or fork: who
+  bool listen();                    // leave it in its group-stop, but hear of SIGCONT
+  bool interrupt();                 // have it stop
   bool detach(int signal);
 
   bool get(user_regs_struct& registers);

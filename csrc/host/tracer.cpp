@@ -10,6 +10,7 @@
 
 #include "core/errors.h"
 #include "host/launch.h"
+#include "host/machine.h"
 
 namespace vmtpy::host {
 
@@ -24,6 +25,15 @@ void install_doorbell() {
   struct sigaction action {};
   action.sa_handler = [](int) {};
   sigaction(doorbell(), &action, nullptr);  // no SA_RESTART
+}
+
+constexpr int CALL = 0x80;  // of PTRACE_O_TRACESYSGOOD: a stop at a system call
+
+std::uint32_t announced_hypercalls(BackdoorKind kind) {
+  if (kind != BackdoorKind::HYPERCALL) return 0;
+  std::uint32_t faulting = faulting_hypercalls();
+  if (faulting == 0) throw Error("neither vmcall nor vmmcall faults here: nobody can answer them");
+  return faulting;
 }
 
 constexpr std::uint64_t bit(int signal) {
@@ -52,7 +62,8 @@ TrapHost::Tracer::Tracer(std::shared_ptr<Device> device, std::vector<std::string
     : device_(std::move(device)),
       command_(std::move(command)),
       options_(std::move(options)),
-      cpuid_(options_.cpuid) {}
+      cpuid_(options_.backdoor == BackdoorKind::VMPORT ? CpuidMethod::NONE : options_.cpuid,
+             announced_hypercalls(options_.backdoor)) {}
 
 TrapHost::Tracer::~Tracer() {
   {
@@ -149,6 +160,7 @@ void TrapHost::Tracer::trace() {
 
 void TrapHost::Tracer::ended(pid_t thread, int status) {
   threads_.erase(thread);
+  io_privilege_.ended(thread);
   if (thread != process_) return;
   {
     std::lock_guard guard(mutex_);
@@ -168,57 +180,93 @@ void TrapHost::Tracer::stopped(pid_t thread, int status) {
   }
   if (event != 0) {
     signal = 0;
-    if (event == PTRACE_EVENT_EXEC) cpuid_.program_started(tracee, signal);
+    at_event(tracee, event, signal);
+  } else if (signal == (SIGTRAP | CALL)) {
+    io_privilege_.at_call(tracee);
+    signal = 0;
   } else if (answered(tracee, signal)) {
     signal = 0;
   }
-  tracee.resume(signal);
+  if (options_.backdoor == BackdoorKind::VMPORT) {
+    tracee.resume_to_call(signal);
+  } else {
+    tracee.resume(signal);
+  }
+}
+
+void TrapHost::Tracer::at_event(Tracee& tracee, int event, int& signal) {
+  if (event == PTRACE_EVENT_EXEC) {
+    io_privilege_.ended(tracee.thread());
+    cpuid_.program_started(tracee, signal);
+  } else if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
+             event == PTRACE_EVENT_VFORK) {
+    if (auto child = tracee.born()) io_privilege_.born(tracee.thread(), *child);
+  }
 }
 
 bool TrapHost::Tracer::answered(Tracee& tracee, int signal) {
-  if (signal == SIGSEGV) return answer_fault(tracee);
-  if (signal == SIGILL) return answer_patched(tracee);
-  return false;
-}
-
-bool TrapHost::Tracer::answer_fault(Tracee& tracee) {
+  if (signal != SIGSEGV && signal != SIGILL) return false;
   siginfo_t info{};
   user_regs_struct registers{};
-  Code code{};
-  if (!tracee.get(info) || !is_protection_fault(info) || !tracee.get(registers)) return false;
-  // The second byte of `in eax, dx` may lie beyond the end of the text.
-  if (!tracee.read(registers.rip, code.data(), 2) && !tracee.read(registers.rip, code.data(), 1)) {
-    return false;
-  }
-  Faulted faulted = decode(registers, code);
+  if (!tracee.get(info) || info.si_code <= 0 || !tracee.get(registers)) return false;  // sent
+  Faulted faulted = what_faulted(tracee, info, registers);
   if (faulted == Faulted::OTHER) return false;
-  if (faulted == Faulted::CPUID && cpuid_.method() != CpuidMethod::FAULT) return false;
-  if (faulted != Faulted::CPUID && !options_.backdoor) return false;
   answer(tracee, faulted, registers);
-  restore_mask(tracee, SIGSEGV);
+  restore_mask(tracee, signal);
   return true;
 }
 
-bool TrapHost::Tracer::answer_patched(Tracee& tracee) {
-  siginfo_t info{};
-  user_regs_struct registers{};
-  if (!tracee.get(info) || info.si_code <= 0) return false;  // sent, not raised
-  if (!tracee.get(registers) || !cpuid_.patched(tracee, registers.rip)) return false;
-  answer(tracee, Faulted::CPUID, registers);
-  restore_mask(tracee, SIGILL);
-  return true;
+Faulted TrapHost::Tracer::what_faulted(Tracee& tracee, const siginfo_t& info,
+                                       const user_regs_struct& registers) {
+  if (info.si_signo == SIGILL && cpuid_.patched(tracee, registers.rip)) return Faulted::CPUID;
+  Code code{};
+  // A short instruction may lie at the very end of the text.
+  std::size_t size = code.size();
+  while (size > 0 && !tracee.read(registers.rip, code.data(), size)) --size;
+  Faulted faulted = decode(registers, code);
+  return is_answered(faulted, info, tracee.thread()) ? faulted : Faulted::OTHER;
+}
+
+bool TrapHost::Tracer::is_answered(Faulted faulted, const siginfo_t& info, pid_t thread) const {
+  BackdoorKind kind = options_.backdoor;
+  switch (faulted) {
+    case Faulted::OTHER:
+      return false;
+    case Faulted::CPUID:
+      return is_protection_fault(info) && cpuid_.method() == CpuidMethod::FAULT;
+    // SIGILL; or a page fault at the instruction, in place of which KVM wanted to put its own
+    case Faulted::VMCALL:
+    case Faulted::VMMCALL:
+      return kind == BackdoorKind::FULL || kind == BackdoorKind::HYPERCALL;
+    default:
+      return is_protection_fault(info) &&
+             (kind == BackdoorKind::FULL ||
+              (kind == BackdoorKind::VMPORT && io_privilege_.raised(thread)));
+  }
+}
+
+void TrapHost::Tracer::ask_device(Faulted faulted, Registers& frame, Tracee& tracee) {
+  switch (faulted) {
+    case Faulted::VMCALL:
+      return device_->hypercall(Carrier::VMCALL, frame, tracee);
+    case Faulted::VMMCALL:
+      return device_->hypercall(Carrier::VMMCALL, frame, tracee);
+    case Faulted::HIGH_OUT:
+      return device_->trap(Instruction::HIGH_OUT, frame, tracee);
+    case Faulted::HIGH_IN:
+      return device_->trap(Instruction::HIGH_IN, frame, tracee);
+    default:
+      return device_->trap(Instruction::LOW, frame, tracee);
+  }
 }
 
 void TrapHost::Tracer::answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers) {
   if (faulted == Faulted::CPUID) {
-    Cpuid::answer(registers);
+    cpuid_.answer(registers);
   } else {
     Registers frame{registers.rax, registers.rbx, registers.rcx, registers.rdx,
                     registers.rsi, registers.rdi, registers.rbp};
-    Instruction instruction = faulted == Faulted::LOW        ? Instruction::LOW
-                              : faulted == Faulted::HIGH_OUT ? Instruction::HIGH_OUT
-                                                             : Instruction::HIGH_IN;
-    device_->trap(instruction, frame, tracee);
+    ask_device(faulted, frame, tracee);
     registers.rax = frame.rax;
     registers.rbx = frame.rbx;
     registers.rcx = frame.rcx;
@@ -252,7 +300,7 @@ bool TrapHost::Tracer::stop_for_detach(pid_t thread, int& signal) {
   if (!tracee.interrupt() || !tracee.wait_for_stop(status)) return false;
   if (status >> 16 != 0) return true;
   signal = WSTOPSIG(status);
-  if (answered(tracee, signal)) signal = 0;
+  if (signal == (SIGTRAP | CALL) || answered(tracee, signal)) signal = 0;
   return true;
 }
 

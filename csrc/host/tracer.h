@@ -18,6 +18,7 @@
 #include "host/cpuid.h"
 #include "host/decode.h"
 #include "host/device.h"
+#include "host/io_privilege.h"
 #include "host/socket_calls.h"
 #include "host/tracee.h"
 #include "host/trap.h"
@@ -45,8 +46,10 @@ class TrapHost::Tracer {
   void stopped(pid_t thread, int status);
   void ended(pid_t thread, int status);
   bool answered(Tracee& tracee, int signal);
-  bool answer_fault(Tracee& tracee);
-  bool answer_patched(Tracee& tracee);
+  void at_event(Tracee& tracee, int event, int& signal);
+  Faulted what_faulted(Tracee& tracee, const siginfo_t& info, const user_regs_struct& registers);
+  bool is_answered(Faulted faulted, const siginfo_t& info, pid_t thread) const;
+  void ask_device(Faulted faulted, Registers& frame, Tracee& tracee);
   void answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers);
   void detach_all();
   bool stop_for_detach(pid_t thread, int& signal);
@@ -57,6 +60,7 @@ class TrapHost::Tracer {
   std::vector<std::string> command_;
   const TrapHostOptions options_;
   Cpuid cpuid_;
+  IoPrivilege io_privilege_;                   // of a host that asks for it
   std::unique_ptr<SocketCalls> socket_calls_;  // must outlive the trace: they are waited for
   std::set<pid_t> threads_;                    // the tracer's alone
   sigset_t mask_{};                            // of the thread that started us: the program's

@@ -1,5 +1,5 @@
 // The ptrace host: runs any unmodified x86-64 program, and where it (or any thread or descendant)
-// faults on one of the backdoor's three instructions, the Device answers and the program goes on.
+// faults on one of the backdoor's instructions, the Device answers and the program goes on.
 // Everything else (other faults, signals, threads, forks, execs, exit codes) is as without us.
 // CPUID says "VMwareVMware" too, as far as the processor lets us (host/cpuid.h). One native thread
 // traces; the owner waits for the end and reads the Device's transcript meanwhile. On request the
@@ -21,9 +21,17 @@
 
 namespace vmtpy::host {
 
+// Which of the backdoor's instructions are answered; the others fault, as where there is none.
+enum class BackdoorKind {
+  NONE,
+  FULL,       // the ports and, for whoever makes them, hypercalls
+  HYPERCALL,  // hypercalls alone; CPUID announces those that fault here, so that we hear of them
+  VMPORT,     // the ports, after iopl(3), which is played, too; CPUID is left alone
+};
+
 struct TrapHostOptions {
   CpuidMethod cpuid = CpuidMethod::FAULT;  // with PATCH where the processor cannot fault
-  bool backdoor = true;                    // false: its instructions fault as if it were not there
+  BackdoorKind backdoor = BackdoorKind::FULL;
   // Calls on AF_VSOCK lead to the VsockService with this base; with "", to that on AF_VSOCK.
   std::optional<std::string> vsock = std::nullopt;
 };

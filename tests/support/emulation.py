@@ -12,13 +12,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
 TIMEOUT = 60.0
@@ -55,6 +55,15 @@ def require_ptrace() -> None:
         os.waitpid(child, 0)
     elif os.waitstatus_to_exitcode(status) != 0:
         pytest.skip("capability missing: ptrace")
+
+
+def require_cpuid() -> None:
+    """Skips the test where CPUID of a program of Python cannot be answered.
+
+    Its instructions lie in libraries: they cannot be overwritten, only made to fault.
+    """
+    if "cpuid_fault" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        pytest.skip("capability missing: CPUID faulting of the processor in the kernel")
 
 
 def compile_c(source: Path, into: Path, *flags: str) -> Path:

@@ -58,9 +58,14 @@ def status(**values: object) -> dict[str, Any]:
 def test_vmware_is_good_and_anything_else_a_problem_with_its_reason() -> None:
     good = Probe("vmware", 6, "ESX", "VMwareVMware", "")
     assert only(machine.check_host(good)).text == "VMware ESX answers"
-    bad = only(machine.check_host(Probe("fault", 0, "", "", "the port faults")))
-    assert (bad.level, bad.text) == ("problem", "the port faults")
-    assert "vmtpy emulate" in bad.remedy
+    by_call = good._replace(way="vmcall", encrypted="SEV")
+    assert only(machine.check_host(by_call)).text == (
+        "VMware ESX answers by vmcall; the memory is encrypted (SEV): low bandwidth alone"
+    )
+    bad = Probe("fault", 0, "", "", "the port faults", remedy="run it elsewhere")
+    found = only(machine.check_host(bad))
+    assert (found.level, found.text) == ("problem", "the port faults")
+    assert found.remedy == "run it elsewhere"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import vmtpy
 from vmtpy import _core
 
 off_vmware = pytest.mark.skipif(
-    _core.probe_machine().presence != _core.Presence.FAULT,
+    _core.probe_machine(_core.read_cpu()).presence != _core.Presence.FAULT,
     reason="needs a machine whose backdoor port faults",
 )
 
@@ -128,7 +128,7 @@ def test_where_no_process_is_to_be_had_it_is_undecided() -> None:
         from vmtpy import _core
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
         os.setuid(65534)
-        found = _core.probe_machine()
+        found = _core.probe_machine(_core.read_cpu())
         print(found.presence.name, found.reason)
     """
     assert run_script(script) == (

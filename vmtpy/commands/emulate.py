@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from vmtpy._core import SteadyClock
-from vmtpy._host import Device, TrapHost, VsockService
+from vmtpy._host import BackdoorKind, Device, TrapHost, VsockService
 from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.host.emulation import Backups, Emulation
 from vmtpy.host.script import BackupRequest
@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="answer every N-th step of a transfer with CHECKPOINT",
     )
+    add_backdoor(made)
     add_vsock(made)
     backup = made.add_argument_group("quiesced snapshots")
     backup.add_argument(
@@ -98,6 +99,28 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def add_backdoor(made: argparse.ArgumentParser) -> None:
+    """The options about the instructions that the host answers."""
+    kinds = made.add_argument_group("backdoor").add_mutually_exclusive_group()
+    for option, kind, text in (
+        ("--hypercall-only", BackdoorKind.HYPERCALL, "a host that answers vmcall or vmmcall alone"),
+        (
+            "--vmport",
+            BackdoorKind.VMPORT,
+            "QEMU's vmport in place of VMware: without message channels, and only after iopl(3)",
+        ),
+        ("--no-backdoor", BackdoorKind.NONE, "a host that is reached over vsock only"),
+    ):
+        kinds.add_argument(
+            option,
+            action="store_const",
+            dest="backdoor",
+            const=kind,
+            default=BackdoorKind.FULL,
+            help=text,
+        )
+
+
 def add_vsock(made: argparse.ArgumentParser) -> None:
     """The options about the second way to the host."""
     vsock = made.add_argument_group(
@@ -119,9 +142,6 @@ def add_vsock(made: argparse.ArgumentParser) -> None:
         dest="vsock",
         const="",
         help="the same on this machine's own AF_VSOCK (the kernel's vsock_loopback)",
-    )
-    vsock.add_argument(
-        "--no-backdoor", action="store_true", help="a host that is reached over vsock only"
     )
     made.add_argument(
         "--secure",
@@ -160,12 +180,13 @@ def main(arguments: list[str]) -> int:
         SteadyClock(),
         high_bandwidth=not options.no_high_bandwidth,
         checkpoint_every=options.checkpoint_every,
+        message=options.backdoor != BackdoorKind.VMPORT,
         secure=options.secure,
     )
     for key, value in guestinfo(options.guestinfo):
         device.set_guestinfo(key, value)
     service = None if options.vsock is None else VsockService(device, options.vsock)
-    host = TrapHost(device, command, backdoor=not options.no_backdoor, vsock=options.vsock)
+    host = TrapHost(device, command, backdoor=options.backdoor, vsock=options.vsock)
     with output(options.output) as stream:
         timeline = Timeline(stream, time.monotonic(), options.json)
         try:
@@ -184,7 +205,7 @@ def check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         or options.abort_after is not None
     ):
         made.error("--backup-after is missing")
-    if options.no_backdoor and options.vsock is None:
+    if options.backdoor == BackdoorKind.NONE and options.vsock is None:
         made.error("--no-backdoor leaves no way to the host without --vsock")
 
 

@@ -25,11 +25,14 @@ AUDIT_TAIL = 1 << 20
 
 
 def check_host(found: Probe) -> Iterator[Finding]:
-    if found:
-        yield Finding("host", "ok", f"VMware {found.product} answers".replace("  ", " "))
+    if not found:
+        yield Finding("host", "problem", found.reason, found.remedy)
         return
-    remedy = "run this inside a VMware virtual machine; `vmtpy emulate -- vmtpy doctor` plays one"
-    yield Finding("host", "problem", found.reason, remedy)
+    way = f" by {found.way}" if found.way else ""
+    text = f"VMware {found.product} answers{way}".replace("  ", " ")
+    if found.encrypted:
+        text += f"; the memory is encrypted ({found.encrypted}): low bandwidth alone"
+    yield Finding("host", "ok", text)
 
 
 def check_privilege(proc: Path, user: int) -> Iterator[Finding]:

@@ -23,6 +23,22 @@ static int version(void) {
   return ebx == MAGIC ? (int)eax : -1;
 }
 
+/* The same question by hypercall; all other registers must come back as they were. */
+static int hypercall(const char* which) {
+  uint64_t eax = MAGIC, ebx = ~MAGIC, ecx = 10, edx = 0, esi = 0x1234, edi = 0x5678;
+  sigset_t all, now;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, NULL); /* which the host must put back */
+  if (!strcmp(which, "vmcall")) {
+    __asm__ volatile("vmcall" : "+a"(eax), "+b"(ebx), "+c"(ecx), "+d"(edx), "+S"(esi), "+D"(edi));
+  } else {
+    __asm__ volatile("vmmcall" : "+a"(eax), "+b"(ebx), "+c"(ecx), "+d"(edx), "+S"(esi), "+D"(edi));
+  }
+  sigprocmask(SIG_SETMASK, NULL, &now);
+  return eax == 6 && ebx == MAGIC && ecx == 2 && edx == 0 && esi == 0x1234 && edi == 0x5678 &&
+         sigismember(&now, SIGSEGV) == 1 && sigismember(&now, SIGILL) == 1;
+}
+
 static int has_vmware_cpuid(void) {
   unsigned eax, ebx, ecx, edx;
   char name[13] = "";
@@ -232,6 +248,7 @@ int main(int count, char** arguments) {
   if (!strcmp(mode, "high_bandwidth")) return high_bandwidth();
   if (!strcmp(mode, "cpuid")) return cpuid();
   if (!strcmp(mode, "cpuid_later")) return look_later(cpuid_works);
+  if (!strcmp(mode, "hypercall")) return hypercall(arguments[2]) ? 0 : 1;
   if (!strcmp(mode, "fault")) *(volatile int*)0 = 1;
   if (!strcmp(mode, "exit")) return atoi(arguments[2]);
   if (!strcmp(mode, "kill")) return raise(atoi(arguments[2]));

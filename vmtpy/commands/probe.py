@@ -1,0 +1,74 @@
+"""`vmtpy probe`: whether this is VMware, by which way the backdoor answers, and what it knows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vmtpy import _core, hardware, surroundings
+from vmtpy.probe import HYPERVISORS, Probe, judge
+
+if TYPE_CHECKING:
+    from vmtpy.hardware import Hardware, HostTime
+
+DESCRIPTION = (
+    "Tells whether this is a VMware virtual machine, by which way its backdoor answers, and what "
+    "it says of the machine. Exit 0 if there is VMware with a message channel, else 1."
+)
+HOSTS = {
+    "nested": "; CPUID announces {name}: VMware is below or beside another hypervisor",
+    "hidden": "; CPUID does not announce it: its hypervisor hides",
+}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="vmtpy probe", description=DESCRIPTION)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    options = parser.parse_args(arguments)
+    native = _core.probe_machine(_core.read_cpu(), ask_channel=True)
+    found = judge(native)
+    backdoor = _core.make_backdoor(native.way, native.cpu)
+    facts = hardware.read(backdoor) if backdoor else None
+    time = hardware.host_time(backdoor) if backdoor else None
+    if options.json:
+        print(json.dumps(as_dict(found, facts, time), indent=2))
+    else:
+        print("\n".join(describe(found, facts, time)))
+    return 0 if found else 1
+
+
+def as_dict(found: Probe, facts: Hardware | None, time: HostTime | None) -> dict[str, Any]:
+    """All of it, as JSON has it."""
+    return {
+        "vmware": bool(found),
+        **found._asdict(),
+        "container": surroundings.container(),
+        "hardware": asdict(facts) if facts else None,
+        "time": asdict(time) if time else None,
+    }
+
+
+def describe(found: Probe, facts: Hardware | None, time: HostTime | None) -> list[str]:
+    """All of it, in lines for people."""
+    name = HYPERVISORS.get(found.hypervisor, found.hypervisor)
+    if found:
+        product = f"VMware {found.product}".rstrip()
+        lines = [f"{product} answers by {found.way}" + HOSTS.get(found.case, "").format(name=name)]
+    else:
+        lines = [f"no VMware to speak to: {found.reason}"]
+        if found.way:
+            lines.append(f"answers by: {found.way}")
+    rows = {
+        "what to do": found.remedy,
+        "I/O privilege": found.privilege,
+        "encrypted": f"{found.encrypted}: low bandwidth alone" if found.encrypted else "",
+        "backdoor version": found.version or "",
+        "hardware version": (facts and facts.version) or "",
+        "UUID": (facts and facts.uuid) or "",
+        "memory": f"{facts.memory_mib} MiB" if facts and facts.memory_mib else "",
+        "CPU": f"{facts.cpu_mhz} MHz" if facts and facts.cpu_mhz else "",
+        "host's time": f"{time.unix:.6f}" if time else "",
+    }
+    return lines + [f"{label}: {value}" for label, value in rows.items() if value]

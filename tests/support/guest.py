@@ -37,6 +37,7 @@ class Guest:
         *more: str,
         vsock: bool = False,
         backdoor: bool = True,
+        hypercall: bool = False,
     ) -> None:
         command = [sys.executable, "-m", "vmtpy", "run", *more]
         for mount in mounts:
@@ -53,7 +54,9 @@ class Guest:
         script = f'log=$1; shift; exec {inside} "$@" 2>"$log"'
         shell = ["/bin/sh", "-c", script, "sh", str(log)]
         whole = [*shell, *command]
-        self.host = _host.TrapHost(self.device, whole, backdoor=backdoor, vsock=base)
+        kinds = _host.BackdoorKind
+        kind = kinds.HYPERCALL if hypercall else kinds.FULL if backdoor else kinds.NONE
+        self.host = _host.TrapHost(self.device, whole, backdoor=kind, vsock=base)
         self.entries: list[_host.TranscriptEntry] = []
 
     @property
@@ -145,6 +148,7 @@ def running_guest(
     *more: str,
     vsock: bool = False,
     backdoor: bool = True,
+    hypercall: bool = False,
 ) -> Iterator[Guest]:
     """An agent that has announced itself; ended at the end.
 
@@ -155,11 +159,13 @@ def running_guest(
         inside: a shell's words before its command.
         more: arguments of `vmtpy run`.
         vsock: the host listens there.
-        backdoor: it answers there.
+        backdoor: it answers there,
+        hypercall: by hypercall alone.
     """
     require_root()  # the agent's markers and its socket are root's
     require_ptrace()
-    guest = Guest(mounts, log, config, inside, *more, vsock=vsock, backdoor=backdoor)
+    ways = {"vsock": vsock, "backdoor": backdoor, "hypercall": hypercall}
+    guest = Guest(mounts, log, config, inside, *more, **ways)
     guest.host.start()
     try:
         guest.until(guest.device.tclo_seen)

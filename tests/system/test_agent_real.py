@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.emulation import require_cpuid
 from support.guest import running_guest
 from support.holder import holding
 from support.loop import loop_mount, require_loop
@@ -114,6 +115,23 @@ def test_without_snapshot_done_it_thaws_at_the_limit_and_says_so(
         assert guest.command("vmbackup.start 0") == b"OK "  # and it is ready for the next
         guest.until(lambda: guest.events()[-1].startswith(b"prov.snapshotCommit"))
         assert guest.command("vmbackup.snapshotDone") == b"OK "
+
+
+def test_a_whole_backup_goes_by_hypercall_where_the_ports_fault(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    require_cpuid()
+    with (
+        Writer(mount.path / "log") as writer,
+        running_guest([mount], tmp_path / "log", hypercall=True) as guest,
+    ):
+        guest.freeze()
+        assert guest.command("vmbackup.snapshotDone") == b"OK "
+        writer.wait_for_more(timeout=5)
+        guest.done()
+        traps = guest.device.traps()
+    assert {name.split()[0] for name in traps} <= {"vmcall", "vmmcall"}
+    assert any(name.endswith("HB out") for name in traps)
 
 
 def test_an_abort_thaws(mount: LoopMount, tmp_path: Path) -> None:

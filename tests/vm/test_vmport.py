@@ -6,25 +6,15 @@ It answers ring 3 only with iopl(3), which takes CAP_SYS_RAWIO and a kernel that
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from support.qemu import MEMORY, UUID
 
 if TYPE_CHECKING:
     from support.qemu import Ran, VirtualMachine
 
-PROBE = """
-import json, vmtpy
-print(json.dumps(vmtpy.probe()._asdict()))
-"""
-FACTS = """
-import json
-from vmtpy import _core
-backdoor = _core.make_backdoor(_core.Way.PRIVILEGED_PORT, _core.read_cpu())
-found = _core.read_hardware(backdoor)
-print(json.dumps([found.uuid, found.memory_mib, found.hardware_version, found.cpu_mhz]))
-print(_core.read_host_time(backdoor))
-"""
+PROBE = ("python", "-m", "vmtpy", "probe", "--json")
 # Root without one capability, as in most containers: exec takes it away with the bounding set.
 WITHOUT_RAWIO = """
 import ctypes, os, sys
@@ -34,48 +24,53 @@ os.execvp(sys.argv[1], sys.argv[1:])
 LOCKDOWN = "/sys/kernel/security/lockdown"
 
 
-def probed(ran: Ran) -> dict[str, object]:
-    assert ran.code == 0, ran
+def probed(ran: Ran) -> dict[str, Any]:
+    """What `vmtpy probe` has found; it is never VMware."""
+    assert ran.code == 1, ran
     return dict(json.loads(ran.out))
 
 
-def test_root_finds_a_backdoor_without_a_message_channel(machine: VirtualMachine) -> None:
-    found = probed(machine.python(PROBE))
+def test_root_finds_the_vmport_and_what_qemu_knows(machine: VirtualMachine) -> None:
+    found = probed(machine.run(*PROBE))
+    assert found["case"] == "vmport"
     assert found["presence"] == "no channel"
     assert found["version"] == 6
     assert found["way"] == "port with iopl"
-    assert "TCGTCGTCGTCG" in str(found["reason"])
+    assert found["hypervisor"] == "TCGTCGTCGTCG"
+    # QEMU has neither a version of its hardware nor the time for us.
+    known = {"version": None, "uuid": UUID, "memory_mib": MEMORY, "cpu_mhz": None}
+    assert found["hardware"] == known
+    assert found["time"] is None
 
 
-def test_it_tells_what_qemu_knows(machine: VirtualMachine) -> None:
-    facts, time = machine.python(FACTS).out.splitlines()
-    assert json.loads(facts) == [UUID, MEMORY, None, None]
-    assert time == "None"
-
-
-def test_an_rpc_says_why_there_is_no_channel(machine: VirtualMachine) -> None:
-    ran = machine.run("python", "-m", "vmtpy", "rpc", "info-get guestinfo.answer")
+@pytest.mark.parametrize("command", [("rpc", "info-get guestinfo.answer"), ("run",)])
+def test_who_needs_a_channel_says_that_there_is_none(
+    machine: VirtualMachine, command: tuple[str, ...]
+) -> None:
+    ran = machine.run("python", "-m", "vmtpy", *command)
     assert ran.code != 0
-    assert "opens no message channel" in ran.err
+    assert "QEMU's vmport" in ran.err
+    assert "no message channel" in ran.err
     assert "Traceback" not in ran.err
 
 
-def test_the_agent_does_not_run_without_a_channel(machine: VirtualMachine) -> None:
-    ran = machine.run("python", "-m", "vmtpy", "run")
-    assert ran.code == 1
-    assert "opens no message channel" in ran.err
+def test_another_user_is_not_let_at_it_and_reads_why(machine: VirtualMachine) -> None:
+    found = probed(machine.run(*PROBE, user=1000))
+    print(found)
+    assert (found["presence"], found["case"]) == ("fault", "hypervisor")
+    assert "CAP_SYS_RAWIO" in found["privilege"]
+    assert found["hardware"] is None
 
 
-def test_another_user_may_not_ask(machine: VirtualMachine) -> None:
-    assert probed(machine.python(PROBE, user=1000))["presence"] == "fault"
+def test_nor_is_root_without_the_capability(machine: VirtualMachine) -> None:
+    found = probed(machine.run("python", "-c", WITHOUT_RAWIO, *PROBE))
+    assert (found["presence"], found["case"]) == ("fault", "hypervisor")
+    assert "CAP_SYS_RAWIO" in found["privilege"]
 
 
-def test_nor_may_root_without_the_capability(machine: VirtualMachine) -> None:
-    ran = machine.run("python", "-c", WITHOUT_RAWIO, "python", "-c", PROBE)
-    assert probed(ran)["presence"] == "fault"
-
-
-def test_nor_may_root_under_lockdown(machine: VirtualMachine) -> None:
+def test_nor_is_root_of_a_kernel_that_is_locked_down(machine: VirtualMachine) -> None:
     # For the rest of this machine's life, in which nobody else asks for I/O ports.
     machine.check("sh", "-c", f"echo integrity > {LOCKDOWN}")
-    assert probed(machine.python(PROBE))["presence"] == "fault"
+    found = probed(machine.run(*PROBE))
+    assert (found["presence"], found["case"]) == ("fault", "hypervisor")
+    assert "locked down (integrity)" in found["privilege"]

@@ -79,6 +79,8 @@ class FreezingProcess:
     def guardian(self) -> int:
         """The pid of its guardian."""
         [found] = guardians_of(self.pid)
+        if "address" in os.environ.get("VMTPY_SANITIZE", ""):  # it is looked over, too
+            assert "libasan" in Path(f"/proc/{found}/maps").read_text()
         return found
 
 

@@ -175,3 +175,22 @@ def test_an_unusual_version_must_also_know_its_clock_rate() -> None:
     host.backdoor.change(1, "rax", 0x564D5868)
     host.backdoor.change(2, "rax", 0x564D5868)
     assert vmtpy.probe(host.backdoor).presence == "no answer"
+
+
+@off_vmware
+def test_a_filter_that_kills_whoever_asks_for_privilege_kills_nobody_here() -> None:
+    """As a service's SystemCallFilter= does. All who share the memory would be killed as well."""
+    script = """
+        import ctypes, struct
+        from vmtpy import _core
+        code = [(0x20, 0, 0, 0), (0x15, 0, 1, 172), (6, 0, 0, 0x80000000), (6, 0, 0, 0x7FFF0000)]
+        filters = b"".join(struct.pack("<HBBI", *one) for one in code)
+        buffer = ctypes.create_string_buffer(filters)
+        program = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(buffer))
+        libc = ctypes.CDLL(None)
+        assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+        assert libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        found = _core.probe_machine(_core.Cpu(is_virtual=True))
+        print(found.presence.name, found.privilege_error)
+    """
+    assert run_script(script) == "FAULT 1\n"

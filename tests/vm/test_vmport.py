@@ -21,6 +21,18 @@ import ctypes, os, sys
 assert ctypes.CDLL(None).prctl(24, 17, 0, 0, 0) == 0  # PR_CAPBSET_DROP, CAP_SYS_RAWIO
 os.execvp(sys.argv[1], sys.argv[1:])
 """
+# As a service's SystemCallFilter= does: the whole process is killed at iopl (172), all else passes.
+FILTERED = """
+import ctypes, os, struct, sys
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 172), (6, 0, 0, 0x80000000), (6, 0, 0, 0x7FFF0000)]
+filters = b"".join(struct.pack("<HBBI", *one) for one in code)
+buffer = ctypes.create_string_buffer(filters)
+program = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(buffer))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 LOCKDOWN = "/sys/kernel/security/lockdown"
 
 
@@ -56,7 +68,6 @@ def test_who_needs_a_channel_says_that_there_is_none(
 
 def test_another_user_is_not_let_at_it_and_reads_why(machine: VirtualMachine) -> None:
     found = probed(machine.run(*PROBE, user=1000))
-    print(found)
     assert (found["presence"], found["case"]) == ("fault", "hypervisor")
     assert "CAP_SYS_RAWIO" in found["privilege"]
     assert found["hardware"] is None
@@ -66,6 +77,13 @@ def test_nor_is_root_without_the_capability(machine: VirtualMachine) -> None:
     found = probed(machine.run("python", "-c", WITHOUT_RAWIO, *PROBE))
     assert (found["presence"], found["case"]) == ("fault", "hypervisor")
     assert "CAP_SYS_RAWIO" in found["privilege"]
+
+
+def test_nor_is_root_under_a_filter_of_system_calls(machine: VirtualMachine) -> None:
+    """It kills the process that asks, which was made for nothing else."""
+    found = probed(machine.run("python", "-c", FILTERED, *PROBE))
+    assert (found["presence"], found["case"]) == ("fault", "hypervisor")
+    assert found["privilege"] == "a seccomp filter forbids iopl"
 
 
 def test_nor_is_root_of_a_kernel_that_is_locked_down(machine: VirtualMachine) -> None:

@@ -161,9 +161,10 @@ TrialResult try_way(Way way, const Cpu& cpu, bool channel) {
   if (stack == MAP_FAILED) return {{}, SystemError("mmap", "", errno).what()};
   auto* trial = new (stack) Trial;
   Shared shared{trial, backdoor.get(), way == Way::PRIVILEGED_PORT, channel};
-  // A seccomp filter may kill whoever calls iopl(2), and all who share his memory: that child gets
-  // a copy. CLONE_VFORK: this thread waits (others go on). Exit signal 0: no SIGCHLD, and no wait()
-  // of the program's own can take the child away unless it asks for such children.
+  // A seccomp filter may kill whoever calls iopl(2), and, before Linux 5.16, all who share his
+  // memory: that child gets a copy. CLONE_VFORK: this thread waits (others go on). Exit signal 0:
+  // no SIGCHLD, and no wait() of the program's own can take the child away unless it asks for such
+  // children.
   int flags = CLONE_VFORK | (shared.needs_privilege ? 0 : CLONE_VM);
   TrialResult result;
   {

@@ -39,6 +39,8 @@ struct Pipe {
   if (filtered) {
     int listener = install_vsock_filter();
     if (write(failure.ends[1], &listener, sizeof listener) != sizeof listener) _exit(127);
+  } else {
+    install_vsock_refusal();  // where it cannot be had, the program is traced all the same
   }
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action {};

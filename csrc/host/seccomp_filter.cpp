@@ -10,7 +10,7 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <iterator>
+#include <cstdint>
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)  // Linux 5.19
@@ -79,8 +79,25 @@ const sock_filter FILTER[] = {
     end(ALLOW),
 };
 
-int install(unsigned long flags) {
-  sock_fprog program{std::size(FILTER), const_cast<sock_filter*>(FILTER)};
+// For a machine without vsock: no such family.
+const sock_filter REFUSAL[] = {
+    load(offsetof(seccomp_data, arch)),
+    skip_if(AUDIT_ARCH_X86_64, 7),
+    // 7 instructions for all others
+    load(offsetof(seccomp_data, nr)),
+    CALL_WITH(SOCKET_32, 0, AF_VSOCK, NO_FAMILY),
+    end(ALLOW),
+    // x86-64
+    load(offsetof(seccomp_data, nr)),
+    CALL(SYS_io_uring_setup, NO_CALL),
+    CALL_WITH(SYS_socket, 0, AF_VSOCK, NO_FAMILY),
+    CALL_WITH(X32 | SYS_socket, 0, AF_VSOCK, NO_FAMILY),
+    end(ALLOW),
+};
+
+template <std::size_t SIZE>
+int install(const sock_filter (&filter)[SIZE], unsigned long flags) {
+  sock_fprog program{SIZE, const_cast<sock_filter*>(filter)};
   long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
   return result < 0 ? -errno : static_cast<int>(result);
 }
@@ -90,9 +107,19 @@ int install(unsigned long flags) {
 int install_vsock_filter() {
   // A call that we have begun to answer is not begun again for a signal.
   unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-  int result = install(flags);
-  if (result == -EINVAL) result = install(flags = SECCOMP_FILTER_FLAG_NEW_LISTENER);
-  if (result == -EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) result = install(flags);
+  int result = install(FILTER, flags);
+  if (result == -EINVAL) result = install(FILTER, flags = SECCOMP_FILTER_FLAG_NEW_LISTENER);
+  if (result == -EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) {
+    result = install(FILTER, flags);
+  }
+  return result;
+}
+
+int install_vsock_refusal() {
+  int result = install(REFUSAL, 0);
+  if (result == -EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) {
+    result = install(REFUSAL, 0);
+  }
   return result;
 }
 

@@ -76,7 +76,7 @@ void bind_options(py::module_& module) {
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
                        std::vector<std::string> commands, std::string notify_socket,
-                       double watchdog) {
+                       double watchdog, double patience) {
              AgentOptions options;
              options.poll_min = from_seconds(poll_min);
              options.poll_max = from_seconds(poll_max);
@@ -86,12 +86,14 @@ void bind_options(py::module_& module) {
              options.commands.names = std::move(commands);
              options.notify.socket = std::move(notify_socket);
              options.notify.watchdog = from_seconds(watchdog);
+             options.patience = from_seconds(patience);
+             options.patience_busy = std::min(options.patience, options.patience_busy);
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
            py::arg("announce"), py::arg("withdraw"),
            py::arg("commands") = std::vector<std::string>(), py::arg("notify_socket") = "",
-           py::arg("watchdog") = 0.0);
+           py::arg("watchdog") = 0.0, py::arg("patience") = 5.0);
 }
 
 void bind_status(py::module_& module) {
@@ -100,6 +102,11 @@ void bind_status(py::module_& module) {
       .def_readonly("announced", &AgentStatus::announced)
       .def_property_readonly("trouble",
                              [](const AgentStatus& status) { return to_text(status.trouble); })
+      .def_property_readonly("transport",
+                             [](const AgentStatus& status) { return to_text(status.transport); })
+      .def_property_readonly(
+          "transport_reason",
+          [](const AgentStatus& status) { return to_text(status.transport_reason); })
       .def_readonly("backup", &AgentStatus::backup)
       .def_property_readonly("frozen",
                              [](const AgentStatus& status) { return may_be_frozen(status.backup); })
@@ -169,6 +176,8 @@ void bind_agent(py::module_& module) {
   py::class_<Agent>(module, "Agent")
       .def(py::init<Backdoor&, Clock&, AgentOptions>(), py::arg("backdoor"), py::arg("clock"),
            py::arg("options"), py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def(py::init<std::shared_ptr<Transports>, Clock&, AgentOptions>(), py::arg("transports"),
+           py::arg("clock"), py::arg("options"), py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
       .def("start", &Agent::start)
       .def("request_stop", &Agent::request_stop)
       .def("next_event", next_event, py::arg("timeout") = py::none())

@@ -111,6 +111,7 @@ void bind_backdoor(py::module_& module) {
   py::class_<Backdoor> base(module, "Backdoor");
   base.def("high_bandwidth", &Backdoor::high_bandwidth);
   py::class_<PortBackdoor, Backdoor>(module, "PortBackdoor").def(py::init<>());
+  py::class_<AbsentBackdoor, Backdoor>(module, "AbsentBackdoor").def(py::init<>());
   bind_meter(module);
   bind_cpu(module);
   bind_way(module);

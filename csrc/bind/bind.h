@@ -38,7 +38,8 @@ void bind_errors(py::module_& module);
 void bind_clock(py::module_& module);
 void bind_backdoor(py::module_& module);  // Backdoor, PortBackdoor, probe
 void bind_dialer(py::module_& module);    // Dialer, VsockDialer
-void bind_rpci(py::module_& module);      // Channel, Rpci, Tclo
+void bind_transports(py::module_& module);
+void bind_rpci(py::module_& module);  // channels, Rpci, Tclo
 void bind_plan(py::module_& module);
 void bind_session(py::module_& module);  // Os, FreezeOptions, FreezeSession
 void bind_record(py::module_& module);   // Outcome, FilesystemRun, RunRecord

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
   bind_clock(module);
   bind_backdoor(module);
   bind_dialer(module);
+  bind_transports(module);
   bind_rpci(module);
   bind_plan(module);
   bind_record(module);

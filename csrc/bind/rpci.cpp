@@ -1,7 +1,6 @@
 #include "core/rpci.h"
 
 #include "bind/bind.h"
-#include "core/channel.h"
 #include "core/tclo.h"
 
 namespace vmtpy::bind {
@@ -24,17 +23,12 @@ auto unlocked(Work work) {
   return work();
 }
 
+// What both kinds of channels can do.
 void bind_channel(py::module_& module) {
   py::enum_<wire::Protocol>(module, "Protocol")
       .value("RPCI", wire::Protocol::RPCI)
       .value("TCLO", wire::Protocol::TCLO);
   py::class_<Channel>(module, "Channel")
-      .def(py::init([](Backdoor& backdoor, wire::Protocol protocol, bool high, std::size_t max) {
-             return std::make_unique<Channel>(backdoor, protocol, options(high, max));
-           }),
-           py::arg("backdoor"), py::arg("protocol"), py::kw_only(),
-           py::arg("high_bandwidth") = true, py::arg("max_receive") = wire::MAX_MESSAGE,
-           py::keep_alive<1, 2>())
       .def("open", &Channel::open, ReleaseGil())
       .def("close", &Channel::close, ReleaseGil())
       .def("is_open", &Channel::is_open, ReleaseGil())
@@ -56,6 +50,28 @@ void bind_channel(py::module_& module) {
             return to_bytes_or_none(unlocked([&] { return channel.exchange(view); }));
           },
           py::arg("message"));
+  py::class_<BackdoorChannel, Channel>(module, "BackdoorChannel")
+      .def(py::init([](Backdoor& backdoor, wire::Protocol protocol, bool high, std::size_t max) {
+             return std::make_unique<BackdoorChannel>(backdoor, protocol, options(high, max));
+           }),
+           py::arg("backdoor"), py::arg("protocol"), py::kw_only(),
+           py::arg("high_bandwidth") = true, py::arg("max_receive") = wire::MAX_MESSAGE,
+           py::keep_alive<1, 2>());
+  py::class_<VsockChannel, Channel>(module, "VsockChannel")
+      .def(py::init([](std::shared_ptr<Transports> transports, wire::Protocol protocol) {
+             return std::make_unique<VsockChannel>(std::move(transports), protocol);
+           }),
+           py::arg("transports"), py::arg("protocol"), py::keep_alive<1, 2>())
+      .def("advance", &VsockChannel::advance, ReleaseGil())
+      .def("ping", &VsockChannel::ping, ReleaseGil())
+      .def(
+          "set_patience",
+          [](VsockChannel& channel, double seconds) {
+            channel.set_patience(from_seconds(seconds));
+          },
+          py::arg("seconds"))
+      .def_property_readonly("privileged", &VsockChannel::privileged)
+      .def_property_readonly("descriptor", &VsockChannel::descriptor);
 }
 
 void bind_rpci_class(py::module_& module) {
@@ -65,6 +81,15 @@ void bind_rpci_class(py::module_& module) {
            }),
            py::arg("backdoor"), py::kw_only(), py::arg("high_bandwidth") = true,
            py::arg("max_receive") = wire::MAX_MESSAGE, py::keep_alive<1, 2>())
+      .def(py::init([](std::shared_ptr<Transports> transports) {
+             return std::make_unique<Rpci>(std::move(transports));
+           }),
+           py::arg("transports"), py::keep_alive<1, 2>())
+      .def(
+          "set_patience",
+          [](Rpci& rpci, double seconds) { rpci.set_patience(from_seconds(seconds)); },
+          py::arg("seconds"))
+      .def_property_readonly("over_vsock", &Rpci::over_vsock)
       .def(
           "call",
           [](Rpci& rpci, const py::bytes& request) {
@@ -83,6 +108,12 @@ void bind_tclo(py::module_& module) {
            }),
            py::arg("backdoor"), py::kw_only(), py::arg("high_bandwidth") = true,
            py::arg("max_receive") = wire::MAX_MESSAGE, py::keep_alive<1, 2>())
+      .def(py::init([](std::shared_ptr<Transports> transports) {
+             return std::make_unique<Tclo>(std::move(transports));
+           }),
+           py::arg("transports"), py::keep_alive<1, 2>())
+      .def_property_readonly("pushed", &Tclo::pushed)
+      .def("take_change", &Tclo::take_change)
       .def("poll",
            [](Tclo& tclo) { return to_bytes_or_none(unlocked([&] { return tclo.poll(); })); })
       .def(

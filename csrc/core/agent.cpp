@@ -58,10 +58,14 @@ std::string in_words(const AgentStatus& status) {
 }  // namespace
 
 Agent::Agent(Backdoor& backdoor, Clock& clock, AgentOptions options)
+    : Agent(std::make_shared<Transports>(backdoor), clock, std::move(options)) {}
+
+Agent::Agent(std::shared_ptr<Transports> transports, Clock& clock, AgentOptions options)
     : clock_(clock),
       options_(std::move(options)),
-      rpci_(backdoor),
-      tclo_(backdoor),
+      transports_(std::move(transports)),
+      rpci_(transports_),
+      tclo_(transports_),
       backup_(rpci_, queue_, clock, options_.backup),
       commands_(queue_, clock, options_.commands),
       wake_fd_(make_eventfd()),
@@ -159,6 +163,10 @@ Time Agent::turn() {
   if (ended_) return Time::max();
   const Time now = clock_.now();
   starved_ = starved_ || (due_ != Time::max() && now - due_ >= options_.starved);
+  const bool hurry = backup_.state() != BackupState::IDLE && transports_->backdoor_serves();
+  rpci_.set_patience(hurry ? options_.patience_busy : options_.patience);
+  transports_->pause(hurry);
+  tclo_.set_patience(hurry ? options_.patience_busy : options_.patience);
   read_mailbox();
   if (drain_event(stop_fd_) && !std::exchange(stopping_, true)) {
     stop_by_ = now + options_.stop_patience;
@@ -191,10 +199,14 @@ void Agent::run() {
 }
 
 void Agent::wait(Time until) {
-  pollfd watched[] = {{wake_fd_, POLLIN, 0},
-                      {stop_fd_, POLLIN, 0},
-                      {reload_fd_, POLLIN, 0},
-                      {backup_.session_fd(), POLLIN, 0}};
+  pollfd watched[] = {
+      {wake_fd_, POLLIN, 0},
+      {stop_fd_, POLLIN, 0},
+      {reload_fd_, POLLIN, 0},
+      {backup_.session_fd(), POLLIN, 0},
+      // Not while an answer is owed: the host is not listened to, also if it has gone.
+      {answer_pending() ? -1 : tclo_.descriptor(), POLLIN, 0},
+      {answer_pending() ? -1 : tclo_.connecting_descriptor(), POLLOUT, 0}};
   timespec timeout{};
   if (until != Time::max()) {
     const auto left = std::max(Duration::zero(), Duration(until - clock_.now()));
@@ -240,6 +252,7 @@ void Agent::look_for_reload() {
 // The turn's end: whoever asks sees how it left things, and the service manager hears of it.
 Time Agent::publish(Time now) {
   seen_.connected = connected_ && seen_.polls > 0;
+  if (!seen_.transport.empty()) seen_.transport_reason = tclo_.reason();
   seen_.announced = announced_;
   seen_.backup = backup_.state();
   if (!may_be_frozen(seen_.backup)) {
@@ -254,112 +267,6 @@ Time Agent::publish(Time now) {
   notify_.ready();
   notify_.status(in_words(seen_));
   return notify_.feed(now);
-}
-
-void Agent::poll_host(Time now) {
-  for (std::optional<std::string> reply : {backup_.take_answer(), commands_.take_answer()}) {
-    if (!reply) continue;
-    tclo_.answer(*reply);
-    poll_at_ = now;
-  }
-  if (answer_pending()) return;
-  // Commands can be queued at the host: after one, the next is asked for at once. Bounded, so that
-  // a host that floods us cannot keep the timers from running.
-  constexpr int MOST_AT_ONCE = 16;
-  for (int i = 0; i < MOST_AT_ONCE && now >= poll_at_ && poll_once(now); ++i) {
-  }
-}
-
-// True when there may be more.
-bool Agent::poll_once(Time now) {
-  const bool busy = backup_.state() != BackupState::IDLE;
-  try {
-    // A reset is announced after its answer has gone out, which the next poll does.
-    const bool announce_due = !announced_;
-    const std::optional<std::string> command = tclo_.poll();
-    commands_.delivered();
-    if (std::exchange(introduced_, false)) {
-      AgentEvent event;
-      event.kind = AgentEvent::Kind::ANNOUNCED;
-      queue_.push(std::move(event));
-    }
-    seen_.last_poll = now;
-    ++seen_.polls;
-    seen_.trouble.clear();
-    if (!std::exchange(connected_, true)) queue_.log("the host answers again");
-    retry_delay_ = options_.retry_min;
-    if (!command) {
-      poll_at_ = now + (busy ? options_.poll_busy : poll_delay_);
-      poll_delay_ = std::min(2 * poll_delay_, options_.poll_max);
-      if (announce_due) introduce();
-      if (!busy && std::exchange(starved_, false)) say_health();
-      return false;
-    }
-    poll_delay_ = options_.poll_min;
-    ++seen_.commands;
-    bool deferred = false;
-    const std::string reply = dispatch(*command, deferred);
-    if (!deferred) tclo_.answer(reply);
-    if (announce_due && !announced_ && *command != "reset") introduce();
-    return !deferred;
-  } catch (const Error& error) {
-    seen_.trouble = error.what();
-    if (std::exchange(connected_, false)) {
-      ++seen_.losses;
-      queue_.log(std::string("the host does not answer: ") + error.what(), true);
-    }
-    commands_.delivered();
-    announced_ = false;
-    poll_at_ = now + (busy ? options_.poll_min : retry_delay_);
-    retry_delay_ = std::min(2 * retry_delay_, options_.retry_max);
-    return false;
-  }
-}
-
-std::string Agent::dispatch(const std::string& command, bool& deferred) {
-  const std::size_t space = command.find(' ');
-  const std::string_view name = std::string_view(command).substr(0, space);
-  const std::string_view arguments =
-      space == std::string::npos ? std::string_view() : std::string_view(command).substr(space + 1);
-  if (command.empty()) return "";
-  if (name == "ping") return "OK ";
-  if (name == "reset") {
-    ++seen_.resets;
-    announced_ = false;
-    return "OK ATR toolbox";
-  }
-  if (name == "Capabilities_Register") {
-    introduce();
-    return "OK ";
-  }
-  if (name.starts_with("vmbackup.")) {
-    std::optional<std::string> reply = backup_.command(name, arguments);
-    deferred = !reply.has_value();
-    return reply.value_or("");
-  }
-  if (commands_.knows(name)) {
-    const bool backup = backup_.state() != BackupState::IDLE;
-    std::optional<std::string> reply = commands_.command(name, arguments, backup);
-    deferred = !reply.has_value();
-    return reply.value_or("");
-  }
-  return "ERROR Unknown Command";
-}
-
-// To a host that knows nothing of us: after an open, a reset, its return, or when it asks.
-void Agent::introduce() {
-  for (const std::string& request : options_.announce) {
-    const RpciReply reply = rpci_.call(request);
-    if (!reply.ok) queue_.log("the host refused \"" + request + "\": " + reply.data);
-  }
-  announced_ = true;
-  introduced_ = true;  // Python hears of it when the answer that may stand out has gone
-}
-
-// This virtual machine did not run, or not this process, for longer than its turns should take.
-void Agent::say_health() {
-  queue_.log("this virtual machine is slow: a turn of the agent came late", true);
-  rpci_.call("update.tools.health guest_slow");
 }
 
 void Agent::end() {

@@ -32,7 +32,11 @@ struct AgentOptions {
   Duration retry_max = std::chrono::seconds(60);
   Duration stop_patience = std::chrono::seconds(10);  // for Python, once told to stop
   Duration starved = std::chrono::seconds(5);         // a turn so much too late: the host is told
-  std::vector<std::string> announce;                  // RPCI requests sent at every open and reset
+  // How long the host may take with its reply to a request over vsock: the loop waits for it. (By
+  // the backdoor it is there at once.)
+  Duration patience = std::chrono::seconds(5);
+  Duration patience_busy = std::chrono::seconds(1);  // during a backup, if the backdoor can help
+  std::vector<std::string> announce;                 // RPCI requests sent at every open and reset
   std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
   BackupOptions backup;
   CommandOptions commands;  // those that Python answers
@@ -42,6 +46,7 @@ struct AgentOptions {
 class Agent {
  public:
   Agent(Backdoor& backdoor, Clock& clock, AgentOptions options = {});
+  Agent(std::shared_ptr<Transports> transports, Clock& clock, AgentOptions options = {});
   ~Agent();  // stops, thawing first
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
@@ -78,6 +83,7 @@ class Agent {
   void poll_host(Time now);
   bool poll_once(Time now);
   std::string dispatch(const std::string& command, bool& deferred);
+  void take_change();
   void introduce();
   void say_health();
   bool answer_pending() const { return backup_.answer_pending() || commands_.pending(); }
@@ -86,6 +92,7 @@ class Agent {
   Clock& clock_;
   AgentOptions options_;
   EventQueue queue_;
+  std::shared_ptr<Transports> transports_;
   Rpci rpci_;
   Tclo tclo_;
   Backup backup_;

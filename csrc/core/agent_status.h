@@ -10,9 +10,11 @@
 namespace vmtpy {
 
 struct AgentStatus {
-  bool connected = false;  // the host answered the last poll
-  bool announced = false;  // it knows what this guest says of itself
-  std::string trouble;     // why it did not answer, "" if it did
+  bool connected = false;        // the host answered the last poll
+  bool announced = false;        // it knows what this guest says of itself
+  std::string trouble;           // why it did not answer, "" if it did
+  std::string transport;         // by which it is reached: "vsock", "port", …; "": none yet
+  std::string transport_reason;  // why that one
   BackupState backup = BackupState::IDLE;
   Time last_poll{};            // that was answered; zero: none yet
   Time busy_since{};           // when the session began to freeze; zero: nothing is frozen

@@ -21,6 +21,11 @@ void vmtpy_backdoor_insb(vmtpy::Registers* registers);
 
 namespace vmtpy {
 
+void AbsentBackdoor::low(Registers& registers) {
+  registers.rax = wire::UNKNOWN_COMMAND;
+  registers.rcx = 0;  // nothing of MESSAGE succeeds
+}
+
 void PortBackdoor::low(Registers& registers) {
   vmtpy_backdoor_in(&registers);
 }

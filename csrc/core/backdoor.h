@@ -33,7 +33,17 @@ class Backdoor {
   virtual bool set_privilege(bool /*raised*/) { return false; }
   // May payloads go by high_out and high_in? Not where the host cannot read our memory.
   virtual bool high_bandwidth() const { return true; }
-  virtual Meter* meter() { return nullptr; }  // core/meter.h
+  virtual Meter* meter() { return nullptr; }     // core/meter.h
+  virtual bool present() const { return true; }  // false: it only stands in for one
+};
+
+// Where there is no backdoor: every command is unknown.
+class AbsentBackdoor final : public Backdoor {
+ public:
+  void low(Registers& registers) override;
+  void high_out(Registers& registers) override { low(registers); }
+  void high_in(Registers& registers) override { low(registers); }
+  bool present() const override { return false; }
 };
 
 // The real ports. Off VMware each call is a SIGSEGV: probe first (core/probe.h).

@@ -1,33 +1,31 @@
-// One message channel to the host: open, send, receive, close, over either bandwidth, with cookies
-// where the host knows them, and with the whole transfer begun again when the host says CHECKPOINT.
-// A channel is one conversation: calls are serialised by a lock, and a channel that was opened
-// before a fork refuses to be used after it. No signal handler may use one.
+// A conversation with the host, RPCI or TCLO, over whichever transport: core/backdoor_channel.h
+// (traps), core/vsock_channel.h (a socket). Calls are serialised by a lock, and a channel that was
+// opened before a fork refuses to be used after it. No signal handler may use one.
 #pragma once
 
 #include <sys/types.h>
 
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/backdoor.h"
+#include "core/errors.h"
 #include "core/wire.h"
 
 namespace vmtpy {
 
 struct ChannelOptions {
   bool high_bandwidth = true;                   // false: low bandwidth only
-  std::size_t max_receive = wire::MAX_MESSAGE;  // larger messages are refused, the channel stays
+  std::size_t max_receive = wire::MAX_MESSAGE;  // larger messages are refused
 };
 
 class Channel {
  public:
-  Channel(Backdoor& backdoor, wire::Protocol protocol, ChannelOptions options = {});
-  ~Channel();  // closes
+  virtual ~Channel() = default;  // the derived ones close
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
@@ -41,43 +39,49 @@ class Channel {
   // The next message, or nothing when none waits. Throws MessageSizeError for a message that was
   // refused as too large (the channel stays usable), ChannelError otherwise (it is closed).
   std::optional<std::string> receive();
-  // The above two under one lock, on a channel that is opened first if need be.
+  // Sends a request and receives the reply to it under one lock, on a channel that is opened first
+  // if need be.
   std::optional<std::string> exchange(std::string_view message);
 
   void check_process() const;  // throws ChannelError in a fork of the process that opened it
+  // What becomes readable when the host says something; -1: it has to be asked.
+  virtual int descriptor() const { return -1; }
 
- private:
-  struct Answer;
-  enum class Transfer { DONE, RESTART, NOTHING };
+ protected:
+  // What breaks is counted by the meter of `backdoor`, if it has one.
+  explicit Channel(Backdoor& backdoor) : backdoor_(backdoor) {}
 
-  void open_locked();
-  void close_locked() noexcept;
-  void send_locked(std::string_view message);
-  std::optional<std::string> receive_locked();
+  // The transport's part; all under the lock. connect() and write() throw ChannelError.
+  virtual void connect() = 0;  // sets open_
+  virtual void disconnect() noexcept = 0;
+  virtual void write(std::string_view message) = 0;
+  virtual std::optional<std::string> read() = 0;
+  virtual std::optional<std::string> read_reply() { return read(); }
+  virtual void broke(const char* /*why*/) {}  // the conversation; it is closed next
+
+  // Runs `work` under the lock. A conversation that broke off is not taken up again: the host may
+  // be in the middle of anything, so the channel is closed.
   template <typename Work>
-  auto guarded(Work work);
-
-  bool try_open(bool cookies);
-  Transfer send_once(std::string_view message);
-  Transfer receive_once(std::string& message);
-  Transfer send_payload(std::string_view message, bool high_bandwidth);
-  Transfer receive_payload(std::string& message, bool high_bandwidth);
-  void refuse(wire::MessageStep step);
-  bool high_bandwidth() const;  // may it be used, if the host offers it?
-
-  Answer step(wire::MessageStep step, std::uint32_t argument);
-  std::uint16_t high_out(std::string_view message);  // both return the status
-  std::uint16_t high_in(std::string& message);
+  auto guarded(Work work) {
+    check_process();
+    std::lock_guard lock(mutex_);
+    try {
+      return work();
+    } catch (const ChannelError& error) {
+      fail_locked(error.what());
+      throw;
+    }
+  }
+  void own();  // from now on it is this process's
+  void close_locked() noexcept;
 
   Backdoor& backdoor_;
-  const wire::Protocol protocol_;
-  const ChannelOptions options_;
   mutable std::mutex mutex_;
-  std::atomic<pid_t> opened_by_ = 0;  // the process that opened it; 0: none
   bool open_ = false;
-  std::uint16_t id_ = 0;
-  std::uint32_t cookie_high_ = 0;
-  std::uint32_t cookie_low_ = 0;
+
+ private:
+  void fail_locked(const char* why);
+  std::atomic<pid_t> opened_by_ = 0;  // the process that opened it; 0: none
 };
 
 }  // namespace vmtpy

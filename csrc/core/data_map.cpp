@@ -141,13 +141,24 @@ std::string encode_packet(const Packet& packet) {
   return bytes + fields;
 }
 
+std::size_t PacketDecoder::most() const {
+  return max_payload_ + MOST_BESIDE;
+}
+
+bool PacketDecoder::backlog() const {
+  const std::string_view left = std::string_view(buffer_).substr(taken_);
+  if (left.size() < 4) return false;
+  const std::size_t size = word_at(left);
+  return size > most() || left.size() - 4 >= size;
+}
+
 std::optional<Packet> PacketDecoder::take() {
   const std::string_view left = std::string_view(buffer_).substr(taken_);
   if (left.size() < 4) return std::nullopt;
   const std::size_t size = word_at(left);
-  if (size > max_payload_ + MOST_BESIDE) {
-    reject("one of " + std::to_string(size) + " bytes, at most " +
-           std::to_string(max_payload_ + MOST_BESIDE) + " are taken");
+  if (size > most()) {
+    reject("one of " + std::to_string(size) + " bytes, at most " + std::to_string(most()) +
+           " are taken");
   }
   if (left.size() - 4 < size) {
     buffer_.erase(0, taken_);

@@ -32,8 +32,11 @@ class PacketDecoder {
   // conversation cannot be taken up again, as nobody knows where the next one begins.
   std::optional<Packet> take();
   bool in_the_middle() const { return taken_ < buffer_.size(); }  // of a packet
+  bool backlog() const;  // take() has something to say without any more bytes
 
  private:
+  std::size_t most() const;  // bytes of a packet
+
   std::size_t max_payload_;
   std::string buffer_;
   std::size_t taken_ = 0;  // so many bytes at its front have been decoded

@@ -29,6 +29,7 @@ class MeteredBackdoor final : public Backdoor {
   bool set_privilege(bool raised) override { return backdoor_.set_privilege(raised); }
   bool high_bandwidth() const override { return backdoor_.high_bandwidth(); }
   Meter* meter() override { return &meter_; }
+  bool present() const override { return backdoor_.present(); }
 
  private:
   Backdoor& backdoor_;

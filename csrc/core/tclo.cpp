@@ -1,5 +1,8 @@
-// TCLO: two traps when idle (the empty message, "anything for me?").
+// TCLO: by the backdoor two traps when idle (the empty message, "anything for me?"); over vsock
+// none, and a ping each second.
 #include "core/tclo.h"
+
+#include <algorithm>
 
 #include "core/errors.h"
 
@@ -7,19 +10,125 @@ namespace vmtpy {
 namespace {
 
 constexpr int MAX_REFUSALS = 4;  // over-large commands answered within one poll
+constexpr int MAX_NO_OPS = 64;   // empty messages passed over within one poll
+constexpr Duration PING = std::chrono::seconds(1);
+// Until when an answer that was written to a connection is taken to have been lost with it. Sent
+// again later, a host could take it for that to a command that was lost: "OK " to snapshotDone.
+constexpr Duration UNCERTAIN = std::chrono::seconds(1);
+// Connecting takes less than a millisecond where the host listens. Begun with the backdoor, this
+// guest would have to announce itself twice at every start.
+constexpr Duration HEAD_START = std::chrono::milliseconds(100);
 
 }  // namespace
 
 Tclo::Tclo(Backdoor& backdoor, ChannelOptions options)
-    : channel_(backdoor, wire::Protocol::TCLO, options) {}
+    : Tclo(std::make_shared<Transports>(backdoor), options) {}
+
+Tclo::Tclo(std::shared_ptr<Transports> transports, ChannelOptions options)
+    : transports_(std::move(transports)),
+      backdoor_channel_(transports_->backdoor(), wire::Protocol::TCLO, options),
+      vsock_(transports_, wire::Protocol::TCLO, options) {}
 
 std::optional<std::string> Tclo::poll() {
-  channel_.check_process();
+  backdoor_channel_.check_process();
+  vsock_.check_process();
   std::lock_guard lock(mutex_);
+  waiting_ = false;
+  if (way_ == Way::VSOCK) {
+    try {
+      return poll_vsock();
+    } catch (const ChannelError&) {
+      lost_vsock();
+      if (!transports_->backdoor_serves()) throw;
+    }
+  }
+  return poll_by_choice();
+}
+
+std::optional<std::string> Tclo::poll_by_choice() {
+  const VsockState vsock = vsock_.advance();
+  if (begun_ == Time{}) begun_ = transports_->clock().now();
+  switch (transports_->choose(vsock)) {
+    case Choice::VSOCK:
+      // One client per virtual machine: the host hears the last of the one before the other speaks.
+      if (!owed_.empty() && backdoor_channel_.is_open()) {
+        try {
+          deliver();
+        } catch (const ChannelError&) {  // it goes over vsock
+        }
+      }
+      backdoor_channel_.close();
+      use(Way::VSOCK);
+      try {
+        return poll_vsock();
+      } catch (const ChannelError&) {
+        lost_vsock();
+        if (!transports_->backdoor_serves()) throw;
+        return poll_backdoor();
+      }
+    case Choice::BACKDOOR:
+      waiting_ = vsock == VsockState::CONNECTING && worth_waiting();
+      if (waiting_) return std::nullopt;
+      return poll_backdoor();
+    case Choice::WAIT:
+      waiting_ = true;
+      return std::nullopt;
+    case Choice::NONE:
+      break;
+  }
+  const std::string trouble = transports_->trouble(wire::Protocol::TCLO);
+  throw ChannelError(trouble.empty() ? "there is no way to the host" : trouble);
+}
+
+bool Tclo::worth_waiting() {
+  return last_ == Way::NONE && transports_->clock().now() - begun_ < HEAD_START;
+}
+
+Time Tclo::due() const {
+  if (vsock_.backlog()) return Time{};
+  if (way_ == Way::VSOCK) return pinged_ == Time{} ? Time::max() : pinged_ + PING;
+  return last_ == Way::NONE && transports_->backdoor_serves() ? begun_ + HEAD_START
+                                                              : vsock_.connect_by();
+}
+
+void Tclo::use(Way way) {
+  way_ = way;
+  if (std::exchange(last_, way) != way) changed_ = true;
+}
+
+void Tclo::lost_vsock() {
+  const bool recent = transports_->clock().now() - uncertain_since_ < UNCERTAIN;
+  if (owed_.empty() && recent) owed_ = std::move(uncertain_);
+  uncertain_.clear();
+  pinged_ = {};
+  way_ = Way::NONE;
+}
+
+std::optional<std::string> Tclo::poll_vsock() {
+  const Time now = transports_->clock().now();
+  if (!owed_.empty()) {
+    vsock_.send(owed_);
+    uncertain_ = std::exchange(owed_, "");
+    uncertain_since_ = pinged_ = now;
+  } else if (pinged_ != Time{} && now >= pinged_ + PING) {
+    vsock_.ping();
+    pinged_ = now;
+  }
+  for (int no_ops = 0; no_ops < MAX_NO_OPS; ++no_ops) {
+    std::optional<std::string> command = vsock_.receive();
+    if (!command) break;
+    uncertain_.clear();
+    if (!command->empty()) return command;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Tclo::poll_backdoor() {
   for (int refusals = 0; refusals < MAX_REFUSALS; ++refusals) {
     deliver();
+    use(Way::BACKDOOR);
     try {
-      std::optional<std::string> command = channel_.receive();
+      std::optional<std::string> command = backdoor_channel_.receive();
       if (command && command->empty()) return std::nullopt;  // a no-op: nothing to be answered
       return command;
     } catch (const MessageSizeError& error) {
@@ -31,18 +140,19 @@ std::optional<std::string> Tclo::poll() {
 
 // Sends what is owed, or the empty message. What is owed stays so until the host has it.
 void Tclo::deliver() {
-  channel_.open();
+  backdoor_channel_.open();
   try {
-    channel_.send(owed_);
+    backdoor_channel_.send(owed_);
   } catch (const ChannelError&) {
-    channel_.open();
-    channel_.send(owed_);
+    backdoor_channel_.open();
+    backdoor_channel_.send(owed_);
   }
   owed_.clear();
 }
 
 void Tclo::answer(std::string_view reply) {
-  channel_.check_process();
+  backdoor_channel_.check_process();
+  vsock_.check_process();
   if (reply.size() > wire::MAX_MESSAGE) {
     throw MessageSizeError("an answer to the host has at most " +
                            std::to_string(wire::MAX_MESSAGE) + " bytes, this one has " +
@@ -53,14 +163,19 @@ void Tclo::answer(std::string_view reply) {
 }
 
 void Tclo::close() noexcept {
-  if (!channel_.is_open()) return;
-  std::lock_guard lock(mutex_);
-  try {
-    channel_.send(owed_);  // nothing owed: the last sign of life
-    owed_.clear();
-  } catch (const Error&) {  // the host does not listen: nothing more to be done
+  Channel& channel = vsock_.is_open() ? static_cast<Channel&>(vsock_) : backdoor_channel_;
+  if (channel.is_open()) {
+    std::lock_guard lock(mutex_);
+    try {
+      // Over the backdoor the empty message is the last sign of life.
+      if (!owed_.empty() || !pushed()) channel.send(owed_);
+      owed_.clear();
+    } catch (const Error&) {  // the host does not listen: nothing more to be done
+    }
   }
-  channel_.close();
+  backdoor_channel_.close();
+  vsock_.close();
+  way_ = Way::NONE;
 }
 
 }  // namespace vmtpy

@@ -4,6 +4,8 @@ plays the Python side.
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,28 @@ if TYPE_CHECKING:
 EVENT = b"vmbackup.eventSet "
 KIND = _core.AgentEvent.Kind
 State = _core.BackupState
+PATIENCE = 0.2  # real seconds that the loop waits for a reply over vsock
+_serial = itertools.count()
 
 
 class Rig:
-    """An agent, its host and its disk; the Python side of the agent is played by the test."""
+    """An agent, its host and its disk; the Python side of the agent is played by the test.
 
-    def __init__(self, paths: tuple[str, ...] = ("/srv",), **session: float) -> None:
+    Args:
+        paths: of the disk's filesystems.
+        vsock: the host listens on vsock, too, and the agent may connect to it.
+        alone: there is no backdoor.
+        session: options of the freeze session.
+    """
+
+    def __init__(
+        self,
+        paths: tuple[str, ...] = ("/srv",),
+        *,
+        vsock: bool = False,
+        alone: bool = False,
+        **session: float,
+    ) -> None:
         self.clock = _host.ManualClock()
         self.device = _host.Device(self.clock)
         self.backdoor = _host.RecordingBackdoor(_host.EmulatedBackdoor(self.device))
@@ -28,13 +46,27 @@ class Rig:
         self.session_options = session
         self.session: _core.FreezeSession | None = None
         self.seen: list[_host.TranscriptEntry] = []
-        self.agent = _core.Agent(
-            self.backdoor,
-            self.clock,
-            _core.AgentOptions(
-                poll_min=0.01, poll_max=0.5, poll_busy=0.002, announce=["log hello"], withdraw=[]
-            ),
+        options = _core.AgentOptions(
+            poll_min=0.01,
+            poll_max=0.5,
+            poll_busy=0.002,
+            announce=["log hello"],
+            withdraw=[],
+            patience=PATIENCE,
         )
+        if not vsock:
+            self.agent = _core.Agent(self.backdoor, self.clock, options)
+            return
+        base = f"@vmtpy-rig-{os.getpid()}-{next(_serial)}"
+        self.service = _host.VsockService(self.device, base)
+        self.dialer = _host.UnixDialer(base)
+        self.transports = _core.Transports(
+            _core.AbsentBackdoor() if alone else self.backdoor,
+            self.dialer,
+            self.clock,
+            connect=PATIENCE,
+        )
+        self.agent = _core.Agent(self.transports, self.clock, options)
 
     def turn(self, seconds: float = 0.0) -> None:
         """Lets time pass, then one turn of the loop."""

@@ -18,20 +18,20 @@ from support.emulated import (
     pattern,
 )
 
-from vmtpy._core import Channel, Protocol
+from vmtpy._core import BackdoorChannel, Protocol
 from vmtpy.errors import ChannelError, MessageSizeError
 
 LENGTHS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65535, 65536]
 BANDWIDTHS = pytest.mark.parametrize("high", [True, False], ids=["HB", "LB"])
 
 
-def rpci(host: EmulatedHost, **options: int) -> Channel:
-    return Channel(host.backdoor, Protocol.RPCI, **options)  # type: ignore[arg-type]
+def rpci(host: EmulatedHost, **options: int) -> BackdoorChannel:
+    return BackdoorChannel(host.backdoor, Protocol.RPCI, **options)  # type: ignore[arg-type]
 
 
-def tclo(host: EmulatedHost) -> Channel:
+def tclo(host: EmulatedHost) -> BackdoorChannel:
     """A TCLO channel that has shown its first sign of life."""
-    channel = Channel(host.backdoor, Protocol.TCLO)
+    channel = BackdoorChannel(host.backdoor, Protocol.TCLO)
     channel.open()
     channel.send(b"")
     return channel

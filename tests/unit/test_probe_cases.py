@@ -82,7 +82,7 @@ def test_a_host_without_cookies_has_channels_too() -> None:
 
 def test_vmware_that_has_no_channel_to_give_is_told_from_vmport() -> None:
     host = EmulatedHost()
-    channels = [_core.Channel(host.backdoor, _core.Protocol.RPCI) for _ in range(128)]
+    channels = [_core.BackdoorChannel(host.backdoor, _core.Protocol.RPCI) for _ in range(128)]
     for channel in channels:
         channel.open()
     found = judged(host, "VMwareVMware")

@@ -27,7 +27,7 @@ def descriptors() -> int:
 class Guest:
     """An agent with its host; a day of it takes seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, vsock: bool = False) -> None:
         self.clock = _host.ManualClock()
         self.device = _host.Device(self.clock)
         self.backdoor = _host.EmulatedBackdoor(self.device)
@@ -41,7 +41,15 @@ class Guest:
             withdraw=[],
             commands=["Set_Option"],
         )
-        self.agent = _core.Agent(self.backdoor, self.clock, options)
+        self.service: _host.VsockService | None = None
+        if vsock:
+            base = f"@vmtpy-soak-{os.getpid()}"
+            self.service = _host.VsockService(self.device, base)
+            dialer = _host.UnixDialer(base)
+            ways = _core.Transports(self.backdoor, dialer, self.clock)
+            self.agent = _core.Agent(ways, self.clock, options)
+        else:
+            self.agent = _core.Agent(self.backdoor, self.clock, options)
 
     def live(self, seconds: float) -> None:
         """Idle polls, as they come."""
@@ -91,4 +99,28 @@ def test_64_hours_of_the_hosts_traffic_cost_no_memory_and_no_descriptors() -> No
     assert guest.done == 2 * 68
     assert guest.polls > 64 * HOUR / 0.5
     assert descriptors() == files
+    assert resident() - memory < 256 << 10
+
+
+@pytest.mark.timeout(600)
+def test_weeks_of_vsock_connections_that_break_cost_no_memory_and_no_descriptors() -> None:
+    guest = Guest(vsock=True)
+    service = guest.service
+    assert service is not None
+
+    def live(turns: int) -> None:
+        for _ in range(turns):
+            service.drop_connections()
+            for _ in range(2):
+                guest.device.send_command("ping")
+                guest.agent.step()
+                guest.clock.advance(HOUR)
+            guest.answer()
+            guest.device.take_transcript()
+
+    live(500)
+    memory, files = resident(), descriptors()
+    live(1500)
+    assert service.counts()["connections"] > 2000
+    assert descriptors() <= files + 2  # the host's side of one may still be on its way
     assert resident() - memory < 256 << 10

@@ -1,0 +1,133 @@
+// The loop's part with the host: asking or listening for commands, answering what needs no Python,
+// saying who this guest is.
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "core/agent.h"
+#include "core/errors.h"
+
+namespace vmtpy {
+
+void Agent::poll_host(Time now) {
+  for (std::optional<std::string> reply : {backup_.take_answer(), commands_.take_answer()}) {
+    if (!reply) continue;
+    tclo_.answer(*reply);
+    poll_at_ = now;
+  }
+  if (answer_pending()) return;
+  // Commands can be queued at the host: after one, the next is asked for at once. Bounded, so that
+  // a host that floods us cannot keep the timers from running.
+  constexpr int MOST_AT_ONCE = 16;
+  for (int i = 0; i < MOST_AT_ONCE && (now >= poll_at_ || tclo_.ready()) && poll_once(now); ++i) {
+  }
+}
+
+// True when there may be more.
+bool Agent::poll_once(Time now) {
+  const bool busy = backup_.state() != BackupState::IDLE;
+  try {
+    const std::optional<std::string> command = tclo_.poll();
+    if (tclo_.waiting()) {
+      poll_at_ = tclo_.due();
+      return false;
+    }
+    take_change();
+    // A reset is announced after its answer has gone out, which the next poll does.
+    const bool announce_due = !announced_;
+    commands_.delivered();
+    if (std::exchange(introduced_, false)) {
+      AgentEvent event;
+      event.kind = AgentEvent::Kind::ANNOUNCED;
+      queue_.push(std::move(event));
+    }
+    seen_.last_poll = now;
+    ++seen_.polls;
+    seen_.trouble.clear();
+    if (!std::exchange(connected_, true)) queue_.log("the host answers again");
+    retry_delay_ = options_.retry_min;
+    if (!command) {
+      poll_at_ = tclo_.pushed() ? tclo_.due() : now + (busy ? options_.poll_busy : poll_delay_);
+      poll_delay_ = std::min(2 * poll_delay_, options_.poll_max);
+      if (announce_due) introduce();
+      if (!busy && std::exchange(starved_, false)) say_health();
+      return false;
+    }
+    poll_at_ = now;
+    poll_delay_ = options_.poll_min;
+    ++seen_.commands;
+    bool deferred = false;
+    const std::string reply = dispatch(*command, deferred);
+    if (!deferred) tclo_.answer(reply);
+    if (announce_due && !announced_ && *command != "reset") introduce();
+    return !deferred;
+  } catch (const Error& error) {
+    seen_.trouble = error.what();
+    if (std::exchange(connected_, false)) {
+      ++seen_.losses;
+      queue_.log(std::string("the host does not answer: ") + error.what(), true);
+    }
+    commands_.delivered();
+    announced_ = false;
+    poll_at_ = now + (busy ? options_.poll_min : retry_delay_);
+    retry_delay_ = std::min(2 * retry_delay_, options_.retry_max);
+    return false;
+  }
+}
+
+// By another way the host may take this guest for another one.
+void Agent::take_change() {
+  if (!tclo_.take_change()) return;
+  announced_ = false;
+  seen_.transport = tclo_.transport();
+  if (transports_->dialer() == nullptr) return;  // there is only one
+  queue_.log("the host is reached by " + seen_.transport + ": " + tclo_.reason());
+}
+
+std::string Agent::dispatch(const std::string& command, bool& deferred) {
+  const std::size_t space = command.find(' ');
+  const std::string_view name = std::string_view(command).substr(0, space);
+  const std::string_view arguments =
+      space == std::string::npos ? std::string_view() : std::string_view(command).substr(space + 1);
+  if (command.empty()) return "";
+  if (name == "ping") return "OK ";
+  if (name == "reset") {
+    ++seen_.resets;
+    announced_ = false;
+    return "OK ATR toolbox";
+  }
+  if (name == "Capabilities_Register") {
+    introduce();
+    return "OK ";
+  }
+  if (name.starts_with("vmbackup.")) {
+    std::optional<std::string> reply = backup_.command(name, arguments);
+    deferred = !reply.has_value();
+    return reply.value_or("");
+  }
+  if (commands_.knows(name)) {
+    const bool backup = backup_.state() != BackupState::IDLE;
+    std::optional<std::string> reply = commands_.command(name, arguments, backup);
+    deferred = !reply.has_value();
+    return reply.value_or("");
+  }
+  return "ERROR Unknown Command";
+}
+
+// To a host that knows nothing of us: after an open, a reset, its return, or when it asks.
+void Agent::introduce() {
+  for (const std::string& request : options_.announce) {
+    const RpciReply reply = rpci_.call(request);
+    if (!reply.ok) queue_.log("the host refused \"" + request + "\": " + reply.data);
+  }
+  announced_ = true;
+  introduced_ = true;  // Python hears of it when the answer that may stand out has gone
+}
+
+// This virtual machine did not run, or not this process, for longer than its turns should take.
+void Agent::say_health() {
+  queue_.log("this virtual machine is slow: a turn of the agent came late", true);
+  rpci_.call("update.tools.health guest_slow");
+}
+
+}  // namespace vmtpy

@@ -14,6 +14,7 @@ from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
 from vmtpy.services.announce import announce, withdraw
 from vmtpy.services.services import COMMANDS, Services
 from vmtpy.status import Story
+from vmtpy.transport import find_ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ class Agent:
         log: called with each line of the log, never while something is frozen; or a
             `vmtpy.log.Log`, which knows levels; stderr.
         on_record: called with the record of each run, after the last thaw.
-        backdoor: the way to the host; default: VMware's ports.
+        backdoor: one to use instead of this machine's; without a `dialer`, alone.
+        dialer: one to connect over vsock with, instead of AF_VSOCK.
         os, planner, guardian: what is frozen, how it is planned and whether the guardian watches;
             for simulated disks only.
         notify: the service manager to be told; nobody.
@@ -43,18 +45,15 @@ class Agent:
         log: Callable[[str], None] | None = None,
         on_record: Callable[[_core.RunRecord], None] | None = None,
         backdoor: _core.Backdoor | None = None,
+        dialer: _core.Dialer | None = None,
         os: _core.Os | None = None,
         planner: Planner = _core.make_plan,
         guardian: bool = True,
         notify: Notify | None = None,
     ) -> None:
         config = config or Config()
-        if backdoor is None:
-            from vmtpy.probe import find_backdoor
-
-            backdoor = find_backdoor()
         clock = _core.SteadyClock()
-        backdoor = _core.MeteredBackdoor(backdoor)
+        ways = find_ways(config.host.transport, backdoor=backdoor, dialer=dialer, clock=clock)
         self._log = log = _as_log(log)
         self._hooks = Hooks(config.hooks, config.postgresql, log=log)
         self._guardian = guardian
@@ -62,9 +61,9 @@ class Agent:
         self._notify = notify or Notify()
         self._on_record = on_record
         self._reload: Callable[[], Config] | None = None
-        self._native = _core.Agent(backdoor, clock, self._options(config))
-        self._services = Services(config, backdoor, log)
-        self._story = Story(config, backdoor)
+        self._native = _core.Agent(ways.transports, clock, self._options(config))
+        self._services = Services(config, ways, log)
+        self._story = Story(config, ways.backdoor)
         self._quiesce = Quiesce(
             config.quiesce,
             self._hooks,

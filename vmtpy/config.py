@@ -64,8 +64,21 @@ class QuiesceConfig(NamedTuple):
     already_frozen: Annotated[str, Text('"error" or "accept"', "error|accept")] = "error"
 
 
+class HostConfig(NamedTuple):
+    """`[host]`: how the host is reached.
+
+    Attributes:
+        transport: "auto": over vsock where the host listens there, else by the backdoor; "vsock",
+            "port" or "hypercall" for that alone. Counts from the start.
+    """
+
+    transport: Annotated[
+        str, Text('"auto", "vsock", "port" or "hypercall"', "auto|vsock|port|hypercall")
+    ] = "auto"
+
+
 class PollConfig(NamedTuple):
-    """`[poll]`: how often the host is asked for commands.
+    """`[poll]`: how often the host is asked for commands. Over vsock it need not be.
 
     Attributes:
         min: delay after a command; it doubles while the host has nothing to say. 0.01.
@@ -183,6 +196,7 @@ class Config(NamedTuple):
     """All tables of the file."""
 
     quiesce: QuiesceConfig = QuiesceConfig()
+    host: HostConfig = HostConfig()
     poll: PollConfig = PollConfig()
     guest_info: GuestInfoConfig = GuestInfoConfig()
     power: PowerConfig = PowerConfig()

@@ -140,6 +140,11 @@ def find_backdoor(kind: Literal["auto", "port", "hypercall"] = "auto") -> _core.
     return backdoor
 
 
+def backdoor_way(kind: Literal["auto", "port", "hypercall"] = "auto") -> Way:
+    """By which way find_backdoor() has found the backdoor; "" if it has not."""
+    return _WAYS[_found[kind].way] if kind in _found else ""
+
+
 def judge(found: _core.Probe, root: str = "/") -> Probe:
     """The native probe's facts with their names, reasons and remedies.
 

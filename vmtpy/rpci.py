@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.errors import RpcError
-from vmtpy.probe import find_backdoor
+from vmtpy.transport import DENIED, REMEDY, Transport, find_ways
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,16 +24,26 @@ class Rpci:
     opened by the first call and, when the host has lost it, by the next one.
     """
 
-    def __init__(self, backdoor: _core.Backdoor | None = None) -> None:
+    def __init__(
+        self,
+        backdoor: _core.Backdoor | None = None,
+        *,
+        transport: Transport = "auto",
+        dialer: _core.Dialer | None = None,
+    ) -> None:
         """Prepares a conversation; the host hears of it with the first call.
 
         Args:
-            backdoor: one to speak through instead of the real ports.
+            backdoor: one to speak through instead of this machine's.
+            transport: "port", "hypercall", "vsock" for that alone; "auto": the backdoor, and vsock
+                where there is none, or for what the host grants only there.
+            dialer: one to connect over vsock with, instead of AF_VSOCK.
 
         Raises:
-            NotVMwareError: the real ports do not answer as VMware does; says why.
+            NotVMwareError: VMware does not answer; says why.
         """
-        self._rpci = _core.Rpci(find_backdoor() if backdoor is None else backdoor)
+        ways = find_ways(transport, spare=True, backdoor=backdoor, dialer=dialer)
+        self._rpci = _core.Rpci(ways.transports)
 
     def call(self, request: bytes) -> bytes:
         """Sends one request, at most 64 KiB, and returns the data of the reply.
@@ -46,7 +56,10 @@ class Rpci:
         """
         ok, data = self._rpci.call(request)
         if not ok:
-            raise RpcError(data)
+            error = RpcError(data)
+            if data.startswith(DENIED):
+                error.hint = REMEDY
+            raise error
         return data
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmtpy.config import Config
 
 # These are looked at only at the start.
-FIXED = ("status", "metrics")
+FIXED = ("host", "status", "metrics")
 
 
 class Story:
@@ -67,7 +67,8 @@ class Story:
             "backups": {**self._counts},
             "last_backup": self._last,
             "host": self._host,
-            "transport": "backdoor",
+            "transport": native.transport,
+            "transport_reason": native.transport_reason,
             "channel": {
                 "connected": native.connected,
                 "trouble": native.trouble,

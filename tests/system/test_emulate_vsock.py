@@ -93,11 +93,17 @@ def test_python_speaks_to_it_too() -> None:
     assert run.stdout == b"1 value (0, 976)\n", run
 
 
-def test_without_the_option_no_filter_is_set() -> None:
-    show = "grep -E 'Seccomp|NoNewPrivs' /proc/self/status"
-    plain = emulate("sh", "-c", show).stdout
-    assert b"Seccomp:\t0" in plain or b"Seccomp:\t2" in plain  # 2: a container's own
-    assert emulate("sh", "-c", show, options=VSOCK).stdout != plain
+def test_without_the_option_a_program_finds_a_kernel_without_vsock() -> None:
+    """It must not reach the host that this machine may really have."""
+    script = (
+        "import errno, socket\n"
+        "try:\n"
+        "    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)\n"
+        "except OSError as error:\n"
+        "    print(errno.errorcode[error.errno], socket.socket(socket.AF_UNIX).family)\n"
+    )
+    run = emulate(sys.executable, "-c", script)
+    assert run.stdout == b"EAFNOSUPPORT 1\n", run
 
 
 def test_without_the_backdoor_its_instructions_fault() -> None:
@@ -112,11 +118,43 @@ def test_a_host_without_any_way_is_refused() -> None:
     assert b"--no-backdoor leaves no way" in run.stderr
 
 
-def test_a_secure_host_refuses_the_backdoor() -> None:
-    command = (sys.executable, "-m", "vmtpy", "rpc", "info-set guestinfo.key value")
-    run = emulate(*command, options=("--secure",))
-    (line,) = run.of_kind("rpci")
-    assert (line["way"], line["reply"]) == ("backdoor", "0 Permission denied")
+RPC = (sys.executable, "-m", "vmtpy", "rpc")
+
+
+def test_what_a_secure_host_refuses_to_the_backdoor_is_asked_over_privileged_vsock() -> None:
+    run = emulate(*RPC, "info-set guestinfo.key value", options=("--secure", *VSOCK))
+    assert (run.code, run.stdout) == (0, b"\n"), run
+    assert [(line["way"], line["reply"]) for line in run.of_kind("rpci")] == [
+        ("backdoor", "0 Permission denied"),
+        ("privileged vsock", "1 "),
+    ]
+
+
+def test_where_a_secure_host_has_no_vsock_the_remedy_is_told() -> None:
+    run = emulate(*RPC, "info-set guestinfo.key value", options=("--secure",))
+    assert run.code == 1
+    assert [line["way"] for line in run.of_kind("rpci")] == ["backdoor"]
+    assert run.stderr.startswith(b"Permission denied\n")
+    assert b"only a vsock connection from a port below 1024" in run.stderr
+
+
+@pytest.mark.parametrize("transport", ["auto", "vsock"])
+def test_without_a_backdoor_requests_go_over_vsock(transport: str) -> None:
+    command = (*RPC, "--transport", transport, "info-get guestinfo.key")
+    options = (*VSOCK, "--no-backdoor", "--guestinfo", "key=value")
+    run = emulate(*command, options=options)
+    assert (run.code, run.stdout) == (0, b"value\n"), run
+
+
+def test_with_vsock_alone_it_is_said_why_it_cannot_be_had() -> None:
+    run = emulate(*RPC, "--transport", "vsock", "log x")
+    assert run.code == 1
+    assert b"this kernel has no vsock" in run.stderr
+
+
+def test_with_the_port_alone_vsock_is_not_used() -> None:
+    run = emulate(*RPC, "--transport", "port", "log x", options=("--secure", *VSOCK))
+    assert [line["way"] for line in run.of_kind("rpci")] == ["backdoor"]
 
 
 def test_a_program_that_is_killed_in_the_middle_leaves_nothing_behind(guest: Path) -> None:

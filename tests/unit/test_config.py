@@ -55,7 +55,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("[poll]\nbusy = 0.01", r"busy = 0.01: .*seconds from 0.0005 to 0.005"),
         ("[poll]\nmin = 0.9", r"\[poll\] min = 0.9 is more than max = 0.6"),
         ("quiesce = 1", r"quiesce must be a table: \[quiesce\]"),
-        ("[pol]", r"unknown key 'pol'; allowed: \[quiesce\], \[poll\], \[guest_info\], \[power\]"),
+        ("[pol]", r"unknown key 'pol'; allowed: \[quiesce\], \[host\], \[poll\], \[guest_info\]"),
         ("[poll", r"not valid TOML"),
         (
             "[hooks]\ndirectory = 'x'",
@@ -70,6 +70,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("[tools]\nversion = 1.5", r"version = 1.5: must be a whole number"),
         ("[tools]\nversion = true", r"version = True: must be a whole number"),
         ("[time]\nsynchronize = 1", r"synchronize = 1: must be true or false"),
+        ("[host]\ntransport = 'tcp'", r"'tcp': must be \"auto\", \"vsock\", \"port\" or \"hyper"),
         ("[guest_info]\ninterval = 0", r"interval = 0: .*seconds from 1 to 3600"),
     ],
 )

@@ -20,7 +20,7 @@ from vmtpy.errors import GuestInfoError, MessageSizeError, NoValueError
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> EmulatedHost:
     host = EmulatedHost()
-    monkeypatch.setattr("vmtpy.rpci.find_backdoor", lambda: host.backdoor)
+    monkeypatch.setattr("vmtpy.transport.find_backdoor", lambda: host.backdoor)
     return host
 
 

@@ -91,7 +91,7 @@ def test_the_conversation_given_stays_open(host: EmulatedHost, rpci: Rpci) -> No
 def test_a_conversation_of_its_own_is_closed(
     host: EmulatedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmtpy.rpci.find_backdoor", lambda: host.backdoor)
+    monkeypatch.setattr("vmtpy.transport.find_backdoor", lambda: host.backdoor)
     guestinfo.set("k", b"v")
     assert guestinfo.get("k") == b"v"
     assert host.traps() == 14

@@ -16,7 +16,7 @@ from vmtpy.errors import NotVMwareError
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> EmulatedHost:
     host = EmulatedHost()
-    monkeypatch.setattr("vmtpy.rpci.find_backdoor", lambda: host.backdoor)
+    monkeypatch.setattr("vmtpy.transport.find_backdoor", lambda: host.backdoor)
     return host
 
 
@@ -99,7 +99,7 @@ def test_off_vmware_it_is_255_and_says_why(
     def refuse() -> None:
         raise NotVMwareError("the port is shut")
 
-    monkeypatch.setattr("vmtpy.rpci.find_backdoor", refuse)
+    monkeypatch.setattr("vmtpy.transport.find_backdoor", refuse)
     code, out, err = run(capsysbinary, *arguments)
     assert (code, out) == (255, b"")
     assert err.startswith(b"vmtpy " + arguments[0].encode() + b": the port is shut\n")

@@ -32,7 +32,14 @@ def main(arguments: list[str]) -> int:
         help="a request, as `info-get guestinfo.ip`; `-` reads one from standard input, to its "
         "end, without the last newline",
     )
-    texts = parser.parse_args(arguments).texts
+    parser.add_argument(
+        "--transport",
+        choices=["auto", "vsock", "port", "hypercall"],
+        default="auto",
+        help="the way to the host (default: the backdoor, and vsock where that cannot serve)",
+    )
+    options = parser.parse_args(arguments)
+    texts = options.texts
     if texts.count("-") > 1:
         parser.error("standard input can be read only once")
     requests = [
@@ -40,7 +47,7 @@ def main(arguments: list[str]) -> int:
         for text in texts
     ]
     try:
-        with Rpci() as rpci:
+        with Rpci(transport=options.transport) as rpci:
             return max([call(rpci, request) for request in requests])
     except NotVMwareError as error:
         return off_vmware("rpc", error)
@@ -51,6 +58,8 @@ def call(rpci: Rpci, request: bytes) -> int:
         reply, stream, code = rpci.call(request), sys.stdout.buffer, 0
     except RpcError as error:
         reply, stream, code = error.reason, sys.stderr.buffer, 1
+        if error.hint:
+            reply += b"\n" + f"vmtpy rpc: {error.hint}".encode()
     stream.write(reply + b"\n")
     stream.flush()
     return code

@@ -59,10 +59,11 @@ def lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def channel(status: dict[str, Any]) -> str:
     found = status["channel"]
     if found["last_poll"] is None:
-        return f"{status['transport']}, not connected: {found['trouble'] or 'not tried yet'}"
+        return f"not connected: {found['trouble'] or 'not tried yet'}"
     state = "connected" if found["connected"] else f"NOT CONNECTED ({found['trouble']})"
     resets = f", {found['resets']} resets" if found["resets"] else ""
-    return f"{status['transport']}, {state}, last answer {span(found['last_poll'])} ago{resets}"
+    way = f"{status['transport']} ({status['transport_reason']})"
+    return f"{way}, {state}, last answer {span(found['last_poll'])} ago{resets}"
 
 
 def freeze(status: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.errors import ChannelError, MessageSizeError
+from vmtpy.transport import DENIED, REMEDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +18,12 @@ class Rpc:
     """Tells the host things.
 
     Args:
-        backdoor: the way to the host.
+        way: to the host.
         log: called with a line for each new trouble.
     """
 
-    def __init__(self, backdoor: _core.Backdoor, log: Callable[[str], None]) -> None:
-        self._rpci = _core.Rpci(backdoor)
+    def __init__(self, way: _core.Backdoor | _core.Transports, log: Callable[[str], None]) -> None:
+        self._rpci = _core.Rpci(way)
         self._log = log
         self._troubles: set[str] = set()
 
@@ -44,7 +45,9 @@ class Rpc:
             self._complain(f"{what}: {error}")
             return False
         if not ok:
-            self._complain(f"the host refused {what}: {reply.decode('utf-8', 'backslashreplace')}")
+            reason = reply.decode("utf-8", "backslashreplace")
+            remedy = f" ({REMEDY})" if reply.startswith(DENIED) else ""
+            self._complain(f"the host refused {what}: {reason}{remedy}")
         return ok
 
     def forget(self) -> None:

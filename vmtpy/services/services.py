@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vmtpy.config import Config
+    from vmtpy.transport import Ways
 
 # Commands of the host that are answered here. All others are the native loop's.
 COMMANDS = ("Set_Option", "Time_Synchronize", *OPERATIONS)
@@ -36,22 +37,20 @@ class Services:
 
     Args:
         config: of the agent.
-        backdoor: the way to the host.
+        ways: to the host.
         log: called with each line of the log.
     """
 
-    def __init__(
-        self, config: Config, backdoor: _core.Backdoor, log: Callable[[str], None]
-    ) -> None:
+    def __init__(self, config: Config, ways: Ways, log: Callable[[str], None]) -> None:
         self._log = log
-        self._rpc = Rpc(backdoor, log)
+        self._rpc = Rpc(ways.transports, log)
         self._announced = False
         self._resumed = 0  # number of the command that said so
         self._broadcasting = False
         self._guest_info: GuestInfo | None = None
         if config.guest_info.enabled:
             self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
-        self._time = TimeSync(config.time, lambda: _core.read_host_time(backdoor), log)
+        self._time = TimeSync(config.time, lambda: _core.read_host_time(ways.backdoor), log)
         self._power = Power(config.power, self._rpc, self._power_hooks, log)
         self._hook_timeout = config.hooks.timeout
         self._options = Options({"broadcastIP": self._broadcast, **self._time.options()})

@@ -1,0 +1,62 @@
+// Any bytes in any pieces to the decoder of vsock packets: it takes or refuses them, keeps no more
+// than has arrived, and what it takes is the same however it is cut, and when it is encoded again.
+#include "core/data_map.h"
+
+#include <string>
+#include <vector>
+
+#include "core/errors.h"
+#include "fuzz.h"
+
+using namespace vmtpy;
+
+namespace {
+
+constexpr std::size_t MOST_PAYLOAD = 512;
+
+struct Taken {
+  std::vector<Packet> packets;
+  bool refused = false;
+};
+
+Taken decode(std::string_view bytes, FuzzedDataProvider* cuts) {
+  Taken taken;
+  PacketDecoder decoder(MOST_PAYLOAD);
+  try {
+    while (!bytes.empty()) {
+      const std::size_t size =
+          cuts == nullptr ? bytes.size() : cuts->ConsumeIntegralInRange<std::size_t>(1, 32);
+      decoder.feed(bytes.substr(0, size));
+      bytes.remove_prefix(std::min(size, bytes.size()));
+      while (std::optional<Packet> packet = decoder.take()) taken.packets.push_back(*packet);
+      check(!decoder.backlog(), "what can be taken is taken");
+    }
+  } catch (const ChannelError&) {
+    taken.refused = true;
+  }
+  return taken;
+}
+
+bool same(const Packet& one, const Packet& other) {
+  return one.type == other.type && one.payload == other.payload && one.close == other.close;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 65536) return -1;
+  FuzzedDataProvider input(data, size);
+  const std::string bytes = input.ConsumeRandomLengthString();
+  const Taken whole = decode(bytes, nullptr);
+  const Taken pieces = decode(bytes, &input);
+  check(whole.packets.size() == pieces.packets.size(), "as many packets however they are cut");
+  check(whole.refused == pieces.refused, "refused however it is cut");
+  for (std::size_t i = 0; i < whole.packets.size(); ++i) {
+    const Packet& packet = whole.packets[i];
+    check(same(packet, pieces.packets[i]), "the same packets however they are cut");
+    check(packet.payload.size() <= MOST_PAYLOAD, "no payload is too large");
+    const Taken again = decode(encode_packet(packet), nullptr);
+    check(again.packets.size() == 1 && same(again.packets[0], packet), "what is encoded decodes");
+  }
+  return 0;
+}

@@ -55,6 +55,12 @@ Registers registers(FuzzedDataProvider& input, host::Instruction instruction) {
   return one;
 }
 
+std::uint64_t with_flags(std::uint64_t rdx, host::Instruction instruction) {
+  unsigned flags = instruction == host::Instruction::LOW ? 0 : wire::FLAG_HB;
+  if (instruction == host::Instruction::HIGH_OUT) flags |= wire::FLAG_OUT;
+  return (rdx & ~std::uint64_t{0xFFFF}) | flags;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -69,7 +75,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (input.ConsumeIntegralInRange(0, 15) == 0)
       device->send_command(input.ConsumeRandomLengthString());
     Registers one = registers(input, instruction);
-    device->trap(instruction, one, memory);
+    if (input.ConsumeIntegralInRange(0, 3) != 0) {
+      device->trap(instruction, one, memory);
+    } else {  // the same by hypercall; now and then with the port in place of the flags
+      if (input.ConsumeIntegralInRange(0, 7) != 0) one.rdx = with_flags(one.rdx, instruction);
+      device->hypercall(host::Carrier::VMMCALL, one, memory);
+    }
   }
   check(device->open_channels() <= wire::MAX_CHANNELS, "there are no more channels than there are");
   device->lose_channels();

@@ -26,10 +26,18 @@ HIGH = st.tuples(
     st.integers(0, 70000),
     st.builds(lambda channel: channel << 16 | 0x5659, st.integers(0, 3)) | WORDS,
 )
+# No memory is behind the addresses of these.
+BY_HYPERCALL = st.tuples(
+    st.just("hypercall"),
+    st.just(1 << 16) | WORDS,
+    st.builds(lambda step: step << 16 | 30, st.integers(0, 8)) | st.integers(0, 70000) | WORDS,
+    st.builds(lambda channel, flags: channel << 16 | flags, st.integers(0, 3), st.integers(0, 4))
+    | WORDS,
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(LOW | HIGH, max_size=60))
+@given(st.lists(LOW | HIGH | BY_HYPERCALL, max_size=60))
 def test_any_sequence_of_traps_leaves_a_host_that_answers(
     traps: list[tuple[str, int, int, int]],
 ) -> None:
@@ -39,6 +47,8 @@ def test_any_sequence_of_traps_leaves_a_host_that_answers(
         registers = {"rbx": rbx, "rcx": rcx, "rdx": rdx}
         if kind == "low":
             device.low(registers)
+        elif kind == "hypercall":
+            device.hypercall(registers)
         elif kind == "out":
             assert device.high_out(registers, bytes(rcx))["rcx"] in (0, rcx)
         else:

@@ -1,6 +1,7 @@
 """Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware)."""
 
 import os
+import platform
 from glob import glob
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
@@ -14,6 +15,11 @@ HOST = sorted(glob("csrc/host/*.cpp"))
 BIND = sorted(set(glob("csrc/bind/*.cpp")) - set(glob("csrc/bind/host_*.cpp")))
 HEADERS = glob("csrc/**/*.h", recursive=True)
 BIND_HOST = sorted(glob("csrc/bind/host_*.cpp"))
+if platform.machine() != "x86_64":  # the ptrace host is x86-64's
+    PTRACE = ["cpuid", "decode", "launch", "seccomp_filter", "socket_calls", "stopped_call"]
+    PTRACE += ["tracee", "tracer", "trap"]
+    HOST = sorted(set(HOST) - {f"csrc/host/{name}.cpp" for name in PTRACE})
+    BIND_HOST.remove("csrc/bind/host_trap.cpp")
 
 # VMTPY_SANITIZE=address,undefined builds both extensions with those sanitizers.
 SANITIZE = os.environ.get("VMTPY_SANITIZE", "")

@@ -1,6 +1,7 @@
 // Table of contents of vmtpy._host: the emulated VMware and the means of tests. The agent never
 // imports it. The base classes (Backdoor, Os, Clock) are those of _core.
 #include "bind/bind.h"
+#include "core/errors.h"
 
 PYBIND11_MODULE(_host, module) {
   using namespace vmtpy::bind;
@@ -8,7 +9,13 @@ PYBIND11_MODULE(_host, module) {
   bind_faults(module);
   bind_device(module);
   bind_recorder(module);
+#ifdef __x86_64__
   bind_trap(module);
+#else
+  module.def("TrapHost", [](const py::args&, const py::kwargs&) {
+    throw vmtpy::Error("programs can be run as if on VMware on x86-64 only");
+  });
+#endif
   bind_vsock(module);
   bind_packets(module);
 }

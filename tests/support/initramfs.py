@@ -117,7 +117,7 @@ def write(
         made = Archive(file)
         made.add(guest / "init", Path("/init"))
         made.add_tree(guest, PROGRAMS)
-        made.add(found("busybox"), Path("/bin/busybox"))
+        made.add_program(found("busybox"), Path("/bin/busybox"))
         for number, module in enumerate(modules):
             made.add(module, Path(f"/modules/{number:02}-{module.name}"))
         python = Path(sys.executable).resolve()

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from support.qemu import VirtualMachine
 
+pytestmark = pytest.mark.timeout(400)
+
 CLIENT = """
 import errno, os, socket
 from vmtpy._host import PacketDecoder, encode_packet

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from support.qemu import Root, VirtualMachine
     from support.vm_backup import BusyGuest
 
+pytestmark = pytest.mark.timeout(400)
+
 LOOPBACK = "--vsock-loopback"
 
 

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from support.rig import EVENT, KIND, Rig, State
 
 from vmtpy import _core, _host
+from vmtpy._host import VsockFault
 
 LIMIT = 30.0
 FINISH_PATIENCE = 600.0
@@ -29,9 +30,11 @@ NONE = b"ERROR Error: no quiesce operation in progress"
 class Life(RuleBasedStateMachine):
     """`state` and what else is expected; the rules do a thing to both and compare."""
 
+    vsock = False
+
     def __init__(self) -> None:
         super().__init__()
-        self.rig = Rig(limit=LIMIT)
+        self.rig = Rig(vsock=self.vsock, limit=LIMIT)
         self.state = State.IDLE
         self.since = 0.0  # of this state
         self.told = 0.0  # the last event, at the latest
@@ -214,12 +217,36 @@ class Life(RuleBasedStateMachine):
         assert self.rig.device.open_channels() == 0
 
 
+class LifeOnVsock(Life):
+    """The same with a host that is on vsock, too, until it is not."""
+
+    vsock = True
+
+    @rule(listens=st.booleans())
+    def break_connections(self, *, listens: bool) -> None:
+        if listens:
+            self.rig.service.listen_again()
+        else:
+            self.rig.service.stop_listening()
+        self.rig.service.drop_connections()
+        self.rig.turn()
+        self.rig.turn()  # what was under way is said again
+
+    @rule(
+        fault=st.sampled_from([VsockFault.CLOSE, VsockFault.HALF, VsockFault.UNKNOWN_TYPE]),
+        after=st.integers(0, 3),
+    )
+    def break_a_reply(self, fault: VsockFault, after: int) -> None:
+        self.rig.service.misbehave(fault, port=976, after=after)
+
+
 def told(rig: Rig) -> list[_host.TranscriptEntry]:
     return [one for one in rig.seen if one.request.startswith(EVENT)]
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(
+TestLifeOnVsock = LifeOnVsock.TestCase
+TestLife.settings = TestLifeOnVsock.settings = settings(
     max_examples=60,
     stateful_step_count=25,
     deadline=None,

@@ -364,6 +364,25 @@ def test_a_fork_refuses_its_parents_conversation(host: Host) -> None:
     assert host.rpci.over_vsock
 
 
+def test_a_child_that_holds_a_copy_does_not_keep_a_connection_open(host: Host) -> None:
+    """A guardian lives as long as the freeze; two clients would stand in each other's way."""
+    host.rpci.call(b"log x")
+    lives, ends = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ends)
+        os.read(lives, 1)
+        os._exit(0)
+    host.rpci.close()
+    deadline = time.monotonic() + 10
+    while serving(host).connections() > 0 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert serving(host).connections() == 0
+    os.close(ends)
+    os.waitpid(child, 0)
+    os.close(lives)
+
+
 def test_connections_are_not_inherited_by_programs(host: Host) -> None:
     channel = _core.VsockChannel(host.transports, Protocol.RPCI)
     channel.open()

@@ -14,15 +14,16 @@ BUILT = ROOT / "build" / "thread"  # kept: only what has changed is compiled aga
 
 
 @pytest.mark.timeout(1200)
-def test_threads_under_load_do_not_race() -> None:
+@pytest.mark.parametrize("words", [[], ["vsock"]], ids=["backdoor", "vsock"])
+def test_threads_under_load_do_not_race(words: list[str]) -> None:
     if shutil.which("clang++") is None:
         pytest.skip("needs clang")
     compiler = os.environ.get("CLANG", "clang++")
-    words = [f"INTO={BUILT}", "SANITIZE=thread", f"CXX={compiler}", "-f", "tests/native/Makefile"]
+    make = [f"INTO={BUILT}", "SANITIZE=thread", f"CXX={compiler}", "-f", "tests/native/Makefile"]
     jobs = f"-j{os.cpu_count()}"
-    subprocess.run(["make", "--silent", jobs, *words], cwd=ROOT, check=True, timeout=900)
+    subprocess.run(["make", "--silent", jobs, *make], cwd=ROOT, check=True, timeout=900)
     run = subprocess.run(
-        [BUILT / "threads", "60"],
+        [BUILT / "threads", "60", *words],
         check=False,
         capture_output=True,
         text=True,

@@ -1,6 +1,9 @@
 // The Python-free core with all its threads under load, for ThreadSanitizer: the agent's loop, the
 // sessions' conductors and their helpers, a host that starts, aborts and forgets, callers of RPCI,
-// writers on the simulated disk, and one that plays Python. `threads BACKUPS`.
+// writers on the simulated disk, and one that plays Python. `threads BACKUPS [vsock]`: with a host
+// that listens on vsock, too, and breaks its connections.
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +17,8 @@
 #include "core/errors.h"
 #include "host/emulated_backdoor.h"
 #include "host/simulated_disk.h"
+#include "host/unix_dialer.h"
+#include "host/vsock_service.h"
 
 using namespace vmtpy;
 using namespace std::chrono_literals;
@@ -26,14 +31,31 @@ struct World {
   SteadyClock clock;
   std::shared_ptr<host::Device> device = std::make_shared<host::Device>(clock);
   host::EmulatedBackdoor backdoor{device};
+  const std::string base = "@vmtpy-threads-" + std::to_string(::getpid());
+  host::UnixDialer dialer{base};
+  std::unique_ptr<host::VsockService> vsock;
   host::SimulatedDisk disk{PATHS};
-  Agent agent{backdoor, clock, options()};
-  Rpci rpci{backdoor};
+  const std::shared_ptr<Transports> transports;
+  Agent agent{transports, clock, options()};
+  Rpci rpci{transports};
   std::atomic<bool> over = false;
   std::atomic<int> ended = 0;
   std::atomic<int> released = 0;
   std::atomic<std::uint64_t> writes = 0;
   std::atomic<std::uint64_t> calls = 0;
+  std::atomic<std::uint64_t> vsock_calls = 0;
+
+  explicit World(bool with_vsock)
+      : vsock(with_vsock ? std::make_unique<host::VsockService>(device, base) : nullptr),
+        transports(with_vsock ? std::make_shared<Transports>(backdoor, dialer, clock, transport())
+                              : std::make_shared<Transports>(backdoor)) {}
+
+  static TransportOptions transport() {
+    TransportOptions options;
+    options.rest_min = 1ms;
+    options.rest_max = 5ms;
+    return options;
+  }
 
   static AgentOptions options() {
     AgentOptions options;
@@ -91,6 +113,7 @@ void play_host(World& world, int backups) {
     world.device->send_command("vmbackup.start 1");
     world.device->send_command("Set_Option broadcastIP 1");
     if (turn % 6 == 5) world.device->lose_channels();
+    if (world.vsock && turn % 3 == 2) world.vsock->drop_connections();
     if (turn % 4 == 3) world.device->send_command("vmbackup.abort");
     const Time begun = world.clock.now();
     while (world.ended == before && world.clock.now() - begun < 500ms) {
@@ -108,6 +131,8 @@ void call(World& world) {
     try {
       world.rpci.call("info-get guestinfo.x");
       ++world.calls;
+      world.vsock_calls += world.rpci.over_vsock();
+      if (world.calls % 50 == 0) world.rpci.close();
     } catch (const Error&) {  // the host has just forgotten the channel, twice
     }
     std::this_thread::sleep_for(100us);
@@ -126,7 +151,8 @@ void write(World& world, const std::string& path) {
 
 int main(int count, char** words) {
   const int backups = count > 1 ? std::atoi(words[1]) : 100;
-  World world;
+  const bool vsock = count > 2 && words[2] == std::string("vsock");
+  World world(vsock);
   world.agent.start();
   std::thread python([&] { play_python(world); });
   std::vector<std::thread> load;
@@ -140,8 +166,11 @@ int main(int count, char** words) {
   for (const std::string& path : PATHS) {
     if (world.disk.frozen(path)) return std::puts("something is still frozen"), 1;
   }
-  std::printf("%d backups, %d released, %llu writes, %llu calls\n", world.ended.load(),
-              world.released.load(), static_cast<unsigned long long>(world.writes),
-              static_cast<unsigned long long>(world.calls));
-  return world.ended >= backups && world.released > 0 ? 0 : 1;
+  std::printf("%d backups, %d released, %llu writes, %llu calls, %llu over vsock\n",
+              world.ended.load(), world.released.load(),
+              static_cast<unsigned long long>(world.writes),
+              static_cast<unsigned long long>(world.calls),
+              static_cast<unsigned long long>(world.vsock_calls));
+  const bool all_ways = (world.vsock_calls > 0) == vsock;
+  return world.ended >= backups && world.released > 0 && all_ways ? 0 : 1;
 }

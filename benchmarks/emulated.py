@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmtpy._core import SteadyClock
-from vmtpy._host import Device, MessageKind, TrapHost
+from vmtpy._host import BackdoorKind, Device, MessageKind, TrapHost, VsockService
 from vmtpy.host.listener import Listener
 from vmtpy.host.script import GREETING, BackupRequest, greet, run_backup
 
@@ -51,6 +51,7 @@ class EmulatedGuest:
     Attributes:
         launched: time.monotonic() when its command was started.
         seen: and when it first polled for commands.
+        service: the host's side of vsock, if it listens there.
     """
 
     device: Device
@@ -59,6 +60,7 @@ class EmulatedGuest:
     log: Path
     launched: float
     seen: float
+    service: VsockService | None = None
 
     @property
     def pid(self) -> int:
@@ -87,17 +89,36 @@ class EmulatedGuest:
         self.host.wait(time.monotonic() + 10)
 
 
+def address() -> str:
+    """Where an emulated host of this process may listen instead of on AF_VSOCK."""
+    return f"@vmtpy-bench-{os.getpid()}"
+
+
 @contextmanager
-def emulated(command: list[str], shared: Path) -> Iterator[EmulatedGuest]:
+def emulated(
+    command: list[str],
+    shared: Path,
+    *,
+    vsock: bool = False,
+    backdoor: BackdoorKind = BackdoorKind.FULL,
+) -> Iterator[EmulatedGuest]:
     """Starts an agent under the emulated host; yields when it has answered the host's greeting.
+
+    Args:
+        command: the agent.
+        shared: where its log is kept.
+        vsock: the host listens on vsock, too.
+        backdoor: and answers these of the backdoor's instructions.
 
     Raises:
         GuestError: it does not speak to its host.
     """
     device, log = Device(SteadyClock()), shared / "agent.log"
+    service = VsockService(device, address()) if vsock else None
     # The shell gives way to the agent at once; it is there to send the log elsewhere.
     shell = ["/bin/sh", "-c", 'log=$1; shift; exec "$@" >"$log" 2>&1', "sh", str(log)]
-    host = TrapHost(device, [*shell, *command])
+    base = address() if vsock else None
+    host = TrapHost(device, [*shell, *command], vsock=base, backdoor=backdoor)
     launched = time.monotonic()
     host.start()
     try:
@@ -105,7 +126,8 @@ def emulated(command: list[str], shared: Path) -> Iterator[EmulatedGuest]:
             follower = listener.follow()
             if not device.wait_for_tools(launched + START_UP):
                 raise GuestError(f"{command[0]} does not speak to its host\n{text_of(log)}")
-            guest = EmulatedGuest(device, host, listener, log, launched, time.monotonic())
+            seen = time.monotonic()
+            guest = EmulatedGuest(device, host, listener, log, launched, seen, service)
             greet(device)
             for _ in GREETING:
                 deadline = time.monotonic() + START_UP

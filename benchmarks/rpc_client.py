@@ -1,9 +1,10 @@
 """RPC round trips from Python: the counterpart of native/message_client.c, and of a script that
 calls vmware-rpctool. Run as a program by scenarios/rpc.py:
 
-    rpc_client.py kept|one-shot|rpctool SIZE COUNT
+    rpc_client.py kept|one-shot|rpctool|port|hypercall|vsock SIZE COUNT
 
-Prints the nanoseconds of each round trip, one a line.
+The last three keep a channel by one transport alone. Prints the nanoseconds of each round trip,
+one a line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmtpy.transport import Transport
 
 
 def by_kept_channel(request: bytes) -> Callable[[], object]:
@@ -40,7 +45,24 @@ def by_rpctool(request: bytes) -> Callable[[], object]:
     return call
 
 
-WAYS = {"kept": by_kept_channel, "one-shot": by_one_shot, "rpctool": by_rpctool}
+def by_transport(transport: Transport) -> Callable[[bytes], Callable[[], object]]:
+    def way(request: bytes) -> Callable[[], object]:
+        import vmtpy
+
+        rpci = vmtpy.Rpci(transport=transport)
+        return lambda: rpci.call(request)
+
+    return way
+
+
+WAYS: dict[str, Callable[[bytes], Callable[[], object]]] = {
+    "kept": by_kept_channel,
+    "one-shot": by_one_shot,
+    "rpctool": by_rpctool,
+    "port": by_transport("port"),
+    "hypercall": by_transport("hypercall"),
+    "vsock": by_transport("vsock"),
+}
 
 
 def main(way: str, size: int, count: int) -> None:

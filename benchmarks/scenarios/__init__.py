@@ -69,7 +69,16 @@ class Scenario(Protocol):
 
 def scenarios() -> dict[str, Scenario]:
     """All of them by name, in the order in which they run."""
-    from benchmarks.scenarios import demo, dirty, idle, many, picture, quiesce, rpc
+    from benchmarks.scenarios import (
+        demo,
+        dirty,
+        idle,
+        many,
+        picture,
+        quiesce,
+        rpc,
+        transports,
+    )
 
-    modules: list[Scenario] = [quiesce, dirty, many, rpc, idle, demo, picture]
+    modules: list[Scenario] = [quiesce, dirty, many, rpc, idle, transports, demo, picture]
     return {module.NAME: module for module in modules}

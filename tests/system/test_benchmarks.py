@@ -87,7 +87,7 @@ def ready() -> None:
 def test_help_names_every_scenario() -> None:
     done = benchmarks("--help")
     assert done.returncode == 0, done.stderr
-    for scenario in ("quiesce", "dirty", "many", "rpc", "idle", "demo", "picture"):
+    for scenario in ("quiesce", "dirty", "many", "rpc", "idle", "transports", "demo", "picture"):
         assert scenario in done.stdout
 
 
@@ -113,6 +113,20 @@ def test_rpc_counts_traps_and_draws_a_plot(tmp_path: Path) -> None:
     if find_spec("matplotlib"):
         assert (tmp_path / "rpc.svg").read_text().startswith("<?xml")
         assert (tmp_path / "rpc.png").stat().st_size > 0
+
+
+@pytest.mark.usefixtures("ready")
+def test_transports_measures_each_way_by_itself(tmp_path: Path) -> None:
+    only = ("--only", "port", "--only", "vsock", "--case", "16 B, *")
+    done = benchmarks("transports", "-n", "1", "--out", tmp_path, *only)
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads((tmp_path / "transports.json").read_text())
+    found = {(one["case"], one["contender"]): one["metrics"] for one in facts["results"]}
+    assert found["16 B, ptrace", "port"]["traps"]["median"] == 5
+    assert found["16 B, ptrace", "vsock"]["traps"]["median"] == 0
+    for host in ("in-process", "ptrace"):
+        for transport in ("port", "vsock"):
+            assert found[f"16 B, {host}", transport]["round_trip_us"]["min"] > 0
 
 
 @pytest.mark.usefixtures("ready")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmtpy import _core
-from vmtpy.probe import find_backdoor
+from vmtpy.transport import find_ways
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The virtual machine. What the host does not know is None.
+    """The virtual machine. What the host does not know, or cannot be asked, is None: over vsock
+    there are no such facts.
 
     Attributes:
         version: of the virtual hardware, 19 for "vmx-19".
@@ -46,7 +47,7 @@ def read(backdoor: _core.Backdoor | None = None) -> Hardware:
     Raises:
         NotVMwareError: the real ports do not answer as VMware does.
     """
-    found = _core.read_hardware(find_backdoor() if backdoor is None else backdoor)
+    found = _core.read_hardware(find_ways(backdoor=backdoor).backdoor)
     return Hardware(found.hardware_version, found.uuid, found.memory_mib, found.cpu_mhz)
 
 
@@ -56,7 +57,7 @@ def host_time(backdoor: _core.Backdoor | None = None) -> HostTime | None:
     Raises:
         NotVMwareError: the real ports do not answer as VMware does.
     """
-    now = _core.read_host_time(find_backdoor() if backdoor is None else backdoor)
+    now = _core.read_host_time(find_ways(backdoor=backdoor).backdoor)
     if now is None:
         return None
     return HostTime(now.unix_us / 1e6, now.max_lag_us / 1e6, now.lag_us / 1e6)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from vmtpy import _core
-from vmtpy.errors import NotVMwareError
+from vmtpy.errors import ChannelError, NotVMwareError
 from vmtpy.probe import backdoor_way, find_backdoor
 
 Transport = Literal["auto", "vsock", "port", "hypercall"]
@@ -85,3 +85,14 @@ def find_ways(
         backdoor_name=name,
     )
     return Ways(metered, transports)
+
+
+def vsock_answers() -> bool:
+    """Whether the host listens on vsock; waits for it."""
+    channel = _core.VsockChannel(find_ways("vsock").transports, _core.Protocol.RPCI)
+    try:
+        channel.open()
+    except ChannelError:
+        return False
+    channel.close()
+    return True

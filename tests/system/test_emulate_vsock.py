@@ -146,6 +146,15 @@ def test_without_a_backdoor_requests_go_over_vsock(transport: str) -> None:
     assert (run.code, run.stdout) == (0, b"value\n"), run
 
 
+def test_without_a_backdoor_facts_are_unknown_and_the_doctor_says_so() -> None:
+    options = (*VSOCK, "--no-backdoor")
+    show = "import vmtpy.hardware as h; print(h.read().uuid, h.host_time())"
+    run = emulate(sys.executable, "-c", show, options=options)
+    assert run.stdout == b"None None\n", run
+    run = emulate(sys.executable, "-m", "vmtpy", "doctor", options=options)
+    assert b"VMware is reached over vsock alone" in run.stdout, run
+
+
 def test_with_vsock_alone_it_is_said_why_it_cannot_be_had() -> None:
     run = emulate(*RPC, "--transport", "vsock", "log x")
     assert run.code == 1

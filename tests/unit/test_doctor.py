@@ -66,6 +66,11 @@ def test_vmware_is_good_and_anything_else_a_problem_with_its_reason() -> None:
     found = only(machine.check_host(bad))
     assert (found.level, found.text) == ("problem", "the port faults")
     assert found.remedy == "run it elsewhere"
+    found = only(machine.check_host(bad, vsock=True))
+    assert (found.level, found.text) == (
+        "note",
+        "VMware is reached over vsock alone: the port faults",
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from vmtpy.errors import ConfigError
 from vmtpy.probe import probe
 from vmtpy.quiesce import RUN_DIRECTORY
 from vmtpy.status_socket import NotRunningError, ask
+from vmtpy.transport import vsock_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,9 @@ def examine(file: str | None) -> Iterator[Finding]:
     if config.status != Config().status:
         status, trouble = agent(config)
     plan = planner(config)
-    yield from machine.check_host(probe())
+    found = probe()
+    shut = found.hypervisor == "VMwareVMware" and not found
+    yield from machine.check_host(found, vsock=shut and vsock_answers())
     yield from machine.check_privilege(proc, os.geteuid())
     yield from machine.check_clients(proc)
     yield from machine.check_agent(status, trouble)

@@ -24,7 +24,12 @@ AUDIT_LOG = Path("var/log/audit/audit.log")
 AUDIT_TAIL = 1 << 20
 
 
-def check_host(found: Probe) -> Iterator[Finding]:
+def check_host(found: Probe, *, vsock: bool = False) -> Iterator[Finding]:
+    """`vsock`: the host listens there, although VMware's backdoor does not serve."""
+    if vsock:
+        text = f"VMware is reached over vsock alone: {found.reason}"
+        yield Finding("host", "note", text, found.remedy)
+        return
     if not found:
         yield Finding("host", "problem", found.reason, found.remedy)
         return

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 MEMORY = 64 << 20  # of the group in which agent and hog compete
 DEATHS = 5
-IDLE = 3  # threads of an agent: Python, status, the native loop
+SILENT = '[status]\nsocket = ""\n'
+IDLE = 2  # threads of an agent that tells no status: Python and the native loop
 AT_ONCE = 0.1  # seconds
 
 # Takes memory until somebody of its group is killed, itself perhaps.
@@ -134,7 +135,7 @@ def test_where_no_thread_or_process_can_be_made_nothing_is_frozen_and_the_next_b
     """A session starts its own thread, one for the filesystem, a scout, and then the guardian."""
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], tmp_path / "log", "", inside(threads)) as guest,
+        running_guest([mount], tmp_path / "log", SILENT, inside(threads)) as guest,
     ):
         back_up(guest)
         await_threads(threads, IDLE)
@@ -154,7 +155,7 @@ def test_a_hook_that_cannot_be_started_fails_the_backup_and_the_next_one_works(
     hooks = tmp_path / "hooks.d"
     hooks.mkdir(mode=0o755)
     hook = write_script(hooks / "10-one")
-    config = f'[hooks]\ndirectory = "{hooks}"\n'
+    config = f'{SILENT}[hooks]\ndirectory = "{hooks}"\n'
     with running_guest([mount], tmp_path / "log", config, inside(threads)) as guest:
         await_threads(threads, IDLE)
         threads.limit(IDLE)

@@ -102,7 +102,8 @@ def give_up_the_snapshot(guest: Guest) -> None:
 def test_while_frozen_every_thread_has_what_its_role_needs_and_no_more(
     mount: LoopMount, tmp_path: Path
 ) -> None:
-    with running_guest([mount], tmp_path / "log", "", "", "--log-level", "debug") as guest:
+    config = f'[status]\nsocket = "{tmp_path}/status"\n'
+    with running_guest([mount], tmp_path / "log", config, "", "--log-level", "debug") as guest:
         guest.freeze()
         found = threads_of(guest)
         give_up_the_snapshot(guest)

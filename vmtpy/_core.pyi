@@ -64,6 +64,7 @@ class Way(enum.Enum):
     VMMCALL = 4
 
 def make_backdoor(way: Way, cpu: Cpu) -> Backdoor | None: ...
+def io_privilege_error() -> int: ...
 
 class Presence(enum.Enum):
     VMWARE = 0

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+NOT_PRIVILEGED = b"Guest is not privileged"
+
 
 class Rpci:
     """A conversation with the host: the guest asks, the host answers.
@@ -57,8 +59,7 @@ class Rpci:
         ok, data = self._rpci.call(request)
         if not ok:
             error = RpcError(data)
-            if data.startswith(DENIED):
-                error.hint = REMEDY
+            error.hint = _hint(data)
             raise error
         return data
 
@@ -76,3 +77,16 @@ class Rpci:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _hint(reason: bytes) -> str:
+    """What to do about a refusal, where more is known than the host's words."""
+    if reason.startswith(DENIED):
+        return REMEDY
+    if reason.startswith(NOT_PRIVILEGED):  # and the core has asked again with it, if it may
+        from vmtpy import surroundings
+
+        refusal = surroundings.privilege(_core.io_privilege_error())
+        if refusal is not None:
+            return f"this host asks for I/O privilege, but {refusal.why}: {refusal.remedy}"
+    return ""

@@ -8,6 +8,7 @@
 #include "bind/text.h"
 #include "core/hardware.h"
 #include "core/meter.h"
+#include "core/privilege.h"
 #include "core/probe.h"
 
 namespace vmtpy::bind {
@@ -50,6 +51,14 @@ void bind_way(py::module_& module) {
       .value("VMCALL", Way::VMCALL)
       .value("VMMCALL", Way::VMMCALL);
   module.def("make_backdoor", &make_backdoor, py::arg("way"), py::arg("cpu"));
+  module.def(
+      "io_privilege_error",
+      [] {
+        int result = set_io_privilege(true);
+        if (result == 0) set_io_privilege(false);
+        return -result;
+      },
+      "errno of raising this thread's I/O privilege, which is lowered again; 0: it may.");
 }
 
 void bind_probe(py::module_& module) {

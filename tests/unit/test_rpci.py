@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from support.emulated import CHECKPOINT, RECVSIZE, SENDSIZE, SUCCESS, EmulatedHost, pattern
 
@@ -139,6 +141,27 @@ def test_where_privilege_is_not_to_be_had_the_refusal_stands() -> None:
         Rpci(host.backdoor).call(b"ask")
     assert host.steps().count("SENDSIZE") == 1
     assert host.backdoor.privileges() == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(38, "iopl (CONFIG_X86_IOPL_IOPERM)"), (1, "iopl"), (0, "")]
+)
+def test_a_refusal_for_want_of_privilege_says_who_does_not_give_it(
+    error: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmtpy._core.io_privilege_error", lambda: error)
+    host = EmulatedHost()
+    host.device.answer_with("ask", b"0 Guest is not privileged to do this")
+    with pytest.raises(RpcError) as caught:
+        Rpci(host.backdoor).call(b"ask")
+    assert words in caught.value.hint
+    assert bool(caught.value.hint) is bool(error)
+
+
+def test_what_the_kernel_says_of_privilege_is_its_own_word() -> None:
+    error = _core.io_privilege_error()
+    assert error in (0, errno.EPERM, errno.ENOSYS)
+    assert _core.io_privilege_error() == error
 
 
 def test_privilege_is_given_back_when_the_second_attempt_fails() -> None:

@@ -251,4 +251,4 @@ def test_the_doctor_finds_the_emulated_host_good() -> None:
         timeout=60,
         check=False,
     )
-    assert '"text": "VMware ESX answers"' in done.stdout, done.stderr
+    assert '"text": "VMware ESX answers by port"' in done.stdout, done.stderr

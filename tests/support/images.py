@@ -9,6 +9,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from support.initramfs import found
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,7 +27,7 @@ def filled(image: Path, size: int, used: int) -> None:
         (directory / f"{number % 100:02}").write_bytes(block)
     with image.open("wb") as file:
         file.truncate(size)
-    command = ["mkfs.ext4", "-q", "-F", "-d", str(content), str(image)]
+    command = [str(found("mkfs.ext4")), "-q", "-F", "-d", str(content), str(image)]
     subprocess.run(command, check=True, timeout=300)
     subprocess.run(["rm", "-r", str(content)], check=True, timeout=60)
 

@@ -143,8 +143,13 @@ def base() -> dict[str, str]:
     }
 
 
-def found(program: str) -> Path:
+def where(program: str) -> str | None:
     """A program in PATH or where Debian keeps those for root."""
-    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
+def found(program: str) -> Path:
+    """The same for a program that must be there."""
+    path = where(program)
     assert path is not None, f"{program} is not installed"
     return Path(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ NEEDED = (QEMU, "qemu-img", "busybox", "ldd", "mkfs.ext4", *PROGRAMS)
 def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     """What machines boot. Skips without QEMU or a kernel."""
     for program in NEEDED:
-        if shutil.which(program) is None:
+        if initramfs.where(program) is None:
             pytest.skip(f"needs the program {program}")
     kernel = guest_kernel.find()
     if kernel is None:
@@ -39,7 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
     initramfs.write(
         work / "initramfs",
         modules=kernel.unpack(MODULES, work / "modules"),
-        programs=[*PROGRAMS, *filter(shutil.which, PEERS)],
+        programs=[*PROGRAMS, *filter(initramfs.where, PEERS)],
         trees=[PLUGINS] if PLUGINS.is_dir() else [],
         guest=Path(__file__).parent / "guest",
     )

@@ -124,6 +124,10 @@ void settle(const Watch& watch) {
   write_text("/proc/self/oom_score_adj", "-1000");
   // MCL_ONFAULT: what a large agent has in memory is shared with it, not copied.
   mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+  // The stacks that thaw_all() needs, now: by then there may be no memory left.
+  constexpr std::size_t PAGE = 4096;  // or larger
+  volatile char* stacks = watch.stacks;
+  for (std::size_t at = 0; at < watch.count * GUARDIAN_STACK; at += PAGE) stacks[at] = 0;
   take_role(Role::GUARDIAN);
 }
 

@@ -49,7 +49,10 @@ bool Agent::poll_once(Time now) {
     if (!command) {
       poll_at_ = tclo_.pushed() ? tclo_.due() : now + (busy ? options_.poll_busy : poll_delay_);
       poll_delay_ = std::min(2 * poll_delay_, options_.poll_max);
-      if (announce_due) introduce();
+      if (announce_due) {
+        introduce();
+        if (tclo_.pushed()) poll_at_ = now;  // Python hears of it then
+      }
       if (!busy && std::exchange(starved_, false)) say_health();
       return false;
     }

@@ -117,6 +117,13 @@ def test_a_reset_is_answered_and_followed_by_an_announcement(rig: Rig) -> None:
     assert [one.request for one in rig.seen].count(b"log hello") == 2
 
 
+def test_python_hears_of_the_announcement_also_from_a_host_that_says_nothing() -> None:
+    rig = Rig(vsock=True)
+    rig.take(KIND.ANNOUNCED)
+    assert on_vsock(rig)
+    assert rig.replies() == []
+
+
 def test_it_gets_on_without_any_backdoor() -> None:
     rig = Rig(vsock=True, alone=True)
     rig.until(lambda: on_vsock(rig))

@@ -18,6 +18,9 @@ constexpr Duration UNCERTAIN = std::chrono::seconds(1);
 // Connecting takes less than a millisecond where the host listens. Begun with the backdoor, this
 // guest would have to announce itself twice at every start.
 constexpr Duration HEAD_START = std::chrono::milliseconds(100);
+// A host begins with a reset. One that accepts the connection and never speaks would leave this
+// guest deaf where the backdoor can serve.
+constexpr Duration SILENCE = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -86,7 +89,8 @@ bool Tclo::worth_waiting() {
 
 Time Tclo::due() const {
   if (vsock_.backlog()) return Time{};
-  if (way_ == Way::VSOCK) return pinged_ == Time{} ? Time::max() : pinged_ + PING;
+  if (way_ == Way::VSOCK && pinged_ != Time{}) return pinged_ + PING;
+  if (way_ == Way::VSOCK) return transports_->backdoor_serves() ? heard_by() : Time::max();
   return last_ == Way::NONE && transports_->backdoor_serves() ? begun_ + HEAD_START
                                                               : vsock_.connect_by();
 }
@@ -120,7 +124,17 @@ std::optional<std::string> Tclo::poll_vsock() {
     uncertain_.clear();
     if (!command->empty()) return command;
   }
+  if (pinged_ == Time{} && now >= heard_by() && transports_->backdoor_serves()) {
+    const char* why = "the host accepts vsock connections and says nothing";
+    vsock_.close();
+    transports_->failed(wire::Protocol::TCLO, why);
+    throw ChannelError(why);
+  }
   return std::nullopt;
+}
+
+Time Tclo::heard_by() const {
+  return vsock_.opened_at() + SILENCE;
 }
 
 std::optional<std::string> Tclo::poll_backdoor() {

@@ -52,6 +52,7 @@ class Tclo {
   std::optional<std::string> poll_vsock();
   std::optional<std::string> poll_backdoor();
   bool worth_waiting();
+  Time heard_by() const;  // over vsock, when nothing has been said yet
   void use(Way way);
   void lost_vsock();
   void deliver();

@@ -183,6 +183,33 @@ def test_a_host_that_begins_to_listen_is_gone_over_to() -> None:
     assert rig.command("ping") == b"OK "
 
 
+def test_a_host_that_accepts_and_never_speaks_is_left_for_the_backdoor(rig: Rig) -> None:
+    for _ in range(9):
+        rig.turn(1.0)
+    assert on_vsock(rig)
+    rig.turn(1.1)
+    status = rig.agent.status()
+    assert (status.transport, status.connected, status.losses) == ("backdoor", True, 0)
+    assert "says nothing" in status.transport_reason
+    assert rig.command("ping") == b"OK "
+
+
+def test_without_a_backdoor_a_host_that_never_speaks_is_listened_to() -> None:
+    rig = Rig(vsock=True, alone=True)
+    rig.until(lambda: on_vsock(rig))
+    for _ in range(60):
+        rig.turn(1.0)
+    assert rig.agent.status().losses == 0
+    assert rig.command("ping") == b"OK "
+
+
+def test_a_host_that_has_spoken_once_may_be_silent(rig: Rig) -> None:
+    rig.command("ping")
+    for _ in range(60):
+        rig.turn(1.0)
+    assert on_vsock(rig)
+
+
 def test_a_connection_that_breaks_is_replaced_by_the_backdoor_at_once(rig: Rig) -> None:
     rig.command("ping")
     rig.service.drop_connections()

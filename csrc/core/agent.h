@@ -113,6 +113,7 @@ class Agent {
   Duration retry_delay_{};
   bool announced_ = false;
   bool introduced_ = false;  // and Python has not been told yet
+  bool frozen_ = false;      // at the last look at the host
   bool connected_ = true;    // for the log: said once
   bool starved_ = false;
   bool reload_ = false;

@@ -10,6 +10,9 @@
 namespace vmtpy {
 
 void Agent::poll_host(Time now) {
+  // After a thaw of our own, an OK of before must not confirm the snapshot to a host that is back.
+  const bool frozen = may_be_frozen(backup_.state());
+  if (frozen != std::exchange(frozen_, frozen)) tclo_.forget(!frozen);
   for (std::optional<std::string> reply : {backup_.take_answer(), commands_.take_answer()}) {
     if (!reply) continue;
     tclo_.answer(*reply);
@@ -73,7 +76,7 @@ bool Agent::poll_once(Time now) {
     commands_.delivered();
     announced_ = false;
     poll_at_ = now + (busy ? options_.poll_min : retry_delay_);
-    retry_delay_ = std::min(2 * retry_delay_, options_.retry_max);
+    if (!busy) retry_delay_ = std::min(2 * retry_delay_, options_.retry_max);
     return false;
   }
 }

@@ -176,6 +176,12 @@ void Tclo::answer(std::string_view reply) {
   owed_ = reply;
 }
 
+void Tclo::forget(bool owed) {
+  std::lock_guard lock(mutex_);
+  uncertain_.clear();
+  if (owed) owed_.clear();
+}
+
 void Tclo::close() noexcept {
   Channel& channel = vsock_.is_open() ? static_cast<Channel&>(vsock_) : backdoor_channel_;
   if (channel.is_open()) {

@@ -30,6 +30,9 @@ class Tclo {
   // What the next poll() carries: "OK …" or "ERROR …".
   // Throws MessageSizeError for one that is too large to be sent.
   void answer(std::string_view reply);
+  // An answer that the host may not have got is not sent again, and with `owed` none that it has
+  // not got: it is no longer true, and would be taken for that to the next command.
+  void forget(bool owed);
   void close() noexcept;  // sends what is owed or the empty message, then closes
 
   bool pushed() const { return way_ == Way::VSOCK; }  // the host speaks by itself

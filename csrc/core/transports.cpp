@@ -83,6 +83,12 @@ void Transports::failed(wire::Protocol protocol, const std::string& why, Time op
   known.trouble = why;
 }
 
+void Transports::opened(wire::Protocol protocol) {
+  if (protocol != wire::Protocol::TCLO) return;
+  std::lock_guard guard(mutex_);
+  memory(wire::Protocol::RPCI).rest_until = {};
+}
+
 void Transports::succeeded(wire::Protocol protocol) {
   std::lock_guard guard(mutex_);
   memory(protocol).trouble.clear();

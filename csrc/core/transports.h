@@ -76,6 +76,8 @@ class Transports {
   // A connection failed, or one broke that was through since `opened` (Time{}: never was).
   void failed(wire::Protocol protocol, const std::string& why, Time opened = {});
   void succeeded(wire::Protocol protocol);
+  // A connection is open. For TCLO: the host is back, requests need not wait any longer either.
+  void opened(wire::Protocol protocol);
   std::string trouble(wire::Protocol protocol) const;  // "" if there is none
   // For logs and status: "vsock" or the backdoor's name, and why that one.
   std::string name(bool vsock) const { return vsock ? "vsock" : options_.backdoor_name; }

@@ -107,6 +107,7 @@ VsockState VsockChannel::take_step() {
     if (error == 0) {
       open_ = true;
       opened_at_ = transports_->clock().now();
+      transports_->opened(protocol_);
       count(backdoor_, &Meter::opens);
       return VsockState::OPEN;
     }

@@ -296,6 +296,24 @@ def test_an_answer_of_a_while_ago_is_not_taken_for_that_to_a_command_that_was_lo
     assert len(rig.replies()) == before
 
 
+def test_no_answer_of_before_confirms_a_snapshot_after_a_thaw_of_its_own() -> None:
+    """The host is back with its snapshotDone at once, and takes what it hears for the answer."""
+    rig = Rig(vsock=True, alone=True)
+    rig.until(rig.device.tclo_seen)
+    rig.freeze()
+    before = len(rig.replies())
+    rig.service.stop_listening()
+    rig.service.drop_connections()
+    rig.device.send_command("vmbackup.snapshotDone")
+    rig.turn()  # the answer to the start may be lost, and is kept to be sent again
+    rig.service.listen_again()
+    assert rig.session is not None
+    rig.session.abort("by itself")
+    rig.until(lambda: rig.agent.backup_state == State.FINISHING, 0.0)
+    rig.until(lambda: len(rig.replies()) > before, 0.1)
+    assert rig.replies()[before].startswith(b"ERROR ")
+
+
 def select_readable(rig: Rig) -> list[int]:
     """Whether the host has pushed something to the agent."""
     return [1] if rig.service.counts()["packets"] >= 3 else select.select([], [], [], 0.001)[0]
@@ -415,3 +433,21 @@ def test_what_is_known_of_the_two_ports_is_kept_apart(rig: Rig) -> None:
     rig.until(lambda: not on_vsock(rig))
     assert "closed" in rig.transports.trouble(Protocol.TCLO)
     assert rig.transports.trouble(Protocol.RPCI) == ""
+
+
+def test_a_host_that_left_during_a_backup_is_looked_for_soon_after_it() -> None:
+    """The many attempts of a backup are not to be paid for with as long a silence afterwards."""
+    rig = Rig(vsock=True, alone=True)
+    rig.until(rig.device.tclo_seen)
+    rig.freeze()
+    rig.service.stop_listening()
+    rig.service.drop_connections()
+    rig.until(lambda: rig.agent.backup_state == State.FINISHING, 0.02)
+    rig.take(KIND.ENDED)
+    rig.agent.finish()
+    rig.until(lambda: rig.agent.backup_state == State.IDLE)
+    rig.service.listen_again()
+    back = rig.clock.now()
+    while not rig.device.tclo_seen():
+        rig.turn(0.05)
+        assert rig.clock.now() - back < 10

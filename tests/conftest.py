@@ -8,6 +8,7 @@ No test can power this machine off: what could is replaced for tests and for all
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,12 @@ os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(vmtpy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
 ).rstrip(os.pathsep)
+
+# Under nohup, or in a shell's background, programs that tests start would ignore these.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DISARMED = disarm()  # its directory lasts as long as the tests
 

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
 TIMEOUT = 60.0
 _PTRACE_TRACEME = 0
+_CAP_NET_BIND_SERVICE = 10  # the bit in CapEff
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,14 @@ def require_ptrace() -> None:
         os.waitpid(child, 0)
     elif os.waitstatus_to_exitcode(status) != 0:
         pytest.skip("capability missing: ptrace")
+
+
+def require_low_ports() -> None:
+    """Skips the test where this user may not have a port below 1024."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (effective,) = re.findall(r"^CapEff:\s+(\S+)", status, re.MULTILINE)
+    if not int(effective, 16) >> _CAP_NET_BIND_SERVICE & 1:
+        pytest.skip("capability missing: CAP_NET_BIND_SERVICE")
 
 
 def require_cpuid() -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.emulation import compile_c, emulate, require_ptrace
+from support.emulation import compile_c, emulate, require_low_ports, require_ptrace
 
 GUESTS = Path(__file__).parent / "guests"
 VSOCK = ("--vsock",)
@@ -45,6 +45,7 @@ def test_a_thread_with_its_own_descriptors_that_outlives_the_first_is_served(gue
 
 
 def test_messages_stand_in_the_timeline_with_their_way(guest: Path) -> None:
+    require_low_ports()
     run = emulate(guest, "plain", options=VSOCK)
     assert (run.code, run.stdout) == (0, b"good\n"), run
     assert [(line["way"], line["request"]) for line in run.of_kind("rpci")] == [
@@ -122,6 +123,7 @@ RPC = (sys.executable, "-m", "vmtpy", "rpc")
 
 
 def test_what_a_secure_host_refuses_to_the_backdoor_is_asked_over_privileged_vsock() -> None:
+    require_low_ports()
     run = emulate(*RPC, "info-set guestinfo.key value", options=("--secure", *VSOCK))
     assert (run.code, run.stdout) == (0, b"\n"), run
     assert [(line["way"], line["reply"]) for line in run.of_kind("rpci")] == [

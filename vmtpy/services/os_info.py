@@ -15,28 +15,53 @@ from vmtpy import files
 if TYPE_CHECKING:
     from vmtpy.files import Path
 
-# os-release's ID → vSphere's guest identifier (lib/include/guest_os.h of open-vm-tools), and
-# whether the major version belongs to it.
-SHORT_NAMES = {
-    "almalinux": ("almalinux", False),
-    "amzn": ("amazonlinux", True),
-    "asianux": ("asianux", True),
-    "centos": ("centos", True),
-    "debian": ("debian", True),
-    "fedora": ("fedora", False),
-    "flatcar": ("flatcar", False),
-    "ol": ("oraclelinux", True),
-    "opensuse": ("opensuse", False),
-    "opensuse-leap": ("opensuse", False),
-    "opensuse-tumbleweed": ("opensuse", False),
-    "photon": ("vmware-photon", False),
-    "rhel": ("rhel", True),
-    "rocky": ("rockylinux", False),
-    "sled": ("sles", True),
-    "sles": ("sles", True),
-    "ubuntu": ("ubuntu", False),
+# os-release's ID → open-vm-tools' name of the distribution (lib/include/guest_os.h, its case too).
+DISTRIBUTIONS = {
+    "almalinux": "almaLinux",
+    "amzn": "amazonlinux",
+    "asianux": "asianux",
+    "centos": "centos",
+    "coreos": "coreos",
+    "debian": "debian",
+    "fedora": "Fedora",
+    "flatcar": "flatcar",
+    "fusionos": "fusionos",
+    "kylin": "kylinlinux",
+    "miraclelinux": "miraclelinux",
+    "ol": "oraclelinux",
+    "opensuse": "opensuse",
+    "opensuse-leap": "opensuse",
+    "opensuse-tumbleweed": "opensuse",
+    "pardus": "pardus",
+    "photon": "vmware-photon",
+    "prolinux": "prolinux",
+    "rhcos": "rhel",
+    "rhel": "rhel",
+    "rocky": "rockyLinux",
+    "sl-micro": "suse",
+    "sle-micro": "sles",
+    "sle_hpc": "sles",
+    "sled": "sles",
+    "sles": "sles",
+    "sles_sap": "sles",
+    "turbolinux": "turbolinux",
+    "ubuntu": "ubuntu",
 }
-AMAZON = {"2": "2", "2023": "3"}  # year → vSphere's number
+# The major versions that have a name of their own in vSphere (lib/include/guest_os_tables.h).
+VERSIONS = {
+    "amazonlinux": ("2", "3"),
+    "asianux": ("3", "4", "5", "7", "8", "9"),
+    "centos": ("6", "7", "8", "9"),
+    "debian": ("4", "5", "6", "7", "8", "9", "10", "11", "12", "13"),
+    "oraclelinux": ("6", "7", "8", "9", "10"),
+    "rhel": ("3", "4", "5", "6", "7", "8", "9", "10"),
+    "sles": ("10", "11", "12", "15", "16"),
+}
+# Of these vSphere also knows the name without a version; its "CentOS 4/5 or later" is one.
+UNNUMBERED = ("centos", "oraclelinux", "sles")
+# What carries another product's version, and so none of its family's.
+OWN_VERSIONS = ("rhcos", "sle-micro")
+KERNELS = ("3", "4", "5", "6", "7")  # vSphere takes the last one for all later kernels, too
 FILES = ("/etc/os-release", "/usr/lib/os-release")
 # u32 version; short name; full name, padded to a multiple of four.
 DETAILS = struct.Struct("<I129s513s2x")
@@ -62,7 +87,7 @@ def read(paths: tuple[Path, ...] = FILES) -> OsInfo:
     system = os.uname()
     full_name = release.get("PRETTY_NAME") or f"{system.sysname} {system.release}"
     details = {
-        "architecture": "Arm" if system.machine.startswith("aarch64") else "X86",
+        "architecture": "Arm" if processor(system.machine) == "arm-" else "X86",
         "bitness": "64" if system.machine.endswith("64") else "32",
         "distroAddlVersion": release.get("VERSION", ""),
         "distroName": release.get("NAME", ""),
@@ -71,21 +96,57 @@ def read(paths: tuple[Path, ...] = FILES) -> OsInfo:
         "kernelVersion": system.release,
         "prettyName": full_name,
     }
-    return OsInfo(full_name, short_name(release, system.release), details)
+    return OsInfo(full_name, short_name(release, system.release, system.machine), details)
 
 
-def short_name(release: dict[str, str], kernel: str) -> str:
-    """vSphere's name for it; one that it does not know goes by its family, then by its kernel."""
-    for identity in (release.get("ID", ""), *release.get("ID_LIKE", "").split()):
-        if identity in SHORT_NAMES:
-            name, numbered = SHORT_NAMES[identity]
-            major = release.get("VERSION_ID", "").partition(".")[0]
-            major = AMAZON.get(major, "") if identity == "amzn" else major
-            # The version of a derivative is not that of the family.
-            own = identity == release.get("ID")
-            return f"{name}{major}-64" if numbered and major.isdigit() and own else f"{name}-64"
-    major = kernel.partition(".")[0]
-    return f"other{major}xlinux-64" if major in ("3", "4", "5", "6") else "otherlinux-64"
+def short_name(release: dict[str, str], kernel: str, machine: str = "x86_64") -> str:
+    """vSphere's name for it. One that vSphere does not know would be shown as no system at all, so
+    whatever is not in its table goes by the kernel: "other6xlinux-64".
+
+    Args:
+        release: the fields of os-release.
+        kernel: "6.1.0-13-amd64".
+        machine: the processor, as uname has it.
+    """
+    identity = release.get("ID", "")
+    name = DISTRIBUTIONS.get(identity, "")
+    if name in VERSIONS:
+        version = major_version(identity, release)
+        if version in VERSIONS[name]:
+            name += version
+        elif name not in UNNUMBERED:
+            name = ""
+    bits = "-64" if machine.endswith("64") else ""
+    return f"{processor(machine)}{name or by_kernel(kernel)}{bits}"
+
+
+def major_version(identity: str, release: dict[str, str]) -> str:
+    """The number in the distribution's name, "" without one."""
+    if identity == "amzn":  # 1 was named by years and shares its name with 2, as in open-vm-tools
+        year = release.get("VERSION_ID", "")
+        return "3" if year == "2023" else "2"
+    if identity in OWN_VERSIONS:
+        return release.get("RHEL_VERSION", "").partition(".")[0]
+    return release.get("VERSION_ID", "").partition(".")[0]
+
+
+def by_kernel(kernel: str) -> str:
+    """The name of a Linux of which only the kernel is known."""
+    major, _, rest = kernel.partition(".")
+    if major in KERNELS:
+        return f"other{major}xlinux"
+    if major == "2":
+        return "other26xlinux" if rest.startswith("6") else "other24xlinux"
+    if major.isdigit() and int(major) > int(KERNELS[-1]):
+        return f"other{KERNELS[-1]}xlinux"
+    return "otherlinux"
+
+
+def processor(machine: str) -> str:
+    """What stands in front of the names of systems that do not run on x86."""
+    if machine.startswith(("aarch64", "arm")):
+        return "arm-"
+    return "riscv-" if machine.startswith("riscv") else ""
 
 
 def os_release(paths: tuple[Path, ...] = FILES) -> dict[str, str]:

@@ -1,19 +1,31 @@
 """Values of guestinfo that are not plain: base64, or gzip in base64, as a key's companion
-`KEY.encoding` says. The names are those of cloud-init's DataSourceVMware.
+`KEY.encoding` says. The names are those of cloud-init's DataSourceVMware, and what people write
+instead of them.
 """
 
 from __future__ import annotations
 
 import binascii
+import re
 
 from vmtpy.errors import GuestInfoError
 
 BASE64 = "base64"
 GZIP = "gzip+base64"
-# What a value is written as → what it is.
-NAMES = {"base64": BASE64, "b64": BASE64, "gzip+base64": GZIP, "gz+b64": GZIP}
+# What a value is written as → what it is. Case and quotes do not matter.
+NAMES = {
+    "base64": BASE64,
+    "b64": BASE64,
+    "gzip+base64": GZIP,
+    "gzip+b64": GZIP,
+    "gz+base64": GZIP,
+    "gz+b64": GZIP,
+}
 # 64 KiB of gzip can hold 64 MiB of zeros: a host must not have the guest unpack that.
 MOST_UNPACKED = 16 * 1024 * 1024
+STANDARD = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+URL_SAFE = re.compile(rb"[A-Za-z0-9_-]*={0,2}")  # RFC 4648, section 5
+MOST_SHOWN = 40  # characters of a host's text in an error
 
 
 def encode(value: bytes, encoding: str) -> bytes:
@@ -32,34 +44,67 @@ def encode(value: bytes, encoding: str) -> bytes:
 
 
 def decode(value: bytes, encoding: bytes, name: str) -> bytes:
-    """The value as it was meant. An encoding that is not known means a plain value.
+    """The value as it was meant. No encoding, or a blank one, means a plain value.
+
+    Args:
+        value: as the host has it.
+        encoding: the value of `KEY.encoding`.
+        name: of the value, for errors.
 
     Raises:
-        GuestInfoError: it is not what its encoding says; names `name`.
+        GuestInfoError: the encoding is not known, or the value is not what it says.
     """
-    kind = NAMES.get(encoding.decode("latin-1").strip().lower())
-    if kind is None:
+    text = encoding.decode("latin-1").strip(" \t\r\n\0\"'").lower()
+    if not text:
         return value
-    try:
-        unpacked = binascii.a2b_base64(value)
-    except binascii.Error as error:
-        raise GuestInfoError(f"{name}: not {BASE64}, as {name}.encoding says: {error}") from error
+    kind = NAMES.get(text)
+    if kind is None:
+        raise GuestInfoError(
+            f"{name}.encoding is {text[:MOST_SHOWN]!r}, which vmtpy does not know; "
+            f"known: {', '.join(NAMES)}. As it is: vmtpy guestinfo get --raw, "
+            "or get(…, raw=True)"
+        )
+    unpacked = unpack(value, name)
     return unzip(unpacked, name) if kind == GZIP else unpacked
 
 
+def unpack(value: bytes, name: str) -> bytes:
+    """The bytes of a text in base64, of either alphabet, in lines or not, padded or not."""
+    text = b"".join(value.split())
+    if not STANDARD.fullmatch(text):
+        if not URL_SAFE.fullmatch(text):
+            raise GuestInfoError(f"{name}: not {BASE64}, as {name}.encoding says: other characters")
+        text = text.replace(b"-", b"+").replace(b"_", b"/")
+    text = text.rstrip(b"=")
+    try:
+        unpacked = binascii.a2b_base64(text + b"=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise GuestInfoError(f"{name}: not {BASE64}, as {name}.encoding says: {error}") from error
+    if binascii.b2a_base64(unpacked, newline=False).rstrip(b"=") != text:
+        raise GuestInfoError(f"{name}: not {BASE64}, as {name}.encoding says: bits left at its end")
+    return unpacked
+
+
 def unzip(data: bytes, name: str) -> bytes:
+    """The contents of all members of a gzip file (RFC 1952), one after the other."""
     import zlib
 
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        value = stream.decompress(data, MOST_UNPACKED + 1)
-    except zlib.error as error:
-        raise GuestInfoError(f"{name}: not gzip, as {name}.encoding says: {error}") from error
-    if len(value) > MOST_UNPACKED:
-        raise GuestInfoError(f"{name}: unpacked it has more than {MOST_UNPACKED} bytes")
-    if not stream.eof:
-        raise GuestInfoError(f"{name}: the gzip data is cut short")
-    return value
+    parts: list[bytes] = []
+    room = MOST_UNPACKED + 1
+    while True:
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(stream.decompress(data, room))
+        except zlib.error as error:
+            raise GuestInfoError(f"{name}: not gzip, as {name}.encoding says: {error}") from error
+        room -= len(parts[-1])
+        if room <= 0:
+            raise GuestInfoError(f"{name}: unpacked it has more than {MOST_UNPACKED} bytes")
+        if not stream.eof:
+            raise GuestInfoError(f"{name}: the gzip data is cut short")
+        data = stream.unused_data.lstrip(b"\0")  # gzip(1) takes zeros at the end for padding, too
+        if not data:
+            return b"".join(parts)
 
 
 def known(encoding: str) -> str:

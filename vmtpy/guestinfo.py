@@ -1,7 +1,8 @@
 """guestinfo: the values that guest and host exchange under names. Values are bytes, not text.
 
-vmtpy.guestinfo.get("answer")      # as it is on the wire; None if there is none
-vmtpy.guestinfo["metadata"]        # unpacked as `metadata.encoding` says; KeyError if none
+vmtpy.guestinfo.get("metadata")           # unpacked as `metadata.encoding` says; None if none
+vmtpy.guestinfo.get("metadata", raw=True)  # as it is on the wire
+vmtpy.guestinfo["metadata"]               # as get(); KeyError if there is none
 vmtpy.guestinfo["answer"] = b"42"
 """
 
@@ -30,103 +31,72 @@ NO_ENCODING = b" "
 
 
 def get(
-    key: str | bytes, default: bytes | None = None, *, rpci: Rpci | None = None
+    key: str | bytes,
+    default: bytes | None = None,
+    *,
+    raw: bool = False,
+    rpci: Rpci | None = None,
 ) -> bytes | None:
-    """The value of a key, or `default` where there is none.
+    """The value of a key, unpacked as `KEY.encoding` says, or `default` where there is none.
 
     Args:
         key: with or without the leading "guestinfo."; no blanks.
         default: returned for a key that has no value.
+        raw: give it as it is on the wire, and do not ask for `KEY.encoding`. False.
         rpci: an open conversation to use; by default one is made for this call.
 
     Raises:
-        GuestInfoError: no such key can be.
+        GuestInfoError: no such key can be, its encoding is not known, or the value is not what
+            its encoding says.
         NotVMwareError, ChannelError, RpcError: as vmtpy.Rpci.
     """
-    request = b"info-get " + full_name(key)
+    name = full_name(key)
     with _conversation(rpci) as host:
-        try:
-            return host.call(request)
-        except RpcError as error:
-            if error.reason == NO_VALUE:
-                return default
-            raise
+        value = _ask(host, name)
+        if value is None:
+            return default
+        if raw:
+            return value
+        encoding = _ask(host, name + b".encoding") or b""
+    return encodings.decode(value, encoding, os.fsdecode(name))
 
 
 def set(  # noqa: A001 (used as guestinfo.set)
-    key: str | bytes, value: str | bytes, *, rpci: Rpci | None = None
+    key: str | bytes,
+    value: str | bytes,
+    encoding: str = "",
+    *,
+    raw: bool = False,
+    rpci: Rpci | None = None,
 ) -> None:
-    """Sets the value of a key. A guest can neither delete a key nor make it empty.
+    """Sets the value of a key so that get(), or cloud-init, gets it back. A guest can neither
+    delete a key nor make it empty.
 
     Args:
         key: as for get().
-        value: text goes as UTF-8; with the key and the command it has at most 64 KiB.
+        value: text goes as UTF-8; with the key and the command it has, packed, at most 64 KiB.
+        encoding: "base64" or "gzip+base64": packs it and sets `KEY.encoding`; "" for a plain one,
+            which takes back an encoding that was set before.
+        raw: send it as it is, and leave `KEY.encoding` alone. False.
         rpci: as for get().
 
     Raises:
-        GuestInfoError: no such key can be, or the value is empty.
+        GuestInfoError: no such key can be, the value is empty, or there is no such encoding.
         MessageSizeError: the value is too large. Nothing was sent.
         NotVMwareError, ChannelError, RpcError: as vmtpy.Rpci.
     """
     name = full_name(key)
-    value = _to_bytes(value)
-    if not value:
-        raise GuestInfoError(
-            f"{os.fsdecode(name)}: a guest can neither delete a value nor set it empty"
-        )
-    command = b"info-set " + name + b" "
-    room = MAX_REQUEST - len(command)
-    if len(value) > room:
-        raise MessageSizeError(
-            f"{os.fsdecode(name)}: the value has {len(value)} bytes, at most {room} can be sent"
-        )
+    if raw and encoding:
+        raise GuestInfoError(f"{os.fsdecode(name)}: a raw value is not packed as {encoding}")
+    request = _setting(name, encodings.encode(_to_bytes(value), encoding))
     with _conversation(rpci) as host:
-        host.call(command + value)
-
-
-def load(
-    key: str | bytes, default: bytes | None = None, *, rpci: Rpci | None = None
-) -> bytes | None:
-    """The value of a key, unpacked if `KEY.encoding` says base64 or gzip+base64.
-
-    Args:
-        key, default, rpci: as for get().
-
-    Raises:
-        GuestInfoError: as get(), or the value is not what its encoding says.
-        NotVMwareError, ChannelError, RpcError: as vmtpy.Rpci.
-    """
-    name = full_name(key)
-    with _conversation(rpci) as host:
-        value = get(name, rpci=host)
-        if value is None:
-            return default
-        encoding = get(name + b".encoding", b"", rpci=host) or b""
-    return encodings.decode(value, encoding, os.fsdecode(name))
-
-
-def store(
-    key: str | bytes, value: str | bytes, encoding: str = "", *, rpci: Rpci | None = None
-) -> None:
-    """Sets the value of a key so that load(), or cloud-init, gets it back.
-
-    Args:
-        key, value, rpci: as for set().
-        encoding: "base64" or "gzip+base64": packs it and sets `KEY.encoding`; "" for a plain one.
-
-    Raises:
-        GuestInfoError: as set(), or there is no such encoding.
-        MessageSizeError: it is too large, as packed. Nothing was sent.
-        NotVMwareError, ChannelError, RpcError: as vmtpy.Rpci.
-    """
-    name = full_name(key)
-    packed = encodings.encode(_to_bytes(value), encoding)
-    with _conversation(rpci) as host:
-        set(name, packed, rpci=host)
+        host.call(request)
+        if raw:
+            return
         if encoding:
-            set(name + b".encoding", encodings.known(encoding), rpci=host)
-        elif get(name + b".encoding", NO_ENCODING, rpci=host) != NO_ENCODING:
-            set(name + b".encoding", NO_ENCODING, rpci=host)
+            host.call(_setting(name + b".encoding", encodings.known(encoding).encode()))
+        elif (_ask(host, name + b".encoding") or NO_ENCODING) != NO_ENCODING:
+            host.call(_setting(name + b".encoding", NO_ENCODING))
 
 
 def redact(key: str | bytes, *, rpci: Rpci | None = None) -> None:
@@ -137,8 +107,8 @@ def redact(key: str | bytes, *, rpci: Rpci | None = None) -> None:
     """
     name = full_name(key)
     with _conversation(rpci) as host:
-        set(name, REDACTED, rpci=host)
-        set(name + b".encoding", NO_ENCODING, rpci=host)
+        set(name, REDACTED, raw=True, rpci=host)
+        set(name + b".encoding", NO_ENCODING, raw=True, rpci=host)
 
 
 def watch(
@@ -151,14 +121,14 @@ def watch(
         interval: seconds between two questions.
 
     Yields:
-        The value as load() gives it, None while there is none.
+        The value as get() gives it, None while there is none.
     """
     import time
 
     with _conversation(rpci) as host:
         before: object = host  # equal to no value
         while True:
-            value = load(key, rpci=host)
+            value = get(key, rpci=host)
             if value != before:
                 before = value
                 yield value
@@ -179,6 +149,30 @@ def full_name(key: str | bytes) -> bytes:
     return PREFIX + name
 
 
+def _ask(host: Rpci, name: bytes) -> bytes | None:
+    try:
+        return host.call(b"info-get " + name)
+    except RpcError as error:
+        if error.reason == NO_VALUE:
+            return None
+        raise
+
+
+def _setting(name: bytes, value: bytes) -> bytes:
+    """The request that sets a value."""
+    if not value:
+        raise GuestInfoError(
+            f"{os.fsdecode(name)}: a guest can neither delete a value nor set it empty"
+        )
+    command = b"info-set " + name + b" "
+    room = MAX_REQUEST - len(command)
+    if len(value) > room:
+        raise MessageSizeError(
+            f"{os.fsdecode(name)}: the value has {len(value)} bytes, at most {room} can be sent"
+        )
+    return command + value
+
+
 def _to_bytes(text: str | bytes) -> bytes:
     # What came in from the command line or the file system goes out as the bytes it was.
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
@@ -192,16 +186,16 @@ class _Mapping(ModuleType):
     """The module itself as a mapping: guestinfo[key]. It cannot be listed, the host has no way."""
 
     def __getitem__(self, key: str | bytes) -> bytes:
-        value = load(key)
+        value = get(key)
         if value is None:
             raise NoValueError(f"no value under {os.fsdecode(full_name(key))}")
         return value
 
     def __setitem__(self, key: str | bytes, value: str | bytes) -> None:
-        store(key, value)
+        set(key, value)
 
     def __contains__(self, key: str | bytes) -> bool:
-        return get(key) is not None
+        return get(key, raw=True) is not None
 
     def __iter__(self) -> Iterator[str]:
         raise TypeError("a guest cannot list the keys of guestinfo")

@@ -130,7 +130,7 @@ def test_cloud_init_unpacks_what_we_pack(name: str) -> None:
         "sys.stdout.write(decode('k', sys.argv[1], sys.stdin.buffer.read().decode()))"
     )
     done = subprocess.run(
-        [SYSTEM_PYTHON, "-c", script, name],
+        [SYSTEM_PYTHON, "-c", script, encoding.known(name)],  # what KEY.encoding gets
         input=encoding.encode(value, name),
         stdout=subprocess.PIPE,
         check=True,

@@ -55,8 +55,8 @@ def test_requests_and_replies_of_any_length_are_whole(options: tuple[str, ...]) 
         with Rpci() as rpci:
             for length in (1, 2, 3, 4, 5, 6, 7, 8, 9, 1021, 1022, 1023, 1024):
                 value = bytes((i * 7 + 1) % 256 for i in range(length))
-                guestinfo.set("k", value, rpci=rpci)
-                assert guestinfo.get("k", rpci=rpci) == value, length
+                guestinfo.set("k", value, raw=True, rpci=rpci)
+                assert guestinfo.get("k", raw=True, rpci=rpci) == value, length
         print("whole")
     """
     run = emulate_script(script, *options)
@@ -70,8 +70,8 @@ def test_sixty_four_kib_by_high_bandwidth() -> None:
         room = 65536 - len(b"info-set guestinfo.k ")
         value = bytes((i * 7 + i // 251) % 256 for i in range(room))
         with Rpci() as rpci:
-            guestinfo.set("k", value, rpci=rpci)
-            print(guestinfo.get("k", rpci=rpci) == value)
+            guestinfo.set("k", value, raw=True, rpci=rpci)
+            print(guestinfo.get("k", raw=True, rpci=rpci) == value)
     """
     run = emulate_script(script)
     assert (run.code, run.stdout) == (0, b"True\n")
@@ -120,8 +120,8 @@ def test_threads_of_one_process_talk_at_once() -> None:
                 for i in range(10):
                     value = f"{name} {i}".encode()
                     for rpci in (own, shared):
-                        guestinfo.set(name, value, rpci=rpci)
-                        assert guestinfo.get(name, rpci=rpci) == value
+                        guestinfo.set(name, value, raw=True, rpci=rpci)
+                        assert guestinfo.get(name, raw=True, rpci=rpci) == value
         threads = [threading.Thread(target=talk, args=(f"k{i}",)) for i in range(3)]
         for thread in threads:
             thread.start()

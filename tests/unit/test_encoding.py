@@ -31,12 +31,71 @@ def test_any_value_is_unpacked_to_what_was_packed(value: bytes, name: str) -> No
 
 
 @pytest.mark.parametrize(
+    "name", [b"GZIP+BASE64", b'"gzip+base64"', b"'gz+b64'", b" gzip+b64\n", b"gz+base64\0"]
+)
+def test_an_encoding_is_understood_in_any_case_and_in_quotes(name: bytes) -> None:
+    packed = base64.b64encode(gzip.compress(b"hello"))
+    assert encoding.decode(packed, name, "guestinfo.k") == b"hello"
+
+
+def test_all_members_of_a_gzip_file_are_unpacked() -> None:
+    data = gzip.compress(b"one ") + gzip.compress(b"") + gzip.compress(b"two") + bytes(512)
+    assert encoding.decode(base64.b64encode(data), b"gzip+base64", "k") == b"one two"
+
+
+def test_thousands_of_members_are_unpacked_soon() -> None:
+    data = b"".join(gzip.compress(b"x", mtime=0) for _ in range(2000))
+    assert encoding.decode(base64.b64encode(data), b"gzip+base64", "k") == b"x" * 2000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"-_-_aGk=", b"-_-_aGk", b"+/+/aGk=", b"+/+/aGk", b" +/+/\r\naGk=\n"],
+)
+def test_either_alphabet_of_base64_is_unpacked_padded_or_not(value: bytes) -> None:
+    assert encoding.decode(value, b"base64", "k") == b"\xfb\xff\xbfhi"
+
+
+@given(st.binary(max_size=300))
+def test_any_value_in_the_alphabet_for_urls_is_unpacked(value: bytes) -> None:
+    assert encoding.decode(base64.urlsafe_b64encode(value), b"base64", "k") == value
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(encoding.NAMES)))
+def test_what_is_not_what_its_encoding_says_is_an_error_and_never_garbage(
+    value: bytes, name: str
+) -> None:
+    try:
+        unpacked = encoding.decode(value, name.encode(), "k")
+    except GuestInfoError:
+        return
+    if encoding.NAMES[name] == encoding.BASE64:
+        text = b"".join(value.split()).translate(bytes.maketrans(b"-_", b"+/"))
+        assert base64.b64encode(unpacked).rstrip(b"=") == text.rstrip(b"=")
+
+
+TWO = gzip.compress(b"x" * 99, mtime=0)
+
+
+@pytest.mark.parametrize(
     ("value", "name", "message"),
     [
         (b"a", b"base64", r"guestinfo\.k: not base64, as guestinfo\.k\.encoding says"),
+        (b"---", b"base64", r"guestinfo\.k: not base64"),
+        (b"a+b_", b"base64", "other characters"),
+        (b"a\xffb=", b"base64", "other characters"),
+        (b"YQ==YQ==", b"base64", "other characters"),
         (base64.b64encode(b"no gzip"), b"gz+b64", r"guestinfo\.k: not gzip"),
-        (base64.b64encode(gzip.compress(b"x" * 99)[:-9]), b"gzip+base64", "cut short"),
+        (base64.b64encode(TWO[:-9]), b"gzip+base64", "cut short"),
+        (base64.b64encode(TWO + TWO[:-1]), b"gzip+base64", "cut short"),
+        (base64.b64encode(TWO + b"more"), b"gzip+base64", "not gzip"),
+        (b"", b"gzip+base64", "cut short"),
         (base64.b64encode(gzip.compress(bytes(1 << 25))), b"gzip+base64", "unpacked it has more"),
+        (
+            base64.b64encode(gzip.compress(bytes(9 << 20)) + gzip.compress(bytes(9 << 20))),
+            b"gzip+base64",
+            "unpacked it has more than 16777216 bytes",
+        ),
     ],
 )
 def test_a_value_that_is_not_what_its_encoding_says_is_an_error_with_its_name(
@@ -46,16 +105,79 @@ def test_a_value_that_is_not_what_its_encoding_says_is_an_error_with_its_name(
         encoding.decode(value, name, "guestinfo.k")
 
 
-@pytest.mark.parametrize("name", [b"", b" ", b"rot13", b"\xff"])
-def test_an_encoding_that_is_not_known_means_a_plain_value(name: bytes) -> None:
+def test_the_largest_value_that_may_be_unpacked_is() -> None:
+    packed = base64.b64encode(gzip.compress(bytes(encoding.MOST_UNPACKED)))
+    assert len(encoding.decode(packed, b"gzip+base64", "k")) == encoding.MOST_UNPACKED
+
+
+@pytest.mark.parametrize("name", [b"", b" ", b"\0", b'""'])
+def test_no_encoding_means_a_plain_value(name: bytes) -> None:
     assert encoding.decode(b"YQ==", name, "k") == b"YQ=="
+
+
+@pytest.mark.parametrize("name", [b"rot13", b"\xff", b"base64+base64", b"gzip", b"x" * 60000])
+def test_an_encoding_that_is_not_known_is_an_error_that_names_it(name: bytes) -> None:
+    with pytest.raises(GuestInfoError, match=r"k\.encoding is '.{1,40}', which") as caught:
+        encoding.decode(b"YQ==", name, "k")
+    assert repr(name.decode("latin-1")[:40]) in str(caught.value)
+
+
+def test_python_and_the_command_mean_the_same(
+    host: EmulatedHost, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    host.device.set_guestinfo("k", base64.b64encode(b"hello"))
+    host.device.set_guestinfo("k.encoding", b"b64")
+    assert guestinfo.get("k") == b"hello"
+    assert main(["guestinfo", "get", "k"]) == 0
+    assert guestinfo.get("k", raw=True) == b"aGVsbG8="
+    assert main(["guestinfo", "get", "--raw", "k"]) == 0
+    assert capsysbinary.readouterr().out == b"helloaGVsbG8="
+
+
+def test_an_encoding_that_is_not_known_fails_the_command_and_not_the_raw_one(
+    host: EmulatedHost, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    host.device.set_guestinfo("k", b"uryyb")
+    host.device.set_guestinfo("k.encoding", b"rot13")
+    assert main(["guestinfo", "get", "k"]) == 1
+    said = capsysbinary.readouterr()
+    assert said.out == b""
+    assert b"guestinfo.k.encoding is 'rot13'" in said.err
+    assert main(["guestinfo", "get", "--raw", "k"]) == 0
+    assert capsysbinary.readouterr().out == b"uryyb"
+    with pytest.raises(GuestInfoError, match="rot13"):
+        guestinfo.get("k")
+
+
+def test_rpctool_gives_a_packed_value_as_it_is(
+    host: EmulatedHost,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    host.device.set_guestinfo("k", b"aGVsbG8=")
+    host.device.set_guestinfo("k.encoding", b"base64")
+    monkeypatch.setattr("sys.argv", ["vmware-rpctool", "info-get guestinfo.k"])
+    assert rpctool.main() == 0
+    assert capsysbinary.readouterr().out == b"aGVsbG8=\n"
+
+
+def test_a_raw_value_leaves_the_encoding_alone(host: EmulatedHost) -> None:
+    guestinfo.set("k", b"v", "base64")
+    with Rpci(host.backdoor) as rpci:
+        host.device.take_transcript()
+        guestinfo.set("k", b"dw==", raw=True, rpci=rpci)
+        assert guestinfo.get("k", raw=True, rpci=rpci) == b"dw=="
+        requests = [one.request for one in host.device.take_transcript()]
+        assert requests == [b"info-set guestinfo.k dw==", b"info-get guestinfo.k"]
+        assert guestinfo.get("k", rpci=rpci) == b"w"
+    with pytest.raises(GuestInfoError, match="a raw value is not packed as base64"):
+        guestinfo.set("k", b"v", "base64", raw=True)
 
 
 def test_the_mapping_packs_and_unpacks(host: EmulatedHost) -> None:
     host.device.set_guestinfo("k", base64.b64encode(b"hello"))
     host.device.set_guestinfo("k.encoding", b"b64")
     assert guestinfo["k"] == b"hello"  # type: ignore[index]
-    assert guestinfo.get("k") == b"aGVsbG8=", "get() gives it as it is"
     guestinfo["k"] = "plain"  # type: ignore[index]
     assert guestinfo["k"] == b"plain"  # type: ignore[index]
     assert host.device.guestinfo("k.encoding") == b" ", "the old encoding does not stay"
@@ -72,8 +194,8 @@ def test_the_mapping_packs_and_unpacks(host: EmulatedHost) -> None:
 def test_an_unpacked_value_is_one_more_question_and_no_more(host: EmulatedHost) -> None:
     host.device.set_guestinfo("k", b"v")
     with Rpci(host.backdoor) as rpci:
-        assert guestinfo.load("k", rpci=rpci) == b"v"
-        assert guestinfo.load("none", b"d", rpci=rpci) == b"d"
+        assert guestinfo.get("k", rpci=rpci) == b"v"
+        assert guestinfo.get("none", b"d", rpci=rpci) == b"d"
     requests = [one.request for one in host.device.take_transcript()]
     assert requests == [
         b"info-get guestinfo.k",
@@ -87,15 +209,15 @@ def test_a_packed_value_may_be_larger_than_the_wire_allows_for_a_plain_one(
 ) -> None:
     value = b"x" * 200_000
     with pytest.raises(MessageSizeError, match="200000 bytes"):
-        guestinfo.store("k", value)
+        guestinfo.set("k", value)
     assert host.traps() == 0
-    guestinfo.store("k", value, "gzip+base64")
+    guestinfo.set("k", value, "gzip+base64")
     assert guestinfo["k"] == value  # type: ignore[index]
 
 
 def test_an_unknown_encoding_is_refused_before_anything_is_sent(host: EmulatedHost) -> None:
     with pytest.raises(GuestInfoError, match="no such encoding: 'zip'; known: base64, b64"):
-        guestinfo.store("k", b"v", "zip")
+        guestinfo.set("k", b"v", "zip")
     assert host.traps() == 0
 
 

@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> int:
         "get",
         help="write a value to standard output",
         description="Writes the value to standard output, to the byte (on a terminal with a "
-        "newline after it). `No value found` on standard error, and 1, where there is none.",
+        "newline after it), unpacked as KEY.encoding says. `No value found` on standard error, and "
+        "1, where there is none; 1 also where KEY.encoding is not known or not true.",
     )
     getter.add_argument("key", metavar="KEY", help=key_help)
     getter.add_argument(
@@ -72,7 +73,7 @@ def main(arguments: list[str]) -> int:
 
 def get(options: argparse.Namespace) -> int:
     key = os.fsencode(options.key)
-    value = guestinfo.get(key) if options.raw else guestinfo.load(key)
+    value = guestinfo.get(key, raw=options.raw)
     if value is None:
         return complain(guestinfo.NO_VALUE)
     sys.stdout.buffer.write(value + (b"\n" if sys.stdout.isatty() else b""))
@@ -83,7 +84,7 @@ def get(options: argparse.Namespace) -> int:
 def put(options: argparse.Namespace) -> int:
     value = options.value
     data = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
-    guestinfo.store(os.fsencode(options.key), data, options.encoding)
+    guestinfo.set(os.fsencode(options.key), data, options.encoding)
     return 0
 
 

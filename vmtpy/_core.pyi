@@ -472,6 +472,7 @@ class BackupEvent(enum.Enum):
     HOST_GONE = 10
     LATE = 11
 
+def host_commands() -> list[tuple[str, bool]]: ...
 def parse_start_with_options(body: bytes) -> tuple[QuiesceRequest, bytes]: ...
 def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None: ...
 
@@ -524,7 +525,6 @@ class AgentOptions:
         poll_busy: float,
         announce: Sequence[str],
         withdraw: Sequence[str],
-        commands: Sequence[str] = (),
         notify_socket: str = "",
         watchdog: float = 0.0,
         patience: float = 5.0,

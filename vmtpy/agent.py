@@ -12,7 +12,7 @@ from vmtpy.log import INFO, WARNING, Log, to_stderr
 from vmtpy.notify import Notify
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
 from vmtpy.services.announce import announce, withdraw
-from vmtpy.services.services import COMMANDS, Services
+from vmtpy.services.services import Services
 from vmtpy.status import Story
 from vmtpy.transport import find_ways
 
@@ -187,7 +187,6 @@ class Agent:
             poll_busy=config.poll.busy,
             announce=announce(config.tools.version),
             withdraw=withdraw(),
-            commands=COMMANDS,
             notify_socket=self._notify.socket,
             watchdog=self._notify.watchdog,
         )

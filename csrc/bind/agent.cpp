@@ -75,15 +75,13 @@ void bind_options(py::module_& module) {
   py::class_<AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
-                       std::vector<std::string> commands, std::string notify_socket,
-                       double watchdog, double patience) {
+                       std::string notify_socket, double watchdog, double patience) {
              AgentOptions options;
              options.poll_min = from_seconds(poll_min);
              options.poll_max = from_seconds(poll_max);
              options.poll_busy = from_seconds(poll_busy);
              options.announce = std::move(announce);
              options.withdraw = std::move(withdraw);
-             options.commands.names = std::move(commands);
              options.notify.socket = std::move(notify_socket);
              options.notify.watchdog = from_seconds(watchdog);
              options.patience = from_seconds(patience);
@@ -91,8 +89,7 @@ void bind_options(py::module_& module) {
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
-           py::arg("announce"), py::arg("withdraw"),
-           py::arg("commands") = std::vector<std::string>(), py::arg("notify_socket") = "",
+           py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = "",
            py::arg("watchdog") = 0.0, py::arg("patience") = 5.0);
 }
 
@@ -148,6 +145,14 @@ void bind_backup(py::module_& module) {
       .value("STOP", BackupEvent::STOP)
       .value("HOST_GONE", BackupEvent::HOST_GONE)
       .value("LATE", BackupEvent::LATE);
+  // Name, and whether bytes follow it.
+  module.def("host_commands", [] {
+    std::vector<std::pair<std::string, bool>> rows;
+    for (const HostCommand& row : host_commands()) {
+      rows.emplace_back(row.name, row.body == HostCommand::Body::BINARY);
+    }
+    return rows;
+  });
   module.def(
       "parse_start_with_options",
       [](const py::bytes& body) {

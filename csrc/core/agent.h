@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/commands.h"
 #include "core/event_queue.h"
+#include "core/host_commands.h"
 #include "core/notify.h"
 #include "core/rpci.h"
 #include "core/tclo.h"
@@ -39,8 +40,8 @@ struct AgentOptions {
   std::vector<std::string> announce;                 // RPCI requests sent at every open and reset
   std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
   BackupOptions backup;
-  CommandOptions commands;  // those that Python answers
-  NotifyOptions notify;     // the service manager
+  CommandOptions commands;
+  NotifyOptions notify;  // the service manager
 };
 
 class Agent {
@@ -82,7 +83,8 @@ class Agent {
   Time publish(Time now);
   void poll_host(Time now);
   bool poll_once(Time now);
-  std::string dispatch(const std::string& command, bool& deferred);
+  std::string dispatch(const HostRequest& request, bool& deferred);
+  std::string answer_here(std::string_view name);
   void take_change();
   void introduce();
   void say_health();

@@ -63,9 +63,10 @@ bool Agent::poll_once(Time now) {
     poll_delay_ = options_.poll_min;
     ++seen_.commands;
     bool deferred = false;
-    const std::string reply = dispatch(*command, deferred);
+    const HostRequest request = read_host_request(*command);
+    const std::string reply = dispatch(request, deferred);
     if (!deferred) tclo_.answer(reply);
-    if (announce_due && !announced_ && *command != "reset") introduce();
+    if (announce_due && !announced_ && request.name != "reset") introduce();
     return !deferred;
   } catch (const Error& error) {
     seen_.trouble = error.what();
@@ -90,34 +91,35 @@ void Agent::take_change() {
   queue_.log("the host is reached by " + seen_.transport + ": " + tclo_.reason());
 }
 
-std::string Agent::dispatch(const std::string& command, bool& deferred) {
-  const std::size_t space = command.find(' ');
-  const std::string_view name = std::string_view(command).substr(0, space);
-  const std::string_view arguments =
-      space == std::string::npos ? std::string_view() : std::string_view(command).substr(space + 1);
-  if (command.empty()) return "";
-  if (name == "ping") return "OK ";
+std::string Agent::dispatch(const HostRequest& request, bool& deferred) {
+  std::optional<std::string> reply;
+  switch (request.answerer) {
+    case HostCommand::Answerer::NOBODY:
+      reply = "ERROR Unknown Command";
+      break;
+    case HostCommand::Answerer::LOOP:
+      reply = answer_here(request.name);
+      break;
+    case HostCommand::Answerer::BACKUP:
+      reply = backup_.command(request.name, request.arguments);
+      break;
+    case HostCommand::Answerer::SERVICE:
+      reply =
+          commands_.command(request.name, request.arguments, backup_.state() != BackupState::IDLE);
+      break;
+  }
+  deferred = !reply.has_value();
+  return reply.value_or("");
+}
+
+std::string Agent::answer_here(std::string_view name) {
   if (name == "reset") {
     ++seen_.resets;
     announced_ = false;
     return "OK ATR toolbox";
   }
-  if (name == "Capabilities_Register") {
-    introduce();
-    return "OK ";
-  }
-  if (name.starts_with("vmbackup.")) {
-    std::optional<std::string> reply = backup_.command(name, arguments);
-    deferred = !reply.has_value();
-    return reply.value_or("");
-  }
-  if (commands_.knows(name)) {
-    const bool backup = backup_.state() != BackupState::IDLE;
-    std::optional<std::string> reply = commands_.command(name, arguments, backup);
-    deferred = !reply.has_value();
-    return reply.value_or("");
-  }
-  return "ERROR Unknown Command";
+  if (name == "Capabilities_Register") introduce();
+  return "OK ";
 }
 
 // To a host that knows nothing of us: after an open, a reset, its return, or when it asks.

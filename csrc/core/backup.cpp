@@ -97,8 +97,7 @@ std::optional<std::string> Backup::command(std::string_view name, std::string_vi
     reason_ = "aborted by the host";
     return take(E::ABORT) ? OK : NONE;
   }
-  if (name == "vmbackup.snapshotCompleted") return NO_COMPLETE;
-  return "ERROR Unknown Command";
+  return NO_COMPLETE;  // vmbackup.snapshotCompleted
 }
 
 std::optional<std::string> Backup::take_answer() {

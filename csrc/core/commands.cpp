@@ -1,33 +1,40 @@
 #include "core/commands.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/wire.h"
 
 namespace vmtpy {
 
-Commands::Commands(EventQueue& queue, Clock& clock, CommandOptions options)
-    : queue_(queue), clock_(clock), options_(std::move(options)) {}
+namespace {
+// None that a guest uses is longer; what is longer need not be kept for a Python that is busy.
+constexpr std::size_t LONGEST_OPTION = 256;
+}  // namespace
 
-bool Commands::knows(std::string_view name) const {
-  return std::find(options_.names.begin(), options_.names.end(), name) != options_.names.end();
-}
+Commands::Commands(EventQueue& queue, Clock& clock, CommandOptions options)
+    : queue_(queue), clock_(clock), options_(options) {}
 
 std::optional<std::string> Commands::command(std::string_view name, std::string_view arguments,
                                              bool backup) {
-  if (backup) {
-    // An option is a state that holds until the next one: it can be taken now and looked at after
-    // the backup. Anything else is a deed, and the host may ask again (softpowerop_retry).
-    if (name != "Set_Option") return "ERROR Quiesce operation in progress";
-    push(name, arguments, 0);
-    return "OK ";
-  }
+  if (name == "Set_Option") return take_option(name, arguments);
+  // The host may ask again (softpowerop_retry).
+  if (backup) return "ERROR Quiesce operation in progress";
   pending_ = ++last_;
   name_ = name;
   due_ = clock_.now() + options_.patience;
   push(name, arguments, pending_);
   return std::nullopt;
+}
+
+// Hosts set many options that a Linux guest does not use, and take it for broken if it says so. An
+// option is a state that holds until the next one: Python looks at it when it can.
+std::string Commands::take_option(std::string_view name, std::string_view arguments) {
+  const std::size_t blank = arguments.find(' ');
+  if (blank == 0 || blank == std::string_view::npos || blank + 1 == arguments.size()) {
+    return "ERROR Unknown or invalid option";  // open-vm-tools' words
+  }
+  if (arguments.size() <= LONGEST_OPTION) push(name, arguments, 0);
+  return "OK ";
 }
 
 void Commands::push(std::string_view name, std::string_view arguments, std::uint64_t id) {

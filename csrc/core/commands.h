@@ -1,13 +1,13 @@
-// Commands of the host that Python answers: power, options, time. One at a time: it is queued as an
-// event, and the host is not polled until the answer has come or its time is up. During a backup
-// Python is busy or must keep still, so that they are answered at once, here.
+// Commands of the host that Python serves. Power and time, one at a time: the command is queued as
+// an event, and the host is not polled until the answer has come or its time is up. During a backup
+// Python is busy or must keep still, so that they are refused at once, here. Options are answered
+// at once always.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/clock.h"
 #include "core/event_queue.h"
@@ -15,15 +15,13 @@
 namespace vmtpy {
 
 struct CommandOptions {
-  std::vector<std::string> names;  // what Python answers; others are unknown
-  Duration patience = std::chrono::seconds(5);
+  Duration patience = std::chrono::seconds(5);  // with Python
 };
 
 class Commands {
  public:
   Commands(EventQueue& queue, Clock& clock, CommandOptions options);
 
-  bool knows(std::string_view name) const;
   // The answer, or nothing when it comes later by take_answer().
   std::optional<std::string> command(std::string_view name, std::string_view arguments,
                                      bool backup);
@@ -35,6 +33,7 @@ class Commands {
   Time due() const;  // when to look again at the latest
 
  private:
+  std::string take_option(std::string_view name, std::string_view arguments);
   void push(std::string_view name, std::string_view arguments, std::uint64_t id);
   EventQueue& queue_;
   Clock& clock_;

@@ -44,7 +44,6 @@ class Guest {
   static AgentOptions options() {
     AgentOptions options;
     options.announce = {"log hello"};
-    options.commands.names = {"Set_Option", "OS_Halt"};
     return options;
   }
 

@@ -64,7 +64,6 @@ struct World {
     options.poll_max = 2ms;
     options.retry_min = 1ms;
     options.retry_max = 2ms;
-    options.commands.names = {"Set_Option"};
     return options;
   }
 };

@@ -83,7 +83,7 @@ class Rig:
             self.turn(seconds)
             time.sleep(0.0005)
 
-    def command(self, text: str) -> bytes:
+    def command(self, text: str | bytes) -> bytes:
         """Sends a command and returns the guest's answer."""
         before = len(self.replies())
         self.device.send_command(text)
@@ -92,9 +92,12 @@ class Rig:
 
     def events(self) -> list[bytes]:
         """Backup events told to the host, without the keep-alives."""
-        requests = [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
-        told = [one[len(EVENT) :] for one in requests if one.startswith(EVENT)]
+        told = [one[len(EVENT) :] for one in self.requests() if one.startswith(EVENT)]
         return [one for one in told if not one.startswith(b"req.keepAlive")]
+
+    def requests(self) -> list[bytes]:
+        """All that the guest has asked or told by itself."""
+        return [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
 
     def replies(self) -> list[bytes]:
         return [one.request for one in self.seen if one.kind == _host.MessageKind.TCLO_REPLY]

@@ -142,7 +142,7 @@ def test_commands_that_python_never_takes_cost_a_bounded_amount_of_memory() -> N
     rig = Rig()
     rig.turn()
     for _ in range(3000):
-        rig.device.send_command("Set_Option " + "x" * 50)
+        rig.device.send_command("Set_Option key " + "x" * 50)
     rig.device.send_command("vmbackup.start 1")
     rig.until(lambda: rig.agent.backup_state == State.PREPARING)
     assert len(queued(rig)) <= 1100

@@ -4,12 +4,13 @@ turn at a time with a clock that is turned by hand.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from vmtpy import _core, _host
 
 KIND = _core.AgentEvent.Kind
-COMMANDS = ("Set_Option", "Time_Synchronize", "OS_Halt")
 
 
 class Rig:
@@ -28,7 +29,6 @@ class Rig:
                 poll_busy=0.002,
                 announce=announce,
                 withdraw=["log bye"],
-                commands=COMMANDS,
             ),
         )
         self.turn()
@@ -72,8 +72,8 @@ def rig() -> Rig:
 
 
 def test_a_command_of_pythons_waits_for_its_answer(rig: Rig) -> None:
-    event = rig.ask("Set_Option broadcastIP 1")
-    assert (event.text, event.arguments) == ("Set_Option", "broadcastIP 1")
+    event = rig.ask("Time_Synchronize 1")
+    assert (event.text, event.arguments) == ("Time_Synchronize", "1")
     assert event.id != 0
     before = rig.traps()
     rig.turn(1.0)
@@ -86,14 +86,14 @@ def test_a_command_of_pythons_waits_for_its_answer(rig: Rig) -> None:
 
 def test_commands_are_answered_one_after_the_other(rig: Rig) -> None:
     rig.device.send_command("Time_Synchronize 1")
-    first = rig.ask("Set_Option a b")
+    first = rig.ask("OS_Suspend")
     assert first.text == "Time_Synchronize"
     assert rig.agent.next_event(0) is None
     rig.agent.answer(first.id, b"OK 1")
     rig.turn()
     assert rig.take(KIND.ANSWERED).id == first.id
     second = rig.take(KIND.COMMAND)
-    assert second.text == "Set_Option"
+    assert second.text == "OS_Suspend"
     rig.agent.answer(second.id, b"OK 2")
     rig.turn()
     assert rig.replies() == [b"OK 1", b"OK 2"]
@@ -115,7 +115,7 @@ def test_an_answer_that_does_not_come_in_time_is_an_error_and_one_too_late_is_dr
 
 def test_the_loop_wakes_for_the_time_limit(rig: Rig) -> None:
     now = rig.clock.now()
-    rig.device.send_command("Set_Option a 1")
+    rig.device.send_command("Time_Synchronize 1")
     following = rig.turn(0.5)
     assert following == pytest.approx(now + 5.5)
 
@@ -145,6 +145,51 @@ def test_during_a_backup_options_are_kept_for_later_and_deeds_refused(rig: Rig) 
     assert len(rig.replies()) == 4
 
 
+@pytest.mark.parametrize("backup", [False, True])
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (b"Set_Option broadcastIP 1", b"OK "),
+        (b"Set_Option nobody.uses.it 1", b"OK "),
+        (b"Set_Option broadcastIP maybe", b"OK "),
+        (b"Set_Option broadcastIP  1", b"OK "),
+        (b"Set_Option \xff 1", b"OK "),
+        (b"Set_Option", b"ERROR Unknown or invalid option"),
+        (b"Set_Option ", b"ERROR Unknown or invalid option"),
+        (b"Set_Option broadcastIP", b"ERROR Unknown or invalid option"),
+        (b"Set_Option broadcastIP ", b"ERROR Unknown or invalid option"),
+        (b"Set_Option  1", b"ERROR Unknown or invalid option"),
+    ],
+)
+def test_an_option_with_a_value_is_taken_without_waiting_for_python(
+    rig: Rig, text: bytes, answer: bytes, *, backup: bool
+) -> None:
+    if backup:
+        rig.device.send_command("vmbackup.start 1")
+        rig.turn(0.5)
+        rig.take(KIND.START)
+    rig.device.send_command(text)
+    rig.turn(0.5)
+    rig.turn(0.5)
+    assert rig.replies()[-1] == answer
+    if answer == b"OK ":
+        event = rig.take(KIND.COMMAND)
+        assert os.fsencode(f"{event.text} {event.arguments}") == text
+        assert event.id == 0, "no answer is wanted"
+    else:
+        assert rig.agent.next_event(0) is None
+
+
+def test_an_option_that_is_longer_than_any_that_is_used_is_not_kept(rig: Rig) -> None:
+    for size in (256, 257):
+        rig.device.send_command(b"Set_Option a " + b"1" * (size - 2))
+        rig.turn(0.5)
+        rig.turn(0.5)
+    assert rig.replies() == [b"OK ", b"OK "]
+    assert len(rig.take(KIND.COMMAND).arguments) == 256
+    assert rig.agent.next_event(0) is None
+
+
 def test_a_host_that_floods_a_busy_guest_with_options_costs_it_no_memory(rig: Rig) -> None:
     rig.device.send_command("vmbackup.start 1")
     rig.turn(0.5)
@@ -161,20 +206,20 @@ def test_a_host_that_floods_a_busy_guest_with_options_costs_it_no_memory(rig: Ri
 
 
 def test_the_arguments_may_be_any_bytes_up_to_the_largest_message(rig: Rig) -> None:
-    event = rig.ask(b"Set_Option \xff\xfe")
+    event = rig.ask(b"Time_Synchronize \xff\xfe")
     assert event.arguments == "\udcff\udcfe"
     rig.agent.answer(event.id, b"OK ")
     rig.turn()
     rig.take(KIND.ANSWERED)
-    event = rig.ask(b"Set_Option " + b"x" * (65536 - 11))
-    assert len(event.arguments) == 65536 - 11
+    event = rig.ask(b"Time_Synchronize " + b"x" * (65536 - 17))
+    assert len(event.arguments) == 65536 - 17
     rig.agent.answer(event.id, b"OK " + bytes(65536))
     rig.turn()
     assert rig.replies() == [b"OK ", b"ERROR Answer too long"]
 
 
 def test_an_answer_is_brought_although_the_host_has_lost_the_channel(rig: Rig) -> None:
-    event = rig.ask("Set_Option a 1")
+    event = rig.ask("Time_Synchronize 1")
     rig.device.lose_channels()
     rig.agent.answer(event.id, b"OK ")
     rig.turn()

@@ -39,7 +39,6 @@ class Guest:
             poll_busy=0.002,
             announce=["log hello"],
             withdraw=[],
-            commands=["Set_Option"],
         )
         self.service: _host.VsockService | None = None
         if vsock:

@@ -16,7 +16,7 @@ from vmtpy import _core
 from vmtpy.services import netlink, power_hooks
 from vmtpy.services.guest_info import GuestInfo
 from vmtpy.services.options import Options, switch
-from vmtpy.services.power import OPERATIONS, Power
+from vmtpy.services.power import Power
 from vmtpy.services.rpc import Rpc
 from vmtpy.services.timesync import TimeSync
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from vmtpy.config import Config
     from vmtpy.transport import Ways
 
-# Commands of the host that are answered here. All others are the native loop's.
-COMMANDS = ("Set_Option", "Time_Synchronize", *OPERATIONS)
 HOST_NAME = "/proc/sys/kernel/hostname"  # polls as POLLERR | POLLPRI when it changes
 
 
@@ -53,7 +51,7 @@ class Services:
         self._time = TimeSync(config.time, lambda: _core.read_host_time(ways.backdoor), log)
         self._power = Power(config.power, self._rpc, self._power_hooks, log)
         self._hook_timeout = config.hooks.timeout
-        self._options = Options({"broadcastIP": self._broadcast, **self._time.options()})
+        self._options = Options({"broadcastIP": self._broadcast, **self._time.options()}, log)
         self._poller = select.poll()
         self._watching = False
         self._changes: socket | None = None
@@ -106,10 +104,11 @@ class Services:
         self._time.due = 0.0
 
     def command(self, name: str, arguments: str, number: int) -> bytes:
-        """The answer to one of COMMANDS."""
+        """The answer to a command that the native loop leaves to Python."""
         try:
             if name == "Set_Option":
-                return self._options.set(arguments)
+                self._options.set(arguments)
+                return b"OK "
             if name == "Time_Synchronize":
                 return self._time.request(arguments)
             answer = self._power.request(name, number)

@@ -1,9 +1,10 @@
-// The means of tests: an Os that fails on request, disks that are not there, a clock turned by
-// hand.
+// The means of tests: an Os that fails or stops on request, disks that are not there, a clock
+// turned by hand.
 #include "bind/bind.h"
 #include "host/faults.h"
 #include "host/manual_clock.h"
 #include "host/simulated_disk.h"
+#include "host/stopping_os.h"
 
 namespace vmtpy::bind {
 
@@ -11,6 +12,7 @@ void bind_faults(py::module_& module) {
   using host::FaultyOs;
   using host::ManualClock;
   using host::SimulatedDisk;
+  using host::StoppingOs;
 
   py::class_<ManualClock, Clock>(module, "ManualClock")
       .def(py::init<>())
@@ -28,6 +30,12 @@ void bind_faults(py::module_& module) {
            py::arg("call") = "")
       .def("fired", &FaultyOs::fired)
       .def("calls", &FaultyOs::calls);
+
+  py::class_<StoppingOs, Os>(module, "StoppingOs")
+      .def(py::init<Os&, std::string>(), py::keep_alive<1, 2>(), py::arg("real"), py::arg("path"))
+      .def("stop", &StoppingOs::stop, py::arg("place"))
+      .def("stopped", &StoppingOs::stopped, py::arg("place"))
+      .def("let_go", &StoppingOs::let_go, py::arg("place"));
 
   py::class_<SimulatedDisk, Os>(module, "SimulatedDisk")
       .def(py::init<std::vector<std::string>>(), py::arg("paths"))

@@ -162,12 +162,14 @@ void Freezer::thaw(std::size_t index, std::unique_lock<std::mutex>& lock) {
     lock.unlock();
     const int result = os_.thaw(descriptors_[index]);
     const Time ended = clock_.now();
-    if (result == 0 || result == -EINVAL) guardian_.set_thawed(index);
+    const bool settled = result == 0 || result == -EINVAL;
+    const bool by_guardian = settled && guardian_.set_thawed(index);
     lock.lock();
     me.progress.thaw_error = result == -EINVAL ? 0 : -result;
-    if (result == 0 || result == -EINVAL) {
+    if (settled) {
       me.progress.frozen = false;
       me.progress.found_thawed = result == -EINVAL;
+      me.progress.by_guardian = by_guardian;
       me.progress.thawed_at = ended;
       return;
     }

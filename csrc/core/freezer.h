@@ -24,6 +24,7 @@ struct Progress {
   Task task = Task::NONE;     // what its thread is at
   bool frozen = false;        // by us, and not yet thawed
   bool found_thawed = false;  // FITHAW found it not frozen: somebody else has thawed it
+  bool by_guardian = false;   // who was the guardian
   bool foreign = false;       // frozen by somebody else, which was accepted
   int rounds = 0;             // of syncfs
   Duration presync{};

@@ -53,7 +53,8 @@ int Guardian::start(Os& os, const std::vector<int>& descriptors, const GuardianD
                     Time deadline) {
   std::vector<int> kept(descriptors);
   std::sort(kept.begin(), kept.end());
-  const Watch watch = {page_,
+  const Watch watch = {&os,
+                       page_,
                        count_,
                        descriptors.data(),
                        kept.data(),
@@ -143,16 +144,12 @@ void Guardian::set_frozen(std::size_t index) {
   page_->wards[index].state.compare_exchange_strong(expected, FROZEN);
 }
 
-void Guardian::set_thawed(std::size_t index) {
-  page_->wards[index].state = IDLE;
+bool Guardian::set_thawed(std::size_t index) {
+  return page_->wards[index].state.exchange(IDLE) == THAWED;
 }
 
 void Guardian::set_rcu(bool changed) {
   page_->rcu = changed;
-}
-
-bool Guardian::acted() const {
-  return page_->acted;
 }
 
 }  // namespace vmtpy

@@ -51,10 +51,8 @@ class Guardian {
   // What filesystem `index` is in, told by the thread that does it.
   bool begin_freeze(std::size_t index);  // false: the guardian has begun to thaw, freeze no more
   void set_frozen(std::size_t index);
-  void set_thawed(std::size_t index);  // or not frozen after all
+  bool set_thawed(std::size_t index);  // or not frozen after all; true: the guardian has thawed it
   void set_rcu(bool changed);
-
-  bool acted() const;  // it has thawed something
 
   struct Page;  // shared with the process
   struct Ward;

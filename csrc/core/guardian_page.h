@@ -36,13 +36,13 @@ struct Guardian::Page {
   std::atomic<std::uint32_t> owner;
   std::atomic<std::uint32_t> ready;   // futex: the process stands guard
   std::atomic<std::uint32_t> closed;  // it has begun to thaw: no freeze may begin any more
-  std::atomic<std::uint32_t> acted;   // it has thawed something
   std::atomic<std::uint32_t> done;    // futex: wards that it is done with
   std::atomic<std::uint32_t> rcu;     // rcu_expedited is changed
   Ward wards[];
 };
 
 struct Watch {
+  Os* os;
   Guardian::Page* page;
   std::size_t count;
   const int* descriptors;  // of the wards

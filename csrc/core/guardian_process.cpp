@@ -2,7 +2,6 @@
 // a lock, allocates or uses what glibc keeps per thread; the threads that it starts share one errno
 // and therefore make their system calls by hand.
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -53,9 +52,8 @@ int thaw_ward(void* argument) {
     if (state == IDLE) break;
     // Before the thaw: a thread that is gone now had its FIFREEZE returned before the thaw.
     const bool gone = bare_syscall(SYS_tgkill, watch.agent, ward.thread, 0) == -ESRCH;
-    const long result = bare_syscall(SYS_ioctl, watch.descriptors[errand.index], FITHAW, 0);
+    const int result = watch.os->thaw(watch.descriptors[errand.index]);
     if (result == 0) {
-      watch.page->acted = 1;
       ward.state = THAWED;
       break;
     }

@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/bare_syscall.h"
+
 namespace vmtpy {
 
 namespace {
@@ -62,7 +64,7 @@ class RealOs final : public Os {
     return static_cast<int>(or_error(::ioctl(descriptor, FIFREEZE, 0)));
   }
   int thaw(int descriptor) override {
-    return static_cast<int>(or_error(::ioctl(descriptor, FITHAW, 0)));
+    return static_cast<int>(bare_syscall(SYS_ioctl, descriptor, FITHAW, 0));
   }
 
   // Not glibc's fork: no exit signal, so that the program we live in gets no SIGCHLD and its

@@ -18,7 +18,8 @@ class Os {
   virtual int mount_id(int descriptor, std::uint64_t& id) = 0;  // as in /proc/self/mountinfo
   virtual int sync(int descriptor) = 0;                         // syncfs(2)
   virtual int freeze(int descriptor) = 0;  // FIFREEZE; waits, uninterruptibly, for writers inside
-  virtual int thaw(int descriptor) = 0;    // FITHAW
+  // FITHAW. Also called by the guardian's threads: it uses neither errno nor locks nor the heap.
+  virtual int thaw(int descriptor) = 0;
   // For the guardian only. The child may use nothing that takes a lock or remembers a thread id (no
   // malloc, no pthread_*); it sends no SIGCHLD and is waited for with __WALL.
   virtual pid_t fork() = 0;

@@ -149,7 +149,7 @@ FilesystemRun FreezeSession::State::describe(std::size_t index, const Progress& 
   run.call = progress.error ? progress.call : progress.thaw_error ? "FITHAW" : "";
   if (progress.foreign) run.note = FOREIGN;
   if (progress.found_thawed) {
-    run.note = freezer_->guardian().acted() ? "thawed by the guardian" : "thawed by someone else";
+    run.note = progress.by_guardian ? "thawed by the guardian" : "thawed by someone else";
   }
   if (times.all_thawed == never) return run;
   if (progress.frozen) run.note = "still frozen, thawing is tried on";

@@ -1,6 +1,10 @@
 #include "host/faults.h"
 
+#include <unistd.h>
+
 namespace vmtpy::host {
+
+FaultyOs::FaultyOs(Os& real) : real_(real), process_(getpid()) {}
 
 void FaultyOs::fail(int nth, int error, bool for_good, std::string call) {
   std::lock_guard guard(mutex_);
@@ -59,6 +63,7 @@ int FaultyOs::freeze(int descriptor) {
 }
 
 int FaultyOs::thaw(int descriptor) {
+  if (getpid() != process_) return real_.thaw(descriptor);  // in the guardian, which takes no lock
   int error = fault("thaw");
   return error ? error : real_.thaw(descriptor);
 }

@@ -14,7 +14,7 @@ namespace vmtpy::host {
 
 class FaultyOs final : public Os {
  public:
-  explicit FaultyOs(Os& real) : real_(real) {}
+  explicit FaultyOs(Os& real);
   // The nth call (1-based; of `call` only, if it is not empty: "freeze", "thaw", "fork", …) answers
   // -error; with `for_good`, every later one as well.
   void fail(int nth, int error, bool for_good, std::string call = "");
@@ -37,6 +37,7 @@ class FaultyOs final : public Os {
  private:
   int fault(const char* call);  // 0, or the error to answer (negative)
   Os& real_;
+  const pid_t process_;
   mutable std::mutex mutex_;
   std::vector<std::string> calls_;
   std::string only_;

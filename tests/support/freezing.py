@@ -29,6 +29,7 @@ class FreezingProcess:
         run_directory: of the marker.
         cwd: its working directory.
         wrapper: a command that runs it.
+        stops: the file of its StoppingOs, if it is to have one.
         options: further FreezeOptions; `ballast` bytes of memory are filled before; for `stuck`
             seconds, once it is frozen, the interpreter does nothing and holds the GIL.
     """
@@ -40,9 +41,12 @@ class FreezingProcess:
         *,
         cwd: Path = Path("/"),
         wrapper: Sequence[str] = (),
+        stops: Path | None = None,
         **options: float,
     ) -> None:
         facts = {"paths": [str(path) for path in paths], "run_directory": str(run_directory)}
+        if stops is not None:
+            facts["stops"] = str(stops)
         self.process = subprocess.Popen(
             [*wrapper, sys.executable, __file__, json.dumps({**facts, **options})],
             stdin=subprocess.PIPE,
@@ -128,9 +132,14 @@ def main(facts: dict[str, object]) -> None:
     assert isinstance(paths, list)
     ballast = os.urandom(1) * int(str(facts.pop("ballast", 0)))  # noqa: F841 (is only there)
     stuck = int(str(facts.pop("stuck", 0)))
+    machine = _core.real_os()
+    if "stops" in facts:
+        from vmtpy import _host
+
+        machine = _host.StoppingOs(machine, str(facts.pop("stops")))
     plan = _core.make_plan(_core.PlanRequest(include=paths))
     session = _core.FreezeSession(
-        _core.real_os(),
+        machine,
         None,
         plan.filesystems,
         _core.FreezeOptions(**facts),  # type: ignore[arg-type]

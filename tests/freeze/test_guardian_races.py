@@ -1,0 +1,109 @@
+"""The races between a session and its guardian, each stopped at its narrowest place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+from support.bench import await_true
+from support.freezing import FreezingProcess, await_gone, guardians_of
+from support.loop import loop_mount
+
+from vmtpy import _core
+from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase, PlanRequest
+from vmtpy._host import ManualClock, StoppingOs
+from vmtpy.errors import VmtError
+
+LIMIT = 1.5  # seconds; a busy machine begins its first FIFREEZE well before
+
+
+def running(process: int) -> bool:
+    """It is there and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(tmp_path: Path) -> None:
+    """The limit passes inside the first FIFREEZE, and the session does not see that."""
+    with loop_mount("ext4") as first, loop_mount("ext4") as second:
+        planned = _core.make_plan(PlanRequest(include=[first.path, second.path])).filesystems
+        filesystems = [
+            Filesystem(
+                one.path,
+                mount_id=one.mount_id,
+                device=one.device,
+                type=one.type,
+                source=one.source,
+                level=0 if one.path == str(first.path) else 1,
+            )
+            for one in planned
+        ]
+        stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+        stops.stop("after freeze")
+        clock = ManualClock()
+        clock.advance(time.monotonic())  # the guardian has no other time than the real one
+        options = FreezeOptions(run_directory=tmp_path / "run", limit=LIMIT)
+        session = FreezeSession(stops, clock, filesystems, options)
+        session.start()
+        await_true(lambda: stops.stopped("after freeze"))
+        await_true(lambda: not any(running(one) for one in guardians_of(os.getpid())))
+        assert not first.thaw()  # the guardian has
+        stops.let_go("after freeze")
+        assert session.wait_for(Phase.ENDED, 10)
+        record = session.record()
+        assert record.outcome == Outcome.FAILED
+        runs = {one.path: one for one in record.filesystems}
+        assert (runs[str(second.path)].call, runs[str(second.path)].error) == (
+            "FIFREEZE",
+            errno.ECANCELED,
+        )
+        assert runs[str(first.path)].note == "thawed by the guardian"
+        assert not second.thaw()
+
+
+def test_a_thaw_by_someone_else_is_not_taken_for_the_guardians(tmp_path: Path) -> None:
+    with loop_mount("ext4") as mount:
+        plan = _core.make_plan(PlanRequest(include=[mount.path]))
+        options = FreezeOptions(run_directory=tmp_path)
+        session = FreezeSession(_core.real_os(), None, plan.filesystems, options)
+        session.start()
+        assert session.wait_for(Phase.FROZEN, 30)
+        assert mount.thaw()
+        session.release()
+        assert session.wait_for(Phase.ENDED, 30)
+        assert [one.note for one in session.record().filesystems] == ["thawed by someone else"]
+
+
+def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thread_is_gone(
+    tmp_path: Path,
+) -> None:
+    """A look for the thread after the thaw would find none, and trust the EINVAL of before."""
+    stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+    for place in ("before freeze", "after freeze", "after guardian's thaw"):
+        stops.stop(place)
+    with loop_mount("ext4") as mount:
+        with FreezingProcess(
+            [mount.path], tmp_path / "run", stops=tmp_path / "stops", limit=LIMIT
+        ) as agent:
+            await_true(lambda: stops.stopped("before freeze"))
+            guardian = agent.guardian()
+            await_true(lambda: stops.stopped("after guardian's thaw"))
+            stops.let_go("before freeze")
+            await_true(lambda: stops.stopped("after freeze"))
+            agent.process.kill()
+            agent.process.wait(timeout=10)
+            stops.let_go("after guardian's thaw")
+            await_gone(guardian)
+        assert not mount.thaw()
+        assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_an_unknown_place_to_stop_at_is_an_error(tmp_path: Path) -> None:
+    stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+    with pytest.raises(VmtError, match='no place "before lunch"'):
+        stops.stop("before lunch")

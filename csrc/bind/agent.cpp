@@ -71,7 +71,7 @@ void bind_events(py::module_& module) {
       .def_readonly("warning", &AgentEvent::warning);
 }
 
-void bind_options(py::module_& module) {
+void bind_agent_options(py::module_& module) {
   py::class_<AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
@@ -175,7 +175,7 @@ void bind_backup(py::module_& module) {
 
 void bind_agent(py::module_& module) {
   bind_events(module);
-  bind_options(module);
+  bind_agent_options(module);
   bind_backup(module);
   bind_status(module);
   py::class_<Agent>(module, "Agent")

@@ -1,5 +1,6 @@
 // Device and the in-process host built on it.
 #include "bind/bind.h"
+#include "bind/host_registers.h"
 #include "host/device.h"
 #include "host/emulated_backdoor.h"
 
@@ -24,24 +25,6 @@ void misbehave(Device& device, std::uint16_t step, int after, int times,
                std::optional<std::uint16_t> status, std::optional<std::uint32_t> ebx,
                std::optional<std::uint16_t> edx_high) {
   device.misbehave({step, after, times, status, ebx, edx_high});
-}
-
-// One trap, register by register, for tests: {"rax": …} in and out.
-using RegisterMap = std::map<std::string, std::uint64_t>;
-
-Registers to_registers(const RegisterMap& map) {
-  auto value = [&map](const char* name) {
-    auto found = map.find(name);
-    return found == map.end() ? 0 : found->second;
-  };
-  return {value("rax"), value("rbx"), value("rcx"), value("rdx"),
-          value("rsi"), value("rdi"), value("rbp")};
-}
-
-RegisterMap to_map(const Registers& registers) {
-  return {{"rax", registers.rax}, {"rbx", registers.rbx}, {"rcx", registers.rcx},
-          {"rdx", registers.rdx}, {"rsi", registers.rsi}, {"rdi", registers.rdi},
-          {"rbp", registers.rbp}};
 }
 
 // Any registers in one hypercall, by vmcall.

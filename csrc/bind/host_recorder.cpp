@@ -1,6 +1,5 @@
-#include <map>
-
 #include "bind/bind.h"
+#include "bind/host_registers.h"
 #include "host/recording_backdoor.h"
 
 namespace vmtpy::bind {
@@ -9,17 +8,6 @@ namespace {
 
 using host::Frame;
 using host::RecordingBackdoor;
-
-const std::map<std::string, std::uint64_t Registers::*> REGISTERS = {
-    {"rax", &Registers::rax}, {"rbx", &Registers::rbx}, {"rcx", &Registers::rcx},
-    {"rdx", &Registers::rdx}, {"rsi", &Registers::rsi}, {"rdi", &Registers::rdi},
-    {"rbp", &Registers::rbp}};
-
-std::map<std::string, std::uint64_t> to_map(const Registers& registers) {
-  std::map<std::string, std::uint64_t> map;
-  for (auto [name, member] : REGISTERS) map[name] = registers.*member;
-  return map;
-}
 
 const char* name_of(host::Instruction instruction) {
   if (instruction == host::Instruction::LOW) return "in";

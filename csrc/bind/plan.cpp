@@ -8,16 +8,6 @@ namespace vmtpy::bind {
 
 namespace {
 
-// Paths cross as str by the rules of os.fsencode: any bytes survive.
-template <typename Class>
-auto text(std::string Class::*member) {
-  return [member](const Class& object) { return to_text(object.*member); };
-}
-template <typename Class>
-auto texts(std::vector<std::string> Class::*member) {
-  return [member](const Class& object) { return to_texts(object.*member); };
-}
-
 void bind_filesystem(py::module_& module) {
   py::class_<Filesystem>(module, "Filesystem")
       .def(py::init([](const FsText& path, std::uint64_t mount_id, const FsText& device,

@@ -9,7 +9,7 @@ void bind_privileges(py::module_& module) {
   py::enum_<Role>(module, "Role").value("MAIN", Role::MAIN).value("STATUS", Role::STATUS);
   module.def("confine_process", &confine_process);
   module.def("take_role", &take_role, py::arg("role"));
-  module.def("effective_capabilities", [] { return to_text(effective_capabilities()); });
+  module.def("effective_capabilities", [] { return vmtpy::to_text(effective_capabilities()); });
 }
 
 }  // namespace vmtpy::bind

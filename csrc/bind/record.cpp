@@ -13,10 +13,6 @@ template <typename Class, typename Value>
 auto seconds(Value Class::*member) {
   return [member](const Class& object) { return to_seconds(object.*member); };
 }
-template <typename Class>
-auto text(std::string Class::*member) {
-  return [member](const Class& object) { return to_text(object.*member); };
-}
 
 void bind_filesystem_run(py::module_& module) {
   using Run = FilesystemRun;

@@ -62,7 +62,7 @@ FreezeOptions make_options(double limit, double filesystem_budget, double presyn
           accept_frozen};
 }
 
-void bind_options(py::module_& module) {
+void bind_freeze_options(py::module_& module) {
   const FreezeOptions usual;
   py::class_<FreezeOptions>(module, "FreezeOptions")
       .def(py::init(&make_options), py::kw_only(), py::arg("limit") = to_seconds(usual.limit),
@@ -78,7 +78,7 @@ void bind_options(py::module_& module) {
 void bind_session(py::module_& module) {
   static_cast<void>(py::class_<Os>(module, "Os"));
   module.def("real_os", &real_os, py::return_value_policy::reference);
-  bind_options(module);
+  bind_freeze_options(module);
 
   py::enum_<Phase>(module, "Phase")
       .value("NEW", Phase::NEW)

@@ -33,6 +33,16 @@ inline std::vector<std::string> plain(const FsTexts& texts) {
   return values;
 }
 
+// Getters for members that hold paths, or texts with paths in them.
+template <typename Class>
+auto text(std::string Class::*member) {
+  return [member](const Class& object) { return to_text(object.*member); };
+}
+template <typename Class>
+auto texts(std::vector<std::string> Class::*member) {
+  return [member](const Class& object) { return to_texts(object.*member); };
+}
+
 }  // namespace vmtpy::bind
 
 namespace pybind11::detail {

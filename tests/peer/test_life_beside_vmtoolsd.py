@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.guest import require_ptrace
 from support.namespace import INSIDE, require_namespaces
+from support.statistics import read as read_statistics
 from support.xdr import read_nics
 
 from vmtpy import _core, _host
@@ -45,7 +46,6 @@ ONLY_OURS = {
 }
 ONLY_THEIRS = {
     "SetGuestInfo 4": "the number of its build",
-    "SetGuestInfo 8": "statistics",
     "tools.set.versiontype": "its version, 4: kept by a package manager",
     "tools.capability.guest_conf_directory": "where the host finds its configuration",
     "info-set guestinfo.vmtools.description": "the package",
@@ -54,6 +54,7 @@ ONLY_THEIRS = {
     "info-set guestinfo.vmtools.buildNumber": "the package",
     "info-set guestinfo.appInfo": "running programs, of which we tell nobody",
 }
+STATISTICS = b"SetGuestInfo  8 "
 LAST = b"SetGuestInfo  7 "  # the end of vmtoolsd's look at the guest
 
 
@@ -80,7 +81,8 @@ class Life:
         """The last one that begins so, without the beginning and C's NUL."""
         found = [one for one in self.requests if one.startswith(beginning.encode())]
         value = found[-1].removeprefix(beginning.encode())
-        return value if beginning == "SetGuestInfo  10 " else value.rstrip(b"\0")
+        binary = beginning in ("SetGuestInfo  8 ", "SetGuestInfo  10 ")
+        return value if binary else value.rstrip(b"\0")
 
 
 def lead(command: list[str], announced: bytes, informed: bytes) -> Life:
@@ -103,6 +105,7 @@ def lead(command: list[str], announced: bytes, informed: bytes) -> Life:
         until(announced, _host.MessageKind.RPCI)
         until(b"SetGuestDiskInfo ", _host.MessageKind.RPCI)
         until(informed, _host.MessageKind.RPCI, 2)
+        until(STATISTICS, _host.MessageKind.RPCI)
     finally:
         host.signal(15)
         if not host.wait(time.monotonic() + 20):
@@ -120,8 +123,11 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Life, Life]:
         pytest.skip("capability missing: vmtoolsd (open-vm-tools)")
     directory: Path = tmp_path_factory.mktemp("lives")
     tools = directory / "tools.conf"
-    tools.write_text("[guestinfo]\npoll-interval=1\n")
-    ours = lead([sys.executable, "-m", "vmtpy", "run"], b"tools.set.version ", LAST)
+    tools.write_text("[guestinfo]\npoll-interval=1\nstats-interval=1\n")
+    config = directory / "vmtpy.toml"
+    config.write_text("[guest_info]\ninterval = 1\n")
+    run = [sys.executable, "-m", "vmtpy", "run", "--config", str(config)]
+    ours = lead(run, b"tools.set.version ", LAST)
     theirs = lead([VMTOOLSD, "-n", "vmsvc", "-c", str(tools)], b"tools.set.versiontype ", LAST)
     return ours, theirs
 
@@ -165,6 +171,18 @@ def test_the_same_name_address_and_disks(lives: tuple[Life, Life]) -> None:
         return {key: found[key] for key in ("size", "fstype")}
 
     assert root(ours) == root(theirs)
+
+
+def test_the_same_statistics(lives: tuple[Life, Life]) -> None:
+    (ours_fixed, ours), (theirs_fixed, theirs) = (
+        read_statistics(life.value(STATISTICS.decode())) for life in lives
+    )
+    assert ours_fixed == theirs_fixed
+    assert [(key, *one[:2]) for key, one in ours.items()] == [
+        (key, *one[:2]) for key, one in theirs.items()
+    ]
+    for steady in (6, 10, 11, 12, 13, 60):  # memory, pages and huge pages of this machine
+        assert ours[steady] == theirs[steady]
 
 
 def test_the_same_default_route(lives: tuple[Life, Life]) -> None:

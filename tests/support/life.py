@@ -39,8 +39,8 @@ def lines(entries: Iterable[_host.TranscriptEntry]) -> list[str]:
 
 
 def keep(entry: _host.TranscriptEntry) -> bool:
-    """Keep-alives come as often as the clock says."""
-    return not entry.request.startswith(b"vmbackup.eventSet req.keepAlive")
+    """Keep-alives and statistics come as often as the clock says."""
+    return not entry.request.startswith((b"vmbackup.eventSet req.keepAlive", b"SetGuestInfo  8 "))
 
 
 def words(message: bytes) -> str:

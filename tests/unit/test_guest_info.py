@@ -34,9 +34,11 @@ class Rig:
         self.network = network("192.0.2.2")
         self.disks = [Disk("/", "ext4", 10, 100)]
 
-    def update(self, now: float = 0.0) -> list[bytes]:
-        """One look; what the host was told."""
-        self.info.update(now)
+    def update(self, now: float | None = None) -> list[bytes]:
+        """What is due at a moment (by default a look, at once); what the host was told."""
+        if now is None:
+            self.info.configure(15.0)
+        self.info.update(now or 0.0)
         return [one.request for one in self.host.device.take_transcript()]
 
 
@@ -63,7 +65,8 @@ def kinds(requests: list[bytes]) -> list[str]:
     ]
 
 
-ALL = [f"SetGuestInfo {key}" for key in (1, 5, 6, 11, 7, 10)] + ["SetGuestDiskInfo"]
+LOOK = [f"SetGuestInfo {key}" for key in (1, 5, 6, 11, 7, 10)] + ["SetGuestDiskInfo"]
+ALL = [*LOOK, "SetGuestInfo 8"]
 
 
 def test_the_first_look_tells_everything(rig: Rig) -> None:
@@ -80,7 +83,7 @@ def test_after_that_only_what_has_changed_is_told(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig.update()
-    assert all(one.startswith(UPTIME) for one in rig.update())
+    assert rig.update() == []
     rig.network = network("192.0.2.3")
     rig.disks = [Disk("/", "ext4", 9, 100)]
     changed = [one for one in rig.update() if not one.startswith(UPTIME)]
@@ -96,12 +99,51 @@ def test_the_uptime_is_in_hundredths_of_a_second(rig: Rig) -> None:
     assert int(told.removeprefix(UPTIME)) == pytest.approx(seconds * 100, abs=200)
 
 
+def test_the_uptime_is_told_in_every_second_interval(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hundredths = iter(range(100, 10000, 100))
+    monkeypatch.setattr("time.clock_gettime", lambda _clock: next(hundredths) / 100)
+    told = [
+        now
+        for now in range(0, 120, 15)
+        if any(one.startswith(UPTIME) for one in rig.update(float(now)))
+    ]
+    assert told == [0, 30, 60, 90]
+
+
+def test_statistics_are_told_every_20_s_and_no_more(rig: Rig) -> None:
+    told = [
+        now
+        for now in range(0, 65)
+        if any(one.startswith(b"SetGuestInfo  8 ") for one in rig.update(float(now)))
+    ]
+    assert told == [0, 20, 40, 60]
+
+
+def test_a_host_that_wants_no_statistics_is_not_told_them_before_a_reset(rig: Rig) -> None:
+    rig.host.device.answer_with("SetGuestInfo  8 ", "0 no", 0)
+    assert kinds(rig.update(0.0)) == ALL
+    assert "SetGuestInfo 8" not in kinds(rig.update(20.0))
+    rig.info.forget()
+    assert "SetGuestInfo 8" in kinds(rig.update(40.0))
+
+
+def test_an_idle_guest_tells_its_host_less_than_every_other_second(rig: Rig) -> None:
+    """Four traps a second in all: 3.33 of them are two for each poll, 0.6 s apart."""
+    rig.update(0.0)
+    before = rig.host.traps()
+    for second in range(1, 301):
+        rig.update(float(second))
+    assert (rig.host.traps() - before) / 300 < 0.5
+
+
 def test_a_host_that_has_forgotten_is_told_everything_again(rig: Rig) -> None:
     rig.update(100.0)
     assert rig.info.due == 115.0
     rig.info.forget()
     assert rig.info.due == 0.0
-    assert kinds(rig.update()) == ALL
+    assert kinds(rig.update(101.0)) == LOOK, "statistics have their own time"
 
 
 def test_a_change_is_looked_at_soon_but_not_in_the_middle_of_a_burst(rig: Rig) -> None:
@@ -139,10 +181,11 @@ def test_what_is_refused_is_not_repeated_before_a_reset(rig: Rig) -> None:
 
 
 def test_a_host_that_is_away_is_told_when_it_is_back(rig: Rig) -> None:
-    rig.host.device.misbehave(0, times=4, status=0)  # OPEN, with cookie and without, and again
+    rig.host.device.misbehave(0, times=8, status=0)  # OPEN, with cookie and without, and again
     assert rig.update(100.0) == []
     assert rig.info.due == 115.0
-    assert kinds(rig.update()) == ALL
+    assert kinds(rig.update(115.0)) == LOOK
+    assert kinds(rig.update(120.0)) == ["SetGuestInfo 8"]
     assert rig.lines == []
 
 

@@ -160,8 +160,11 @@ def test_the_same_name_address_and_disks(lives: tuple[Life, Life]) -> None:
     assert ours.value("info-set guestinfo.ip ") == b"192.0.2.2"
     assert theirs.value("info-set guestinfo.ip ") == b"192.0.2.2"
 
-    def nics(life: Life) -> list[object]:
-        return list(read_nics(life.value("SetGuestInfo  10 "))["nics"])
+    def nics(life: Life) -> bytes:
+        """Up to the routes, to the byte: addresses with their status."""
+        record = life.value("SetGuestInfo  10 ")
+        assert len(read_nics(record)["nics"]) == 1
+        return record[: 3 * 4 + (4 + 20) + 4 + (4 + 4 + 4) + 4 + (4 + 8) + 4 * 4]
 
     assert nics(ours) == nics(theirs)
 
@@ -171,6 +174,17 @@ def test_the_same_name_address_and_disks(lives: tuple[Life, Life]) -> None:
         return {key: found[key] for key in ("size", "fstype")}
 
     assert root(ours) == root(theirs)
+
+
+def test_the_same_resolver(lives: tuple[Life, Life]) -> None:
+    """Of a resolv.conf with more than three servers vmtoolsd tells the first three, of one with
+    none it tells the C library's 127.0.0.1.
+    """
+    ours, theirs = (read_nics(life.value("SetGuestInfo  10 "))["dns"] for life in lives)
+    assert ours["host"] == theirs["host"] == b"guest"
+    assert ours["domain"] == theirs["domain"]
+    assert ours["suffixes"] == theirs["suffixes"]
+    assert (ours["servers"] or ["127.0.0.1"])[:3] == theirs["servers"]
 
 
 def test_the_same_statistics(lives: tuple[Life, Life]) -> None:

@@ -47,20 +47,22 @@ def test_the_record_byte_for_byte() -> None:
         (LOOPBACK, link(2)),
         (ip(1, "127.0.0.1/8", 254), ip(2, "fe80::1/64", 253), ip(2, "192.0.2.7/24")),
         (default(2, "192.0.2.1", 100),),
-        Resolver((bytes((198, 51, 100, 53)),), ("example.org",)),
+        Resolver((bytes((198, 51, 100, 53)),), ("example.org",), "guest", "example.org"),
     )
     assert nics.encode(network).hex(" ", 4) == (
         "00000003 00000001 00000001"  # version 3, here it is, one NIC
         " 00000011 30323a30 303a3030 3a30303a 30303a30 32000000"  # 02:00:00:00:00:02
         " 00000002"
-        " 00000001 00000004 c0000207 00000018 00000000 00000000"  # 192.0.2.7/24
-        " 00000002 00000010 fe800000 00000000 00000000 00000001 00000040 00000000 00000000"
+        " 00000001 00000004 c0000207 00000018 00000000 00000001 00000001"  # 192.0.2.7/24, preferred
+        " 00000002 00000010 fe800000 00000000 00000000 00000001 00000040"
+        " 00000000 00000001 00000001"
         " 00000000 00000000 00000000 00000000"
         " 00000001"  # one route
         " 00000001 00000004 00000000 00000000"  # 0.0.0.0/0
         " 00000001 00000001 00000004 c0000201"  # via 192.0.2.1
         " 00000000 00000004 00000064"  # the first NIC, remote, metric 100
-        " 00000001 00000000 00000000"  # a resolver without names of this host
+        " 00000001 00000001 00000005 67756573 74000000"  # a resolver; guest
+        " 00000001 0000000b 6578616d 706c652e 6f726700"  # example.org
         " 00000001 00000001 00000004 c6336435"
         " 00000001 0000000b 6578616d 706c652e 6f726700"
         " 00000000 00000000 00000000"
@@ -93,7 +95,7 @@ def test_an_independent_reader_gets_out_what_went_in() -> None:
             {"to": "0.0.0.0/0", "via": None, "nic": 1, "type": 4, "metric": 20},
             {"to": "::/0", "via": "2001:db8::1", "nic": 0, "type": 4, "metric": 1024},
         ],
-        "dns": {"host": None, "domain": None, "servers": ["2001:db8::53"], "suffixes": []},
+        "dns": {"host": b"", "domain": b"", "servers": ["2001:db8::53"], "suffixes": []},
     }
 
 
@@ -226,13 +228,100 @@ def test_the_order_does_not_depend_on_the_kernels() -> None:
     assert nics.encode(one) == nics.encode(other)
 
 
+# The record of open-vm-tools 12.2 (Debian) in a network of its own: one NIC, 192.0.2.2/24, the host
+# name "guest", one name server, neither a domain nor suffixes.
+THEIRS = bytes.fromhex(
+    "0000000300000001000000010000001130323a30303a30303a30303a30303a30310000000000000100000001"
+    "00000004c0000202000000180000000000000001000000010000000000000000000000000000000000000002"
+    "00000001000000040000000000000000000000010000000100000004c0000201000000000000000000000000"
+    "0000000100000004c00002000000001800000000000000000000000000000000000000010000000100000005"
+    "677565737400000000000001000000000000000100000001000000040affff35000000000000000000000000"
+    "00000000"
+)
+
+
+def test_address_status_and_resolver_are_those_of_open_vm_tools_to_the_byte() -> None:
+    network = Network(
+        (Link(2, "eth0", flags=UP, mac=bytes((2, 0, 0, 0, 0, 1))),),
+        (ip(2, "192.0.2.2/24"),),
+        (),
+        Resolver((nics.binary("10.255.255.53"),), (), "guest", ""),
+    )
+    ours = nics.encode(network)
+    routes = ours.index(bytes(4 * 5)) + 4 * 4  # behind what the NIC has not of its own
+    their_resolver = THEIRS.index(b"\0\0\0\1\0\0\0\1\0\0\0\5guest")
+    assert ours[:routes] == THEIRS[:routes]
+    assert ours[routes + 4 :] == THEIRS[their_resolver:]
+    assert read_nics(THEIRS)["nics"] == read_nics(ours)["nics"]
+    assert read_nics(THEIRS)["dns"] == read_nics(ours)["dns"]
+
+
+def test_an_address_that_is_not_for_new_connections_is_deprecated() -> None:
+    assert nics.status(ip(2, "2001:db8::1/64")) == 1
+    assert nics.status(ip(2, "2001:db8::1/64", flags=0x20)) == 2
+    network = Network((link(2),), (ip(2, "2001:db8::1/64", flags=0x20 | 0x80),))
+    assert read_nics(nics.encode(network))["nics"][0]["ips"] == ["2001:db8::1/64"]
+
+
+@pytest.mark.parametrize(
+    ("host", "text", "domain", "suffixes"),
+    [
+        ("guest", "", "", ()),
+        ("guest.example.org", "", "example.org", ("example.org",)),
+        ("guest.example.org", "search a.example b.example\n", "a.example", "a.example b.example"),
+        ("guest", "domain a.example b.example\n", "a.example", "a.example"),
+        (
+            "guest",
+            "domain a.example\nsearch b.example c.example\n",
+            "b.example",
+            "b.example c.example",
+        ),
+        ("guest", "search b.example\ndomain a.example\n", "a.example", "a.example"),
+    ],
+)
+def test_the_domain_is_the_first_suffix_or_the_host_names_own(
+    tmp_path: Path, host: str, text: str, domain: str, suffixes: str | tuple[str, ...]
+) -> None:
+    file = tmp_path / "resolv.conf"
+    file.write_text(text)
+    wanted = tuple(suffixes.split()) if isinstance(suffixes, str) else suffixes
+    assert nics.read_resolver(host, file) == Resolver((), wanted, host, domain)
+    dns = read_nics(nics.encode(Network(resolver=nics.read_resolver(host, file))))["dns"]
+    assert dns == {
+        "host": host.encode(),
+        "domain": domain.encode(),
+        "servers": [],
+        "suffixes": list(wanted),
+    }
+
+
+def test_behind_systemd_resolved_the_servers_are_those_that_it_asks(tmp_path: Path) -> None:
+    stub, uplink, file = (tmp_path / name for name in ("stub", "uplink", "resolv.conf"))
+    stub.write_text("nameserver 127.0.0.53\nsearch example.org\n")
+    uplink.write_text("nameserver 192.0.2.53\nnameserver 2001:db8::53\n")
+    file.symlink_to(stub)
+    found = nics.read_resolver("guest", file, stub, uplink)
+    assert found.servers == (nics.binary("192.0.2.53"), nics.binary("2001:db8::53"))
+    assert found.suffixes == ("example.org",)
+    uplink.unlink()
+    found = nics.read_resolver("guest", file, stub, uplink)
+    assert found.servers == (nics.binary("127.0.0.53"),)
+
+
+def test_names_that_are_too_long_are_cut() -> None:
+    long = Resolver((), ("s" * 300,), "h" * 300, "d" * 300)
+    dns = read_nics(nics.encode(Network(resolver=long)))["dns"]
+    assert dns == {"host": b"h" * 255, "domain": b"d" * 255, "servers": [], "suffixes": ["s" * 255]}
+
+
 def test_the_resolver_is_read_leniently(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     file.write_bytes(
         b"# a comment\nnameserver 192.0.2.53\nnameserver fe80::1%eth0\nnameserver nonsense\n"
         b"nameserver\nsearch a.example b.example\n\xff\noptions ndots:2\n"
     )
-    assert nics.parse_resolver(file) == Resolver(
-        (nics.binary("192.0.2.53"), nics.binary("fe80::1")), ("a.example", "b.example")
+    assert nics.parse_resolver(file) == (
+        (nics.binary("192.0.2.53"), nics.binary("fe80::1")),
+        ("a.example", "b.example"),
     )
-    assert nics.parse_resolver(tmp_path / "none") == Resolver()
+    assert nics.parse_resolver(tmp_path / "none") == ((), ())

@@ -7,6 +7,7 @@ Serves services/guest_info.py. `Network` is what the kernel says, `choose()` wha
 from __future__ import annotations
 
 import _socket as socket
+import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,11 +29,15 @@ LOOPBACK_SCOPE = 254
 # IFA_F_TENTATIVE, IFA_F_DADFAILED: not usable (yet).
 UNUSABLE = 0x40 | 0x08
 TEMPORARY = 0x01  # IFA_F_TEMPORARY; of IPv4 IFA_F_SECONDARY
+DEPRECATED = 0x20  # IFA_F_DEPRECATED: not for new connections
 UP = 0x1
 LOOPBACK = 0x8
 # Links that stand on others: their lower link, or their ports, tell whether a real NIC is below.
 STANDS_ON_LOWER = ("vlan", "macvlan", "ipvlan", "macsec")
 HAS_PORTS = ("bridge", "bond", "team", "vrf", "hsr")
+# Where systemd-resolved answers, and where it says whom it asks itself.
+STUB = "/run/systemd/resolve/stub-resolv.conf"
+UPLINK = "/run/systemd/resolve/resolv.conf"
 
 
 class Nic(NamedTuple):
@@ -43,10 +48,19 @@ class Nic(NamedTuple):
 
 
 class Resolver(NamedTuple):
-    """What /etc/resolv.conf says: addresses of servers, suffixes to search."""
+    """How names are resolved here.
+
+    Attributes:
+        servers: their addresses.
+        suffixes: to search, the guest's own domain first.
+        host: the guest's name.
+        domain: the guest's domain, "" where it has none.
+    """
 
     servers: tuple[bytes, ...] = ()
     suffixes: tuple[str, ...] = ()
+    host: str = ""
+    domain: str = ""
 
 
 class Network(NamedTuple):
@@ -68,7 +82,7 @@ def read(resolv_conf: Path = "/etc/resolv.conf") -> Network:
         tuple(netlink.links()),
         tuple(netlink.addresses()),
         tuple(netlink.default_routes()),
-        parse_resolver(resolv_conf),
+        read_resolver(os.uname().nodename, resolv_conf),
     )
 
 
@@ -153,20 +167,42 @@ def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], dept
     return False
 
 
-def parse_resolver(file: Path) -> Resolver:
+def read_resolver(
+    host: str, resolv_conf: Path, stub: Path = STUB, uplink: Path = UPLINK
+) -> Resolver:
+    """How names are resolved, as the C library and open-vm-tools read it.
+
+    Args:
+        host: the guest's name.
+        resolv_conf: resolv.conf(5); without one there are no servers.
+        stub: if `resolv_conf` is a link to this, its server is the guest itself.
+        uplink: then the servers are in this one.
+    """
+    servers, suffixes = parse_resolver(resolv_conf)
+    if os.path.realpath(resolv_conf) == os.fspath(stub):
+        servers = parse_resolver(uplink)[0] or servers
+    if not suffixes and (own := host.partition(".")[2]):
+        suffixes = (own,)
+    return Resolver(servers, suffixes, host, suffixes[0] if suffixes else "")
+
+
+def parse_resolver(file: Path) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
     """Servers and suffixes of a resolv.conf; nothing if it cannot be read."""
     try:
         lines = files.read_text(file).splitlines()
     except OSError:
-        return Resolver()
-    servers, suffixes = [], []
+        return (), ()
+    servers: list[bytes] = []
+    suffixes: list[str] = []
     for line in lines:
         words = line.split()
         if words[:1] == ["nameserver"] and len(words) > 1:
             servers.append(binary(words[1].partition("%")[0]))
-        elif words[:1] in (["search"], ["domain"]):
+        elif words[:1] == ["search"]:  # of several lines the last one counts
             suffixes = words[1:]
-    return Resolver(tuple(one for one in servers if one), tuple(suffixes))
+        elif words[:1] == ["domain"]:
+            suffixes = words[1:2]
+    return tuple(one for one in servers if one), tuple(suffixes)
 
 
 def binary(address: str) -> bytes:
@@ -212,12 +248,17 @@ def encode_nic(nic: Nic, most_addresses: int) -> bytes:
             opaque(mac),
             word(len(addresses)),
             *(
-                typed(one.address) + word(one.prefix, 0, 0)  # no origin, no status
+                typed(one.address) + word(one.prefix, 0, 1, status(one))  # no origin
                 for one in addresses
             ),
             word(0, 0, 0, 0),  # no DNS, WINS, DHCPv4 and DHCPv6 of its own
         ]
     )
+
+
+def status(address: Address) -> int:
+    """An IpAddressStatus (RFC 4293): preferred or deprecated. Others are not told at all."""
+    return 2 if address.flags & DEPRECATED else 1
 
 
 def encode_route(route: Route, place: int) -> bytes:
@@ -230,17 +271,26 @@ def encode_route(route: Route, place: int) -> bytes:
 def encode_resolver(resolver: Resolver) -> bytes:
     """An optional DnsConfigInfo."""
     servers = resolver.servers[:MOST_SERVERS]
-    suffixes = [one.encode()[:255] for one in resolver.suffixes[:MOST_SUFFIXES]]
-    if not servers and not suffixes:
+    suffixes = [name_bytes(one) for one in resolver.suffixes[:MOST_SUFFIXES]]
+    if not servers and not suffixes and not resolver.host:
         return word(0)
     return b"".join(
         [
-            word(1, 0, 0, len(servers)),  # no host name, no domain name
+            word(1, 1),
+            opaque(name_bytes(resolver.host)),
+            word(1),
+            opaque(name_bytes(resolver.domain)),
+            word(len(servers)),
             *map(typed, servers),
             word(len(suffixes)),
             *map(opaque, suffixes),
         ]
     )
+
+
+def name_bytes(name: str) -> bytes:
+    """A DnsHostname: at most 255 bytes (RFC 2181)."""
+    return name.encode("utf-8", "surrogateescape")[:255]
 
 
 def word(*values: int) -> bytes:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vmtpy.errors import VmtError as VmtError
     from vmtpy.freeze import Freeze as Freeze
     from vmtpy.freeze import freeze as freeze
+    from vmtpy.plan import Cause as Cause
     from vmtpy.plan import Filesystem as Filesystem
     from vmtpy.plan import LeftOut as LeftOut
     from vmtpy.plan import Plan as Plan
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 # public name → the module that holds it
 _EXPORTS = {
     "Agent": "vmtpy.agent",
+    "Cause": "vmtpy.plan",
     "ChannelError": "vmtpy.errors",
     "Config": "vmtpy.config",
     "ConfigError": "vmtpy.errors",

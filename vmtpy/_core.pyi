@@ -232,6 +232,7 @@ class Filesystem:
         also: Sequence[_Path] = (),
         stands_on: Sequence[str] = (),
         mapped: Sequence[str] = (),
+        disks: Sequence[str] = (),
     ) -> None: ...
     @property
     def path(self) -> str: ...
@@ -253,6 +254,22 @@ class Filesystem:
     def stands_on(self) -> list[str]: ...
     @property
     def mapped(self) -> list[str]: ...
+    @property
+    def disks(self) -> list[str]: ...
+
+class Cause(enum.Enum):
+    NONE = 0
+    PSEUDO = 1
+    MEMORY = 2
+    LAYERED = 3
+    READ_ONLY = 4
+    NETWORK = 5
+    FUSE = 6
+    UNSUPPORTED = 7
+    UNREACHABLE = 8
+    EXCLUDED = 9
+    NOT_INCLUDED = 10
+    NOT_REQUESTED = 11
 
 class LeftOut:
     @property
@@ -262,10 +279,16 @@ class LeftOut:
     @property
     def type(self) -> str: ...
     @property
+    def cause(self) -> Cause: ...
+    @property
     def reason(self) -> str: ...
+    @property
+    def writable(self) -> bool: ...
 
 class Plan:
-    def __init__(self, filesystems: Sequence[Filesystem]) -> None: ...
+    def __init__(
+        self, filesystems: Sequence[Filesystem], left_out: Sequence[LeftOut] = ()
+    ) -> None: ...
     @property
     def filesystems(self) -> list[Filesystem]: ...
     @property
@@ -378,6 +401,8 @@ class RunRecord:
     def warnings(self) -> list[str]: ...
     @property
     def filesystems(self) -> list[FilesystemRun]: ...
+    @property
+    def left_out(self) -> list[LeftOut]: ...
 
 class FreezeOptions:
     def __init__(
@@ -390,6 +415,7 @@ class FreezeOptions:
         guardian: bool = True,
         run_directory: _Path = "/run/vmtpy",
         accept_frozen: bool = False,
+        left_out: Sequence[LeftOut] = (),
     ) -> None: ...
 
 class Phase(enum.Enum):

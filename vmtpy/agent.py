@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
+from vmtpy.backup_report import encode
 from vmtpy.config import Config
 from vmtpy.errors import ConfigError
 from vmtpy.hooks import Hooks, ManagerT
@@ -108,6 +109,7 @@ class Agent:
             self._native.start()
             while self._serve(self._next_event()):
                 pass
+            self._services.flush()
         finally:
             self._native.request_stop()
             self._quiesce.close()
@@ -192,7 +194,7 @@ class Agent:
         )
 
     def _record(self, record: _core.RunRecord) -> None:
-        self._story.record(record)
+        self._services.report(encode(self._story.record(record)))
         if self._on_record is not None:
             self._on_record(record)
 

@@ -97,10 +97,12 @@ class GuestInfoConfig(NamedTuple):
     Attributes:
         enabled: tell it at all. True.
         interval: between two looks; a changed network or host name is told at once. 15.
+        backup: also the record of each backup, after its end, as guestinfo.vmtpy.backup. True.
     """
 
     enabled: bool = True
     interval: Annotated[float, Range(1.0, 3600.0)] = 15.0
+    backup: bool = True
 
 
 class PowerConfig(NamedTuple):

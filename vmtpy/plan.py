@@ -10,12 +10,12 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from vmtpy import _core
-from vmtpy._core import Filesystem, LeftOut, Plan
+from vmtpy._core import Cause, Filesystem, LeftOut, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Filesystem", "LeftOut", "Plan", "plan"]
+__all__ = ["Cause", "Filesystem", "LeftOut", "Plan", "plan"]
 
 Path: TypeAlias = str | bytes | os.PathLike[str]
 
@@ -40,9 +40,12 @@ def plan(
         Level 0 is frozen first; each stands on those of later levels that `stands_on` names (by
         `device`, "major:minor"). `path` is the mount point to open, `also` are its others;
         `sync_only` is true of what can only be synced (vfat); `mapped` are the device-mapper
-        devices below, which must not be suspended while it is frozen.
+        devices below, which must not be suspended while it is frozen; `disks` are the block
+        devices below that stand on no other ones.
 
-        `left_out`: a list of `LeftOut` with `path`, `device`, `type` and the `reason`.
+        `left_out`: a list of `LeftOut` with `path`, `device`, `type`, the `reason` in words and
+        its `cause`, a `Cause`. `writable` is true of what can lose writes in a snapshot: it is
+        neither read-only, pseudo, in memory nor a view of filesystems that are judged themselves.
 
         `unmatched`: those of `volumes` on which no filesystem lies.
 

@@ -34,8 +34,9 @@ MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
 </quiesceManifest>
 """
 
-# What nobody expects to be frozen, and how much of the rest the host is told.
-NOT_MISSED = ("pseudo filesystem", "in memory")
+# What nobody expects to be frozen, what was left out on purpose, and how much is told of the rest.
+NOT_MISSED = (_core.Cause.PSEUDO, _core.Cause.MEMORY)
+WANTED = (_core.Cause.EXCLUDED, _core.Cause.NOT_INCLUDED, _core.Cause.NOT_REQUESTED)
 MOST_REASONS = 5
 
 Planner = Callable[[_core.PlanRequest], _core.Plan]
@@ -92,7 +93,7 @@ class Quiesce:
                 return
             plan = self.plan(request.volumes)
             self._session = _core.FreezeSession(
-                self._os, self._clock, plan.filesystems, self._options()
+                self._os, self._clock, plan.filesystems, self._options(plan)
             )
         except HookError as error:
             agent.refuse(_core.BackupCode.SCRIPT, str(error))
@@ -150,7 +151,7 @@ class Quiesce:
             raise PlanError("; ".join(["nothing to freeze", *reasons(plan)]))
         return plan
 
-    def _options(self) -> _core.FreezeOptions:
+    def _options(self, plan: _core.Plan) -> _core.FreezeOptions:
         return _core.FreezeOptions(
             limit=self._config.timeout,
             filesystem_budget=self._config.filesystem_timeout,
@@ -158,6 +159,7 @@ class Quiesce:
             guardian=self._guardian,
             run_directory=RUN_DIRECTORY,
             accept_frozen=self._config.already_frozen == "accept",
+            left_out=[one for one in plan.left_out if one.writable],
         )
 
     def _write_manifest(self) -> str:
@@ -175,9 +177,14 @@ def reasons(plan: _core.Plan) -> list[str]:
     """Why nothing can be frozen, in a few clauses: a host takes no long texts."""
     told = [f"no filesystem lies on {name}" for name in plan.unmatched]
     told += [f"{one.path}: only synced, {one.type} cannot be frozen" for one in plan.filesystems]
-    told += [f"{one.path}: {one.reason}" for one in plan.left_out if one.reason not in NOT_MISSED]
-    more = len(told) - MOST_REASONS
-    return [*told[:MOST_REASONS], *([f"{more} more (see `vmtpy plan`)"] if more > 0 else [])]
+    told += [f"{one.path}: {one.reason}" for one in plan.left_out if one.cause not in NOT_MISSED]
+    return shortened(told)
+
+
+def shortened(texts: list[str]) -> list[str]:
+    """The first few, and how many more there are."""
+    more = len(texts) - MOST_REASONS
+    return [*texts[:MOST_REASONS], *([f"{more} more (see `vmtpy plan`)"] if more > 0 else [])]
 
 
 def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
@@ -193,8 +200,23 @@ def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
             f"quiesced: {count} filesystem{'s' * (count != 1)} held for {held:.1f} ms, "
             f"frozen after {freezing:.1f} ms"
         )
-        lines.append((INFO, text))
+        lines += [(INFO, text), *partial(record)]
     else:
         text = f"not quiesced ({record.outcome.name.lower()}): {record.error}"
         lines.append((ERROR, text))
+    return lines
+
+
+def partial(record: _core.RunRecord) -> list[tuple[int, str]]:
+    """What a successful snapshot does not hold in a consistent state, in lines for the log."""
+    missed = [one for one in record.left_out if one.cause not in WANTED]
+    wanted = [one for one in record.left_out if one.cause in WANTED]
+    lines = []
+    for level, left_out, text in (
+        (WARNING, missed, "the snapshot is partial: writable, but not frozen"),
+        (INFO, wanted, "not frozen, as configured or asked for"),
+    ):
+        if left_out:
+            names = [f"{one.path} ({one.type}: {one.reason})" for one in left_out]
+            lines.append((level, f"{text}: {'; '.join(shortened(names))}"))
     return lines

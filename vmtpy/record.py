@@ -18,6 +18,8 @@ RunRecord:
         (Dirty and Writeback of /proc/meminfo): just before the pre-sync, just before the first
         freeze. None where it did not come to that or it is not known.
     filesystems: a list of FilesystemRun.
+    left_out: a list of `vmtpy.LeftOut`: what is writable and was not to be frozen, so that the
+        snapshot holds it in whatever state it was; with its `path`, `type`, `cause` and `reason`.
 
 FilesystemRun:
     path, device ("major:minor"), type, level, sync_only: as in the plan.
@@ -38,6 +40,7 @@ _FIELDS = (
     *("all_frozen", "release_asked", "all_thawed", "limit", "rcu_expedited", "warnings"),
     *("dirty_before", "dirty_left"),
 )
+_LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
 _FILESYSTEM_FIELDS = (
     *("path", "device", "type", "level", "sync_only", "presync", "presync_rounds"),
     *("freeze", "frozen", "thaw", "error", "call", "note"),
@@ -51,5 +54,10 @@ def as_dict(record: RunRecord) -> dict[str, object]:
         **{name: getattr(record, name) for name in _FIELDS},
         "filesystems": [
             {name: getattr(one, name) for name in _FILESYSTEM_FIELDS} for one in record.filesystems
+        ],
+        "left_out": [
+            {name: getattr(one, name) for name in _LEFT_OUT_FIELDS}
+            | {"cause": one.cause.name.lower()}
+            for one in record.left_out
         ],
     }

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vmtpy import __version__, _core
+from vmtpy.backup_report import report
 from vmtpy.probe import probe
 from vmtpy.record import as_dict
 
@@ -38,12 +39,15 @@ class Story:
             one.name.lower(): 0 for one in _core.Outcome.__members__.values() if one.value
         }
         self._last: dict[str, object] | None = None
+        self._backup_report: dict[str, object] | None = None
         self.refused = ""  # why the last configuration was not taken
 
-    def record(self, record: _core.RunRecord) -> None:
-        """A backup has ended."""
+    def record(self, record: _core.RunRecord) -> dict[str, object]:
+        """A backup has ended. Returns its report, as guestinfo has it."""
         self._counts[record.outcome.name.lower()] += 1
         self._last = as_dict(record)
+        self._backup_report = report(record)
+        return self._backup_report
 
     def configure(self, config: Config) -> list[str]:
         """A new configuration counts. Returns the tables that have changed in vain."""
@@ -66,6 +70,7 @@ class Story:
             "backup_state": native.backup.name.lower(),
             "backups": {**self._counts},
             "last_backup": self._last,
+            "backup_report": self._backup_report,
             "host": self._host,
             "transport": native.transport,
             "transport_reason": native.transport_reason,

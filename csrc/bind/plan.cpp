@@ -12,15 +12,17 @@ void bind_filesystem(py::module_& module) {
   py::class_<Filesystem>(module, "Filesystem")
       .def(py::init([](const FsText& path, std::uint64_t mount_id, const FsText& device,
                        const FsText& type, const FsText& source, int level, bool sync_only,
-                       const FsTexts& also, const FsTexts& stands_on, const FsTexts& mapped) {
-             return Filesystem{path.value,       mount_id,     device.value, type.value,
-                               source.value,     level,        sync_only,    plain(also),
-                               plain(stands_on), plain(mapped)};
+                       const FsTexts& also, const FsTexts& stands_on, const FsTexts& mapped,
+                       const FsTexts& disks) {
+             return Filesystem{path.value,       mount_id,      device.value, type.value,
+                               source.value,     level,         sync_only,    plain(also),
+                               plain(stands_on), plain(mapped), plain(disks)};
            }),
            py::arg("path"), py::kw_only(), py::arg("mount_id") = 0, py::arg("device") = FsText{},
            py::arg("type") = FsText{}, py::arg("source") = FsText{}, py::arg("level") = 0,
            py::arg("sync_only") = false, py::arg("also") = FsTexts{},
-           py::arg("stands_on") = FsTexts{}, py::arg("mapped") = FsTexts{})
+           py::arg("stands_on") = FsTexts{}, py::arg("mapped") = FsTexts{},
+           py::arg("disks") = FsTexts{})
       .def_property_readonly("path", text(&Filesystem::path))
       .def_readonly("mount_id", &Filesystem::mount_id)
       .def_property_readonly("device", text(&Filesystem::device))
@@ -31,6 +33,7 @@ void bind_filesystem(py::module_& module) {
       .def_property_readonly("also", texts(&Filesystem::also))
       .def_property_readonly("stands_on", texts(&Filesystem::stands_on))
       .def_property_readonly("mapped", texts(&Filesystem::mapped))
+      .def_property_readonly("disks", texts(&Filesystem::disks))
       .def("__repr__", [](const Filesystem& filesystem) {
         return to_text("<Filesystem " + filesystem.path + " (" + filesystem.type + " " +
                        filesystem.device + ", level " + std::to_string(filesystem.level) +
@@ -39,21 +42,37 @@ void bind_filesystem(py::module_& module) {
 }
 
 void bind_result(py::module_& module) {
+  py::enum_<Cause>(module, "Cause")
+      .value("NONE", Cause::NONE)
+      .value("PSEUDO", Cause::PSEUDO)
+      .value("MEMORY", Cause::MEMORY)
+      .value("LAYERED", Cause::LAYERED)
+      .value("READ_ONLY", Cause::READ_ONLY)
+      .value("NETWORK", Cause::NETWORK)
+      .value("FUSE", Cause::FUSE)
+      .value("UNSUPPORTED", Cause::UNSUPPORTED)
+      .value("UNREACHABLE", Cause::UNREACHABLE)
+      .value("EXCLUDED", Cause::EXCLUDED)
+      .value("NOT_INCLUDED", Cause::NOT_INCLUDED)
+      .value("NOT_REQUESTED", Cause::NOT_REQUESTED);
   py::class_<LeftOut>(module, "LeftOut")
       .def_property_readonly("path", text(&LeftOut::path))
       .def_property_readonly("device", text(&LeftOut::device))
       .def_property_readonly("type", text(&LeftOut::type))
+      .def_readonly("cause", &LeftOut::cause)
       .def_property_readonly("reason", text(&LeftOut::reason))
+      .def_readonly("writable", &LeftOut::writable)
       .def("__repr__", [](const LeftOut& left) {
         return to_text("<LeftOut " + left.path + " (" + left.type + "): " + left.reason + ">");
       });
   py::class_<Plan>(module, "Plan")
-      .def(py::init([](std::vector<Filesystem> filesystems) {
+      .def(py::init([](std::vector<Filesystem> filesystems, std::vector<LeftOut> left_out) {
              Plan plan;
              plan.filesystems = std::move(filesystems);
+             plan.left_out = std::move(left_out);
              return plan;
            }),
-           py::arg("filesystems"))
+           py::arg("filesystems"), py::arg("left_out") = std::vector<LeftOut>{})
       .def_readonly("filesystems", &Plan::filesystems)
       .def_readonly("left_out", &Plan::left_out)
       .def_property_readonly("unmatched", texts(&Plan::unmatched))

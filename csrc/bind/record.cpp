@@ -67,6 +67,7 @@ void bind_record(py::module_& module) {
       .def_property_readonly("warnings",
                              [](const RunRecord& record) { return to_texts(record.warnings); })
       .def_readonly("filesystems", &RunRecord::filesystems)
+      .def_readonly("left_out", &RunRecord::left_out)
       .def("__repr__", [](const RunRecord& record) {
         return to_text("<RunRecord of " + std::to_string(record.filesystems.size()) +
                        " filesystems" + (record.error.empty() ? "" : ": " + record.error) + ">");

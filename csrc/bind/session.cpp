@@ -52,14 +52,15 @@ bool wait_for(FreezeSession& session, Phase phase, double timeout) {
 
 FreezeOptions make_options(double limit, double filesystem_budget, double presync_budget,
                            bool expedite_rcu, bool guardian, const FsText& run_directory,
-                           bool accept_frozen) {
+                           bool accept_frozen, std::vector<LeftOut> left_out) {
   return {from_seconds(limit),
           from_seconds(filesystem_budget),
           from_seconds(presync_budget),
           expedite_rcu,
           guardian,
           run_directory.value,
-          accept_frozen};
+          accept_frozen,
+          std::move(left_out)};
 }
 
 void bind_freeze_options(py::module_& module) {
@@ -70,7 +71,8 @@ void bind_freeze_options(py::module_& module) {
            py::arg("presync_budget") = to_seconds(usual.presync_budget),
            py::arg("expedite_rcu") = usual.expedite_rcu, py::arg("guardian") = usual.guardian,
            py::arg("run_directory") = FsText{usual.run_directory},
-           py::arg("accept_frozen") = usual.accept_frozen);
+           py::arg("accept_frozen") = usual.accept_frozen,
+           py::arg("left_out") = std::vector<LeftOut>{});
 }
 
 }  // namespace

@@ -29,6 +29,10 @@ constexpr std::array PSEUDO = {
     "proc"sv,     "pstore"sv,    "resctrl"sv,     "rpc_pipefs"sv, "securityfs"sv, "selinuxfs"sv,
     "smackfs"sv,  "sockfs"sv,    "sysfs"sv,       "tracefs"sv};
 
+// FUSE, but a view of something else: of a desktop's mounts, of /proc, of VMware's drag and drop.
+constexpr std::array VIEWS = {"fuse.gvfsd-fuse"sv, "fuse.lxcfs"sv, "fuse.portal"sv,
+                              "fuse.vmware-vmblock"sv};
+
 template <std::size_t N>
 bool among(const std::array<std::string_view, N>& list, std::string_view type) {
   return std::find(list.begin(), list.end(), type) != list.end();
@@ -43,6 +47,7 @@ TypeKind type_kind(std::string_view type) {
   if (among(MEMORY, type)) return TypeKind::MEMORY;
   if (among(LAYERED, type)) return TypeKind::LAYERED;
   if (among(NETWORK, type)) return TypeKind::NETWORK;
+  if (among(VIEWS, type)) return TypeKind::PSEUDO;
   if (type == "fuse" || type == "fuseblk" || type.starts_with("fuse.")) return TypeKind::FUSE;
   return TypeKind::OTHER;
 }

@@ -43,11 +43,13 @@ class Planner {
 
  private:
   void judge(const Superblock& superblock);
-  std::string refusal(const Superblock& superblock);
-  std::string refusal_by_type(const Superblock& superblock);
-  std::string refusal_by_footing(const Superblock& superblock);
+  Refusal refusal(const Superblock& superblock);
+  Refusal refusal_by_type(const Superblock& superblock);
+  Refusal refusal_by_footing(const Superblock& superblock);
+  bool loses_writes(const Superblock& superblock, Cause cause);
   std::string layered_on(const Superblock& superblock);
   void add(const Superblock& superblock);
+  bool is_disk(const std::string& device) const;
   void refuse_mere_sync() const;
   void note_garbage();
   void note_swaps();
@@ -75,47 +77,55 @@ Plan Planner::make() {
 
 void Planner::judge(const Superblock& superblock) {
   const Mount& main = superblock.main();
-  const auto leave_out = [&](const std::string& reason) {
-    plan_.left_out.push_back({main.point, superblock.device, main.type, reason});
+  const auto leave_out = [&](const Refusal& refused) {
+    plan_.left_out.push_back({main.point, superblock.device, main.type, refused.cause,
+                              refused.reason, loses_writes(superblock, refused.cause)});
   };
   const bool on_volumes =
       !volumes_.named_any() ||
       volumes_.hold(superblock.device, stack_.foundation(superblock.device).devices);
-  const std::string reason = refusal(superblock);
+  const Refusal refused = refusal(superblock);
   const std::string named = selection_.named(superblock.device);
-  if (!reason.empty() && !named.empty()) {
-    throw PlanError("include " + named + ": cannot be frozen: " + reason);
+  if (refused && !named.empty()) {
+    throw PlanError("include " + named + ": cannot be frozen: " + refused.reason);
   }
-  if (!reason.empty()) {
-    leave_out(reason);
+  if (refused) {
+    leave_out(refused);
   } else if (!on_volumes) {
-    leave_out("not on the requested volumes");
+    leave_out({Cause::NOT_REQUESTED, "not on the requested volumes"});
   } else {
     add(superblock);
   }
 }
 
-std::string Planner::refusal(const Superblock& superblock) {
-  std::string reason = refusal_by_type(superblock);
-  if (reason.empty() && !superblock.visible()) {
+Refusal Planner::refusal(const Superblock& superblock) {
+  Refusal refused = refusal_by_type(superblock);
+  if (!refused && !superblock.visible()) {
     const Mount* over = mounts_.under(superblock.main().point);
-    reason = over == nullptr ? "not to be reached" : "hidden by a mount over " + over->point;
+    refused = {Cause::UNREACHABLE,
+               over == nullptr ? "not to be reached" : "hidden by a mount over " + over->point};
   }
-  if (reason.empty()) reason = selection_.refusal(superblock);
-  if (reason.empty()) reason = refusal_by_footing(superblock);
-  return reason;
+  if (!refused) refused = selection_.refusal(superblock);
+  if (!refused) refused = refusal_by_footing(superblock);
+  return refused;
 }
 
-std::string Planner::refusal_by_type(const Superblock& superblock) {
+Refusal Planner::refusal_by_type(const Superblock& superblock) {
   const std::string& type = superblock.main().type;
   const TypeKind kind = type_kind(type);
-  if (kind == TypeKind::PSEUDO) return "pseudo filesystem";
-  if (kind == TypeKind::MEMORY) return "in memory";
-  if (kind == TypeKind::NETWORK) return "network filesystem";
-  if (kind == TypeKind::FUSE) return "FUSE filesystem";
-  if (kind == TypeKind::LAYERED) return layered_on(superblock);
-  if (superblock.read_only) return "read-only";
-  return kind == TypeKind::OTHER ? type + " cannot be frozen" : "";
+  if (kind == TypeKind::PSEUDO) return {Cause::PSEUDO, "pseudo filesystem"};
+  if (kind == TypeKind::MEMORY) return {Cause::MEMORY, "in memory"};
+  if (kind == TypeKind::NETWORK) return {Cause::NETWORK, "network filesystem"};
+  if (kind == TypeKind::FUSE) return {Cause::FUSE, "FUSE filesystem"};
+  if (kind == TypeKind::LAYERED) return {Cause::LAYERED, layered_on(superblock)};
+  if (superblock.read_only) return {Cause::READ_ONLY, "read-only"};
+  if (kind == TypeKind::OTHER) return {Cause::UNSUPPORTED, type + " cannot be frozen"};
+  return {};
+}
+
+bool Planner::loses_writes(const Superblock& superblock, Cause cause) {
+  if (superblock.read_only || cause == Cause::PSEUDO || cause == Cause::MEMORY) return false;
+  return cause != Cause::LAYERED || stack_.footing(superblock.device).carriers.empty();
 }
 
 std::string Planner::layered_on(const Superblock& superblock) {
@@ -129,17 +139,25 @@ std::string Planner::layered_on(const Superblock& superblock) {
   return superblock.main().type + " cannot be frozen: its files lie on " + where;
 }
 
-std::string Planner::refusal_by_footing(const Superblock& superblock) {
+Refusal Planner::refusal_by_footing(const Superblock& superblock) {
   const Footing below = stack_.foundation(superblock.device);
-  if (below.devices.empty() && below.ring.empty()) return "no block device: " + below.unknown;
-  if (!below.network.empty()) return "on the network block device " + below.network;
+  if (below.devices.empty() && below.ring.empty()) {
+    return {Cause::UNREACHABLE, "no block device: " + below.unknown};
+  }
+  if (!below.network.empty()) {
+    return {Cause::NETWORK, "on the network block device " + below.network};
+  }
   for (const std::string& device : below.carriers) {
     const Superblock* carrier = mounts_.superblock(device);
     if (carrier == nullptr) continue;
     const TypeKind kind = type_kind(carrier->main().type);
     const std::string& place = carrier->main().point;
-    if (kind == TypeKind::NETWORK) return "its image lies on the network filesystem " + place;
-    if (kind == TypeKind::FUSE) return "its image lies on the FUSE filesystem " + place;
+    if (kind == TypeKind::NETWORK) {
+      return {Cause::NETWORK, "its image lies on the network filesystem " + place};
+    }
+    if (kind == TypeKind::FUSE) {
+      return {Cause::FUSE, "its image lies on the FUSE filesystem " + place};
+    }
   }
   return {};
 }
@@ -158,8 +176,15 @@ void Planner::add(const Superblock& superblock) {
   }
   for (const std::string& device : stack_.foundation(superblock.device).devices) {
     if (exists(sources_.sys + "/dev/block/" + device + "/dm")) filesystem.mapped.push_back(device);
+    if (is_disk(device)) filesystem.disks.push_back(device);
   }
   plan_.filesystems.push_back(std::move(filesystem));
+}
+
+bool Planner::is_disk(const std::string& device) const {
+  const std::string directory = sources_.sys + "/dev/block/" + device;
+  return !exists(directory + "/partition") && !exists(directory + "/loop") &&
+         list_directory(directory + "/slaves").empty();
 }
 
 // What someone named to have it frozen must not end in a plan that only syncs.

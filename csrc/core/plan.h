@@ -23,13 +23,33 @@ struct Filesystem {
   std::vector<std::string> also;  // its other mount points
   std::vector<std::string> stands_on;  // major:minor of planned superblocks that carry it
   std::vector<std::string> mapped;     // of the device-mapper devices below, its own included
+  std::vector<std::string> disks;      // of the block devices below that stand on no other one
+};
+
+// Why a filesystem is left out, for programs.
+enum class Cause {
+  NONE,
+  PSEUDO,
+  MEMORY,
+  LAYERED,  // its files lie on other filesystems
+  READ_ONLY,
+  NETWORK,  // itself, its block device, or the filesystem that holds its image
+  FUSE,     // itself, or the filesystem that holds its image
+  UNSUPPORTED,
+  UNREACHABLE,  // hidden by another mount, or nothing is known of its device
+  EXCLUDED,
+  NOT_INCLUDED,
+  NOT_REQUESTED,  // the host named other volumes
 };
 
 struct LeftOut {
   std::string path;
   std::string device;
   std::string type;
-  std::string reason;  // "read-only", "network filesystem", "excluded by exclude = /mnt/*", …
+  Cause cause = Cause::NONE;
+  std::string reason;     // for people: "network filesystem", "excluded by exclude = /mnt/*", …
+  bool writable = false;  // can lose writes: neither read-only, pseudo, in memory nor a view of
+                          // filesystems that are judged themselves
 };
 
 struct Plan {

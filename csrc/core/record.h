@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/clock.h"
+#include "core/plan.h"
 
 namespace vmtpy {
 
@@ -56,6 +57,7 @@ struct RunRecord {
   std::optional<std::int64_t> dirty_left;    // and just before the first FIFREEZE
   std::vector<std::string> warnings;         // what did not prevent the run but should be known
   std::vector<FilesystemRun> filesystems;
+  std::vector<LeftOut> left_out;  // what could lose writes and was not to be frozen
 };
 
 }  // namespace vmtpy

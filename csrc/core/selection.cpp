@@ -53,7 +53,7 @@ void Selection::add_include(const std::string& text, const Mounts& mounts) {
   }
 }
 
-std::string Selection::refusal(const Superblock& superblock) const {
+Refusal Selection::refusal(const Superblock& superblock) const {
   const std::string& main = superblock.main().point;
   for (const std::string& text : exclude_) {
     const std::string path = normal_path(text);
@@ -61,12 +61,14 @@ std::string Selection::refusal(const Superblock& superblock) const {
       return mount->visible && mount->point == path;
     };
     const auto& mounts = superblock.mounts;
-    if (matches(text, main) || path == main) return "excluded by exclude = " + text;
+    if (matches(text, main) || path == main)
+      return {Cause::EXCLUDED, "excluded by exclude = " + text};
     if (text.starts_with('/') && std::any_of(mounts.begin(), mounts.end(), is_there)) {
-      return "excluded by exclude = " + text + ", which is the same filesystem";
+      return {Cause::EXCLUDED, "excluded by exclude = " + text + ", which is the same filesystem"};
     }
   }
-  return all_ || included_.contains(superblock.device) ? "" : "not included";
+  if (all_ || included_.contains(superblock.device)) return {};
+  return {Cause::NOT_INCLUDED, "not included"};
 }
 
 std::string Selection::named(const std::string& superblock) const {

@@ -12,13 +12,21 @@
 
 namespace vmtpy {
 
+// Why something is left out.
+struct Refusal {
+  Cause cause = Cause::NONE;
+  std::string reason;
+
+  explicit operator bool() const { return cause != Cause::NONE; }
+};
+
 class Selection {
  public:
   // Throws PlanError for an include that is no mount point or, if a glob, matches none.
   Selection(const PlanRequest& request, const Mounts& mounts);
 
-  // Why it is not wanted, "" if it is.
-  std::string refusal(const Superblock& superblock) const;
+  // Why it is not wanted; no cause if it is.
+  Refusal refusal(const Superblock& superblock) const;
   // The include that names this superblock by a path written out, "" if none does.
   std::string named(const std::string& superblock) const;
 

@@ -135,6 +135,7 @@ RunRecord FreezeSession::State::record() {
   record.release_asked = times.release_asked;
   record.all_thawed = times.all_thawed;
   record.limit = options_.limit;
+  record.left_out = options_.left_out;
   record.rcu_expedited = rcu_used;
   record.dirty_before = times.dirty_before;
   record.dirty_left = times.dirty_left;

@@ -30,6 +30,7 @@ VARIABLE = {
     "SetGuestInfo  7 ": "<hundredths of a second>",
     "SetGuestInfo  11 ": "<details of the operating system>",
     "SetGuestDiskInfo ": "<filesystems>",
+    "info-set guestinfo.vmtpy.backup ": "<report>",
 }
 NICS = "SetGuestInfo  10 "
 

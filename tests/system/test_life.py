@@ -78,7 +78,7 @@ def test_a_whole_life_is_what_the_golden_file_says(tmp_path: Path) -> None:
         story.chapter("a new address", "guest  SetGuestInfo  10")
         story.chapter("a backup", "guest  vmbackup.eventSet prov", "vmbackup.start 1")
         story.chapter("a command meanwhile", "answer", "OS_Reboot")
-        story.chapter("and its end", "guest  vmbackup.eventSet req.done", "vmbackup.snapshotDone")
+        story.chapter("and its end", "guest  info-set guestinfo.vmtpy", "vmbackup.snapshotDone")
         story.chapter("no backup any more", "answer", "vmbackup.snapshotDone")
         story.chapter("suspend", "answer", "OS_Suspend")
         story.chapter("resume", everything, "OS_Resume")

@@ -42,6 +42,13 @@ def test_the_record_byte_for_byte_as_open_vm_tools_sends_it() -> None:
     )
 
 
+def test_the_virtual_devices_stand_behind_the_type_as_open_vm_tools_puts_them() -> None:
+    disk = Disk("/", "ext4", 1, 2, ("scsi0:0", "nvme0:1"))
+    assert disks.encode([disk]).splitlines()[3] == (
+        b'{"name":"Lw==","free":"1","size":"2","fstype":"ext4","devices":["scsi0:0","nvme0:1"]}'
+    )
+
+
 def test_the_old_record_holds_names_of_99_bytes_and_255_disks() -> None:
     long = Disk("/" + "x" * 200, "ext4", 1, 2)
     record = disks.encode_old([long] * 300)

@@ -8,6 +8,7 @@ import pytest
 from support.machine import Machine, levels, reasons
 
 from vmtpy import _core
+from vmtpy._core import Cause
 from vmtpy.errors import PlanError
 
 if TYPE_CHECKING:
@@ -86,6 +87,71 @@ def test_what_cannot_be_frozen_is_left_out_with_its_reason(
 def test_what_is_left_out_carries_path_device_and_type(machine: Machine) -> None:
     left = {left.path: (left.device, left.type) for left in machine.plan().left_out}
     assert left == {"/proc": ("0:5", "proc"), "/run": ("0:6", "tmpfs")}
+
+
+@pytest.mark.parametrize(
+    ("fs", "device", "source", "options", "cause", "writable"),
+    [
+        ("zfs", "0:50", "tank/home", "rw", Cause.UNSUPPORTED, True),
+        ("ext5", "8:4", "/dev/sda4", "rw", Cause.UNSUPPORTED, True),
+        ("nfs4", "0:50", "nas:/home", "rw", Cause.NETWORK, True),
+        ("nfs4", "0:50", "nas:/home", "ro", Cause.NETWORK, False),
+        ("fuse.sshfs", "0:50", "host:/", "rw", Cause.FUSE, True),
+        ("fuseblk", "8:4", "/dev/sda4", "rw", Cause.FUSE, True),
+        ("fuse.lxcfs", "0:50", "lxcfs", "rw", Cause.PSEUDO, False),
+        ("fuse.vmware-vmblock", "0:50", "vmware-vmblock", "rw", Cause.PSEUDO, False),
+        ("tmpfs", "0:50", "tmpfs", "rw", Cause.MEMORY, False),
+        ("autofs", "0:50", "systemd-1", "rw", Cause.PSEUDO, False),
+        ("iso9660", "8:4", "/dev/sda4", "ro", Cause.READ_ONLY, False),
+        ("squashfs", "7:4", "/dev/loop4", "ro", Cause.READ_ONLY, False),
+        ("ext4", "8:99", "/dev/sdb3", "rw", Cause.UNREACHABLE, True),
+        ("overlay", "0:50", "overlay", "rw,lowerdir=/a,upperdir=/srv/u", Cause.LAYERED, False),
+        ("overlay", "0:50", "overlay", "rw,lowerdir=a,upperdir=b", Cause.LAYERED, True),
+    ],
+)
+def test_programs_are_told_the_cause_and_whether_writes_can_be_lost(  # noqa: PLR0917
+    machine: Machine, fs: str, device: str, source: str, options: str, cause: Cause, writable: bool
+) -> None:
+    machine.mount("/data", fs, device, source, super_options=options)
+    (left,) = (one for one in machine.plan().left_out if one.path == "/data")
+    assert (left.cause, left.writable) == (cause, writable)
+
+
+def test_what_was_not_wanted_is_told_apart(machine: Machine) -> None:
+    def causes(plan: _core.Plan) -> dict[str, Cause]:
+        return {one.path: one.cause for one in plan.left_out if one.writable}
+
+    assert causes(machine.plan()) == {}
+    assert causes(machine.plan(exclude=("/srv",))) == {"/srv": Cause.EXCLUDED}
+    assert causes(machine.plan(include=("/srv",))) == {
+        "/": Cause.NOT_INCLUDED,
+        "/boot/efi": Cause.NOT_INCLUDED,
+    }
+    requested = causes(machine.plan(volumes=("/nowhere",)))
+    assert set(requested.values()) == {Cause.NOT_REQUESTED}
+    machine.mount("/srv", "ext4", "8:1", "/dev/sda1")
+    assert causes(machine.plan()) == {"/srv": Cause.UNREACHABLE}
+
+
+def test_of_a_machine_on_zfs_the_plan_says_that_its_root_is_left_out(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.disk("sda", "8:0")
+    machine.partition("sda1", "8:1", of="sda")
+    machine.partition("sda2", "8:2", of="sda")
+    machine.mount("/", "zfs", "0:24", "rpool/ROOT/os_1", super_options="rw,xattr,posixacl")
+    machine.mount("/boot", "ext4", "8:2", "/dev/sda2")
+    machine.mount("/boot/efi", "vfat", "8:1", "/dev/sda1", super_options="rw,fmask=0077")
+    machine.mount("/home", "zfs", "0:31", "rpool/home", super_options="rw,xattr,posixacl")
+    plan = machine.plan()
+    assert [one.path for one in plan.filesystems if not one.sync_only] == ["/boot"]
+    assert {one.path: one.cause for one in plan.left_out if one.writable} == {
+        "/": Cause.UNSUPPORTED,
+        "/home": Cause.UNSUPPORTED,
+    }
+    assert {one.path: one.disks for one in plan.filesystems} == {
+        "/boot": ["8:0"],
+        "/boot/efi": ["8:0"],
+    }
 
 
 def test_a_read_only_filesystem_is_left_out_and_an_error_when_named(machine: Machine) -> None:

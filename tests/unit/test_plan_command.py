@@ -90,6 +90,7 @@ def test_json_has_the_names_of_the_python_attributes(capsys: pytest.CaptureFixtu
             "also": ["/export"],
             "stands_on": [],
             "mapped": [],
+            "disks": ["8:0"],
         }
     ]
     assert {
@@ -97,6 +98,8 @@ def test_json_has_the_names_of_the_python_attributes(capsys: pytest.CaptureFixtu
         "device": "8:3",
         "type": "vfat",
         "reason": "excluded by exclude = /boot/*",
+        "writable": True,
+        "cause": "excluded",
     } in answer["left_out"]
     assert (answer["unmatched"], answer["notes"]) == (["uuid"], [])
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from vmtpy.plan import Filesystem, LeftOut, Plan, plan
+from vmtpy.plan import Cause, Filesystem, LeftOut, Plan, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 DESCRIPTION = "Shows what would be frozen, in which order, and what not and why. Freezes nothing."
 FIELDS = (
     *("path", "mount_id", "device", "type", "source", "level", "sync_only", "also"),
-    *("stands_on", "mapped"),
+    *("stands_on", "mapped", "disks"),
 )
-LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
+LEFT_OUT_FIELDS = ("path", "device", "type", "reason", "writable")
 # Nobody expects these to be frozen: they are counted, unless --all asks for their names.
-SUMMARISED = {"pseudo filesystem": "pseudo", "in memory": "in memory"}
+SUMMARISED = {Cause.PSEUDO: "pseudo", Cause.MEMORY: "in memory"}
 
 
 def main(arguments: list[str]) -> int:
@@ -68,7 +68,9 @@ def as_dict(made: Plan) -> dict[str, object]:
     return {
         "filesystems": [{name: getattr(one, name) for name in FIELDS} for one in made.filesystems],
         "left_out": [
-            {name: getattr(left, name) for name in LEFT_OUT_FIELDS} for left in made.left_out
+            {name: getattr(left, name) for name in LEFT_OUT_FIELDS}
+            | {"cause": left.cause.name.lower()}
+            for left in made.left_out
         ],
         "unmatched": made.unmatched,
         "notes": made.notes,
@@ -120,8 +122,8 @@ def describe(one: Filesystem, width: int, paths: dict[str, str]) -> str:
 
 def left_out_tree(left_out: list[LeftOut], *, everything: bool) -> Tree:
     """A leaf for each that is left out, and one for all those that nobody misses."""
-    named = [left for left in left_out if everything or left.reason not in SUMMARISED]
-    counts = Counter(left.reason for left in left_out if left not in named)
+    named = [left for left in left_out if everything or left.cause not in SUMMARISED]
+    counts = Counter(left.cause for left in left_out if left not in named)
     width = max((len(shown(left.path)) for left in named), default=0)
     lines = [f"{shown(left.path):<{width}}  {left.type}: {shown(left.reason)}" for left in named]
     if counts:

@@ -12,6 +12,10 @@ from vmtpy.status_socket import ask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What was left out because somebody wanted that, and how much of the rest is named.
+WANTED = ("excluded", "not_included", "not_requested")
+MOST_NAMED = 5
+
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="vmtpy status", description=__doc__)
@@ -52,6 +56,10 @@ def lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backups", counts or "none yet"
     if last := status["last_backup"]:
         yield "last backup", backup(last)
+    if last and (missed := [one for one in last["left_out"] if one["cause"] not in WANTED]):
+        names = [f"{one['path']} ({one['type']})" for one in missed[:MOST_NAMED]]
+        more = f" and {len(missed) - MOST_NAMED} more" if len(missed) > MOST_NAMED else ""
+        yield "not in it", f"{', '.join(names)}{more}: writable, but cannot be frozen"
     if status["refused_configuration"]:
         yield "configuration", f"the new one was refused: {status['refused_configuration']}"
 

@@ -27,7 +27,7 @@ Planner = Callable[[], _core.Plan]
 FREEZE_WAITS = ("sb_start_write", "percpu_rwsem_wait", "percpu_down_read", "sb_start_pagefault")
 LOOKS, BETWEEN = 5, 0.1  # seconds: a writer that waits for something else moves on
 # Nobody expects these to be frozen.
-EXPECTED = ("pseudo filesystem", "in memory")
+EXPECTED = (_core.Cause.PSEUDO, _core.Cause.MEMORY)
 THAW = "`vmtpy thaw`; what another program froze, that program or `fsfreeze -u` thaws"
 
 
@@ -48,7 +48,7 @@ def check_plan(plan: Planner) -> Iterator[Finding]:
         if one.sync_only:
             yield Finding("plan", "note", f"{one.path} ({one.type}) can only be synced, not frozen")
     for left in found.left_out:
-        if left.reason not in EXPECTED:
+        if left.cause not in EXPECTED:
             text = f"{left.path} ({left.type}) is not frozen: {left.reason}"
             yield Finding("plan", "note", text)
     for note in found.notes:

@@ -13,6 +13,7 @@ from binascii import b2a_base64
 from typing import NamedTuple
 
 from vmtpy import _core
+from vmtpy.services import virtual_devices
 
 MOST_OLD = 255  # a count of one byte
 MIB = 1 << 20
@@ -27,12 +28,15 @@ class Disk(NamedTuple):
         type: "ext4".
         free: bytes that a user can still have, in whole MiB: a line in a log is no news.
         size: bytes.
+        devices: the virtual devices that carry it, as vSphere calls them: "scsi0:0"; none if that
+            is not known of all of them.
     """
 
     path: str
     type: str
     free: int
     size: int
+    devices: tuple[str, ...] = ()
 
 
 def read() -> list[Disk]:
@@ -46,18 +50,25 @@ def read() -> list[Disk]:
         if found.f_blocks:
             unit = found.f_frsize
             free = found.f_bavail * unit // MIB * MIB
-            disks.append(Disk(one.path, one.type, free, found.f_blocks * unit))
+            devices = virtual_devices.names(one.disks)
+            disks.append(Disk(one.path, one.type, free, found.f_blocks * unit, devices))
     return sorted(disks, key=lambda disk: disk.path)
 
 
 def encode(disks: list[Disk]) -> bytes:
     """The body of `SetGuestDiskInfo`: JSON, in which a name is base64 for it may be any bytes."""
-    entries = ",\n".join(
-        f'{{"name":"{base64(disk.path)}","free":"{disk.free}","size":"{disk.size}",'
-        f'"fstype":"{disk.type}"}}'
-        for disk in disks
-    )
+    entries = ",\n".join(map(entry, disks))
     return f'{{\n"version":"1",\n"disks":[\n{entries}\n]}}'.encode()
+
+
+def entry(disk: Disk) -> str:
+    text = (
+        f'{{"name":"{base64(disk.path)}","free":"{disk.free}","size":"{disk.size}",'
+        f'"fstype":"{disk.type}"'
+    )
+    if disk.devices:
+        text += ',"devices":[{}]'.format(",".join(f'"{one}"' for one in disk.devices))
+    return text + "}"
 
 
 def encode_old(disks: list[Disk]) -> bytes:

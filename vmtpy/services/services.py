@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
+from vmtpy.backup_report import KEY
 from vmtpy.services import netlink, power_hooks
 from vmtpy.services.guest_info import GuestInfo
 from vmtpy.services.options import Options, switch
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from vmtpy.config import Config
     from vmtpy.transport import Ways
 
+# Seconds: after the end of a backup its report waits until req.done has gone to the host. What a
+# host that is away could not be told is tried again.
+ENDING, REPORT_AGAIN = 0.02, 5.0
 HOST_NAME = "/proc/sys/kernel/hostname"  # polls as POLLERR | POLLPRI when it changes
 
 
@@ -45,6 +49,9 @@ class Services:
         self._announced = False
         self._resumed = 0  # number of the command that said so
         self._broadcasting = False
+        self._report: bytes | None = None  # of the last backup, while the host has it not
+        self._report_due = 0.0
+        self._reporting = config.guest_info.enabled and config.guest_info.backup
         self._guest_info: GuestInfo | None = None
         if config.guest_info.enabled:
             self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
@@ -71,6 +78,7 @@ class Services:
             self._guest_info.broadcast(self._broadcasting)
         else:
             self._guest_info.configure(config.guest_info.interval)
+        self._reporting = config.guest_info.enabled and config.guest_info.backup
         self._time.configure(config.time)
         self._power.configure(config.power)
         self._hook_timeout = config.hooks.timeout
@@ -93,7 +101,7 @@ class Services:
             self._change(now)
         if self._name in ready:
             self._change(now)
-        self._turn(now)
+        self._turn(now, agent)
 
     def announced(self) -> None:
         """The host knows nothing of this guest any more, or not yet."""
@@ -124,6 +132,16 @@ class Services:
             self.announced()
         self._power.answered(number)
 
+    def report(self, report: bytes) -> None:
+        """Takes the report of a backup; the host gets it when the backup has ended for it."""
+        if self._reporting:
+            self._report, self._report_due = report, 0.0
+
+    def flush(self) -> None:
+        """The agent ends: what the host shall still have is told now, once."""
+        if self._report is not None:
+            self._tell_report(0.0)
+
     def close(self) -> None:
         """Lets go of channels and watches."""
         self._rpc.close()
@@ -147,17 +165,30 @@ class Services:
         times = [self._time.due]
         if self._guest_info:
             times.append(self._guest_info.due)
+        if self._report is not None:
+            times.append(self._report_due)
         return min(times)
 
-    def _turn(self, now: float) -> None:
+    def _turn(self, now: float, agent: _core.Agent) -> None:
         """Runs what is due. Whatever fails there, the agent goes on."""
         try:
+            if self._report is not None and self._report_due <= now:
+                self._report_due = now + ENDING
+                if agent.backup_state == _core.BackupState.IDLE:
+                    self._tell_report(now)
             if self._guest_info and self._guest_info.due <= now:
                 self._guest_info.update(now)
             if self._time.due <= now:
                 self._time.sample(now)
         except Exception as error:
             self._log(f"a service failed: {type(error).__name__}: {error}")
+
+    def _tell_report(self, now: float) -> None:
+        """What the host refuses is not tried again, what could not be brought there is."""
+        request = f"info-set {KEY} ".encode() + (self._report or b"")
+        self._report_due = now + REPORT_AGAIN
+        if self._rpc.tell(request, "the report of the backup") is not None:
+            self._report = None
 
     def _change(self, now: float) -> None:
         if self._guest_info:

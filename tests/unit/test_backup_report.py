@@ -1,0 +1,260 @@
+"""What is told of a backup when it is over, by log, status and guestinfo; what was left out."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.machine import Machine
+
+from vmtpy import _core, _host, backup_report
+from vmtpy._core import Cause, Outcome
+from vmtpy.agent import Agent
+from vmtpy.commands import status as command
+from vmtpy.config import Config, GuestInfoConfig
+from vmtpy.log import INFO, WARNING, Log
+from vmtpy.quiesce import partial
+from vmtpy.services import disks, nics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SET = b"info-set guestinfo.vmtpy.backup "
+
+
+class Guest:
+    """A whole agent in a thread: its disk is simulated, its mounts are made up, the host is the
+    test.
+    """
+
+    def __init__(self, path: Path, **guest_info: bool) -> None:
+        self.lines: list[tuple[int, str]] = []
+        self.disk = _host.SimulatedDisk(["/boot"])
+        self.device = _host.Device(_core.SteadyClock())
+        machine = Machine(path)
+        machine.mount("/", "zfs", "0:24", "rpool/ROOT/os_1")
+        machine.mount("/nas", "nfs4", "0:25", "nas:/", super_options="ro")
+        machine.mount("/run", "tmpfs", "0:26", "tmpfs")
+        left_out = machine.plan().left_out
+        self.plan = _core.Plan(self.disk.filesystems(), left_out)
+        self.agent = Agent(
+            Config(guest_info=GuestInfoConfig(**guest_info)),  # type: ignore[arg-type]
+            log=Log(lambda level, line: self.lines.append((level, line))),
+            backdoor=_host.EmulatedBackdoor(self.device),
+            os=self.disk,
+            planner=lambda _: self.plan,
+            guardian=False,
+        )
+        self.thread = threading.Thread(target=self.agent.run)
+        self.seen: list[_host.TranscriptEntry] = []
+
+    def __enter__(self) -> Guest:
+        self.thread.start()
+        self.until(lambda: self.agent.status()["announced"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.agent.stop()
+        self.thread.join(10)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.agent.status()} {self.lines}"
+            time.sleep(0.002)
+
+    def requests(self) -> list[bytes]:
+        self.seen += self.device.take_transcript()
+        return [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
+
+    def state(self, name: str) -> Callable[[], bool]:
+        return lambda: self.agent.status()["backup_state"] == name
+
+    def backup(self) -> None:
+        self.device.send_command("vmbackup.start 0")
+        self.until(self.state("frozen"))
+        self.device.send_command("vmbackup.snapshotDone")
+        self.until(self.state("idle"))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own network and disks are not asked."""
+    monkeypatch.setattr(nics, "read", nics.Network)
+    monkeypatch.setattr(disks, "read", list)
+
+
+def test_a_good_backup_of_a_part_says_so_in_log_record_status_and_guestinfo(
+    tmp_path: Path,
+) -> None:
+    with Guest(tmp_path) as guest:
+        guest.backup()
+        guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
+        told = json.loads(guest.device.guestinfo("vmtpy.backup") or b"")
+        status: dict[str, Any] = guest.agent.status()
+    assert told == status["backup_report"], "status --json has the same object"
+    assert told.pop("time").endswith("Z")
+    assert told.pop("held_ms") >= 0
+    assert told == {
+        "outcome": "released",
+        "error": "",
+        "filesystems": ["/boot"],
+        "filesystems_count": 1,
+        "left_out": [{"path": "/", "type": "zfs", "cause": "unsupported"}],
+        "left_out_count": 1,
+    }
+    assert status["last_backup"]["left_out"] == [
+        {
+            "path": "/",
+            "device": "0:24",
+            "type": "zfs",
+            "reason": "zfs cannot be frozen",
+            "cause": "unsupported",
+        }
+    ]
+    assert (
+        WARNING,
+        "the snapshot is partial: writable, but not frozen: / (zfs: zfs cannot be frozen)",
+    ) in guest.lines
+    shown = dict(command.lines(status))
+    assert shown["not in it"] == "/ (zfs): writable, but cannot be frozen"
+
+
+def test_it_is_told_when_all_is_over_for_the_host(tmp_path: Path) -> None:
+    with Guest(tmp_path) as guest:
+        guest.backup()
+        guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
+        requests = guest.requests()
+    done = requests.index(b"vmbackup.eventSet req.done 0 ")
+    (told,) = (place for place, one in enumerate(requests) if one.startswith(SET))
+    assert told > done
+    assert len(requests[told]) <= len(SET) + backup_report.MOST
+
+
+def test_a_backup_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
+    with Guest(tmp_path) as guest:
+        guest.plan = _core.Plan([], guest.plan.left_out)
+        guest.device.send_command("vmbackup.start 0")
+        guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
+        told = json.loads(guest.device.guestinfo("vmtpy.backup") or b"")
+    assert told["outcome"] == "failed"
+    assert "nothing to freeze; /: zfs cannot be frozen" in told["error"]
+    assert told["held_ms"] is None
+
+
+@pytest.mark.parametrize("switch", ["enabled", "backup"])
+def test_it_can_be_switched_off(tmp_path: Path, switch: str) -> None:
+    with Guest(tmp_path, **{switch: False}) as guest:
+        guest.backup()
+    assert not any(one.startswith(SET) for one in guest.requests())
+    assert guest.agent.status()["backup_report"], "the status has it all the same"
+
+
+def test_an_agent_that_ends_right_after_a_backup_tells_it_before(tmp_path: Path) -> None:
+    with Guest(tmp_path) as guest:
+        guest.backup()
+    assert sum(one.startswith(SET) for one in guest.requests()) == 1
+
+
+def test_a_host_that_refuses_it_is_not_asked_again(tmp_path: Path) -> None:
+    with Guest(tmp_path) as guest:
+        guest.device.answer_with("info-set", "0 Permission denied", 0)
+        guest.backup()
+        guest.until(lambda: any(one.startswith(SET) for one in guest.requests()))
+        guest.until(lambda: any("the report of the backup" in line for _, line in guest.lines))
+    assert sum(one.startswith(SET) for one in guest.requests()) == 1
+
+
+def left(path: str, cause: Cause = Cause.FUSE, kind: str = "fuse.x") -> SimpleNamespace:
+    return SimpleNamespace(path=path, type=kind, cause=cause, reason="why")
+
+
+def record(**facts: object) -> Any:  # noqa: ANN401 (a RunRecord is made by C++ only)
+    usual = {
+        "outcome": Outcome.RELEASED,
+        "error": "",
+        "started_unix_ns": 1_700_000_000_123_456_789,
+        "first_freeze": 10.0,
+        "all_thawed": 10.07244,
+        "filesystems": [],
+        "left_out": [],
+    }
+    return SimpleNamespace(**usual | facts)
+
+
+def test_the_report_as_it_is_on_the_wire() -> None:
+    made = backup_report.report(
+        record(filesystems=[SimpleNamespace(path="/srv")], left_out=[left("/x")])
+    )
+    assert backup_report.encode(made) == (
+        b'{"time":"2023-11-14T22:13:20Z","outcome":"released","error":"","held_ms":72.4,'
+        b'"filesystems":["/srv"],"filesystems_count":1,'
+        b'"left_out":[{"path":"/x","type":"fuse.x","cause":"fuse"}],"left_out_count":1}'
+    )
+
+
+def test_lists_that_are_too_long_are_cut_and_counted() -> None:
+    many = [SimpleNamespace(path=f"/srv/volume-{n:04}") for n in range(1000)]
+    made = backup_report.report(
+        record(filesystems=many, left_out=[left(f"/{n}") for n in range(99)])
+    )
+    assert len(backup_report.encode(made)) <= 4096
+    assert (made["filesystems_count"], made["left_out_count"]) == (1000, 99)
+    told, missed = made["filesystems"], made["left_out"]
+    assert isinstance(told, list)
+    assert isinstance(missed, list)
+    assert 50 < len(told) < 1000
+    assert 20 < len(missed) < 99
+
+
+PATHS = st.text(
+    st.characters(codec="utf-8") | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF),
+    max_size=5000,
+)
+
+
+@given(
+    error=PATHS,
+    filesystems=st.lists(PATHS, max_size=20),
+    left_out=st.lists(st.tuples(PATHS, st.sampled_from(list(Cause.__members__.values())))),
+)
+def test_whatever_happened_it_is_at_most_4_kib_of_json(
+    error: str, filesystems: list[str], left_out: list[tuple[str, Cause]]
+) -> None:
+    made = backup_report.report(
+        record(
+            error=error,
+            filesystems=[SimpleNamespace(path=path) for path in filesystems],
+            left_out=[left(path, cause) for path, cause in left_out],
+        )
+    )
+    wire = backup_report.encode(made)
+    assert len(wire) <= 4096
+    assert wire.isascii()
+    assert json.loads(wire) == made
+    assert made["filesystems_count"] == len(filesystems)
+
+
+def test_the_log_tells_what_was_missed_from_what_was_not_wanted() -> None:
+    lines = partial(
+        record(
+            left_out=[
+                *(left(f"/{n}") for n in range(7)),
+                left("/opt", Cause.EXCLUDED, "ext4"),
+            ]
+        )
+    )
+    assert [level for level, _ in lines] == [WARNING, INFO]
+    assert lines[0][1].startswith(
+        "the snapshot is partial: writable, but not frozen: /0 (fuse.x: why)"
+    )
+    assert lines[0][1].endswith("/4 (fuse.x: why); 2 more (see `vmtpy plan`)")
+    assert lines[1][1] == "not frozen, as configured or asked for: /opt (ext4: why)"
+    assert partial(record()) == []

@@ -1,6 +1,6 @@
 """Makes tests/support importable (pytest puts this directory on the path) and, with
 VMTPY_FORBID_SKIPS set, turns each skip into a failure: a CI machine must have everything that can
-be installed, which a kernel's features cannot.
+be installed, which the features of a kernel and of a processor cannot.
 
 No test can power this machine off: what could is replaced for tests and for all that they start.
 """
@@ -67,7 +67,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.skipped and os.environ.get("VMTPY_FORBID_SKIPS") and not hasattr(report, "wasxfail"):
         reason = str(call.excinfo.value) if call.excinfo else "skipped"
-        if reason.endswith("in the kernel"):
+        if reason.endswith(("in the kernel", "in the processor")):
             return report
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped where nothing may be: {reason}"

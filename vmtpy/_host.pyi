@@ -122,6 +122,8 @@ class CpuidMethod(enum.Enum):
     PATCH = 2
 
 def decode(rax: int, rdx: int, code: bytes) -> str: ...
+def read_instruction(code: bytes) -> tuple[int, str, int] | None: ...
+def cpuid_sites(path: str) -> list[int]: ...
 def faulting_hypercalls() -> int: ...
 
 class BackdoorKind(enum.Enum):
@@ -136,7 +138,7 @@ class TrapHost:
         device: Device,
         command: Sequence[str | bytes],
         *,
-        cpuid: CpuidMethod = CpuidMethod.FAULT,
+        cpuid: CpuidMethod | None = None,
         backdoor: BackdoorKind = BackdoorKind.FULL,
         vsock: str | None = None,
     ) -> None: ...

@@ -71,8 +71,6 @@ def contenders(case: str) -> dict[str, str]:
     lacking = dict.fromkeys(KINDS, "")
     if case.endswith("in-process"):  # without the instruction it is the same call as a port
         del lacking["hypercall"]
-    elif "cpuid_fault" not in Path("/proc/cpuinfo").read_text():
-        lacking["hypercall"] = "a processor on which CPUID can announce it (cpuid_fault)"
     return lacking
 
 

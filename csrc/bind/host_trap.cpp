@@ -1,8 +1,13 @@
 // The ptrace host.
+#include <fcntl.h>
+
 #include <algorithm>
+#include <tuple>
 
 #include "bind/bind.h"
+#include "host/code_sites.h"
 #include "host/decode.h"
+#include "host/instruction.h"
 #include "host/machine.h"
 #include "host/trap.h"
 
@@ -16,10 +21,13 @@ using host::Device;
 using host::TrapHost;
 
 std::unique_ptr<TrapHost> make_trap_host(std::shared_ptr<Device> device,
-                                         std::vector<std::string> command, CpuidMethod cpuid,
-                                         BackdoorKind backdoor, std::optional<std::string> vsock) {
-  return std::make_unique<TrapHost>(std::move(device), std::move(command),
-                                    host::TrapHostOptions{cpuid, backdoor, std::move(vsock)});
+                                         std::vector<std::string> command,
+                                         std::optional<CpuidMethod> cpuid, BackdoorKind backdoor,
+                                         std::optional<std::string> vsock) {
+  return std::make_unique<TrapHost>(
+      std::move(device), std::move(command),
+      host::TrapHostOptions{cpuid ? *cpuid : host::default_cpuid_method(), backdoor,
+                            std::move(vsock)});
 }
 
 const char* decode(std::uint64_t rax, std::uint64_t rdx, const std::string& bytes) {
@@ -33,6 +41,24 @@ const char* decode(std::uint64_t rax, std::uint64_t rdx, const std::string& byte
   return NAMES[static_cast<int>(host::decode(registers, code))];
 }
 
+std::optional<std::tuple<std::size_t, std::string, std::int64_t>> read_instruction(
+    const std::string& code) {
+  auto found =
+      host::read_instruction({reinterpret_cast<const std::uint8_t*>(code.data()), code.size()});
+  if (!found) return std::nullopt;
+  static const char* const FLOWS[] = {"next", "branch", "jump", "indirect", "end"};
+  return std::tuple(found->size, FLOWS[static_cast<int>(found->flow)], found->target);
+}
+
+std::vector<std::uint64_t> cpuid_sites(const std::string& path) {
+  host::ProgramFile file{host::UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC))};
+  std::vector<std::uint64_t> found;
+  for (const auto& [offset, site] : host::find_code_sites(file)) {
+    if (site.site == host::Site::CPUID) found.push_back(offset);
+  }
+  return found;
+}
+
 }  // namespace
 
 void bind_trap(py::module_& module) {
@@ -42,6 +68,10 @@ void bind_trap(py::module_& module) {
       .value("PATCH", CpuidMethod::PATCH);
   module.def("decode", &decode, py::arg("rax"), py::arg("rdx"), py::arg("code"),
              "The kind of instruction that a program faulted on.");
+  module.def("read_instruction", &read_instruction, py::arg("code"),
+             "Size, flow and target of the first instruction; None if it is none.");
+  module.def("cpuid_sites", &cpuid_sites, py::arg("path"),
+             "Where in this program's file CPUID would be overwritten.");
   module.def("faulting_hypercalls", &host::faulting_hypercalls);
 
   py::enum_<BackdoorKind>(module, "BackdoorKind")
@@ -52,8 +82,8 @@ void bind_trap(py::module_& module) {
 
   py::class_<TrapHost>(module, "TrapHost")
       .def(py::init(&make_trap_host), py::keep_alive<1, 2>(), py::arg("device"), py::arg("command"),
-           py::kw_only(), py::arg("cpuid") = CpuidMethod::FAULT,
-           py::arg("backdoor") = BackdoorKind::FULL, py::arg("vsock") = py::none())
+           py::kw_only(), py::arg("cpuid") = py::none(), py::arg("backdoor") = BackdoorKind::FULL,
+           py::arg("vsock") = py::none())
       .def("start", &TrapHost::start, ReleaseGil())
       .def(
           "wait",

@@ -2,16 +2,14 @@
 
 #include <asm/prctl.h>
 #include <cpuid.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include <cinttypes>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <optional>
 #include <string>
+#include <string_view>
 
+#include "core/errors.h"
 #include "host/machine.h"
 
 #ifndef ARCH_SET_CPUID
@@ -29,20 +27,16 @@ constexpr std::uint32_t LEAF_VMWARE = 0x40000010;  // the last one: TSC and bus 
 constexpr std::uint32_t LEAF_HYPERVISOR_END = 0x400000FF;
 constexpr std::uint32_t BUS_KHZ = 66'000;
 constexpr char VENDOR[] = "VMwareVMware";
-// The bytes of the instruction also occur inside others; in a large text that becomes likely.
-constexpr std::uint64_t MAX_PATCHED_TEXT = 256UL * 1024;
-
-std::string proc(pid_t thread, const char* name) {
-  return "/proc/" + std::to_string(thread) + "/" + name;
-}
-
-std::optional<std::pair<dev_t, ino_t>> executable(pid_t thread) {
-  struct stat status {};
-  if (stat(proc(thread, "exe").c_str(), &status) != 0) return std::nullopt;
-  return std::pair(status.st_dev, status.st_ino);
-}
 
 }  // namespace
+
+CpuidMethod default_cpuid_method() {
+  const char* wanted = std::getenv("VMTPY_EMULATE_CPUID");  // NOLINT(concurrency-mt-unsafe)
+  std::string_view method = wanted == nullptr ? "" : wanted;
+  if (method == "patch") return CpuidMethod::PATCH;
+  if (method.empty() || method == "fault") return CpuidMethod::FAULT;
+  throw Error("VMTPY_EMULATE_CPUID=" + std::string(method) + ": must be \"fault\" or \"patch\"");
+}
 
 void Cpuid::program_started(Tracee& tracee, int& signal) {
   if (method_ == CpuidMethod::FAULT) {
@@ -50,11 +44,12 @@ void Cpuid::program_started(Tracee& tracee, int& signal) {
     // ENODEV: the processor cannot. ENOSYS: this one program cannot be asked (32 bit).
     if (result < 0 && result != -ENOSYS) method_ = CpuidMethod::PATCH;
   }
-  if (method_ == CpuidMethod::PATCH) patch(tracee);
+  if (method_ == CpuidMethod::PATCH) patches_.apply(tracee);
 }
 
 void Cpuid::let_go(Tracee& tracee, int& signal) {
   if (method_ == CpuidMethod::FAULT) tracee.system_call(SYS_arch_prctl, ARCH_SET_CPUID, 1, signal);
+  if (method_ == CpuidMethod::PATCH) patches_.remove(tracee);
 }
 
 void Cpuid::answer(user_regs_struct& registers) const {
@@ -79,44 +74,24 @@ void Cpuid::answer(user_regs_struct& registers) const {
   registers.rdx = edx;
 }
 
-void Cpuid::patch(Tracee& tracee) {
-  auto file = executable(tracee.thread());
-  if (!file) return;
-  patched_[*file];
-  std::ifstream maps(proc(tracee.thread(), "maps"));
-  std::string line;
-  while (std::getline(maps, line)) {
-    std::uint64_t start = 0, end = 0;
-    std::uint64_t inode = 0;
-    char rights[5] = "";
-    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %" SCNu64, &start, &end,
-                    rights, &inode) != 4) {
-      continue;
-    }
-    if (inode == file->second && rights[2] == 'x' && end - start <= MAX_PATCHED_TEXT) {
-      patch_range(tracee, *file, start, end);
-    }
-  }
-}
-
-void Cpuid::patch_range(Tracee& tracee, const File& file, std::uint64_t start, std::uint64_t end) {
-  std::string text(end - start, '\0');
-  if (!tracee.read(start, text.data(), text.size())) return;
-  constexpr std::string_view CPUID = "\x0F\xA2";
-  for (std::size_t at = text.find(CPUID); at != std::string::npos; at = text.find(CPUID, at + 2)) {
-    auto word = tracee.peek(start + at);
-    if (!word) continue;
-    if (tracee.poke(start + at, (*word & ~std::uint64_t{0xFFFF}) | 0x0B0F)) {
-      patched_[file].insert(start + at);
-    }
-  }
-}
-
-bool Cpuid::patched(Tracee& tracee, std::uint64_t rip) const {
+bool Cpuid::patched(Tracee& tracee, std::uint64_t rip) {
   if (method_ != CpuidMethod::PATCH) return false;
-  auto file = executable(tracee.thread());
-  auto found = file ? patched_.find(*file) : patched_.end();
-  return found != patched_.end() && found->second.contains(rip);
+  auto site = patches_.find(tracee, rip);
+  return site && site->site == Site::CPUID;
+}
+
+bool Cpuid::libraries_mapped(Tracee& tracee, user_regs_struct& registers) {
+  if (method_ != CpuidMethod::PATCH) return false;
+  std::uint64_t start = registers.rip - 1;
+  auto site = patches_.find(tracee, start);
+  if (!site || site->site != Site::LINKER) return false;
+  registers.rip = start + site->to_return;
+  if (site->to_return == 0) {  // the ret itself was overwritten
+    if (!tracee.read(registers.rsp, &registers.rip, sizeof registers.rip)) return false;
+    registers.rsp += sizeof registers.rip;
+  }
+  patches_.apply(tracee);
+  return true;
 }
 
 }  // namespace vmtpy::host

@@ -205,14 +205,23 @@ void TrapHost::Tracer::at_event(Tracee& tracee, int event, int& signal) {
 }
 
 bool TrapHost::Tracer::answered(Tracee& tracee, int signal) {
-  if (signal != SIGSEGV && signal != SIGILL) return false;
+  if (signal != SIGSEGV && signal != SIGILL && signal != SIGTRAP) return false;
   siginfo_t info{};
   user_regs_struct registers{};
   if (!tracee.get(info) || info.si_code <= 0 || !tracee.get(registers)) return false;  // sent
+  if (signal == SIGTRAP) return linker_called(tracee, info, registers);
   Faulted faulted = what_faulted(tracee, info, registers);
   if (faulted == Faulted::OTHER) return false;
   answer(tracee, faulted, registers);
   restore_mask(tracee, signal);
+  return true;
+}
+
+bool TrapHost::Tracer::linker_called(Tracee& tracee, const siginfo_t& info,
+                                     user_regs_struct& registers) {
+  if (info.si_code != SI_KERNEL || !cpuid_.libraries_mapped(tracee, registers)) return false;
+  tracee.set(registers);
+  restore_mask(tracee, SIGTRAP);
   return true;
 }
 

@@ -47,6 +47,7 @@ class TrapHost::Tracer {
   void ended(pid_t thread, int status);
   bool answered(Tracee& tracee, int signal);
   void at_event(Tracee& tracee, int event, int& signal);
+  bool linker_called(Tracee& tracee, const siginfo_t& info, user_regs_struct& registers);
   Faulted what_faulted(Tracee& tracee, const siginfo_t& info, const user_regs_struct& registers);
   bool is_answered(Faulted faulted, const siginfo_t& info, pid_t thread) const;
   void ask_device(Faulted faulted, Registers& frame, Tracee& tracee);

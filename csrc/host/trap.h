@@ -30,7 +30,7 @@ enum class BackdoorKind {
 };
 
 struct TrapHostOptions {
-  CpuidMethod cpuid = CpuidMethod::FAULT;  // with PATCH where the processor cannot fault
+  CpuidMethod cpuid = CpuidMethod::FAULT;  // PATCH instead where the processor cannot fault
   BackdoorKind backdoor = BackdoorKind::FULL;
   // Calls on AF_VSOCK lead to the VsockService with this base; with "", to that on AF_VSOCK.
   std::optional<std::string> vsock = std::nullopt;

@@ -17,7 +17,7 @@ import pytest
 from support.emulation import TIMEOUT, emulate, require_low_ports, require_ptrace
 
 from vmtpy._core import SteadyClock
-from vmtpy._host import CpuidMethod, Device, MessageKind, TrapHost, VsockService, Way
+from vmtpy._host import Device, MessageKind, TrapHost, VsockService, Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,16 +62,6 @@ def test_rpctool_works_on_lesser_hosts(options: tuple[str, ...]) -> None:
         options=(*options, "--guestinfo", "key=value"),
     )
     assert (run.code, run.stdout) == (0, b"value\n"), run
-
-
-def test_rpctool_works_where_its_cpuid_is_overwritten() -> None:
-    """As on processors that cannot fault on CPUID."""
-    device = Device(SteadyClock())
-    host = TrapHost(device, [require("vmware-rpctool"), "log hello"], cpuid=CpuidMethod.PATCH)
-    host.start()
-    assert host.wait(time.monotonic() + TIMEOUT)
-    assert host.wait_status() == 0
-    assert [entry.request for entry in device.take_transcript()] == [b"log hello"]
 
 
 def test_checkvm_finds_vmware() -> None:

@@ -67,13 +67,10 @@ def require_low_ports() -> None:
         pytest.skip("capability missing: CAP_NET_BIND_SERVICE")
 
 
-def require_cpuid() -> None:
-    """Skips the test where CPUID of a program of Python cannot be answered.
-
-    Its instructions lie in libraries: they cannot be overwritten, only made to fault.
-    """
+def require_cpuid_faults() -> None:
+    """Skips the test where neither the processor nor its hypervisor can fault on CPUID."""
     if "cpuid_fault" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
-        pytest.skip("capability missing: CPUID faulting of the processor in the kernel")
+        pytest.skip("capability missing: CPUID faulting in the processor")
 
 
 def compile_c(source: Path, into: Path, *flags: str) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.emulation import require_cpuid
 from support.guest import running_guest
 from support.holder import holding
 from support.loop import loop_mount, require_loop
@@ -120,7 +119,6 @@ def test_without_snapshot_done_it_thaws_at_the_limit_and_says_so(
 def test_a_whole_backup_goes_by_hypercall_where_the_ports_fault(
     mount: LoopMount, tmp_path: Path
 ) -> None:
-    require_cpuid()
     with (
         Writer(mount.path / "log") as writer,
         running_guest([mount], tmp_path / "log", hypercall=True) as guest,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.emulated import pattern
-from support.emulation import Run, compile_c, emulate, require_cpuid, require_ptrace
+from support.emulation import Run, compile_c, emulate, require_ptrace
 
 from vmtpy._host import faulting_hypercalls
 
@@ -26,11 +26,6 @@ HYPERCALLS = {"vmmcall": 1, "vmcall": 2}  # their bits in CPUID
 @pytest.fixture(scope="module", autouse=True)
 def _ptrace() -> None:
     require_ptrace()
-
-
-@pytest.fixture(scope="module")
-def _cpuid() -> None:
-    require_cpuid()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +71,6 @@ def test_the_ports_fault_where_they_are_not_answered(guest: Path, options: tuple
     assert run.traps == {}
 
 
-@pytest.mark.usefixtures("_cpuid")
 def test_requests_go_by_hypercall_where_the_ports_fault() -> None:
     run = emulate(
         *VMTPY,
@@ -92,7 +86,6 @@ def test_requests_go_by_hypercall_where_the_ports_fault() -> None:
     assert run.traps[f"{kind} HB in"] == 2
 
 
-@pytest.mark.usefixtures("_cpuid")
 @pytest.mark.parametrize("options", [(), ("--no-high-bandwidth",), ("--checkpoint-every", "5")])
 def test_values_of_any_bytes_pass_whole_by_hypercall(
     options: tuple[str, ...], tmp_path: Path
@@ -111,7 +104,6 @@ def test_values_of_any_bytes_pass_whole_by_hypercall(
     assert kinds(run) <= HYPERCALLS.keys()
 
 
-@pytest.mark.usefixtures("_cpuid")
 def test_the_probe_names_each_host() -> None:
     code, found = probe()
     assert (code, found["case"], found["way"]) == (0, "vmware", "port")

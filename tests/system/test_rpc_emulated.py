@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
+import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support.emulation import Run, emulate, require_ptrace
+from support.emulation import TIMEOUT, Run, emulate, require_ptrace
+
+from vmtpy._core import SteadyClock
+from vmtpy._host import CpuidMethod, Device, TrapHost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +30,31 @@ def emulate_script(script: str, *options: str) -> Run:
     return emulate(sys.executable, "-c", textwrap.dedent(script), options=options)
 
 
-def test_one_rpc_takes_eight_traps_with_its_probe() -> None:
+ONE_RPC = {
+    "GETVERSION": 1,
+    **{f"MESSAGE {step}": 1 for step in ("OPEN", "SENDSIZE", "RECVSIZE", "RECVSTATUS")},
+    **{"MESSAGE CLOSE": 1, "rep outsb": 1, "rep insb": 1},
+}
+
+
+def test_one_rpc_takes_eight_traps_with_its_probe_where_cpuid_announces_vmware() -> None:
     run = emulate(*VMTPY, "rpc", "info-get guestinfo.k", options=("--guestinfo", "k=v"))
     assert (run.code, run.stdout, run.stderr) == (0, b"v\n", b"")
-    assert run.traps == {
-        "GETVERSION": 1,
-        **{f"MESSAGE {step}": 1 for step in ("OPEN", "SENDSIZE", "RECVSIZE", "RECVSTATUS")},
-        **{"MESSAGE CLOSE": 1, "rep outsb": 1, "rep insb": 1},
-    }
+    assert run.traps == ONE_RPC
+    assert sum(run.traps.values()) == 8
+
+
+def test_it_takes_ten_where_cpuid_does_not_as_a_channel_is_tried_first() -> None:
+    device = Device(SteadyClock())
+    device.set_guestinfo("k", b"v")
+    command = ["/bin/sh", "-c", 'exec "$@" >/dev/null', "sh", *VMTPY, "rpc", "info-get guestinfo.k"]
+    host = TrapHost(device, command, cpuid=CpuidMethod.NONE)
+    host.start()
+    assert host.wait(time.monotonic() + TIMEOUT)
+    assert host.wait_status() == 0
+    tried = {"MESSAGE OPEN": 2, "MESSAGE CLOSE": 2}
+    assert device.traps() == {**ONE_RPC, **tried}
+    assert sum(device.traps().values()) == 10
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
-from vmtpy.backup_report import encode
 from vmtpy.config import Config
 from vmtpy.errors import ConfigError
 from vmtpy.hooks import Hooks, ManagerT
@@ -194,7 +193,10 @@ class Agent:
         )
 
     def _record(self, record: _core.RunRecord) -> None:
-        self._services.report(encode(self._story.record(record)))
+        report = self._story.record(record)
+        from vmtpy.backup_report import encode
+
+        self._services.report(encode(report))
         if self._on_record is not None:
             self._on_record(record)
 

@@ -10,6 +10,7 @@ Never more than 4 KiB: lists that do not fit are cut, their counts are those of 
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vmtpy._core import RunRecord
 
-KEY = "guestinfo.vmtpy.backup"
 MOST = 4096  # bytes, as JSON
 MOST_ERROR = 1024  # bytes of these
 MOST_LEFT_OUT = 2048  # bytes up to the end of that list; the filesystems get the rest
@@ -71,8 +71,6 @@ def fitting(items: list[object] | list[str] | list[dict[str, str]], room: int) -
 
 def text(value: object) -> str:
     """As JSON, as short as it can be."""
-    import json  # an agent that has made no backup does without
-
     return json.dumps(value, separators=(",", ":"))
 
 

@@ -96,7 +96,8 @@ class GuestInfoConfig(NamedTuple):
 
     Attributes:
         enabled: tell it at all. True.
-        interval: between two looks; a changed network or host name is told at once. 15.
+        interval: between two looks; a changed network or host name is told at once, uptime and
+            disks only every second time. 15.
         backup: also the record of each backup, after its end, as guestinfo.vmtpy.backup. True.
     """
 

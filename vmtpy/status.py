@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING
 
 from vmtpy import __version__, _core
-from vmtpy.backup_report import report
 from vmtpy.probe import probe
 from vmtpy.record import as_dict
 
@@ -46,6 +45,8 @@ class Story:
         """A backup has ended. Returns its report, as guestinfo has it."""
         self._counts[record.outcome.name.lower()] += 1
         self._last = as_dict(record)
+        from vmtpy.backup_report import report  # an agent that has made no backup does without
+
         self._backup_report = report(record)
         return self._backup_report
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 HOST_NAME, DISKS_OLD, OS_FULL_NAME, OS_NAME, UPTIME, STATISTICS = 1, 3, 5, 6, 7, 8
 NICS_OLD, NICS, OS_DETAILS = 9, 10, 11
 SETTLING = 0.1  # seconds: changes of the network come in bursts
-# The uptime is told in every second interval: the host counts on meanwhile, and it is the one fact
-# that costs a guest 5 traps although nothing has happened.
-UPTIME_INTERVALS = 2
+# The uptime and how full the disks are change all the time, and each costs a guest 5 traps: they
+# are told in every second interval only.
+SLOW = 2
 
 
 class GuestInfo:
@@ -46,6 +46,7 @@ class GuestInfo:
         # On time.monotonic().
         self._look_due = 0.0
         self._uptime_due = 0.0
+        self._disks_due = 0.0
         self._statistics_due = 0.0
 
     @property
@@ -56,14 +57,14 @@ class GuestInfo:
     def configure(self, interval: float) -> None:
         """Takes a new interval; a look at once."""
         self._interval = interval
-        self._look_due = 0.0
+        self._look_due = self._disks_due = 0.0
 
     def forget(self) -> None:
         """The host knows nothing any more: all is told again, at once."""
         self._sent.clear()
         self._refused.clear()
         self._troubles.clear()
-        self._look_due = self._uptime_due = 0.0
+        self._look_due = self._uptime_due = self._disks_due = 0.0
 
     def changed(self, now: float) -> None:
         """Something has changed: a look soon."""
@@ -111,7 +112,7 @@ class GuestInfo:
         hundredths = int(time.clock_gettime(time.CLOCK_BOOTTIME) * 100)
         told = self._tell(UPTIME, str(hundredths).encode())
         if told is not None:
-            self._uptime_due = now + UPTIME_INTERVALS * self._interval
+            self._uptime_due = now + SLOW * self._interval
         return told
 
     def _network(self, _now: float) -> bool | None:
@@ -124,7 +125,10 @@ class GuestInfo:
             told = self._send("ip", b"info-set guestinfo.ip " + address.encode(), "guestinfo.ip")
         return told
 
-    def _disks(self, _now: float) -> bool | None:
+    def _disks(self, now: float) -> bool | None:
+        if now < self._disks_due:
+            return True
+        self._disks_due = now + SLOW * self._interval
         found = disks.read()
         told = self._send("disks", b"SetGuestDiskInfo " + disks.encode(found), "SetGuestDiskInfo")
         if told is False:

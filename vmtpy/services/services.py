@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
-from vmtpy.backup_report import KEY
 from vmtpy.services import netlink, power_hooks
 from vmtpy.services.guest_info import GuestInfo
 from vmtpy.services.options import Options, switch
@@ -185,7 +184,7 @@ class Services:
 
     def _tell_report(self, now: float) -> None:
         """What the host refuses is not tried again, what could not be brought there is."""
-        request = f"info-set {KEY} ".encode() + (self._report or b"")
+        request = b"info-set guestinfo.vmtpy.backup " + (self._report or b"")
         self._report_due = now + REPORT_AGAIN
         if self._rpc.tell(request, "the report of the backup") is not None:
             self._report = None

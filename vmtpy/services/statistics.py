@@ -171,7 +171,7 @@ class Statistics:
             return []
         parts, size = [], 0
         try:
-            while size < MOST_READ and (part := os.read(descriptor, 65536)):
+            while size < MOST_READ and (part := os.read(descriptor, 8192)):
                 parts.append(part)
                 size += len(part)
         except OSError:

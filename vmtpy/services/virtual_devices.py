@@ -2,24 +2,16 @@
 
 Serves services/disks.py: vSphere finds a filesystem's VMDK by it. Relies on sysfs alone, and on the
 label that VMware's firmware gives a controller; rules: open-vm-tools'
-services/plugins/guestInfo/diskInfo.c.
+services/plugins/guestInfo/diskInfo.c. Regular expressions would cost the agent memory for good.
 """
 
 from __future__ import annotations
 
 import os
-import re
 
 from vmtpy import files
 
-PCI = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
-SCSI = re.compile(r"\d+:\d+:(\d+):\d+")  # host, channel, target, unit
-ATA = re.compile(r"(?:ata|host)(\d+)")
-SAS_PORT = re.compile(r"port-\d+:\d+")
-SAS_PHY = re.compile(r"phy-\d+:(\d+)")
-NVME = re.compile(r"nvme\d+n(\d+)")
-NVME_CONTROLLER = re.compile(r"nvme\d+")
-LABEL = re.compile(r"(?:scsi|sata|nvme|ide)\d{1,3}")
+KINDS = ("scsi", "sata", "nvme", "ide")
 IDE, AHCI = 0x0101, 0x010601  # PCI classes; of IDE without its programming interface
 
 
@@ -44,32 +36,48 @@ def name(disk: str, sys: str = "/sys") -> str:
         return ""
 
 
-def in_order(name: str) -> tuple[str, list[int]]:
+def in_order(name: str) -> tuple[str, int]:
     """scsi0:2 stands before scsi0:12."""
-    return name[:4].rstrip("0123456789:"), [int(one) for one in re.findall(r"\d+", name)]
+    controller, _, unit = name.partition(":")
+    return controller, int(unit)
 
 
 def located(path: str) -> str:
     """The same by the disk's directory in sysfs."""
     block = os.path.basename(path)  # noqa: PTH119
-    nvme = NVME.fullmatch(block)
+    nvme = block.startswith("nvme")
     parts = (nvme_controller(path) if nvme else path).split("/")
-    places = [place for place, part in enumerate(parts) if PCI.fullmatch(part)]
+    places = [place for place, part in enumerate(parts) if is_pci(part)]
     if not places:
         return ""
     controller, below = "/".join(parts[: places[-1] + 1]), parts[places[-1] + 1 :]
     if nvme:
-        return f"{label(controller)}:{namespace(path, nvme) - 1}"
+        return f"{label(controller)}:{namespace(path) - 1}"
     kind = int(files.read_text(f"{controller}/class"), 16)
-    unit = next(match[1] for part in below if (match := SCSI.fullmatch(part)))
+    address = next(part for part in below if part.count(":") == 3)  # host:channel:target:unit
+    unit = int(address.split(":")[2])
     if kind >> 8 == IDE:
         return f"ide{ata_number(controller, below)}:{unit}"
     if kind == AHCI:
         return f"{label(controller)}:{ata_number(controller, below)}"
     for place, part in enumerate(below):
-        if SAS_PORT.fullmatch(part):
+        if part.startswith("port-"):
             unit = sas_phy("/".join([controller, *below[: place + 1]]))
     return f"{label(controller)}:{unit}"
+
+
+def is_pci(part: str) -> bool:
+    """Whether it is the address of a PCI device: 0000:03:00.0."""
+    return part.count(":") == 2 and part[-2:-1] == "."
+
+
+def number(text: str, *prefixes: str) -> int:
+    """ata12 → 12; -1 where it is something else."""
+    for prefix in prefixes:
+        rest = text.removeprefix(prefix)
+        if rest != text and rest.isdigit():
+            return int(rest)
+    return -1
 
 
 def label(controller: str) -> str:
@@ -80,42 +88,39 @@ def label(controller: str) -> str:
         OSError: it has none.
     """
     text = files.read_text(f"{controller}/label").strip().lower()
-    if not LABEL.fullmatch(text):
+    if not 0 <= number(text, *KINDS) < 1000:
         raise ValueError(text)
     return text
 
 
 def ata_number(controller: str, below: list[str]) -> int:
-    """The how-manieth port of the controller it is; the kernel numbers all ports of the machine."""
-    own = next(match for part in below if (match := ATA.fullmatch(part)))
-    prefix = own[0].removesuffix(own[1])
-    siblings = [
-        int(match[1])
-        for one in os.listdir(controller)  # noqa: PTH208
-        if one.startswith(prefix) and (match := ATA.fullmatch(one))
-    ]
-    return sum(one < int(own[1]) for one in siblings)
+    """The how-manieth port of the controller it is; the kernel numbers all ports of the machine, by
+    "ata", or "host" in old ones."""
+    own = next(part for part in below if number(part, "ata", "host") >= 0)
+    prefix = own.rstrip("0123456789")
+    siblings = [number(one, prefix) for one in os.listdir(controller)]  # noqa: PTH208
+    return sum(0 <= one < number(own, prefix) for one in siblings)
 
 
-def sas_phy(port: str) -> str:
-    """The first phy of a SAS port."""
-    found = [SAS_PHY.fullmatch(one) for one in os.listdir(port)]  # noqa: PTH208
-    return str(min(int(match[1]) for match in found if match))
+def sas_phy(port: str) -> int:
+    """The first phy of a SAS port: phy-6:4 → 4."""
+    found = os.listdir(port)  # noqa: PTH208
+    return min(int(one.partition(":")[2]) for one in found if one.startswith("phy-"))
 
 
 def nvme_controller(path: str) -> str:
     """The directory below the controller. Where the kernel joins several ways to one disk, the disk
     lies below a subsystem, which has links to its controllers."""
-    if any(PCI.fullmatch(part) for part in path.split("/")):
+    if any(is_pci(part) for part in path.split("/")):
         return path
     above = os.path.dirname(path)  # noqa: PTH120
-    (only,) = (one for one in os.listdir(above) if NVME_CONTROLLER.fullmatch(one))  # noqa: PTH208
+    (only,) = (one for one in os.listdir(above) if number(one, "nvme") >= 0)  # noqa: PTH208
     return os.path.realpath(f"{above}/{only}")
 
 
-def namespace(path: str, block: re.Match[str]) -> int:
-    """The number of an NVMe disk, from 1 on."""
+def namespace(path: str) -> int:
+    """The number of an NVMe disk, from 1 on; old kernels have it in its name only: nvme0n1."""
     try:
         return int(files.read_text(f"{path}/nsid"))
-    except OSError:  # kernels of before 4.0
-        return int(block[1])
+    except OSError:
+        return int(path.rpartition("n")[2])

@@ -39,6 +39,15 @@ class Life:
         self.text: list[str] = []
         self.read = 0
 
+    def options(self, command: str) -> None:
+        """An option and what it brings about, which may be told before the answer arrives."""
+        self.guest.device.send_command(command)
+        self.guest.until(lambda: len(self.news()) == 3)
+        speakers = ("host", "answer", "guest")
+        lines = sorted(self.news(), key=lambda line: speakers.index(line.split()[0]))
+        self.text += ["# options", *lines, ""]
+        self.read = len(self.guest.entries)
+
     def chapter(self, title: str, last: str, *commands: str) -> None:
         """The host's commands, and all that follows, up to a line that begins with `last`."""
         for command in commands:
@@ -70,7 +79,7 @@ def test_a_whole_life_is_what_the_golden_file_says(tmp_path: Path) -> None:
         story.chapter("reset", everything, "reset")
         story.chapter("register", everything, "Capabilities_Register")
         story.chapter("ping", "answer OK", "ping")
-        story.chapter("options", "guest  info-set", "Set_Option broadcastIP 1")
+        story.options("Set_Option broadcastIP 1")
         story.chapter("a bad option", "answer", "Set_Option broadcastIP maybe")
         story.chapter("an unknown option", "answer", "Set_Option copypaste 1")
         story.chapter("an unknown command", "answer", "Unity_Enter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -89,9 +90,12 @@ class EmulatedGuest:
         self.host.wait(time.monotonic() + 10)
 
 
+_ADDRESS = f"@vmtpy-bench-{secrets.token_hex(8)}"
+
+
 def address() -> str:
     """Where an emulated host of this process may listen instead of on AF_VSOCK."""
-    return f"@vmtpy-bench-{os.getpid()}"
+    return _ADDRESS
 
 
 @contextmanager

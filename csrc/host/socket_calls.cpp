@@ -235,7 +235,7 @@ SocketCalls::Verdict SocketCalls::socketcall(const seccomp_notif& call) {
 }
 
 std::string SocketCalls::unique() const {
-  return std::to_string(getpid()) + "-" + std::to_string(listener_.get());
+  return process_word() + "-" + std::to_string(listener_.get());
 }
 
 }  // namespace vmtpy::host

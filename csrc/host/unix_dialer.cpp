@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "host/unix_name.h"
+
 namespace vmtpy::host {
 
 namespace {
@@ -25,7 +27,7 @@ socklen_t fill(sockaddr_un& address, const std::string& name) {
 
 std::string local_name(std::uint32_t port) {
   static std::atomic<unsigned> serial = 0;
-  return "@vmtpy-vsock-" + std::to_string(port) + "-" + std::to_string(::getpid()) + "-" +
+  return "@vmtpy-vsock-" + std::to_string(port) + "-" + process_word() + "-" +
          std::to_string(++serial);
 }
 

@@ -1,8 +1,11 @@
 #include "host/unix_name.h"
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <random>
 #include <string_view>
 
 namespace vmtpy::host {
@@ -62,6 +65,12 @@ std::optional<UnixName> name_of(int socket, bool peer) {
   if (result != 0 || name.address.sun_family != AF_UNIX) return std::nullopt;
   if (name.size > sizeof name.address) name.size = sizeof name.address;
   return name;
+}
+
+std::string process_word() {
+  static const std::uint64_t number =
+      std::uint64_t{std::random_device{}()} << 32 | std::random_device{}();
+  return std::to_string(getpid()) + "-" + std::to_string(number);
 }
 
 }  // namespace vmtpy::host

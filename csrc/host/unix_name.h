@@ -30,4 +30,8 @@ std::optional<std::uint32_t> host_port(const UnixName& name);
 // The name that a socket is bound to (of its peer, if so wanted); nothing if it is not AF_UNIX.
 std::optional<UnixName> name_of(int socket, bool peer);
 
+// This process in a guest's name. A pid alone may belong to several, in containers that share a
+// network namespace and with it the abstract names.
+std::string process_word();
+
 }  // namespace vmtpy::host

@@ -6,7 +6,6 @@ No backup is ever started here: vmtoolsd freezes every local filesystem, that of
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.emulation import TIMEOUT, emulate, require_low_ports, require_ptrace
+from support.names import unique_base
 
 from vmtpy._core import SteadyClock
 from vmtpy._host import Device, MessageKind, TrapHost, VsockService, Way
@@ -118,7 +118,7 @@ def test_vmtoolsd_registers_answers_and_ends() -> None:
 def test_vmtoolsd_does_the_same_over_vsock_and_sends_pings() -> None:
     """Requests from a port below 1024, commands from any; the backdoor is only looked at."""
     require_low_ports()
-    with running_vmtoolsd(f"@vmtpy-peer-{os.getpid()}") as (device, entries):
+    with running_vmtoolsd(unique_base("peer")) as (device, entries):
         assert replies(entries) == [b"OK ATR toolbox", b"OK ", b"OK "]
         ways = {(entry.kind, entry.way) for entry in entries}
         assert ways == {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.loop import require_root
+from support.names import unique_base
 
 from vmtpy import _core, _host
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from support.loop import LoopMount
 
-_serial = itertools.count()
 EVENT = b"vmbackup.eventSet "
 
 
@@ -49,7 +48,7 @@ class Guest:
             command += ["--config", str(file)]
         self.log = log
         self.device = _host.Device(_core.SteadyClock())
-        base = f"@vmtpy-guest-{os.getpid()}-{next(_serial)}" if vsock else None
+        base = unique_base("guest") if vsock else None
         self.service = None if base is None else _host.VsockService(self.device, base)
         script = f'log=$1; shift; exec {inside} "$@" 2>"$log"'
         shell = ["/bin/sh", "-c", script, "sh", str(log)]

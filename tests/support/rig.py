@@ -4,10 +4,10 @@ plays the Python side.
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from typing import TYPE_CHECKING
+
+from support.names import unique_base
 
 from vmtpy import _core, _host
 
@@ -18,7 +18,6 @@ EVENT = b"vmbackup.eventSet "
 KIND = _core.AgentEvent.Kind
 State = _core.BackupState
 PATIENCE = 0.2  # real seconds that the loop waits for a reply over vsock
-_serial = itertools.count()
 
 
 class Rig:
@@ -57,7 +56,7 @@ class Rig:
         if not vsock:
             self.agent = _core.Agent(self.backdoor, self.clock, options)
             return
-        base = f"@vmtpy-rig-{os.getpid()}-{next(_serial)}"
+        base = unique_base("rig")
         self.service = _host.VsockService(self.device, base)
         self.dialer = _host.UnixDialer(base)
         self.transports = _core.Transports(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,7 @@ def test_the_environment_is_taken_and_not_left_to_children() -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [{"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}, {}],
+    [{"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getppid())}, {}],
 )
 def test_a_watchdog_that_is_not_meant_for_us_is_not_fed(environ: dict[str, str]) -> None:
     assert from_environment(environ) == Notify("", 0.0)

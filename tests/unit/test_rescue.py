@@ -82,27 +82,25 @@ def test_what_is_not_mounted_any_more_is_told_and_its_marker_kept(tmp_path: Path
     assert not path.exists()
 
 
+def number_of_proc() -> str:
+    """The device number of /proc, which may be mounted over another: the last one counts."""
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [mount[2] for mount in mounts if mount[4] == "/proc"][-1]
+
+
 def test_a_filesystem_that_was_not_frozen_is_told(tmp_path: Path) -> None:
-    root = next(
-        line.split()
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        if line.split()[4] == "/proc"
-    )
+    number = number_of_proc()
     os_ = FaultyOs(real_os())
     os_.fail(1, 22, for_good=True, call="thaw")  # as FITHAW of what is not frozen
-    path = marker(tmp_path, rest=f"filesystem {root[2]} /elsewhere\n")
+    path = marker(tmp_path, rest=f"filesystem {number} /elsewhere\n")
     [result] = thaw_from_markers(os_, tmp_path)
-    assert (result.result, result.device) == (Rescue.NOT_FROZEN, root[2])
+    assert (result.result, result.device) == (Rescue.NOT_FROZEN, number)
     assert not path.exists()
 
 
 @pytest.mark.parametrize("call", ["open_directory", "thaw"])
 def test_what_cannot_be_thawed_is_named_and_its_marker_kept(call: str, tmp_path: Path) -> None:
-    number = next(
-        line.split()[2]
-        for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        if line.split()[4] == "/proc"
-    )
+    number = number_of_proc()
     os_ = FaultyOs(real_os())
     os_.fail(1, 5, for_good=True, call=call)
     path = marker(tmp_path, rest=f"filesystem {number} /proc\n")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.names import unique_base
 
 from vmtpy import _core, _host
 
@@ -42,7 +43,7 @@ class Guest:
         )
         self.service: _host.VsockService | None = None
         if vsock:
-            base = f"@vmtpy-soak-{os.getpid()}"
+            base = unique_base("soak")
             self.service = _host.VsockService(self.device, base)
             dialer = _host.UnixDialer(base)
             ways = _core.Transports(self.backdoor, dialer, self.clock)

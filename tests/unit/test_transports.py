@@ -5,12 +5,12 @@ over vsock with the backdoor behind them.
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.names import unique_base
 
 from vmtpy import _core
 from vmtpy._core import Preference, Protocol, VsockState
@@ -29,7 +29,6 @@ from vmtpy.errors import ChannelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_serial = itertools.count()
 RPCI_PORT = 976
 PATIENCE = 0.3  # real seconds, for hosts that do not reply
 
@@ -47,7 +46,7 @@ class Host:
     ) -> None:
         self.clock = ManualClock()
         self.device = Device(self.clock, secure=secure)
-        self.base = f"@vmtpy-transports-{os.getpid()}-{next(_serial)}"
+        self.base = unique_base("transports")
         self.service = VsockService(self.device, self.base) if listens else None
         self.dialer = UnixDialer(self.base)
         way = EmulatedBackdoor(self.device) if backdoor else _core.AbsentBackdoor()

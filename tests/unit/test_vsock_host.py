@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import random
+import secrets
 import select
 import socket
 import struct
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.emulated import EmulatedHost
+from support.names import unique_base
 
 from vmtpy._core import SteadyClock, Tclo
 from vmtpy._host import (
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 RPCI, TCLO = 976, 975
 TIMEOUT = 10.0
-_serial = itertools.count()
 _sockets: list[socket.socket] = []
 
 
@@ -44,7 +43,7 @@ class Guest:
         self.socket = socket.socket(socket.AF_UNIX)
         _sockets.append(self.socket)
         self.socket.settimeout(TIMEOUT)
-        self.socket.bind(f"\0vmtpy-vsock-{local_port}-{os.getpid()}-{next(_serial)}")
+        self.socket.bind(f"\0vmtpy-vsock-{local_port}-{secrets.token_hex(8)}")
         self.socket.connect(f"\0{base[1:]}.{port}" if base[0] == "@" else f"{base}.{port}")
         self.decoder = PacketDecoder()
 
@@ -97,7 +96,7 @@ def _close() -> Iterator[None]:
 
 @pytest.fixture
 def base() -> str:
-    return f"@vmtpy-test-{os.getpid()}-{next(_serial)}"
+    return unique_base("test")
 
 
 @pytest.fixture

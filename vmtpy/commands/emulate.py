@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def add_vsock(made: argparse.ArgumentParser) -> None:
     served.add_argument(
         "--vsock",
         action="store_const",
-        const=f"@vmtpy-emulate-{os.getpid()}",
+        const=f"@vmtpy-emulate-{secrets.token_hex(8)}",
         help="a host that listens on vsock as well",
     )
     served.add_argument(

@@ -321,6 +321,7 @@ class PlanSources:
         swaps: _Path = "/proc/swaps",
         sys: _Path = "/sys",
         dev: _Path = "/dev",
+        root: _Path = "",
     ) -> None: ...
 
 def make_plan(request: PlanRequest = ..., sources: PlanSources = ...) -> Plan: ...

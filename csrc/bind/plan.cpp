@@ -96,12 +96,12 @@ void bind_request(py::module_& module) {
   const PlanSources usual;
   py::class_<PlanSources>(module, "PlanSources")
       .def(py::init([](const FsText& mountinfo, const FsText& swaps, const FsText& sys,
-                       const FsText& dev) {
-             return PlanSources{mountinfo.value, swaps.value, sys.value, dev.value};
+                       const FsText& dev, const FsText& root) {
+             return PlanSources{mountinfo.value, swaps.value, sys.value, dev.value, root.value};
            }),
            py::kw_only(), py::arg("mountinfo") = FsText{usual.mountinfo},
            py::arg("swaps") = FsText{usual.swaps}, py::arg("sys") = FsText{usual.sys},
-           py::arg("dev") = FsText{usual.dev});
+           py::arg("dev") = FsText{usual.dev}, py::arg("root") = FsText{usual.root});
 }
 
 }  // namespace

@@ -45,8 +45,20 @@ bool parse_line(std::string_view line, Mount& mount) {
   return !mount.type.empty();
 }
 
-// A bind mount of a single file cannot be told from that of a directory, but the root of a
+// Mountinfo does not tell a bind mount of a single file from that of a directory, but the root of a
 // filesystem is always a directory.
+// A directory goes before any file, for only directories are opened.
+void put_directory_first(Superblock& superblock, const Mounts::IsFile& is_file) {
+  auto& mounts = superblock.mounts;
+  const Mount& first = superblock.main();
+  if (!is_file || !first.visible || first.root == "/") return;
+  const auto directory = std::find_if(mounts.begin(), mounts.end(), [&](const Mount* mount) {
+    return mount->visible && !is_file(*mount);
+  });
+  superblock.file_only = directory == mounts.end();
+  if (!superblock.file_only) std::rotate(mounts.begin(), directory, directory + 1);
+}
+
 bool better(const Mount* left, const Mount* right) {
   const auto rank = [](const Mount* mount) {
     return std::make_tuple(!mount->visible, mount->root != "/", mount->point.size(),
@@ -66,7 +78,7 @@ std::string Superblock::option(std::string_view name) const {
   return {};
 }
 
-Mounts::Mounts(std::string_view mountinfo) {
+Mounts::Mounts(std::string_view mountinfo, const IsFile& is_file) {
   std::unordered_set<std::uint64_t> known;  // unique ids make the mounts a forest, so walks end
   for (const std::string_view line : split(mountinfo, '\n')) {
     if (line.empty()) continue;
@@ -81,7 +93,7 @@ Mounts::Mounts(std::string_view mountinfo) {
     if (mount.parent == mount.id || !known.contains(mount.parent)) mount.parent = NO_PARENT;
   }
   index();
-  group();
+  group(is_file);
 }
 
 void Mounts::index() {
@@ -91,14 +103,15 @@ void Mounts::index() {
   for (Mount& mount : mounts_) mount.visible = under(mount.point) == &mount;
 }
 
-void Mounts::group() {
+void Mounts::group(const IsFile& is_file) {
   for (const Mount& mount : mounts_) {
     const auto [place, is_new] = by_device_.try_emplace(mount.device, superblocks_.size());
-    if (is_new) superblocks_.push_back({mount.device, false, {}});
+    if (is_new) superblocks_.push_back({mount.device, false, false, {}});
     superblocks_[place->second].mounts.push_back(&mount);
   }
   for (Superblock& superblock : superblocks_) {
     std::sort(superblock.mounts.begin(), superblock.mounts.end(), better);
+    put_directory_first(superblock, is_file);
     const auto options = split(superblock.main().super_options, ',');
     superblock.read_only = std::find(options.begin(), options.end(), "ro") != options.end();
   }

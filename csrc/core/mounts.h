@@ -1,6 +1,6 @@
 // The text of /proc/self/mountinfo as mounts, and mounts as superblocks: the unit of freezing.
-// Serves plan and stack. A pure function of the text, which may be anything; lines that are no
-// mounts are counted and dropped.
+// Serves plan and stack. A pure function of the text, which may be anything, and of what IsFile
+// says; lines that are no mounts are counted and dropped.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +29,7 @@ struct Mount {
 struct Superblock {
   std::string device;
   bool read_only = false;            // of the superblock; a read-only bind mount does not count
+  bool file_only = false;            // nothing but single files of it is mounted here
   std::vector<const Mount*> mounts;  // never empty; the best one to open first
 
   const Mount& main() const { return *mounts.front(); }
@@ -39,7 +40,10 @@ struct Superblock {
 
 class Mounts {
  public:
-  explicit Mounts(std::string_view mountinfo);
+  // Whether a single file is mounted there (containers bind /etc/hosts): mountinfo does not tell.
+  // Only asked of visible mounts, and where no whole filesystem is mounted to be opened instead.
+  using IsFile = std::function<bool(const Mount& mount)>;
+  explicit Mounts(std::string_view mountinfo, const IsFile& is_file = {});
   Mounts(const Mounts&) = delete;
   Mounts& operator=(const Mounts&) = delete;
 
@@ -54,7 +58,7 @@ class Mounts {
  private:
   const Mount* topmost(const Mount* below, std::string_view point) const;
   void index();
-  void group();
+  void group(const IsFile& is_file);
 
   std::vector<Mount> mounts_;
   std::vector<Superblock> superblocks_;

@@ -1,5 +1,7 @@
 #include "core/plan.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <set>
@@ -30,11 +32,19 @@ std::string read_mountinfo(const std::string& path) {
   return text;
 }
 
+bool is_local_file(const std::string& root, const Mount& mount) {
+  const TypeKind kind = type_kind(mount.type);
+  if (kind != TypeKind::FREEZES && kind != TypeKind::SYNCS) return false;
+  struct stat status {};
+  return stat((root + mount.point).c_str(), &status) == 0 && !S_ISDIR(status.st_mode);
+}
+
 class Planner {
  public:
   Planner(const PlanRequest& request, const PlanSources& sources)
       : sources_(sources),
-        mounts_(read_mountinfo(sources.mountinfo)),
+        mounts_(read_mountinfo(sources.mountinfo),
+                [&](const Mount& mount) { return is_local_file(sources.root, mount); }),
         stack_(sources, mounts_),
         selection_(request, mounts_),
         volumes_(request.volumes, sources, mounts_) {}
@@ -106,6 +116,9 @@ Refusal Planner::refusal(const Superblock& superblock) {
                over == nullptr ? "not to be reached" : "hidden by a mount over " + over->point};
   }
   if (!refused) refused = selection_.refusal(superblock);
+  if (!refused && superblock.file_only) {
+    refused = {Cause::UNREACHABLE, "only single files of it are mounted here"};
+  }
   if (!refused) refused = refusal_by_footing(superblock);
   return refused;
 }

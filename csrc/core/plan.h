@@ -1,7 +1,8 @@
 // What to freeze, in which order, and why not the rest: /proc/self/mountinfo and sysfs in, levels
 // of superblocks out. No filesystem that may be frozen or remote is opened or looked into, so
-// planning never hangs. (mounts.h and stack.h find the facts, selection.h and volumes.h what was
-// asked for; this decides.)
+// planning never hangs; one stat() tells files from directories where only parts of a local
+// filesystem are mounted, and works on a frozen one. (mounts.h and stack.h find the facts,
+// selection.h and volumes.h what was asked for; this decides.)
 #pragma once
 
 #include <cstdint>
@@ -75,6 +76,7 @@ struct PlanSources {
   std::string swaps = "/proc/swaps";
   std::string sys = "/sys";
   std::string dev = "/dev";
+  std::string root;  // stands before mount points that are looked at
 };
 
 // Throws PlanError: an include that is no mount point (naming what it lies on) or cannot be frozen

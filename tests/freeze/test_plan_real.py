@@ -213,3 +213,22 @@ def test_the_command_line_needs_no_root() -> None:
             pytest.skip("needs a package that other users may read")
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"Would freeze 1 filesystem\n└── {mount.path}  ext4 on ")
+
+
+def test_a_filesystem_that_is_mounted_by_a_file_alone_is_left_out(tmp_path: Path) -> None:
+    """Of the same filesystem, a directory mounted later is used although its path is longer."""
+    with loop_mount("ext4") as mount:
+        (mount.path / "hosts").write_text("127.0.0.1 localhost\n")
+        (mount.path / "volume").mkdir()
+        file, volume = tmp_path / "hosts", tmp_path / "some" / "longer" / "volume"
+        file.touch()
+        run(["mount", "--bind", str(mount.path / "hosts"), str(file)])
+        try:
+            with mounted(volume, "--bind", str(mount.path / "volume")):
+                run(["umount", "--lazy", str(mount.path)])  # its watchdog holds it
+                (found,) = [one for one in plan_of().filesystems if one.device == mount.number]
+                assert found.path == str(volume)
+            assert reasons(plan_of())[str(file)] == "only single files of it are mounted here"
+        finally:
+            run(["mount", mount.device, str(mount.path)])
+            run(["umount", str(file)])

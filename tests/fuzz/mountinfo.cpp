@@ -62,7 +62,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const MemoryFile mountinfo(text);
   const MemoryFile swap(swaps);
   try {
-    check_plan(make_plan(request, {mountinfo.path(), swap.path(), "/nowhere", "/nowhere"}), mounts);
+    check_plan(
+        make_plan(request, {mountinfo.path(), swap.path(), "/nowhere", "/nowhere", "/nowhere"}),
+        mounts);
   } catch (const PlanError&) {  // says what is wrong
   }
   return 0;

@@ -147,6 +147,7 @@ class Machine:
             swaps=self.path / "swaps",
             sys=self.path / "sys",
             dev=self.path / "dev",
+            root=self.path / "tree",
         )
         request = _core.PlanRequest(include=include, exclude=exclude, volumes=volumes)
         return _core.make_plan(request, sources)

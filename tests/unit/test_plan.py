@@ -300,3 +300,41 @@ def test_a_filesystem_can_be_made_by_hand(tmp_path: Path) -> None:
     made = _core.Filesystem(tmp_path, device="7:1", type="ext4", level=2, also=[b"/\xff"])
     assert (made.path, made.device, made.level) == (str(tmp_path), "7:1", 2)
     assert made.also == ["/\udcff"]
+
+
+def bound(machine: Machine, point: str, kind: str, *, root: str = "/hosts") -> None:
+    """A part of /dev/sda4's ext4, mounted at `point`: a file or a directory."""
+    machine.mount(point, "ext4", "8:4", "/dev/sda4", root=root)
+    place = machine.path / "tree" / point.lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "file":
+        place.touch()
+    else:
+        place.mkdir()
+
+
+def test_a_filesystem_of_which_only_a_file_is_mounted_is_left_out(machine: Machine) -> None:
+    bound(machine, "/x/onlyfile", "file")
+    plan = machine.plan()
+    assert reasons(plan)["/x/onlyfile"] == "only single files of it are mounted here"
+    assert levels(plan) == {"/": 0, "/srv": 0, "/boot/efi": 0}
+
+
+def test_a_named_file_is_an_error_that_says_what_it_is(machine: Machine) -> None:
+    bound(machine, "/x/onlyfile", "file")
+    with pytest.raises(PlanError, match="include /x/onlyfile: cannot be frozen: only single files"):
+        machine.plan(include=("/x/onlyfile",))
+
+
+def test_a_directory_beats_a_file_with_a_shorter_path(machine: Machine) -> None:
+    bound(machine, "/etc/hosts", "file")
+    bound(machine, "/var/lib/containers/volume", "directory", root="/volume")
+    bound(machine, "/etc/name", "file", root="/name")
+    (found,) = [one for one in machine.plan().filesystems if one.device == "8:4"]
+    assert found.path == "/var/lib/containers/volume"
+    assert found.also == ["/etc/name", "/etc/hosts"]
+
+
+def test_a_directory_that_cannot_be_looked_at_is_taken_for_one(machine: Machine) -> None:
+    machine.mount("/x/unknown", "ext4", "8:4", "/dev/sda4", root="/part")
+    assert "/x/unknown" in levels(machine.plan())

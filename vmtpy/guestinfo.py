@@ -52,12 +52,12 @@ def get(
     """
     name = full_name(key)
     with _conversation(rpci) as host:
-        value = _ask(host, name)
+        value = _ask(host, name, last=raw and rpci is None)
         if value is None:
             return default
         if raw:
             return value
-        encoding = _ask(host, name + b".encoding") or b""
+        encoding = _ask(host, name + b".encoding", last=rpci is None) or b""
     return encodings.decode(value, encoding, os.fsdecode(name))
 
 
@@ -90,7 +90,7 @@ def set(  # noqa: A001 (used as guestinfo.set)
         raise GuestInfoError(f"{os.fsdecode(name)}: a raw value is not packed as {encoding}")
     request = _setting(name, encodings.encode(_to_bytes(value), encoding))
     with _conversation(rpci) as host:
-        host.call(request)
+        host.call(request, last=raw and rpci is None)
         if raw:
             return
         if encoding:
@@ -149,9 +149,9 @@ def full_name(key: str | bytes) -> bytes:
     return PREFIX + name
 
 
-def _ask(host: Rpci, name: bytes) -> bytes | None:
+def _ask(host: Rpci, name: bytes, *, last: bool = False) -> bytes | None:
     try:
-        return host.call(b"info-get " + name)
+        return host.call(b"info-get " + name, last=last)
     except RpcError as error:
         if error.reason == NO_VALUE:
             return None

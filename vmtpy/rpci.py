@@ -47,8 +47,13 @@ class Rpci:
         ways = find_ways(transport, spare=True, backdoor=backdoor, dialer=dialer)
         self._rpci = _core.Rpci(ways.transports)
 
-    def call(self, request: bytes) -> bytes:
+    def call(self, request: bytes, *, last: bool = False) -> bytes:
         """Sends one request, at most 64 KiB, and returns the data of the reply.
+
+        Args:
+            request: such as `info-get guestinfo.ip`.
+            last: no other request follows. The channel is closed after the reply; over vsock the
+                host is told to close it, too, so that it can release the ports. Default: False.
 
         Raises:
             RpcError: the host answered `0 reason`; `reason` has its words.
@@ -56,7 +61,7 @@ class Rpci:
             MessageSizeError: the request (nothing was sent) or the reply (it was refused) is too
                 large.
         """
-        ok, data = self._rpci.call(request)
+        ok, data = self._rpci.call(request, last=last)
         if not ok:
             error = RpcError(data)
             error.hint = _hint(data)

@@ -31,7 +31,7 @@ def main() -> int:
 
     try:
         with Rpci() as rpci:
-            return call(rpci, os.fsencode(arguments[0]))
+            return call(rpci, os.fsencode(arguments[0]), last=True)
     except NotVMwareError as error:
         return off_vmware("rpctool", error)
     except VmtError as error:

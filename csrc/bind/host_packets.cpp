@@ -7,8 +7,10 @@ namespace vmtpy::bind {
 
 void bind_packets(py::module_& module) {
   py::class_<host::UnixDialer, Dialer>(module, "UnixDialer")
-      .def(py::init<std::string>(), py::arg("base"))
-      .def("fail", &host::UnixDialer::fail, py::arg("error"))
+      .def(py::init<std::string, std::shared_ptr<host::Device>>(), py::arg("base"),
+           py::arg("device") = py::none())
+      .def("fail", &host::UnixDialer::fail, py::arg("error"), py::kw_only(), py::arg("times") = 0,
+           py::arg("later") = false)
       .def("hold", &host::UnixDialer::hold, py::arg("held"))
       .def("forbid_privilege", &host::UnixDialer::forbid_privilege)
       .def_property_readonly("dials", &host::UnixDialer::dials)
@@ -27,7 +29,8 @@ void bind_packets(py::module_& module) {
           },
           py::arg("bytes"))
       .def("take", &PacketDecoder::take)
-      .def_property_readonly("in_the_middle", &PacketDecoder::in_the_middle);
+      .def_property_readonly("in_the_middle", &PacketDecoder::in_the_middle)
+      .def_property_readonly("kept", &PacketDecoder::kept);
   module.def(
       "encode_packet",
       [](const py::bytes& payload, bool ping, bool close) {

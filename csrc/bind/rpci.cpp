@@ -92,12 +92,12 @@ void bind_rpci_class(py::module_& module) {
       .def_property_readonly("over_vsock", &Rpci::over_vsock)
       .def(
           "call",
-          [](Rpci& rpci, const py::bytes& request) {
+          [](Rpci& rpci, const py::bytes& request, bool last) {
             std::string_view view = request;
-            RpciReply reply = unlocked([&] { return rpci.call(view); });
+            RpciReply reply = unlocked([&] { return rpci.call(view, last); });
             return py::make_tuple(reply.ok, to_bytes(reply.data));
           },
-          py::arg("request"), "(ok, data or reason)")
+          py::arg("request"), py::kw_only(), py::arg("last") = false, "(ok, data or reason)")
       .def("close", &Rpci::close, ReleaseGil());
 }
 

@@ -273,7 +273,7 @@ void Agent::end() {
   backup_.leave();
   for (const std::string& request : options_.withdraw) {
     try {
-      rpci_.call(request);
+      rpci_.call(request, &request == &options_.withdraw.back());
     } catch (const Error&) {
       break;
     }

@@ -108,7 +108,7 @@ void BackdoorChannel::disconnect() noexcept {
 
 // --- send ------------------------------------------------------------------------------------
 
-void BackdoorChannel::write(std::string_view message) {
+void BackdoorChannel::write(std::string_view message, bool /*last*/) {
   if (message.size() > wire::MAX_MESSAGE) {
     throw MessageSizeError("a message to the host has at most " +
                            std::to_string(wire::MAX_MESSAGE) + " bytes, this one has " +

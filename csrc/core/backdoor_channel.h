@@ -22,7 +22,7 @@ class BackdoorChannel final : public Channel {
 
   void connect() override;
   void disconnect() noexcept override;
-  void write(std::string_view message) override;
+  void write(std::string_view message, bool last) override;
   std::optional<std::string> read() override;
 
   bool try_open(bool cookies);

@@ -23,17 +23,17 @@ void Channel::open() {
 }
 
 void Channel::send(std::string_view message) {
-  guarded([&] { write(message); });
+  guarded([&] { write(message, false); });
 }
 
 std::optional<std::string> Channel::receive() {
   return guarded([&] { return read(); });
 }
 
-std::optional<std::string> Channel::exchange(std::string_view message) {
+std::optional<std::string> Channel::exchange(std::string_view message, bool last) {
   return guarded([&] {
     if (!open_) connect();
-    write(message);
+    write(message, last);
     return read_reply();
   });
 }

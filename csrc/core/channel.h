@@ -40,8 +40,9 @@ class Channel {
   // refused as too large (the channel stays usable), ChannelError otherwise (it is closed).
   std::optional<std::string> receive();
   // Sends a request and receives the reply to it under one lock, on a channel that is opened first
-  // if need be.
-  std::optional<std::string> exchange(std::string_view message);
+  // if need be. `last`: no other follows; where a request can say so, the host closes the
+  // connection together with its reply.
+  std::optional<std::string> exchange(std::string_view message, bool last = false);
 
   void check_process() const;  // throws ChannelError in a fork of the process that opened it
   // What becomes readable when the host says something; -1: it has to be asked.
@@ -54,7 +55,7 @@ class Channel {
   // The transport's part; all under the lock. connect() and write() throw ChannelError.
   virtual void connect() = 0;  // sets open_
   virtual void disconnect() noexcept = 0;
-  virtual void write(std::string_view message) = 0;
+  virtual void write(std::string_view message, bool last) = 0;
   virtual std::optional<std::string> read() = 0;
   virtual std::optional<std::string> read_reply() { return read(); }
   virtual void broke(const char* /*why*/) {}  // the conversation; it is closed next

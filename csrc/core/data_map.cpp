@@ -145,6 +145,19 @@ std::size_t PacketDecoder::most() const {
   return max_payload_ + MOST_BESIDE;
 }
 
+void PacketDecoder::feed(std::string_view bytes) {
+  forget_taken();
+  buffer_.append(bytes);
+}
+
+// A large packet's memory is not kept for the life of the connection.
+void PacketDecoder::forget_taken() {
+  if (taken_ == 0) return;
+  buffer_.erase(0, taken_);
+  taken_ = 0;
+  if (buffer_.capacity() > MOST_BESIDE && buffer_.size() <= MOST_BESIDE) buffer_.shrink_to_fit();
+}
+
 bool PacketDecoder::backlog() const {
   const std::string_view left = std::string_view(buffer_).substr(taken_);
   if (left.size() < 4) return false;
@@ -154,15 +167,17 @@ bool PacketDecoder::backlog() const {
 
 std::optional<Packet> PacketDecoder::take() {
   const std::string_view left = std::string_view(buffer_).substr(taken_);
-  if (left.size() < 4) return std::nullopt;
+  if (left.size() < 4) {
+    forget_taken();
+    return std::nullopt;
+  }
   const std::size_t size = word_at(left);
   if (size > most()) {
     reject("one of " + std::to_string(size) + " bytes, at most " + std::to_string(most()) +
            " are taken");
   }
   if (left.size() - 4 < size) {
-    buffer_.erase(0, taken_);
-    taken_ = 0;
+    forget_taken();
     return std::nullopt;
   }
   Packet packet = decode(left.substr(4, size));
@@ -171,12 +186,7 @@ std::optional<Packet> PacketDecoder::take() {
            std::to_string(max_payload_) + " are taken");
   }
   taken_ += 4 + size;
-  if (taken_ == buffer_.size()) {
-    // A large packet's memory is not kept for the life of the connection.
-    if (buffer_.capacity() > MOST_BESIDE) buffer_ = {};
-    buffer_.clear();
-    taken_ = 0;
-  }
+  if (taken_ == buffer_.size()) forget_taken();
   return packet;
 }
 

@@ -27,15 +27,18 @@ class PacketDecoder {
  public:
   explicit PacketDecoder(std::size_t max_payload = wire::MAX_MESSAGE) : max_payload_(max_payload) {}
 
-  void feed(std::string_view bytes) { buffer_.append(bytes); }
+  void feed(std::string_view bytes);
   // The next whole packet, or nothing yet. Throws ChannelError for what is no packet: the
   // conversation cannot be taken up again, as nobody knows where the next one begins.
   std::optional<Packet> take();
   bool in_the_middle() const { return taken_ < buffer_.size(); }  // of a packet
   bool backlog() const;  // take() has something to say without any more bytes
+  // Bytes of memory: for what was fed and not taken yet, and room to grow.
+  std::size_t kept() const { return buffer_.capacity(); }
 
  private:
   std::size_t most() const;  // bytes of a packet
+  void forget_taken();
 
   std::size_t max_payload_;
   std::string buffer_;

@@ -53,7 +53,8 @@ int VsockDialer::dial(std::uint32_t port, bool privileged) {
   address.svm_cid = context_;
   address.svm_port = port;
   while (::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    if (errno == EINPROGRESS) break;
+    if (errno == EINPROGRESS || errno == EALREADY || errno == EISCONN)
+      break;  // after an EINTR, too
     if (errno != EINTR) return close_with(descriptor, errno);
   }
   return descriptor;

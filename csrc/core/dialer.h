@@ -21,16 +21,17 @@ class Dialer {
   virtual int progress(int descriptor);
 };
 
-// AF_VSOCK. A local port is not used again at once: the host may be slow to let go of the pair of
-// ports of a connection that was closed, and refuses it meanwhile (ECONNRESET).
+// AF_VSOCK. No two attempts of a process in a row are made from the same local port: the host may
+// be slow to let go of the pair of ports of a connection that was closed, and refuses it meanwhile
+// (ECONNRESET).
 class VsockDialer final : public Dialer {
  public:
   explicit VsockDialer(std::uint32_t context = wire::VSOCK_HOST) : context_(context) {}
   int dial(std::uint32_t port, bool privileged) override;
 
  private:
+  static inline std::atomic<std::uint32_t> dials_ = 0;  // of all dialers: they share the ports
   std::uint32_t context_;
-  std::atomic<std::uint32_t> dials_ = 0;
 };
 
 }  // namespace vmtpy

@@ -30,21 +30,22 @@ Rpci::Rpci(std::shared_ptr<Transports> transports, ChannelOptions options)
   if (transports_->backdoor_serves()) set_patience(std::chrono::seconds(5));
 }
 
-RpciReply Rpci::call(std::string_view request) {
+RpciReply Rpci::call(std::string_view request, bool last) {
   backdoor_channel_.check_process();
   vsock_.check_process();
   std::lock_guard lock(mutex_);
   count(transports_->backdoor(), &Meter::rpcs);
-  RpciReply reply = call_by_choice(request);
+  RpciReply reply = call_by_choice(request, last);
   // Secure GuestRPC: some requests are granted only to who must be root.
   if (!reply.ok && reply.data.starts_with("Permission denied")) {
-    if (std::optional<RpciReply> other = call_privileged(request)) reply = std::move(*other);
+    if (std::optional<RpciReply> other = call_privileged(request, last)) reply = std::move(*other);
   }
   if (!reply.ok) count(transports_->backdoor(), &Meter::refusals);
+  if (last) close();
   return reply;
 }
 
-RpciReply Rpci::call_by_choice(std::string_view request) {
+RpciReply Rpci::call_by_choice(std::string_view request, bool last) {
   const Choice choice = transports_->choose(vsock_.advance());
   switch (choice) {
     case Choice::BACKDOOR:
@@ -52,11 +53,11 @@ RpciReply Rpci::call_by_choice(std::string_view request) {
     case Choice::VSOCK:
     case Choice::WAIT:
       try {
-        return call_vsock(request);
+        return call_vsock(request, last);
       } catch (const ChannelError&) {
         if (transports_->backdoor_serves()) return call_backdoor(request);
         if (choice == Choice::WAIT) throw;
-        return call_vsock(request);  // on a new connection
+        return call_vsock(request, last);  // on a new connection
       }
     case Choice::NONE:
       break;
@@ -65,9 +66,10 @@ RpciReply Rpci::call_by_choice(std::string_view request) {
   throw ChannelError(trouble.empty() ? "there is no way to the host" : trouble);
 }
 
-RpciReply Rpci::call_vsock(std::string_view request) {
+RpciReply Rpci::call_vsock(std::string_view request, bool last) {
   over_vsock_ = true;
-  const std::optional<std::string> reply = vsock_.exchange(request);
+  const std::optional<std::string> reply = vsock_.exchange(request, last);
+  if (last) vsock_.close();   // as the host does
   backdoor_channel_.close();  // the host has a limited number of them
   return parse(reply.value_or(""));
 }
@@ -107,14 +109,14 @@ RpciReply Rpci::call_backdoor_once(std::string_view request) {
 
 // Once more over vsock from a privileged port. Nothing where that is not to be had, or was not a
 // short while ago: then the refusal stands.
-std::optional<RpciReply> Rpci::call_privileged(std::string_view request) {
+std::optional<RpciReply> Rpci::call_privileged(std::string_view request, bool last) {
   const bool connected = vsock_.is_open();
   if (transports_->dialer() == nullptr || (over_vsock_ && vsock_.privileged())) return std::nullopt;
   if (!connected && !transports_->may_dial(wire::Protocol::RPCI)) return std::nullopt;
   try {
     vsock_.open();
     if (!vsock_.privileged()) return std::nullopt;
-    return call_vsock(request);
+    return call_vsock(request, last);
   } catch (const ChannelError&) {
     return std::nullopt;
   }

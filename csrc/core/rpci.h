@@ -26,18 +26,20 @@ class Rpci {
   explicit Rpci(Backdoor& backdoor, ChannelOptions options = {});  // that alone
   explicit Rpci(std::shared_ptr<Transports> transports, ChannelOptions options = {});
   // Throws ChannelError (no conversation) and MessageSizeError; a "0" answer is not an exception.
-  RpciReply call(std::string_view request);
+  // `last`: no other request follows for now. The channels are closed after it, and over vsock the
+  // host is told to close, too, so that it holds the pair of ports no longer than need be.
+  RpciReply call(std::string_view request, bool last = false);
   void close() noexcept;
   // How long a host may take with a reply over vsock. (The backdoor's is there at once.)
   void set_patience(Duration patience) { vsock_.set_patience(patience); }
   bool over_vsock() const { return over_vsock_; }  // the last call
 
  private:
-  RpciReply call_by_choice(std::string_view request);
-  RpciReply call_vsock(std::string_view request);
+  RpciReply call_by_choice(std::string_view request, bool last);
+  RpciReply call_vsock(std::string_view request, bool last);
   RpciReply call_backdoor(std::string_view request);
   RpciReply call_backdoor_once(std::string_view request);
-  std::optional<RpciReply> call_privileged(std::string_view request);
+  std::optional<RpciReply> call_privileged(std::string_view request, bool last);
 
   const std::shared_ptr<Transports> transports_;
   BackdoorChannel backdoor_channel_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <system_error>
 
 #include "core/meter.h"
@@ -14,8 +15,12 @@ namespace vmtpy {
 
 namespace {
 
-// The host may still hold the pair of ports of a connection that was closed: another is tried.
-constexpr int MOST_RESETS = 2;
+// The host may still hold the pair of ports of a connection that was closed, and resets the new
+// one: so many local ports are tried, each lower than the one before.
+constexpr int PORTS_TRIED = 8;
+// The kernel or the host was short of buffers for a moment, or a signal came in between.
+constexpr int MOST_RETRIES = 5;
+constexpr timespec SHORTAGE{.tv_sec = 0, .tv_nsec = 1'000'000};
 constexpr int MOST_READS = 16;  // of what has arrived, before the caller's timers have their turn
 constexpr std::size_t READ_SIZE = 16384;
 // A virtual machine that stood still finds its deadline over before it has looked at what arrived.
@@ -77,27 +82,43 @@ VsockState VsockChannel::advance() {
   if (transports_->dialer() == nullptr) return VsockState::ABSENT;
   if (descriptor_ < 0) {
     if (!transports_->wants_vsock()) return VsockState::ABSENT;
-    resets_ = 0;
+    begin_connecting();
     if (!transports_->may_dial(protocol_) || !dial()) return VsockState::RESTING;
   }
   return take_step();
 }
 
+void VsockChannel::begin_connecting() {
+  resets_ = 0;
+  retries_ = 0;
+  connect_by_ = transports_->clock().now() + transports_->options().connect;
+}
+
 bool VsockChannel::dial() {
   Dialer& dialer = *transports_->dialer();
   const std::uint32_t port = port_of(protocol_);
-  privileged_ = true;
-  descriptor_ = dialer.dial(port, true);
-  if (descriptor_ == -EACCES) {  // an ordinary user's
-    privileged_ = false;
-    descriptor_ = dialer.dial(port, false);
-  }
-  if (descriptor_ < 0) {
+  for (;;) {
+    privileged_ = true;
+    descriptor_ = dialer.dial(port, true);
+    if (descriptor_ == -EACCES) {  // an ordinary user's
+      privileged_ = false;
+      descriptor_ = dialer.dial(port, false);
+    }
+    if (descriptor_ >= 0) break;
+    if (worth_another(-descriptor_)) continue;
     give_up(-descriptor_);
     return false;
   }
   own();
-  connect_by_ = transports_->clock().now() + transports_->options().connect;
+  return true;
+}
+
+// Whether an attempt that ended so is followed by another at once.
+bool VsockChannel::worth_another(int error) {
+  if (error == ECONNRESET) return ++resets_ < PORTS_TRIED;
+  if (error != ENOBUFS && error != EINTR) return false;
+  if (++retries_ > MOST_RETRIES) return false;
+  if (error == ENOBUFS) ::nanosleep(&SHORTAGE, nullptr);
   return true;
 }
 
@@ -115,8 +136,7 @@ VsockState VsockChannel::take_step() {
       if (transports_->clock().now() < connect_by_) return VsockState::CONNECTING;
       return give_up(ETIMEDOUT);
     }
-    if (error != -ECONNRESET || resets_ == MOST_RESETS) return give_up(-error);
-    ++resets_;
+    if (!worth_another(-error)) return give_up(-error);
     close_locked();
     if (!dial()) return VsockState::RESTING;
   }
@@ -133,9 +153,11 @@ VsockState VsockChannel::give_up(int error) {
 // Waits; also soon after a failure, as the caller has nothing else.
 void VsockChannel::connect() {
   if (transports_->dialer() == nullptr) throw ChannelError("no vsock is to be used here");
-  resets_ = 0;
   VsockState state = VsockState::CONNECTING;
-  if (descriptor_ < 0 && !dial()) state = VsockState::RESTING;
+  if (descriptor_ < 0) {
+    begin_connecting();
+    if (!dial()) state = VsockState::RESTING;
+  }
   const Time deadline = now() + std::min(patience_, transports_->options().connect);
   while (state == VsockState::CONNECTING) {
     state = take_step();
@@ -172,12 +194,12 @@ void VsockChannel::ping() {
   guarded([&] { send_packet({.type = wire::PacketType::PING, .payload = "", .close = false}); });
 }
 
-void VsockChannel::write(std::string_view message) {
+void VsockChannel::write(std::string_view message, bool last) {
   // What is left over would be taken for the reply to the next request.
   if (protocol_ == wire::Protocol::RPCI && open_ && read()) {
     throw ChannelError("the host sent a reply that nobody had asked for");
   }
-  send_packet({.type = wire::PacketType::DATA, .payload = std::string(message), .close = false});
+  send_packet({.type = wire::PacketType::DATA, .payload = std::string(message), .close = last});
 }
 
 void VsockChannel::send_packet(const Packet& packet) {

@@ -40,12 +40,14 @@ class VsockChannel final : public Channel {
  private:
   void connect() override;
   void disconnect() noexcept override;
-  void write(std::string_view message) override;
+  void write(std::string_view message, bool last) override;
   std::optional<std::string> read() override;
   std::optional<std::string> read_reply() override;
   void broke(const char* why) override;
 
+  void begin_connecting();
   bool dial();
+  bool worth_another(int error);
   VsockState take_step();
   VsockState give_up(int error);
   void send_packet(const Packet& packet);
@@ -58,7 +60,8 @@ class VsockChannel final : public Channel {
   PacketDecoder decoder_;
   Duration patience_ = std::chrono::seconds(30);
   int descriptor_ = -1;
-  int resets_ = 0;  // of attempts in a row
+  int resets_ = 0;   // of attempts in a row
+  int retries_ = 0;  // for other reasons
   bool privileged_ = false;
   Time connect_by_{};
   Time opened_at_{};

@@ -181,7 +181,7 @@ void Device::State::count(Carrier carrier, Instruction instruction, const Regist
 }
 
 Device::Device(Clock& clock, DeviceOptions options)
-    : state_(std::make_unique<State>(clock, options)) {}
+    : state_(std::make_unique<State>(clock, options)), vsock_pairs_(clock) {}
 Device::~Device() = default;
 
 void Device::State::trap(Carrier carrier, Instruction instruction, Registers& registers,

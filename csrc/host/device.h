@@ -16,6 +16,7 @@
 #include "core/backdoor.h"
 #include "core/clock.h"
 #include "host/tclo_queue.h"
+#include "host/vsock_pairs.h"
 #include "host/way.h"
 
 namespace vmtpy::host {
@@ -86,6 +87,7 @@ class Device {
   bool has_tclo(TcloQueue::Client client) const;  // false: it was replaced
   std::optional<std::string> take_command(TcloQueue::Client client, Way way);
   void take_tclo_reply(TcloQueue::Client client, std::string reply, Way way);
+  VsockPairs& vsock_pairs() { return vsock_pairs_; }
 
   // The script's side.
   void send_command(std::string command);                  // TCLO, delivered in order
@@ -111,6 +113,7 @@ class Device {
  private:
   class State;
   std::unique_ptr<State> state_;
+  VsockPairs vsock_pairs_;
 };
 
 }  // namespace vmtpy::host

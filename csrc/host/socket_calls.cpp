@@ -38,6 +38,20 @@ int family(int socket) {
   return value;
 }
 
+bool is_connected(int socket) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  return getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+}
+
+std::uint32_t local_port(int socket) {
+  sockaddr_vm address{};
+  socklen_t size = sizeof address;
+  const bool known = getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+                     address.svm_family == AF_VSOCK;
+  return known ? address.svm_port : VMADDR_PORT_ANY;
+}
+
 bool waits(int socket) {
   return (fcntl(socket, F_GETFL) & O_NONBLOCK) == 0;
 }
@@ -52,9 +66,10 @@ sockaddr_vm vsock_address(std::uint32_t cid, std::uint32_t port) {
 
 }  // namespace
 
-SocketCalls::SocketCalls(UniqueFd listener, std::string base)
+SocketCalls::SocketCalls(UniqueFd listener, std::string base, const VsockPairs& pairs)
     : listener_(std::move(listener)),
       base_(std::move(base)),
+      pairs_(pairs),
       bell_(eventfd(0, EFD_CLOEXEC)),
       next_port_(FIRST_PORT) {
   if (!bell_) throw SystemError("eventfd", "", errno);
@@ -154,6 +169,9 @@ SocketCalls::Verdict SocketCalls::connect(const seccomp_notif& call) {
   if (!socket) return {-EBADF};
   if (base_.empty()) {
     if (!is_host(wanted->svm_cid)) return proceed();
+    if (!is_connected(socket.get()) && pairs_.held(local_port(socket.get()), wanted->svm_port)) {
+      return {-ECONNRESET};
+    }
     sockaddr_vm here = vsock_address(VMADDR_CID_LOCAL, wanted->svm_port);
     const auto* address = reinterpret_cast<const sockaddr*>(&here);
     return {::connect(socket.get(), address, sizeof here) == 0 ? 0 : -errno};
@@ -167,8 +185,11 @@ SocketCalls::Verdict SocketCalls::connect(const seccomp_notif& call) {
 
 SocketCalls::Verdict SocketCalls::connect_unix(int socket, std::uint32_t port) {
   auto own = name_of(socket, false);
-  if (!own || !guest_port(*own)) {
+  auto local = own ? guest_port(*own) : std::nullopt;
+  if (!local) {
     if (int result = bind_to_any(socket); result < 0) return {result};
+  } else if (!is_connected(socket) && pairs_.held(*local, port)) {
+    return {-ECONNRESET};
   }
   auto there = host_name(base_, port);
   if (!there) return {-ECONNRESET};

@@ -17,13 +17,14 @@
 
 #include "host/unique_fd.h"
 #include "host/unix_name.h"
+#include "host/vsock_pairs.h"
 
 namespace vmtpy::host {
 
 class SocketCalls {
  public:
-  // `base`: of the service's AF_UNIX names; "" for loopback.
-  SocketCalls(UniqueFd listener, std::string base);
+  // `base`: of the service's AF_UNIX names; "" for loopback. `pairs`: that the service holds.
+  SocketCalls(UniqueFd listener, std::string base, const VsockPairs& pairs);
   // Programs that still run get ENOSYS for the filtered calls from now on.
   ~SocketCalls();
 
@@ -52,6 +53,7 @@ class SocketCalls {
 
   UniqueFd listener_;
   const std::string base_;
+  const VsockPairs& pairs_;
   UniqueFd bell_;
   std::uint32_t next_port_;
   std::thread thread_;

@@ -130,7 +130,8 @@ pid_t TrapHost::Tracer::launch_program() {
   UniqueFd calls;
   pid_t child = launch(command_, mask_, &calls);
   try {
-    socket_calls_ = std::make_unique<SocketCalls>(std::move(calls), *options_.vsock);
+    socket_calls_ =
+        std::make_unique<SocketCalls>(std::move(calls), *options_.vsock, device_->vsock_pairs());
   } catch (...) {
     kill(child, SIGKILL);
     waitpid(child, nullptr, __WALL);

@@ -39,14 +39,16 @@ int close_with(int descriptor, int error) {
 }  // namespace
 
 int UnixDialer::dial(std::uint32_t port, bool privileged) {
-  ++dials_;
+  const int before = dials_++;
   if (privileged) ++privileged_dials_;
-  if (error_ != 0) return -error_;
+  if (const int error = due(dialing_)) return -error;
   if (privileged && forbidden_) return -EACCES;
+  const std::uint32_t local = privileged ? wire::VSOCK_PRIVILEGED - before % wire::VSOCK_PRIVILEGED
+                                         : wire::VSOCK_PRIVILEGED + 1 + before;
+  if (device_ && device_->vsock_pairs().held(local, port)) return -ECONNRESET;
   sockaddr_un here;
   sockaddr_un there;
-  constexpr std::uint32_t UNPRIVILEGED = wire::VSOCK_PRIVILEGED + 1;
-  const socklen_t size = fill(here, local_name(privileged ? wire::VSOCK_PRIVILEGED : UNPRIVILEGED));
+  const socklen_t size = fill(here, local_name(local));
   const socklen_t there_size = fill(there, base_ + "." + std::to_string(port));
   if (there_size == 0) return -ENAMETOOLONG;
   const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -59,11 +61,21 @@ int UnixDialer::dial(std::uint32_t port, bool privileged) {
 }
 
 int UnixDialer::progress(int descriptor) {
+  if (const int error = due(connecting_)) return -error;
   return held_ ? -EINPROGRESS : Dialer::progress(descriptor);
 }
 
-void UnixDialer::fail(int error) {
-  error_ = error;
+void UnixDialer::fail(int error, int times, bool later) {
+  std::lock_guard guard(mutex_);
+  (later ? connecting_ : dialing_) = {error, times};
+}
+
+// The error that this attempt ends with; 0: none.
+int UnixDialer::due(Failure& failure) {
+  std::lock_guard guard(mutex_);
+  const int error = failure.error;
+  if (failure.left > 0 && --failure.left == 0) failure.error = 0;
+  return error;
 }
 
 void UnixDialer::hold(bool held) {

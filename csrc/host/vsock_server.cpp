@@ -19,18 +19,31 @@ constexpr std::size_t MOST_CONNECTIONS = wire::MAX_CHANNELS;  // more wait in th
 constexpr std::size_t CHUNK = 16UL * 1024;
 constexpr int SLOW_MS = 1;  // between two bytes
 
-bool is_privileged(int socket) {
-  if (auto name = name_of(socket, true)) {
-    auto port = guest_port(*name);
-    return port && *port <= wire::VSOCK_PRIVILEGED;
-  }
+// From which a connection comes; one that is not privileged if it is not known.
+std::uint32_t peer_port(int socket) {
+  if (auto name = name_of(socket, true)) return guest_port(*name).value_or(VMADDR_PORT_ANY);
   sockaddr_vm address{};
   socklen_t size = sizeof address;
-  return getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
-         address.svm_family == AF_VSOCK && address.svm_port <= wire::VSOCK_PRIVILEGED;
+  const bool known = getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+                     address.svm_family == AF_VSOCK;
+  return known ? address.svm_port : VMADDR_PORT_ANY;
 }
 
 }  // namespace
+
+VsockService::Server::Connection::Connection(Server& server, UniqueFd accepted, std::uint32_t port,
+                                             std::uint32_t from)
+    : socket(std::move(accepted)),
+      pairs(server.device_->vsock_pairs()),
+      guest_port(from),
+      conversation(*server.device_, server.faults, server.counts, port,
+                   from <= wire::VSOCK_PRIVILEGED) {
+  pairs.opened(guest_port, port);
+}
+
+VsockService::Server::Connection::~Connection() {
+  pairs.ended(guest_port, conversation.port());
+}
 
 VsockService::Server::Server(std::shared_ptr<Device> device, std::string base)
     : device_(std::move(device)), base_(std::move(base)), bell_(eventfd(0, EFD_CLOEXEC)) {
@@ -184,9 +197,8 @@ void VsockService::Server::accept_from(const Listener& listener) {
     if (!socket) return;
     ++counts.connections;
     if (faults.due(listener.port, true)) continue;
-    const bool privileged = is_privileged(socket.get());
-    Connection& added =
-        connections_.emplace_back(*this, std::move(socket), listener.port, privileged);
+    const std::uint32_t from = peer_port(socket.get());
+    Connection& added = connections_.emplace_back(*this, std::move(socket), listener.port, from);
     added.conversation.begin([this] { ring(); });
   }
 }

@@ -42,10 +42,11 @@ class VsockService::Server {
     UniqueFd socket;
   };
   struct Connection {
-    Connection(Server& server, UniqueFd accepted, std::uint32_t port, bool privileged)
-        : socket(std::move(accepted)),
-          conversation(*server.device_, server.faults, server.counts, port, privileged) {}
+    Connection(Server& server, UniqueFd accepted, std::uint32_t port, std::uint32_t guest_port);
+    ~Connection();
     UniqueFd socket;
+    VsockPairs& pairs;
+    const std::uint32_t guest_port;
     VsockConversation conversation;
     bool broken = false;
   };

@@ -13,6 +13,7 @@ using namespace vmtpy;
 namespace {
 
 constexpr std::size_t MOST_PAYLOAD = 512;
+constexpr std::size_t MOST_PACKET = MOST_PAYLOAD + 4096;
 
 struct Taken {
   std::vector<Packet> packets;
@@ -30,6 +31,7 @@ Taken decode(std::string_view bytes, FuzzedDataProvider* cuts) {
       bytes.remove_prefix(std::min(size, bytes.size()));
       while (std::optional<Packet> packet = decoder.take()) taken.packets.push_back(*packet);
       check(!decoder.backlog(), "what can be taken is taken");
+      check(decoder.kept() <= 2 * (size + MOST_PACKET), "no more is kept than one packet");
     }
   } catch (const ChannelError&) {
     taken.refused = true;

@@ -27,6 +27,28 @@ def test_where_there_is_vsock_only_it_is_used_from_a_privileged_port() -> None:
     assert run.traps == {}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_ten_programs_in_a_row_find_a_pair_of_ports_that_the_host_has_let_go_of() -> None:
+    """It holds that of a connection for 50 ms more; each program begins with the highest port."""
+    program = f"{sys.executable} -m vmtpy rpc --transport vsock 'log x' || exit 1\n"
+    run = emulate("sh", "-c", program * 10, options=ONLY)
+    assert run.code == 0, run
+    assert [line["way"] for line in run.of_kind("rpci")] == ["privileged vsock"] * 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_ten_conversations_in_a_row_in_one_program_are_privileged_too() -> None:
+    script = (
+        "import vmtpy\n"
+        "for _ in range(10):\n"
+        "    with vmtpy.Rpci(transport='vsock') as rpci:\n"
+        "        rpci.call(b'log x', last=True)\n"
+    )
+    run = emulate(sys.executable, "-c", script, options=ONLY)
+    assert (run.code, run.stdout) == (0, b""), run
+    assert [line["way"] for line in run.of_kind("rpci")] == ["privileged vsock"] * 10
+
+
 def test_an_ordinary_user_does_so_from_any_port() -> None:
     without = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
     run = emulate(*without, *SET, options=ONLY)

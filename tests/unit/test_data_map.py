@@ -133,3 +133,39 @@ def test_however_the_bytes_arrive_the_packets_are_the_same(
             found.append(one.payload)
     assert found == payloads
     assert not decoder.in_the_middle
+
+
+@pytest.mark.parametrize("size", [1, 3, 17, 4096])
+@pytest.mark.parametrize("first", range(4))
+def test_the_decoder_keeps_no_more_than_one_packet(size: int, first: int) -> None:
+    """However the pieces lie to the packets; a host may send pings for ever."""
+    pings = encode_packet(b"", ping=True) * 2000
+    decoder = PacketDecoder()
+    decoder.feed(pings[:first])
+    most = 0
+    for at in range(first, len(pings), size):
+        decoder.feed(pings[at : at + size])
+        while decoder.take():
+            pass
+        most = max(most, decoder.kept)
+    assert most <= 2 * (size + len(encode_packet(b"", ping=True)))
+    assert not decoder.in_the_middle
+
+
+def test_pings_in_pieces_as_long_as_themselves_do_not_pile_up() -> None:
+    ping = encode_packet(b"", ping=True)
+    decoder = PacketDecoder()
+    decoder.feed(ping[:3])
+    for _ in range(10_000):
+        decoder.feed(ping[3:] + ping[:3])
+        while decoder.take():
+            pass
+    assert decoder.kept < 1024
+
+
+def test_the_memory_of_a_large_packet_is_given_back_although_the_next_has_begun() -> None:
+    decoder = PacketDecoder()
+    decoder.feed(encode_packet(bytes(65536)) + b"\0\0\0")
+    assert decoder.take() is not None
+    assert decoder.take() is None
+    assert decoder.kept < 1024

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from vmtpy._host import (
     EmulatedBackdoor,
     ManualClock,
     MessageKind,
+    PacketDecoder,
     UnixDialer,
     VsockFault,
     VsockService,
@@ -341,6 +343,123 @@ def test_what_privileged_vsock_is_denied_is_denied() -> None:
     host.device.answer_with(b"log", b"0 Permission denied", times=0)
     assert host.rpci.call(b"log x") == (False, b"Permission denied")
     assert host.ways() == [Way.PRIVILEGED_VSOCK]
+
+
+# --- pairs of ports ---
+SLOW = 0.06  # seconds, in which the host lets go of the pair of a connection that has ended
+
+
+def programs(host: Host, number: int) -> list[_core.Rpci]:
+    """Conversations of programs that each begin with the highest port."""
+    dialers = [UnixDialer(host.base, host.device) for _ in range(number)]
+    return [
+        _core.Rpci(
+            _core.Transports(
+                host.backdoor, one, host.clock, preference=Preference.VSOCK, connect=PATIENCE
+            )
+        )
+        for one in dialers
+    ]
+
+
+def gone(host: Host) -> bool:
+    deadline = time.monotonic() + 10
+    while serving(host).connections() > 0 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return serving(host).connections() == 0
+
+
+def test_the_last_request_has_the_host_close_the_connection(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        base = f"{host.base}-raw"
+        listener.bind(f"\0{base[1:]}.{RPCI_PORT}")
+        listener.listen()
+        dialer = UnixDialer(base)
+        transports = _core.Transports(
+            host.backdoor, dialer, host.clock, preference=Preference.VSOCK, connect=PATIENCE
+        )
+        rpci = _core.Rpci(transports)
+        rpci.set_patience(PATIENCE)
+        closes = []
+        for last in (False, True):
+            with pytest.raises(ChannelError, match="no reply"):
+                rpci.call(b"log x", last=last)
+            for _ in range(2):  # it is sent again, over a new connection
+                peer, _ = listener.accept()
+                decoder = PacketDecoder()
+                decoder.feed(peer.recv(1000))
+                packet = decoder.take()
+                assert packet is not None
+                closes.append(packet.close)
+                peer.close()
+            host.clock.advance(100)
+    assert closes == [False, False, True, True]
+
+
+def test_after_the_last_request_the_connection_is_closed(host: Host) -> None:
+    assert host.rpci.call(b"log x", last=True)[0]
+    assert gone(host)
+    assert host.rpci.call(b"log y")[0]  # on a new one
+    assert serving(host).counts()["connections"] == 2
+    assert host.ways() == [Way.PRIVILEGED_VSOCK] * 2
+
+
+def test_where_the_host_still_holds_the_pair_lower_ports_are_tried_up_to_8(host: Host) -> None:
+    asked = programs(host, 10)
+    for rpci in asked[:8]:
+        assert rpci.call(b"log x", last=True)[0]
+        assert gone(host)
+    with pytest.raises(ChannelError, match="nobody listens"):
+        asked[8].call(b"log x", last=True)
+    host.clock.advance(SLOW)
+    assert asked[9].call(b"log x", last=True)[0]
+    assert host.ways() == [Way.PRIVILEGED_VSOCK] * 9
+
+
+def test_a_program_that_asks_ten_times_in_a_row_is_privileged_each_time(host: Host) -> None:
+    dialer = UnixDialer(host.base, host.device)
+    for _ in range(10):
+        transports = _core.Transports(
+            host.backdoor, dialer, host.clock, preference=Preference.VSOCK, connect=PATIENCE
+        )
+        assert _core.Rpci(transports).call(b"log x", last=True)[0]
+        assert gone(host)
+    assert host.ways() == [Way.PRIVILEGED_VSOCK] * 10
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "on its way"])
+@pytest.mark.parametrize(
+    ("error", "times"), [(errno.ECONNRESET, 7), (errno.ENOBUFS, 5), (errno.EINTR, 5)]
+)
+def test_an_attempt_that_failed_for_a_moment_is_repeated(
+    error: int, times: int, *, later: bool
+) -> None:
+    host = Host(Preference.VSOCK)
+    host.dialer.fail(error, times=times, later=later)
+    assert host.rpci.call(b"log x")[0]
+    assert host.ways() == [Way.PRIVILEGED_VSOCK]
+    assert host.dialer.dials == times + 1
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "on its way"])
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(errno.ECONNRESET, 8), (errno.ENOBUFS, 6), (errno.EINTR, 6)]
+)
+def test_it_is_not_repeated_without_end(error: int, attempts: int, *, later: bool) -> None:
+    host = Host(Preference.VSOCK)
+    host.dialer.fail(error, later=later)
+    with pytest.raises(ChannelError):
+        host.rpci.call(b"log x")
+    assert host.dialer.dials == attempts
+
+
+def test_connecting_takes_no_longer_for_the_ports_that_were_tried(host: Host) -> None:
+    host.dialer.fail(errno.ECONNRESET, times=1, later=True)
+    host.dialer.hold(True)
+    host.rpci.call(b"log x")
+    host.clock.advance(PATIENCE + 0.1)
+    host.rpci.call(b"log x")
+    assert "did not answer within 0.3 s" in host.transports.trouble(Protocol.RPCI)
 
 
 # --- processes ---

@@ -48,14 +48,15 @@ def main(arguments: list[str]) -> int:
     ]
     try:
         with Rpci(transport=options.transport) as rpci:
-            return max([call(rpci, request) for request in requests])
+            *others, last = requests
+            return max([*(call(rpci, one) for one in others), call(rpci, last, last=True)])
     except NotVMwareError as error:
         return off_vmware("rpc", error)
 
 
-def call(rpci: Rpci, request: bytes) -> int:
+def call(rpci: Rpci, request: bytes, *, last: bool = False) -> int:
     try:
-        reply, stream, code = rpci.call(request), sys.stdout.buffer, 0
+        reply, stream, code = rpci.call(request, last=last), sys.stdout.buffer, 0
     except RpcError as error:
         reply, stream, code = error.reason, sys.stderr.buffer, 1
         if error.hint:

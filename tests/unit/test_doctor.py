@@ -228,6 +228,16 @@ def test_hooks_that_will_not_run_are_problems(hooks: Path) -> None:
     assert "30-open is writable by everybody" in found[1].text
 
 
+def test_a_hook_whose_interpreter_cannot_run_it_is_a_problem(hooks: Path) -> None:
+    script = hooks / "10-windows"
+    script.write_bytes(b"#!/bin/sh\r\necho $1\r\n")
+    script.chmod(0o755)
+    found = only(storage.check_hooks(Config(hooks=HooksConfig(directory=str(hooks)))))
+    assert found.level == "problem"
+    assert "its first line ends with a carriage return" in found.text
+    assert "interpreter" in found.remedy
+
+
 def test_a_hooks_directory_that_is_open_or_missing_is_a_problem(hooks: Path) -> None:
     hooks.chmod(0o777)
     found = only(storage.check_hooks(Config(hooks=HooksConfig(directory=str(hooks)))))

@@ -368,3 +368,62 @@ def test_a_process_leaves_no_descriptor_and_no_zombie(place: Path) -> None:
     for pid in started:
         with pytest.raises(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
+
+
+HOLDER = """case $1 in
+freeze) (while :; do echo holding; echo . >> {rounds}; sleep .02; done) & echo $! > {pid} ;;
+*) kill "$(cat {pid})" ;;
+esac"""
+
+
+def test_a_background_process_that_reports_lives_until_its_thaw(place: Path) -> None:
+    pid_file, rounds = place.parent / "pid", place.parent / "rounds"
+    rounds.touch()
+    write_script(place / "10-holder", HOLDER.format(pid=pid_file, rounds=rounds))
+    log: list[str] = []
+    hooks = hooks_of(place, log)
+    hooks.freeze()
+    before = rounds.stat().st_size
+    await_true(lambda: rounds.stat().st_size >= before + 10, "it does not go on")
+    hooks.thaw(aborted=False)
+    await_true(lambda: gone(int(pid_file.read_text())), "its thaw did not end it")
+    assert "hook 10-holder freeze: holding" in log
+
+
+def test_a_background_process_outlives_the_agents_interest(place: Path) -> None:
+    """What a thaw hook starts may write long after nobody listens any more."""
+    pid_file = place.parent / "pid"
+    body = (
+        f'[ "$1" = freeze ] || {{ (sleep .3; echo late; exec sleep 60) & echo $! > {pid_file}; }}'
+    )
+    write_script(place / "10-daemon", body)
+    hooks = hooks_of(place)
+    hooks.freeze()
+    hooks.thaw(aborted=False)
+    daemon = int(pid_file.read_text())
+    try:
+        link = Path(f"/proc/{daemon}/exe")
+        await_true(lambda: "sleep" in str(link.readlink()), "it does not go on")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(daemon, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("#!/bin/sh\r\n", "its first line ends with a carriage return"),
+        ("#!/usr/bin/env sh\r\n", "its first line ends with a carriage return"),
+        ("#!/no/such/interpreter -e\n", "its interpreter /no/such/interpreter does not exist"),
+        ("#! /etc/passwd\n", "its interpreter /etc/passwd is not executable"),
+        ("#!\n", "its first line names no interpreter"),
+    ],
+)
+def test_a_script_whose_interpreter_cannot_run_it_says_so(
+    place: Path, head: str, said: str
+) -> None:
+    script = place / "10-script"
+    script.write_bytes(head.encode() + b"echo $1\n")
+    script.chmod(0o755)
+    with pytest.raises(HookError, match=f"hook {script}: {said}"):
+        hooks_of(place).freeze()

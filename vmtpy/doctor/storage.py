@@ -15,6 +15,7 @@ from vmtpy.doctor.machine import processes
 from vmtpy.errors import VmtError
 from vmtpy.hooks import HookError
 from vmtpy.hooks.directory import POST_THAW, PRE_FREEZE, executables, why_not
+from vmtpy.hooks.interpreter import interpreter_trouble
 from vmtpy.hooks.trust import distrust
 
 if TYPE_CHECKING:
@@ -151,7 +152,10 @@ def check_hooks(config: Config) -> Iterator[Finding]:
         reason = trouble_of(path)
         if reason:
             good = False
-            yield Finding("hooks", "problem", f"{path}: {reason}", "chmod 755, chown root")
+            remedy = "chmod 755, chown root"
+            if "interpreter" in reason:
+                remedy = "install the interpreter, or correct the first line"
+            yield Finding("hooks", "problem", f"{path}: {reason}", remedy)
     if config.postgresql.dsn and not has_psycopg():
         good = False
         text = "[postgresql] is configured, but psycopg is not installed"
@@ -173,7 +177,7 @@ def trouble_of(path: Path) -> str:
     if reason in ("hidden", "the name of a backup copy"):
         return ""
     try:
-        return reason or distrust(str(path))
+        return reason or distrust(str(path)) or interpreter_trouble(str(path))
     except OSError as error:
         return str(error.strerror)
 

@@ -32,6 +32,9 @@ class Ending(enum.Enum):
 class Process:
     """A running program; stdin is empty, stdout and stderr are kept.
 
+    What it leaves running in the background may go on writing: rest() tells that, and nothing of it
+    dies of a closed pipe.
+
     Args:
         path: an executable. A script without `#!` is given to /bin/sh, as a shell would.
         arguments: handed over as they are.
@@ -48,7 +51,13 @@ class Process:
         self.status = 0
         self._output = b""
         self._dropped = 0
-        self._reader, writer = os.pipe2(os.O_CLOEXEC)
+        self._eof = False
+        self._reader, end = os.pipe2(os.O_CLOEXEC)
+        # Opened for reading as well, the program's own descriptor keeps the pipe from breaking.
+        try:
+            writer = os.open(f"/proc/self/fd/{end}", os.O_RDWR | os.O_CLOEXEC)
+        finally:
+            os.close(end)
         try:
             try:
                 self._pid = _spawn([path, *arguments], writer)
@@ -84,8 +93,22 @@ class Process:
                 self.status = os.waitpid(self._pid, 0)[1]
             return ending
         finally:
-            os.close(self._reader)
             os.close(self._life)
+            if self._eof:
+                self._close()
+
+    def rest(self) -> list[str]:
+        """What its background processes wrote after its end; they are not listened to any more."""
+        self._output, self._dropped = b"", 0
+        if not self._eof:
+            self._read()
+        self._close()
+        return self.lines()
+
+    def _close(self) -> None:
+        if self._reader >= 0:
+            os.close(self._reader)
+        self._reader = -1
 
     def lines(self) -> list[str]:
         """What it wrote, fit for a log."""
@@ -97,18 +120,19 @@ class Process:
         """True when it has ended (`quiet`: and nobody holds its output open), False at `stop`."""
         poll = select.poll()
         poll.register(self._life, select.POLLIN)
-        poll.register(self._reader, select.POLLIN)
-        ended, eof = False, False
+        if not self._eof:
+            poll.register(self._reader, select.POLLIN)
+        ended = False
         while True:
             for descriptor, _ in poll.poll(LOOK):
                 if descriptor == self._life:
                     ended = True
                     poll.unregister(self._life)
                 elif self._read():
-                    eof = True
                     poll.unregister(self._reader)
-            if ended and (eof or not quiet):
-                self._read()
+            if ended and (self._eof or not quiet):
+                if not self._eof:
+                    self._read()
                 return True
             if stop():
                 return ended
@@ -128,6 +152,7 @@ class Process:
             except BlockingIOError:
                 return False
             if not data:
+                self._eof = True
                 return True
             room = KEPT - len(self._output)
             self._output += data[:room]

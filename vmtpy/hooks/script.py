@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from vmtpy.hooks import HookError
+from vmtpy.hooks.interpreter import interpreter_trouble
 from vmtpy.hooks.process import Ending, Process
 from vmtpy.hooks.trust import distrust
 
@@ -29,18 +30,25 @@ class Script:
         self._freeze_path = freeze_path
         self._thaw_path = thaw_path
         self._asked = False
+        self._left: Process | None = None  # the freeze's, while something of it may still write
 
     def freeze(self, call: Call) -> None:
         if self._freeze_path:
             self._check(self._freeze_path)
         self._asked = True
         if self._freeze_path:
-            self._run(self._freeze_path, "freeze", call, call.cancelled)
+            self._left = self._run(self._freeze_path, "freeze", call, call.cancelled)
 
     def thaw(self, call: Call, *, aborted: bool) -> None:
-        if self._asked and self._thaw_path:
-            self._check(self._thaw_path)
-            self._run(self._thaw_path, "freezeFail" if aborted else "thaw", call, lambda: False)
+        try:
+            if self._asked and self._thaw_path:
+                self._check(self._thaw_path)
+                phase = "freezeFail" if aborted else "thaw"
+                self._end(self._run(self._thaw_path, phase, call, lambda: False), phase, call)
+        finally:
+            if self._left is not None:
+                self._end(self._left, "freeze", call)
+                self._left = None
 
     def run(self, phase: str, call: Call) -> None:
         """Runs it with another word than freeze and thaw.
@@ -49,17 +57,20 @@ class Script:
             HookError: it failed, took too long or is not trusted.
         """
         self._check(self._freeze_path)
-        self._run(self._freeze_path, phase, call, call.cancelled)
+        self._end(self._run(self._freeze_path, phase, call, call.cancelled), phase, call)
 
     def _check(self, path: str) -> None:
         try:
             reason = distrust(path)
+            trouble = interpreter_trouble(path)
         except OSError as error:
             raise HookError(f"hook {path}: {error.strerror}") from error
         if reason:
             raise HookError(f"hook {path} is refused: {reason}")
+        if trouble:
+            raise HookError(f"hook {path}: {trouble}")
 
-    def _run(self, path: str, phase: str, call: Call, cancelled: Callable[[], bool]) -> None:
+    def _run(self, path: str, phase: str, call: Call, cancelled: Callable[[], bool]) -> Process:
         arguments = [phase, call.argument] if call.argument else [phase]
         try:
             process = Process(path, arguments)
@@ -72,7 +83,14 @@ class Script:
         failure = _failure(ending, process.status, call, cancelled)
         if failure:
             said = next((f": {line}" for line in process.lines() if line), "")
+            process.rest()
             raise HookError(f"hook {self.name} {phase}: {failure}{said}")
+        return process
+
+    def _end(self, process: Process, phase: str, call: Call) -> None:
+        """Tells what came from the background since."""
+        for line in process.rest():
+            call.log(f"hook {self.name} {phase}: {line}")
 
 
 def _failure(ending: Ending, status: int, call: Call, cancelled: Callable[[], bool]) -> str:

@@ -6,13 +6,14 @@ are fed by the record of each backup.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 from vmtpy.errors import ConfigError
 
 try:
-    from prometheus_client import CollectorRegistry, Histogram, start_http_server, write_to_textfile
+    from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 except ImportError as error:
     raise ConfigError("[metrics] needs prometheus-client: pip install 'vmtpy[metrics]'") from error
@@ -82,7 +83,7 @@ class Metrics:
         if self._status()["frozen"]:
             return
         try:
-            write_to_textfile(self._config.textfile, self.registry)
+            _replace(self._config.textfile, generate_latest(self.registry))
         except OSError as error:
             if self._trouble != str(error):
                 self._log.warning(f"[metrics] textfile: {error}")
@@ -138,6 +139,27 @@ class _Native:
                 "How far the guest's clock is ahead of the host's.",
                 value=status["time_difference"],
             )
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Puts `data` in place of the file, readable for everybody whatever the umask.
+
+    node_exporter is another user, and the service's umask lets nobody else read.
+
+    Raises:
+        OSError: it cannot be written; the old file stays.
+    """
+    temporary = f"{path}.{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, 0o644)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123
+            os.fchmod(descriptor, 0o644)
+            file.write(data)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        os.unlink(temporary)  # noqa: PTH108
+        raise
 
 
 def _labelled(name: str, words: str, label: str, values: dict[str, int]) -> CounterMetricFamily:

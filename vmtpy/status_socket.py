@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import struct
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vmtpy.log import Log
 
 TIMEOUT = 5.0  # seconds, for one who asks and for one who is asked
+PAUSE = 0.5  # seconds until another try where the machine has no descriptors left
 STACK = 256 * 1024
 
 
@@ -73,7 +75,7 @@ def served(path: str, report: Callable[[], dict[str, object]], log: Log) -> Iter
     done = _thread.allocate_lock()
     done.acquire()
     before = _thread.stack_size(STACK)
-    _thread.start_new_thread(_serve, (listening, report, done))
+    _thread.start_new_thread(_serve, (listening, report, log, done))
     _thread.stack_size(before)
     try:
         yield
@@ -88,29 +90,24 @@ def served(path: str, report: Callable[[], dict[str, object]], log: Log) -> Iter
 
 def _listen(path: str, log: Log) -> _socket.socket | None:
     listening = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    # Linux gives the file the mode that the socket has at bind(). The umask would be the process's,
+    # and other threads make files, too.
+    os.fchmod(listening.fileno(), 0o600)
     try:
         os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
         try:
-            _bind(listening, path)
+            listening.bind(path)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or _is_served(path):
                 raise
             os.unlink(path)  # noqa: PTH108  # of an agent that was killed
-            _bind(listening, path)
+            listening.bind(path)
         listening.listen(8)
     except OSError as error:
         log.warning(f"`vmtpy status` will not reach this agent: {path}: {error.strerror}")
         listening.close()
         return None
     return listening
-
-
-def _bind(listening: _socket.socket, path: str) -> None:
-    mask = os.umask(0o177)
-    try:
-        listening.bind(path)
-    finally:
-        os.umask(mask)
 
 
 def _is_served(path: str) -> bool:
@@ -126,18 +123,31 @@ def _is_served(path: str) -> bool:
 
 
 def _serve(
-    listening: _socket.socket, report: Callable[[], dict[str, object]], done: _thread.LockType
+    listening: _socket.socket,
+    report: Callable[[], dict[str, object]],
+    log: Log,
+    done: _thread.LockType,
 ) -> None:
     _core.take_role(_core.Role.STATUS)
+    refused = False
     try:
         while True:
-            descriptor, _ = listening._accept()  # type: ignore[attr-defined]
+            try:
+                descriptor, _ = listening._accept()  # type: ignore[attr-defined]
+            except OSError as error:
+                if error.errno in (errno.EINVAL, errno.EBADF):  # shut down
+                    return
+                # No descriptors or no memory: who asks stays in the queue until there are.
+                if not refused and not report().get("frozen"):
+                    refused = True
+                    log.warning(f"`vmtpy status` has to wait: accept: {error.strerror}")
+                time.sleep(PAUSE)
+                continue
+            refused = False
             caller = _socket.socket(fileno=descriptor)
             with suppress(OSError):
                 caller.settimeout(TIMEOUT)
                 caller.sendall(json.dumps(report()).encode())
             caller.close()
-    except OSError:  # shut down
-        pass
     finally:
         done.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -82,6 +83,25 @@ def test_the_textfile_is_written_whole_but_not_while_frozen(tmp_path: Path) -> N
     assert not file.exists()
     metrics(config, []).write()
     assert "vmtpy_rpcs_total 4.0" in file.read_text()
+    assert [one.name for one in tmp_path.iterdir()] == ["vmtpy.prom"]
+
+
+def test_the_textfile_is_readable_for_others_under_the_units_umask(tmp_path: Path) -> None:
+    file = tmp_path / "vmtpy.prom"
+    mask = os.umask(0o077)
+    try:
+        metrics(MetricsConfig(textfile=str(file)), []).write()
+    finally:
+        os.umask(mask)
+    assert file.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_textfile_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "vmtpy.prom"
+    file.mkdir()
+    lines: list[str] = []
+    metrics(MetricsConfig(textfile=str(file)), lines).write()
+    assert lines[0].startswith("[metrics] textfile: ")
     assert [one.name for one in tmp_path.iterdir()] == ["vmtpy.prom"]
 
 

@@ -7,6 +7,7 @@ import signal
 import stat
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -225,6 +226,55 @@ def test_the_socket_is_for_its_owner_and_goes_with_the_agent(tmp_path: Path) -> 
     assert not path.exists()
     with pytest.raises(NotRunningError, match=r"no agent answers on .*: No such file"):
         ask(str(path))
+
+
+def test_the_sockets_mode_needs_no_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The umask is the process's: another thread's files would get it, too."""
+    path = tmp_path / "status"
+    before = os.umask(0)
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was touched"))
+    try:
+        with served(str(path), dict, collect([])):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+
+
+def test_who_asks_while_there_are_no_descriptors_is_answered_later(tmp_path: Path) -> None:
+    import resource
+    import socket
+
+    path = str(tmp_path / "status")
+    lines: list[str] = []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    with (
+        served(path, lambda: {"a": 1}, collect(lines)),
+        socket.socket(socket.AF_UNIX) as caller,
+    ):
+        caller.settimeout(30)
+        try:
+            # A limit above the highest one in use, so that those in between are soon taken.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(descriptors()) + 1, limits[1]))
+            with suppress(OSError):  # "Too many open files"
+                while True:
+                    taken.append(os.dup(caller.fileno()))
+            caller.connect(path)
+            deadline = time.monotonic() + 30
+            while not lines and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for descriptor in taken:
+                os.close(descriptor)
+        assert lines == ["`vmtpy status` has to wait: accept: Too many open files"]
+        assert caller.recv(100) == b'{"a": 1}'
+        assert ask(path) == {"a": 1}
+
+
+def descriptors() -> list[int]:
+    return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 (names are numbers)
 
 
 def test_what_a_killed_agent_left_is_taken_over(tmp_path: Path) -> None:

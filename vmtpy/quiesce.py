@@ -13,10 +13,9 @@ Between start() and ended() no Python runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from os import makedirs
 from typing import TYPE_CHECKING
 
-from vmtpy import _core, files
+from vmtpy import _core
 from vmtpy.errors import PlanError, VmtError
 from vmtpy.hooks import HookError, Hooks
 from vmtpy.log import ERROR, INFO, WARNING, Log
@@ -26,11 +25,12 @@ if TYPE_CHECKING:
 
 RUN_DIRECTORY = "/run/vmtpy"
 
-# Fetched by the host; marks the snapshot as quiesced in vSphere.
-MANIFEST = """<?xml version="1.0" encoding="UTF-8"?>
-<quiesceManifest>
-  <productVersion>1</productVersion>
-  <providerName>fifreeze</providerName>
+# Marks the snapshot as quiesced in vSphere. The native agent serves it to the host from memory:
+# there is no such file.
+MANIFEST_PATH = f"{RUN_DIRECTORY}/quiesce_manifest.xml"
+MANIFEST = b"""<quiesceManifest>
+   <productVersion>1</productVersion>
+   <providerName>fifreeze</providerName>
 </quiesceManifest>
 """
 
@@ -107,17 +107,17 @@ class Quiesce:
     def ended(self, agent: _core.Agent, record: _core.RunRecord) -> None:
         """Leaves the hooks, writes the log, lets the host hear the end."""
         succeeded = record.outcome == _core.Outcome.RELEASED
-        manifest = ""
+        manifest = ("", b"")
         try:
             self._hooks.thaw(aborted=not succeeded, argument=self._argument)
             for level, line in summary(record):
                 self._log(line, level)
             self._hand_out(record)
             if succeeded and self._manifest:
-                manifest = self._write_manifest()
+                manifest = (MANIFEST_PATH, MANIFEST)
         finally:
             self._session = None
-            agent.finish(manifest)
+            agent.finish(*manifest)
 
     def _hand_out(self, record: _core.RunRecord) -> None:
         if self._on_record is None:
@@ -161,16 +161,6 @@ class Quiesce:
             accept_frozen=self._config.already_frozen == "accept",
             left_out=[one for one in plan.left_out if one.writable],
         )
-
-    def _write_manifest(self) -> str:
-        path = f"{RUN_DIRECTORY}/quiesce_manifest.xml"
-        try:
-            makedirs(RUN_DIRECTORY, mode=0o700, exist_ok=True)  # noqa: PTH103
-            files.write(path, MANIFEST.encode())
-        except OSError as error:
-            self._log(f"no manifest for the host: {error}")
-            return ""
-        return path
 
 
 def reasons(plan: _core.Plan) -> list[str]:

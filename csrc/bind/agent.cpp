@@ -191,7 +191,12 @@ void bind_agent(py::module_& module) {
           "skip", [](Agent& agent, double limit) { agent.skip(from_seconds(limit)); },
           py::arg("limit"))
       .def("refuse", &Agent::refuse, py::arg("code"), py::arg("text"))
-      .def("finish", &Agent::finish, py::arg("manifest") = "")
+      .def(
+          "finish",
+          [](Agent& agent, std::string path, const py::bytes& manifest) {
+            agent.finish(std::move(path), std::string(manifest));
+          },
+          py::arg("path") = "", py::arg("manifest") = py::bytes())
       .def(
           "answer",
           [](Agent& agent, std::uint64_t id, const py::bytes& text) {

@@ -68,6 +68,7 @@ Agent::Agent(std::shared_ptr<Transports> transports, Clock& clock, AgentOptions 
       tclo_(transports_),
       backup_(rpci_, queue_, clock, options_.backup),
       commands_(queue_, clock, options_.commands),
+      hgfs_(static_cast<std::uint64_t>(clock.now().time_since_epoch().count())),
       wake_fd_(make_eventfd()),
       stop_fd_(make_eventfd()),
       reload_fd_(make_eventfd()),
@@ -112,8 +113,13 @@ void Agent::refuse(BackupCode code, std::string text) {
   post([this, code, text = std::move(text)] { backup_.refuse(code, text); });
 }
 
-void Agent::finish(std::string manifest) {
-  post([this, manifest = std::move(manifest)] { backup_.finish(manifest); });
+void Agent::finish(std::string path, std::string manifest) {
+  if (!path.empty()) HgfsServer::check(path, manifest);
+  post([this, path = std::move(path), manifest = std::move(manifest)] {
+    // The host may fetch it as soon as it is told of it.
+    if (backup_.state() == BackupState::FINISHING && !path.empty()) hgfs_.serve(path, manifest);
+    backup_.finish(path);
+  });
 }
 
 void Agent::answer(std::uint64_t id, std::string text) {

@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/commands.h"
 #include "core/event_queue.h"
+#include "core/hgfs.h"
 #include "core/host_commands.h"
 #include "core/notify.h"
 #include "core/rpci.h"
@@ -62,7 +63,9 @@ class Agent {
   void arm(std::shared_ptr<FreezeSession> session);
   void skip(Duration limit);  // nothing is to be frozen: give up after this, at the latest
   void refuse(BackupCode code, std::string text);
-  void finish(std::string manifest = "");
+  // The manifest that the host is told of and may fetch from now on: its path, "" for none, and
+  // what it holds. Throws std::invalid_argument as HgfsServer::serve().
+  void finish(std::string path = "", std::string manifest = "");
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
   void configure(AgentOptions options);             // the poll's delays and what is announced
 
@@ -84,6 +87,7 @@ class Agent {
   void poll_host(Time now);
   bool poll_once(Time now);
   std::string dispatch(const HostRequest& request, bool& deferred);
+  std::optional<std::string> answer_backup(const HostRequest& request);
   std::string answer_here(std::string_view name);
   void take_change();
   void introduce();
@@ -99,6 +103,7 @@ class Agent {
   Tclo tclo_;
   Backup backup_;
   Commands commands_;
+  HgfsServer hgfs_;
   int wake_fd_;
   int stop_fd_;
   int reload_fd_;

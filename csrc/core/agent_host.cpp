@@ -101,7 +101,10 @@ std::string Agent::dispatch(const HostRequest& request, bool& deferred) {
       reply = answer_here(request.name);
       break;
     case HostCommand::Answerer::BACKUP:
-      reply = backup_.command(request.name, request.arguments);
+      reply = answer_backup(request);
+      break;
+    case HostCommand::Answerer::HGFS:
+      reply = hgfs_.answer(request.arguments);
       break;
     case HostCommand::Answerer::SERVICE:
       reply =
@@ -110,6 +113,14 @@ std::string Agent::dispatch(const HostRequest& request, bool& deferred) {
   }
   deferred = !reply.has_value();
   return reply.value_or("");
+}
+
+// A backup that begins takes the manifest of the last one away.
+std::optional<std::string> Agent::answer_backup(const HostRequest& request) {
+  const bool idle = backup_.state() == BackupState::IDLE;
+  std::optional<std::string> reply = backup_.command(request.name, request.arguments);
+  if (idle && backup_.state() != BackupState::IDLE) hgfs_.withdraw();
+  return reply;
 }
 
 std::string Agent::answer_here(std::string_view name) {

@@ -19,6 +19,7 @@ constexpr std::array TABLE = {
     HostCommand{"OS_Suspend", Answerer::SERVICE},
     HostCommand{"Set_Option", Answerer::SERVICE},
     HostCommand{"Time_Synchronize", Answerer::SERVICE},
+    HostCommand{"f", Answerer::HGFS, Body::BINARY},
     HostCommand{"ping", Answerer::LOOP},
     HostCommand{"reset", Answerer::LOOP},
     HostCommand{"vmbackup.abort", Answerer::BACKUP},

@@ -14,6 +14,7 @@ struct HostCommand {
     NOBODY,   // it is unknown
     LOOP,     // the loop itself: it is about the conversation
     BACKUP,   // the backup machine
+    HGFS,     // the server of the manifest
     SERVICE,  // Python
   };
   enum class Body : std::uint8_t { TEXT, BINARY };

@@ -11,6 +11,7 @@ from support.rig import KIND, Rig, State
 from support.start_options import start_options
 
 from vmtpy import _core
+from vmtpy.host.hgfs import Op, create_session_body, parse, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +99,14 @@ def abort(rig: Rig, end: bytes) -> None:
     assert not rig.disk.frozen("/srv")
 
 
+def hgfs(rig: Rig, end: bytes) -> None:
+    """NULs behind a packet are no part of it; those within it count: its body has eight."""
+    packet = request(Op.CREATE_SESSION_V4, create_session_body())
+    assert packet.endswith(bytes(8))
+    answer = rig.command(b"f " + packet + end)
+    assert parse(answer.removeprefix(b"OK ")).status == 0
+
+
 CASES: dict[str, Callable[[Rig, bytes], None]] = {
     "Capabilities_Register": register,
     "OS_Halt": service(b"OS_Halt"),
@@ -107,6 +116,7 @@ CASES: dict[str, Callable[[Rig, bytes], None]] = {
     "OS_Suspend": service(b"OS_Suspend"),
     "Set_Option": option,
     "Time_Synchronize": service(b"Time_Synchronize 0"),
+    "f": hgfs,
     "ping": simple(b"ping", b"OK "),
     "reset": reset,
     "vmbackup.abort": abort,

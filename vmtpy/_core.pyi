@@ -465,7 +465,7 @@ class RescueResult:
     def text(self) -> str: ...
 
 def thaw_from_markers(
-    os: Os, run_directory: _Path = "/run/vmtpy", force: bool = False
+    os: Os, run_directory: _Path = "/run/vmtpy", force: bool = False, patience: float = 10.0
 ) -> list[RescueResult]: ...
 
 # --- agent ---

@@ -7,9 +7,9 @@ namespace vmtpy::bind {
 
 namespace {
 
-std::vector<RescueResult> rescue(Os& os, const FsText& run_directory, bool force) {
+std::vector<RescueResult> rescue(Os& os, const FsText& run_directory, bool force, double patience) {
   py::gil_scoped_release release;
-  return thaw_from_markers(os, run_directory.value, force);
+  return thaw_from_markers(os, run_directory.value, force, from_seconds(patience));
 }
 
 }  // namespace
@@ -32,7 +32,8 @@ void bind_marker(py::module_& module) {
       .def_property_readonly("text",
                              [](const RescueResult& result) { return to_text(result.text); });
   module.def("thaw_from_markers", &rescue, py::arg("os"),
-             py::arg("run_directory") = FsText{"/run/vmtpy"}, py::arg("force") = false);
+             py::arg("run_directory") = FsText{"/run/vmtpy"}, py::arg("force") = false,
+             py::arg("patience") = 10.0);
 }
 
 }  // namespace vmtpy::bind

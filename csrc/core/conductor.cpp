@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <new>
 
+#include "core/cgroups.h"
 #include "core/core_dump.h"
 #include "core/dirty.h"
 #include "core/errors.h"
@@ -110,7 +111,8 @@ bool FreezeSession::State::presync() {
   return true;
 }
 
-// The marker, the guardian, the switch: as late as can be, for what they name must be ours.
+// The guardian comes first: it takes back what the others have done when the session dies between
+// two of these steps.
 bool FreezeSession::State::protect() {
   scout_->stop();
   if (!await_resumed()) return false;
@@ -120,20 +122,24 @@ bool FreezeSession::State::protect() {
     times_.dirty_left = dirty;
   }
   if (options_.expedite_rcu) rcu_.look();
-  const int error = write_marker(os_, options_.run_directory, freezer_->filesystems(),
-                                 rcu_.wanted() ? rcu_.found() : "", marker_);
-  if (error < 0) {
-    const SystemError why("write", options_.run_directory, -error);
-    warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
-  }
+  PreparedMarker marker;
+  int error = prepare_marker(os_, options_.run_directory, freezer_->filesystems(),
+                             rcu_.wanted() ? rcu_.found() : "", marker);
   deadline_ = clock_.now() + options_.limit;
   if (options_.guardian) {
-    const GuardianDuties duties = {rcu_.path(), rcu_.found(), marker_};
-    const int error = freezer_->guardian().start(os_, freezer_->descriptors(), duties,
-                                                 deadline_ + GUARDIAN_GRACE);
-    if (error < 0) return end(Reason::CALL, -1, "fork", -error);
+    const GuardianDuties duties = {rcu_.path(), rcu_.found(), marker.path, root_groups(os_)};
+    const int failed = freezer_->guardian().start(os_, freezer_->descriptors(), duties,
+                                                  deadline_ + GUARDIAN_GRACE);
+    if (failed < 0) return end(Reason::CALL, -1, "fork", -failed);
     forbid_core_dumps();
     core_dumps_forbidden_ = true;
+  }
+  if (error == 0) error = write_marker(os_, options_.run_directory, marker);
+  if (error == 0) {
+    marker_.swap(marker.path);
+  } else {
+    const SystemError why("write", options_.run_directory, -error);
+    warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
   }
   if (rcu_.wanted()) {
     freezer_->guardian().set_rcu(
@@ -243,7 +249,7 @@ void FreezeSession::State::conclude() {
     std::lock_guard guard(freezer_->mutex);
     settled = freezer_->settled();
   }
-  if (settled) {
+  if (settled && !rcu_.changed()) {
     stand_down();
   } else if (end_.reason == Reason::BUDGET) {
     scout_->look_again(SCOUT_PATIENCE);
@@ -263,6 +269,9 @@ void FreezeSession::State::linger() {
   {
     std::unique_lock lock(freezer_->mutex);
     freezer_->changed.wait(lock, [this] { return freezer_->settled(); });
+    while (!restore_rcu()) {
+      clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
+    }
   }
   stand_down();
   scout_->quit();
@@ -273,27 +282,20 @@ void FreezeSession::State::linger() {
   freezer_->close_idle();
   lock.lock();
   freezer_->begin(Task::QUIT, -1);
-  while (!restore_rcu()) {
-    clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
-  }
-  lock.unlock();
-  remove_marker();
 }
 
 void FreezeSession::State::stand_down() {
+  remove_marker();  // while the guardian still stands in for us
   Guardian& guardian = freezer_->guardian();
   if (guardian.started()) guardian.all_clear();
   if (core_dumps_forbidden_) allow_core_dumps();
   core_dumps_forbidden_ = false;
   freezer_->close_idle();
-  remove_marker();
   if (guardian.started()) guardian.end_within(GUARDIAN_EXIT);
 }
 
-// It stays where rcu_expedited could not be put back, until that is done: by us, or by `vmtpy thaw`
-// when we are gone.
 void FreezeSession::State::remove_marker() {
-  if (marker_.empty() || rcu_.changed()) return;
+  if (marker_.empty()) return;
   const int error = os_.remove_file(marker_);
   if (error < 0 && error != -ENOENT) {
     try {

@@ -53,6 +53,9 @@ int Guardian::start(Os& os, const std::vector<int>& descriptors, const GuardianD
                     Time deadline) {
   std::vector<int> kept(descriptors);
   std::sort(kept.begin(), kept.end());
+  std::vector<const char*> groups;
+  for (const std::string& group : duties.groups) groups.push_back(group.c_str());
+  groups.push_back(nullptr);
   const Watch watch = {&os,
                        page_,
                        count_,
@@ -63,7 +66,8 @@ int Guardian::start(Os& os, const std::vector<int>& descriptors, const GuardianD
                        to_timespec(deadline.time_since_epoch()),
                        duties.rcu_path.c_str(),
                        duties.rcu_value.c_str(),
-                       duties.marker.c_str()};
+                       duties.marker.c_str(),
+                       groups.data()};
 
   page_->owner = static_cast<std::uint32_t>(gettid());
   page_->head.list.next = &page_->node;
@@ -88,6 +92,7 @@ int Guardian::start(Os& os, const std::vector<int>& descriptors, const GuardianD
         std::chrono::steady_clock::now().time_since_epoch() + std::chrono::milliseconds(100);
     const timespec until = to_timespec(soon);
     wait_on(page_->ready, 0, &until);
+    rouse();
   }
   if (page_->ready) return 0;
   all_clear();

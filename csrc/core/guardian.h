@@ -25,7 +25,8 @@ namespace vmtpy {
 struct GuardianDuties {
   std::string rcu_path;  // written with rcu_value if the session had changed it
   std::string rcu_value;
-  std::string marker;  // removed; "" if there is none
+  std::string marker;               // removed if it is there; "" if there will be none
+  std::vector<std::string> groups;  // it moves to, by writing "0" to these files where it can
 };
 
 class Guardian {

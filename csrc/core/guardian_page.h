@@ -52,7 +52,8 @@ struct Watch {
   timespec deadline;  // CLOCK_MONOTONIC
   const char* rcu_path;
   const char* rcu_value;
-  const char* marker;  // "" if there is none
+  const char* marker;         // "" if there is none
+  const char* const* groups;  // ends with nullptr
 };
 
 inline constexpr std::size_t GUARDIAN_STACK = 16384;

@@ -27,11 +27,25 @@ void pause_for(long milliseconds) {
   bare_syscall(SYS_nanosleep, reinterpret_cast<long>(&pause));
 }
 
-void write_text(const char* path, const char* text) {
+bool write_text(const char* path, const char* text) {
   const int file = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (file < 0) return;
-  [[maybe_unused]] const ssize_t written = write(file, text, strlen(text));
+  if (file < 0) return false;
+  const ssize_t written = write(file, text, strlen(text));
   close(file);
+  return written > 0;
+}
+
+// True when there is nothing (any more) to put back.
+bool restore_rcu(const Watch& watch) {
+  constexpr int TRIES = 3;
+  for (int attempt = 0; watch.page->rcu && attempt < TRIES; ++attempt) {
+    if (write_text(watch.rcu_path, watch.rcu_value)) return true;
+  }
+  return watch.page->rcu == 0;
+}
+
+void remove_marker(const Watch& watch) {
+  if (*watch.marker) unlink(watch.marker);
 }
 
 struct Errand {
@@ -66,8 +80,9 @@ int thaw_ward(void* argument) {
 }
 
 // Each ward in its own thread, all at once: a thaw may wait (an inner ext4 for its outer
-// filesystem, a dm device for its resume), and none may wait behind another.
-void thaw_all(const Watch& watch) {
+// filesystem, a dm device for its resume), and none may wait behind another. True: rcu_expedited is
+// as it was.
+bool thaw_all(const Watch& watch) {
   watch.page->closed = 1;
   constexpr int FLAGS =
       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
@@ -78,31 +93,48 @@ void thaw_all(const Watch& watch) {
     *errand = {&watch, left};
     if (clone(thaw_ward, stack + GUARDIAN_STACK, FLAGS, errand) < 0) thaw_ward(errand);
   }
-  if (watch.page->rcu) write_text(watch.rcu_path, watch.rcu_value);
+  const bool restored = restore_rcu(watch);  // before the thaws, one of which may take for ever
   for (std::uint32_t done; (done = watch.page->done) < watch.count;) {
     wait_on(watch.page->done, done, nullptr);
   }
-  if (*watch.marker) unlink(watch.marker);
+  return restored;
 }
 
-// True: thaw. False: all-clear.
-bool wait_for_need(const Watch& watch) {
+enum class Need { NONE, LATE, DEAD };  // all-clear; past the deadline; the session has died
+
+Need wait_for_need(const Watch& watch, const timespec* deadline) {
   std::atomic<std::uint32_t>& owner = watch.page->owner;
   for (;;) {
     std::uint32_t value = owner;
-    if (value == 0) return false;
-    if (value & FUTEX_OWNER_DIED) return true;
+    if (value == 0) return Need::NONE;
+    if (value & FUTEX_OWNER_DIED) return Need::DEAD;
     // Without this mark the kernel and the all-clear would wake nobody.
     if (!(value & FUTEX_WAITERS) && !owner.compare_exchange_strong(value, value | FUTEX_WAITERS)) {
       continue;
     }
-    if (wait_on(owner, value | FUTEX_WAITERS, &watch.deadline) != 0 && errno == ETIMEDOUT) {
-      return owner != 0;
+    if (wait_on(owner, value | FUTEX_WAITERS, deadline) != 0 && errno == ETIMEDOUT) {
+      return Need::LATE;
     }
   }
 }
 
-// Away from the terminal, the signals, the pipes and the memory pressure of the agent.
+// A session that is only late may go on at any moment where it was: just about to write the marker,
+// or to set rcu_expedited. It freezes nothing any more, but what it leaves when it dies after all
+// would be nobody's, so the guardian stays until the session is over.
+void guard(const Watch& watch) {
+  Need need = wait_for_need(watch, &watch.deadline);
+  if (need == Need::NONE) return;
+  bool restored = thaw_all(watch);
+  if (need == Need::LATE) {
+    if (watch.page->rcu == 0) remove_marker(watch);
+    need = wait_for_need(watch, nullptr);
+    if (need == Need::DEAD) restored = restore_rcu(watch);
+  }
+  if (need == Need::DEAD && restored) remove_marker(watch);
+}
+
+// Away from the terminal, the signals, the pipes, the control group and the memory pressure of the
+// agent.
 void settle(const Watch& watch) {
   sigset_t all;
   sigfillset(&all);
@@ -117,6 +149,7 @@ void settle(const Watch& watch) {
     from = kept + 1;
   }
   syscall(SYS_close_range, from, UINT_MAX, 0);
+  for (const char* const* group = watch.groups; *group; ++group) write_text(*group, "0");
   const rlimit none = {0, 0};
   setrlimit(RLIMIT_CORE, &none);
   write_text("/proc/self/oom_score_adj", "-1000");
@@ -135,7 +168,7 @@ void stand_guard(const Watch& watch) {
   settle(watch);
   watch.page->ready = 1;
   wake(watch.page->ready);
-  if (wait_for_need(watch)) thaw_all(watch);
+  guard(watch);
   // First the directories, which keep mounts busy: the memory of a large agent takes longer to
   // drop.
   syscall(SYS_close_range, 0U, UINT_MAX, 0);

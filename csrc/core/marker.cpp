@@ -13,7 +13,6 @@ namespace vmtpy {
 namespace {
 
 constexpr const char* FIRST_LINE = "vmtpy freeze marker 1";
-constexpr int NAMES = 100;  // of markers that a former process with our id has left
 
 // As in mountinfo: white space and backslash in octal, so that a line is a line.
 std::string escape(const std::string& path) {
@@ -124,9 +123,9 @@ bool read_process(Os& os, const std::string& process, char& state, std::uint64_t
   return static_cast<bool>(words >> start);
 }
 
-int write_marker(Os& os, const std::string& run_directory,
-                 const std::vector<Filesystem>& filesystems, const std::string& rcu,
-                 std::string& path) {
+int prepare_marker(Os& os, const std::string& run_directory,
+                   const std::vector<Filesystem>& filesystems, const std::string& rcu,
+                   PreparedMarker& prepared) {
   static std::atomic<unsigned> counter{0};
   Marker marker;
   marker.process = getpid();
@@ -138,16 +137,16 @@ int write_marker(Os& os, const std::string& run_directory,
   for (const Filesystem& filesystem : filesystems) {
     if (!filesystem.sync_only) marker.filesystems.push_back({filesystem.device, filesystem.path});
   }
+  // The start time tells this process from former ones with its id, whose markers may be there.
+  prepared.path = run_directory + "/freeze-" + std::to_string(marker.process) + "-" +
+                  std::to_string(marker.process_start) + "-" + std::to_string(++counter);
+  prepared.text = format_marker(marker);
+  return 0;
+}
+
+int write_marker(Os& os, const std::string& run_directory, const PreparedMarker& prepared) {
   if (const int error = os.make_directory(run_directory)) return error;
-  const std::string text = format_marker(marker);
-  int result = -EEXIST;
-  for (int tried = 0; result == -EEXIST && tried < NAMES; ++tried) {
-    path = run_directory + "/freeze-" + std::to_string(marker.process) + "-" +
-           std::to_string(++counter);
-    result = os.create_file(path, text);
-  }
-  if (result != 0) path.clear();
-  return result;
+  return os.create_file(prepared.path, prepared.text);
 }
 
 }  // namespace vmtpy

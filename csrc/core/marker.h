@@ -32,10 +32,19 @@ std::string format_marker(const Marker& marker);
 // False, with what is wrong in `error`, if the text is not a marker.
 bool parse_marker(const std::string& text, Marker& marker, std::string& error);
 
-// This process's marker for these filesystems, in run_directory. 0 or -errno; `path` is the file.
-int write_marker(Os& os, const std::string& run_directory,
-                 const std::vector<Filesystem>& filesystems, const std::string& rcu,
-                 std::string& path);
+// A marker that is not written yet. The guardian has to know its file before, so as to remove it
+// whenever the session dies.
+struct PreparedMarker {
+  std::string path;  // "" if there can be none
+  std::string text;
+};
+
+// This process's next marker for these filesystems, in run_directory. 0 or -errno.
+int prepare_marker(Os& os, const std::string& run_directory,
+                   const std::vector<Filesystem>& filesystems, const std::string& rcu,
+                   PreparedMarker& prepared);
+// Makes run_directory, too, if it is not there. 0 or -errno.
+int write_marker(Os& os, const std::string& run_directory, const PreparedMarker& prepared);
 
 // State and start time from /proc/PROCESS/stat ("self" or a number); false if it cannot be read.
 bool read_process(Os& os, const std::string& process, char& state, std::uint64_t& start);

@@ -4,6 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <thread>
 
 #include "core/errors.h"
 #include "core/marker.h"
@@ -13,6 +17,8 @@
 namespace vmtpy {
 
 namespace {
+
+constexpr Duration LOOK = std::chrono::milliseconds(10);
 
 enum class Owner { DEAD, DYING, ALIVE };
 
@@ -30,13 +36,26 @@ std::vector<std::string> list(const std::string& directory, const std::string& p
   return names;
 }
 
+// SIGKILL has been sent to it and not yet had its effect. It stays pending to the very end.
+bool is_being_killed(Os& os, const std::string& process) {
+  std::string text;
+  if (os.read_file("/proc/" + process + "/status", text) != 0) return true;  // it is gone
+  const std::string name = "\nShdPnd:";
+  const std::size_t at = text.find(name);
+  if (at == std::string::npos) return false;
+  const std::uint64_t pending = std::strtoull(text.c_str() + at + name.size(), nullptr, 16);
+  return pending >> (SIGKILL - 1) & 1;
+}
+
 // A killed process is a zombie for as long as one of its threads is stuck in FIFREEZE.
 Owner look_at_owner(Os& os, const Marker& marker) {
   char state = 0;
   std::uint64_t start = 0;
   const std::string process = std::to_string(marker.process);
   if (!read_process(os, process, state, start) || start != marker.process_start) return Owner::DEAD;
-  if (state != 'Z' && state != 'X') return Owner::ALIVE;
+  if (state != 'Z' && state != 'X') {
+    return is_being_killed(os, process) ? Owner::DYING : Owner::ALIVE;
+  }
   return list("/proc/" + process + "/task", "").size() > 3 ? Owner::DYING : Owner::DEAD;
 }
 
@@ -68,8 +87,8 @@ int open_superblock(Os& os, const Superblock& superblock, std::string& path) {
 
 class OneMarker {
  public:
-  OneMarker(Os& os, std::string file, bool force, std::vector<RescueResult>& results)
-      : os_(os), file_(std::move(file)), force_(force), results_(results) {}
+  OneMarker(Os& os, std::string file, bool force, Time deadline, std::vector<RescueResult>& results)
+      : os_(os), file_(std::move(file)), force_(force), deadline_(deadline), results_(results) {}
 
   void rescue(const std::string& boot, const Mounts& mounts) {
     std::string text, error;
@@ -86,9 +105,7 @@ class OneMarker {
     if (owner_ == Owner::ALIVE && !force_) {
       return tell(Rescue::REFUSED, process + " is alive and holds this freeze");
     }
-    for (auto entry = marker_.filesystems.rbegin(); entry != marker_.filesystems.rend(); ++entry) {
-      thaw(*entry, mounts);
-    }
+    thaw_all(mounts);
     if (!marker_.rcu.empty()) restore_rcu();
     if (done_) remove();
   }
@@ -99,34 +116,54 @@ class OneMarker {
     if (result == Rescue::FAILED) done_ = false;
   }
 
-  void thaw(const Marker::Entry& entry, const Mounts& mounts) {
+  // Again and again while the dead process may still be about to freeze: its threads in FIFREEZE
+  // freeze when that returns, and its conductor may be writing rcu_expedited.
+  void thaw_all(const Mounts& mounts) {
+    std::vector<Marker::Entry> left(marker_.filesystems.rbegin(), marker_.filesystems.rend());
+    for (;;) {
+      std::erase_if(left, [&](const Marker::Entry& entry) { return thaw(entry, mounts); });
+      if (owner_ != Owner::DYING) break;
+      if (std::chrono::steady_clock::now() >= deadline_) break;
+      std::this_thread::sleep_for(LOOK);
+      // Before the thaws: what is dead now had its FIFREEZE returned before them.
+      owner_ = look_at_owner(os_, marker_);
+    }
+    for (const Marker::Entry& entry : left) {
+      tell(Rescue::FAILED,
+           entry.path + ": the dead process " + std::to_string(marker_.process) +
+               " is still in FIFREEZE; end what it waits for, then repeat this",
+           entry);
+    }
+  }
+
+  // False: it was not frozen, but may be about to.
+  bool thaw(const Marker::Entry& entry, const Mounts& mounts) {
     const Superblock* superblock = mounts.superblock(entry.device);
     if (!superblock) {
       done_ = done_ && force_;
-      return tell(Rescue::NOT_MOUNTED,
-                  entry.path + " (" + entry.device +
-                      ") is not mounted here any more; if it is still " +
-                      "frozen, mount its device again and repeat this",
-                  entry);
+      tell(Rescue::NOT_MOUNTED,
+           entry.path + " (" + entry.device + ") is not mounted here any more; if it is still " +
+               "frozen, mount its device again and repeat this",
+           entry);
+      return true;
     }
     std::string path;
     const int descriptor = open_superblock(os_, *superblock, path);
     if (descriptor < 0) {
-      return tell(Rescue::FAILED, SystemError("open", entry.path, -descriptor).what(), entry);
+      tell(Rescue::FAILED, SystemError("open", entry.path, -descriptor).what(), entry);
+      return true;
     }
     const int result = os_.thaw(descriptor);
     os_.close(descriptor);
-    if (result == 0) return tell(Rescue::THAWED, path + " is thawed", entry);
-    if (result != -EINVAL) {
-      return tell(Rescue::FAILED, SystemError("FITHAW", path, -result).what(), entry);
+    if (result == -EINVAL && owner_ == Owner::DYING) return false;
+    if (result == 0) {
+      tell(Rescue::THAWED, path + " is thawed", entry);
+    } else if (result == -EINVAL) {
+      tell(Rescue::NOT_FROZEN, path + " was not frozen", entry);
+    } else {
+      tell(Rescue::FAILED, SystemError("FITHAW", path, -result).what(), entry);
     }
-    if (owner_ == Owner::DYING) {
-      return tell(Rescue::FAILED,
-                  path + ": the dead process " + std::to_string(marker_.process) +
-                      " is still in FIFREEZE; end what it waits for, then repeat this",
-                  entry);
-    }
-    tell(Rescue::NOT_FROZEN, path + " was not frozen", entry);
+    return true;
   }
 
   void restore_rcu() {
@@ -143,6 +180,7 @@ class OneMarker {
   Os& os_;
   const std::string file_;
   const bool force_;
+  const Time deadline_;
   std::vector<RescueResult>& results_;
   Marker marker_;
   Owner owner_ = Owner::DEAD;
@@ -151,7 +189,9 @@ class OneMarker {
 
 }  // namespace
 
-std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_directory, bool force) {
+std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_directory, bool force,
+                                            Duration patience) {
+  const Time deadline = std::chrono::steady_clock::now() + patience;
   std::vector<RescueResult> results;
   const std::vector<std::string> names = list(run_directory, "freeze-");
   if (names.empty()) return results;
@@ -162,7 +202,7 @@ std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_direc
   const std::string boot = boot_id(os);
   const std::string place = run_directory + "/";
   for (const std::string& name : names) {
-    OneMarker(os, place + name, force, results).rescue(boot, mounts);
+    OneMarker(os, place + name, force, deadline, results).rescue(boot, mounts);
   }
   return results;
 }

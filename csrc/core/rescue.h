@@ -1,9 +1,11 @@
 // Thaws by the markers that dead sessions have left: `vmtpy thaw`, and each start of the agent.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/os.h"
 
 namespace vmtpy {
@@ -28,7 +30,10 @@ struct RescueResult {
 // One result per filesystem or marker, nothing if there is no marker. A marker is removed when all
 // that it names is thawed; `force` also takes those of living sessions, and removes those whose
 // filesystems are not mounted any more. Each filesystem is thawed once: what is still frozen then
-// was frozen by somebody else. Throws SystemError if the directory cannot be read.
-std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_directory, bool force);
+// was frozen by somebody else. A killed process may still be in FIFREEZE, which freezes when it
+// returns: that is waited for, for `patience` in all, and FAILED if it takes longer. Throws
+// SystemError if the directory cannot be read.
+std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_directory, bool force,
+                                            Duration patience = std::chrono::seconds(10));
 
 }  // namespace vmtpy

@@ -83,7 +83,8 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   int find_suspended();
   bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
   void wait_for_thaws(std::unique_lock<std::mutex>& lock);
-  void stand_down();  // nothing is frozen any more: guardian, marker, directories
+  // Nothing is frozen any more and rcu_expedited is back: marker, guardian, directories.
+  void stand_down();
   void remove_marker();
   bool restore_rcu();
   bool end(Reason reason, int index = -1, const char* call = "", int code = 0);  // always false

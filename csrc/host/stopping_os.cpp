@@ -18,8 +18,19 @@ namespace vmtpy::host {
 namespace {
 
 // Each call has two places: before it, and after it.
-enum Call : int { OPEN_DIRECTORY, FREEZE, THAW, GUARDIANS_THAW, CALLS };
-constexpr const char* NAMES[] = {"open_directory", "freeze", "thaw", "guardian's thaw"};
+enum Call : int {
+  OPEN_DIRECTORY,
+  FREEZE,
+  THAW,
+  GUARDIANS_THAW,
+  FORK,
+  WRITE_FILE,
+  CREATE_FILE,
+  REMOVE_FILE,
+  CALLS
+};
+constexpr const char* NAMES[] = {"open_directory", "freeze",     "thaw",        "guardian's thaw",
+                                 "fork",           "write_file", "create_file", "remove_file"};
 static_assert(std::size(NAMES) == CALLS);
 
 constexpr int before(int call) {
@@ -118,22 +129,34 @@ int StoppingOs::sync(int descriptor) {
   return real_.sync(descriptor);
 }
 pid_t StoppingOs::fork() {
-  return real_.fork();
+  pass(before(FORK));
+  const pid_t result = real_.fork();
+  if (result != 0) pass(after(FORK));
+  return result;
 }
 int StoppingOs::read_file(const std::string& path, std::string& text) {
   return real_.read_file(path, text);
 }
 int StoppingOs::write_file(const std::string& path, std::string_view text) {
-  return real_.write_file(path, text);
+  pass(before(WRITE_FILE));
+  const int result = real_.write_file(path, text);
+  pass(after(WRITE_FILE));
+  return result;
 }
 int StoppingOs::create_file(const std::string& path, std::string_view text) {
-  return real_.create_file(path, text);
+  pass(before(CREATE_FILE));
+  const int result = real_.create_file(path, text);
+  pass(after(CREATE_FILE));
+  return result;
 }
 int StoppingOs::make_directory(const std::string& path) {
   return real_.make_directory(path);
 }
 int StoppingOs::remove_file(const std::string& path) {
-  return real_.remove_file(path);
+  pass(before(REMOVE_FILE));
+  const int result = real_.remove_file(path);
+  pass(after(REMOVE_FILE));
+  return result;
 }
 
 }  // namespace vmtpy::host

@@ -21,9 +21,9 @@ class StoppingOs final : public Os {
   StoppingOs(const StoppingOs&) = delete;
   StoppingOs& operator=(const StoppingOs&) = delete;
 
-  // `place` is "before" or "after" and one of "open_directory", "freeze", "thaw" and
-  // "guardian's thaw". The next call that comes there stops, for 30 s at most. Throws Error for
-  // another place.
+  // `place` is "before" or "after" and one of "open_directory", "freeze", "thaw",
+  // "guardian's thaw", "fork" (in the parent), "write_file", "create_file" and "remove_file". The
+  // next call that comes there stops, for 30 s at most. Throws Error for another place.
   void stop(const std::string& place);
   bool stopped(const std::string& place) const;  // a call has come there and waits
   void let_go(const std::string& place);

@@ -269,7 +269,7 @@ def test_what_freezes_after_the_agent_was_killed_is_thawed(tmp_path: Path) -> No
             guardian = agent.guardian()
             agent.process.kill()
             time.sleep(0.3)
-            [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+            [result] = _core.thaw_from_markers(_core.real_os(), tmp_path, patience=0.1)
             assert result.result == Rescue.FAILED
             assert "is still in FIFREEZE" in result.text
             holder.kill()

@@ -20,12 +20,8 @@ from vmtpy.errors import VmtError
 LIMIT = 1.5  # seconds; a busy machine begins its first FIFREEZE well before
 
 
-def running(process: int) -> bool:
-    """It is there and no zombie."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def threads(process: int) -> int:
+    return len(list(Path(f"/proc/{process}/task").iterdir()))
 
 
 def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(tmp_path: Path) -> None:
@@ -45,13 +41,17 @@ def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(tmp_path
         ]
         stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
         stops.stop("after freeze")
+        stops.stop("after guardian's thaw")
         clock = ManualClock()
         clock.advance(time.monotonic())  # the guardian has no other time than the real one
         options = FreezeOptions(run_directory=tmp_path / "run", limit=LIMIT)
         session = FreezeSession(stops, clock, filesystems, options)
         session.start()
         await_true(lambda: stops.stopped("after freeze"))
-        await_true(lambda: not any(running(one) for one in guardians_of(os.getpid())))
+        await_true(lambda: stops.stopped("after guardian's thaw"))
+        [guardian] = guardians_of(os.getpid())
+        stops.let_go("after guardian's thaw")
+        await_true(lambda: threads(guardian) == 1)  # those that thaw have ended
         assert not first.thaw()  # the guardian has
         stops.let_go("after freeze")
         assert session.wait_for(Phase.ENDED, 10)

@@ -1,4 +1,5 @@
-"""A control group of the test's own with a limit, for what only a full machine would show.
+"""A control group of the test's own with a limit, for what only a full machine would show, or one
+that can be frozen.
 
 Both of the kernel's interfaces: version 1 with a hierarchy for each controller, version 2 with one
 for all. What is missing skips the test by name.
@@ -48,6 +49,60 @@ class ControlGroup:
         return int((self.path / "pids.current").read_text())
 
 
+class FreezableGroup:
+    """A group whose processes can be stopped all at once, as `systemctl freeze` does it."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        self.path = path
+        self._state, self._frozen, self._thawed = {
+            1: (path / "freezer.state", "FROZEN", "THAWED"),
+            2: (path / "cgroup.freeze", "1", "0"),
+        }[version]
+
+    @property
+    def wrapper(self) -> list[str]:
+        """A command in front of a program, which then runs inside."""
+        return ["sh", "-c", 'echo 0 >"$0" && exec "$@"', str(self.path / "cgroup.procs")]
+
+    def processes(self) -> list[int]:
+        return [int(line) for line in (self.path / "cgroup.procs").read_text().split()]
+
+    def freeze(self) -> None:
+        self._state.write_text(self._frozen)
+
+    def thaw(self) -> None:
+        self._state.write_text(self._thawed)
+
+
+@contextmanager
+def freezable_group(version: int) -> Iterator[FreezableGroup]:
+    """A new group of that version of the kernel's interface; thawed at the end."""
+    require_root()
+    hierarchy = ROOT / "freezer"
+    if version == 2:
+        hierarchy = ROOT if (ROOT / "cgroup.procs").exists() else ROOT / "unified"
+    if not (hierarchy / "cgroup.procs").exists():
+        pytest.skip(f"needs control groups of version {version} that freeze, under {hierarchy}")
+    try:
+        path = Path(tempfile.mkdtemp(prefix="vmtpy-test-", dir=hierarchy))
+    except OSError as error:
+        pytest.skip(f"needs the right to make control groups ({os.strerror(error.errno or 0)})")
+    group = FreezableGroup(path, version)
+    try:
+        yield group
+    finally:
+        group.thaw()
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Takes a group away whose processes are ending."""
+    deadline = time.monotonic() + 10
+    while (path / "cgroup.procs").read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    path.rmdir()
+
+
 @contextmanager
 def control_group(controller: str) -> Iterator[ControlGroup]:
     """A new group for "memory" or "pids"; its processes must have ended at the end."""
@@ -62,10 +117,7 @@ def control_group(controller: str) -> Iterator[ControlGroup]:
     try:
         yield ControlGroup(path, controller, version)
     finally:
-        deadline = time.monotonic() + 10
-        while (path / "cgroup.procs").read_text() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        path.rmdir()
+        remove(path)
 
 
 def find_hierarchy(controller: str) -> tuple[Path, int]:

@@ -106,6 +106,15 @@ void bind_device(py::module_& module) {
       .def("misbehave", &misbehave, py::arg("step"), py::kw_only(), py::arg("after") = 0,
            py::arg("times") = 1, py::arg("status") = py::none(), py::arg("ebx") = py::none(),
            py::arg("edx_high") = py::none())
+      .def(
+          "stun",
+          [](Device& device, double deadline) {
+            py::gil_scoped_release release;
+            return device.stun(to_time(deadline));
+          },
+          py::arg("deadline"))
+      .def("resume", &Device::resume)
+      .def("in_flight", &Device::in_flight)
       .def("lose_channels", &Device::lose_channels)
       .def("tclo_seen", &Device::tclo_seen)
       .def(

@@ -102,6 +102,14 @@ void bind_trap(py::module_& module) {
       .def("wait_status", &TrapHost::wait_status)
       .def("process", &TrapHost::process)
       .def("signal", &TrapHost::signal, py::arg("number"))
+      .def(
+          "stun",
+          [](TrapHost& host, double deadline) {
+            py::gil_scoped_release release;
+            return host.stun(Time(from_seconds(deadline)));
+          },
+          py::arg("deadline"))
+      .def("resume", &TrapHost::resume)
       .def("cpuid_answered", &TrapHost::cpuid_answered);
 }
 

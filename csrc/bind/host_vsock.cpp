@@ -22,8 +22,8 @@ void bind_vsock(py::module_& module) {
       .value("SLOW", VsockFault::SLOW);
 
   py::class_<VsockService>(module, "VsockService")
-      .def(py::init<std::shared_ptr<Device>, std::string>(), py::keep_alive<1, 2>(),
-           py::arg("device"), py::arg("base") = "")
+      .def(py::init<std::shared_ptr<Device>, std::string, bool>(), py::keep_alive<1, 2>(),
+           py::arg("device"), py::arg("base") = "", py::kw_only(), py::arg("tclo") = true)
       .def("stop_listening", &VsockService::stop_listening, ReleaseGil())
       .def("listen_again", &VsockService::listen_again, ReleaseGil())
       .def("drop_connections", &VsockService::drop_connections, ReleaseGil())

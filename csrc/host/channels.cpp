@@ -72,7 +72,7 @@ std::uint16_t Channels::step(std::uint16_t step, Conversation& channel, Register
     channel.open = false;
     return wire::SUCCESS;
   }
-  if (step <= wire::RECVSTATUS && checkpoint_due()) {
+  if (step <= wire::RECVSTATUS && checkpoint_due(channel)) {
     begin_again(channel);
     return wire::CHECKPOINT;
   }
@@ -199,7 +199,7 @@ void Channels::high_in(Registers& registers, GuestMemory& memory) {
 std::uint16_t Channels::high_status(std::uint16_t step, Conversation* channel) {
   Misbehaviour* how = due(step);
   bool checkpoint = how && how->status && (*how->status & wire::CHECKPOINT);
-  if (channel && (checkpoint || checkpoint_due())) {
+  if (channel && (checkpoint || checkpoint_due(*channel))) {
     begin_again(*channel);
     return wire::CHECKPOINT;
   }
@@ -259,8 +259,18 @@ Channels::Conversation* Channels::find(const Registers& registers, std::uint32_t
   return &channel;
 }
 
-bool Channels::checkpoint_due() {
-  return options_.checkpoint_every > 0 && ++steps_ % options_.checkpoint_every == 0;
+bool Channels::in_flight() const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [](const Conversation& channel) { return channel.in_flight(); });
+}
+
+void Channels::checkpoint() {
+  for (Conversation& channel : channels_) channel.checkpointed |= channel.in_flight();
+}
+
+bool Channels::checkpoint_due(Conversation& channel) {
+  bool stunned = std::exchange(channel.checkpointed, false);
+  return (options_.checkpoint_every > 0 && ++steps_ % options_.checkpoint_every == 0) || stunned;
 }
 
 // The misbehaviour to apply to this step, if any. One that is used up is kept with step 0xFFFF.

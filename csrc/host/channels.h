@@ -31,6 +31,10 @@ class Channels {
   void misbehave(const Misbehaviour& how) { misbehaviours_.push_back(how); }
   void lose();
   int open_count() const;
+  // Some guest has a message half sent or half received.
+  bool in_flight() const;
+  // The virtual machine was stunned: what is in flight begins again with CHECKPOINT.
+  void checkpoint();
 
  private:
   struct Conversation {
@@ -45,6 +49,8 @@ class Channels {
     std::optional<std::string> outgoing;  // what waits for the guest
     bool receiving = false;               // between RECVSIZE and RECVSTATUS
     std::size_t taken = 0;                // bytes of it that the guest has
+    bool checkpointed = false;            // the next step answers CHECKPOINT
+    bool in_flight() const { return open && (sending || receiving); }
   };
 
   std::uint16_t open(Registers& registers);
@@ -60,7 +66,7 @@ class Channels {
   void arrived(Conversation& channel);    // a whole message of the guest
   void delivered(Conversation& channel);  // the guest has the message, or refuses it
   static void begin_again(Conversation& channel);
-  bool checkpoint_due();
+  bool checkpoint_due(Conversation& channel);
   Conversation* find(const Registers& registers, std::uint32_t high, std::uint32_t low);
   Misbehaviour* due(std::uint16_t step);
   std::uint16_t high_status(std::uint16_t step, Conversation* channel);

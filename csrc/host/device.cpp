@@ -113,6 +113,7 @@ class Device::State {
         channels(options, answers, tclo, transcript) {}
 
   void low(Registers& registers);
+  void wait_while_stunned(std::unique_lock<std::mutex>& lock);
   void trap(Carrier carrier, Instruction instruction, Registers& registers, GuestMemory& memory);
   void count(Carrier carrier, Instruction instruction, const Registers& registers);
 
@@ -126,6 +127,9 @@ class Device::State {
   std::map<std::pair<Carrier, std::uint32_t>, std::uint64_t> traps;
   bool over = false;
   std::condition_variable tools_changed;  // tclo_seen() or over
+  bool stun_wanted = false;               // as soon as a message is in flight
+  bool stunned = false;
+  std::condition_variable stun_changed;  // stunned or over
 };
 
 void Device::State::low(Registers& registers) {
@@ -186,7 +190,8 @@ Device::~Device() = default;
 
 void Device::State::trap(Carrier carrier, Instruction instruction, Registers& registers,
                          GuestMemory& memory) {
-  std::lock_guard guard(mutex);
+  std::unique_lock lock(mutex);
+  wait_while_stunned(lock);
   count(carrier, instruction, registers);
   if (instruction == Instruction::LOW) {
     bool seen = tclo.seen();
@@ -199,6 +204,11 @@ void Device::State::trap(Carrier carrier, Instruction instruction, Registers& re
   } else {
     channels.high_in(registers, memory);
   }
+  if (stun_wanted && channels.in_flight()) {
+    stun_wanted = false;
+    stunned = true;
+    stun_changed.notify_all();
+  }
   if (options.dirty_upper_halves) {
     constexpr std::uint64_t RUBBISH = 0xDEADBEEF00000000;
     for (std::uint64_t* result : {&registers.rax, &registers.rbx, &registers.rcx, &registers.rdx}) {
@@ -209,6 +219,10 @@ void Device::State::trap(Carrier carrier, Instruction instruction, Registers& re
       registers.rdi |= RUBBISH;
     }
   }
+}
+
+void Device::State::wait_while_stunned(std::unique_lock<std::mutex>& lock) {
+  stun_changed.wait(lock, [this] { return !stunned || over; });
 }
 
 void Device::trap(Instruction instruction, Registers& registers, GuestMemory& memory) {
@@ -232,6 +246,10 @@ void Device::hypercall(Carrier carrier, Registers& registers, GuestMemory& memor
 }
 
 std::string Device::answer(std::string request, Way way) {
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->wait_while_stunned(lock);
+  }
   std::string reply = state_->answers.answer(request, way);
   state_->transcript.add(MessageKind::RPCI, way, std::move(request), reply);
   return reply;
@@ -254,7 +272,8 @@ bool Device::has_tclo(TcloQueue::Client client) const {
 }
 
 std::optional<std::string> Device::take_command(TcloQueue::Client client, Way way) {
-  std::lock_guard guard(state_->mutex);
+  std::unique_lock lock(state_->mutex);
+  state_->wait_while_stunned(lock);
   if (!state_->tclo.next(client)) return std::nullopt;
   std::string command = state_->tclo.take();
   state_->transcript.add(MessageKind::TCLO_COMMAND, way, command);
@@ -262,7 +281,8 @@ std::optional<std::string> Device::take_command(TcloQueue::Client client, Way wa
 }
 
 void Device::take_tclo_reply(TcloQueue::Client client, std::string reply, Way way) {
-  std::lock_guard guard(state_->mutex);
+  std::unique_lock lock(state_->mutex);
+  state_->wait_while_stunned(lock);
   state_->tclo.answered(client);
   state_->transcript.add(MessageKind::TCLO_REPLY, way, std::move(reply));
 }
@@ -289,6 +309,36 @@ void Device::misbehave(const Misbehaviour& how) {
   state_->channels.misbehave(how);
 }
 
+bool Device::stun(Time deadline) {
+  std::unique_lock lock(state_->mutex);
+  state_->stunned = state_->channels.in_flight();
+  state_->stun_wanted = !state_->stunned;
+  while (!state_->stunned && !state_->over &&
+         state_->clock.wait_until(lock, state_->stun_changed, deadline)) {
+  }
+  state_->stun_wanted = false;
+  state_->stunned = true;
+  return state_->channels.in_flight();
+}
+
+void Device::resume() {
+  std::lock_guard guard(state_->mutex);
+  if (!state_->stunned) return;
+  state_->stunned = false;
+  state_->channels.checkpoint();
+  state_->stun_changed.notify_all();
+}
+
+bool Device::in_flight() const {
+  std::lock_guard guard(state_->mutex);
+  return state_->channels.in_flight();
+}
+
+void Device::checkpoint() {
+  std::lock_guard guard(state_->mutex);
+  state_->channels.checkpoint();
+}
+
 void Device::lose_channels() {
   std::lock_guard guard(state_->mutex);
   state_->channels.lose();
@@ -312,6 +362,7 @@ void Device::end_waits() {
   std::lock_guard guard(state_->mutex);
   state_->over = true;
   state_->tools_changed.notify_all();
+  state_->stun_changed.notify_all();
 }
 
 int Device::open_channels() const {

@@ -97,6 +97,14 @@ class Device {
   // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything.
   void answer_with(std::string prefix, std::string reply, int times = 1);
   void misbehave(const Misbehaviour& how);  // may be called again: each acts on its own
+  // The virtual machine is stunned, as for a snapshot: nothing is answered, by whichever way, until
+  // resume(). It begins when a message is half sent or half received over the backdoor, at the
+  // latest at the deadline; true if one was. For a guest in this process; for one that is traced
+  // TrapHost has the same two, which stop its threads.
+  bool stun(Time deadline);
+  void resume();           // with CHECKPOINT for each message that was in flight
+  bool in_flight() const;  // a message is half sent or half received over the backdoor
+  void checkpoint();       // for each of these
   void lose_channels();    // the host forgets them all: the next use of a cookie is refused
   bool tclo_seen() const;  // there is a TCLO client, and where it has to poll, it has
 

@@ -69,6 +69,7 @@ TrapHost::Tracer::~Tracer() {
   {
     std::unique_lock lock(mutex_);
     leave_ = true;
+    changed_.notify_all();  // it may be stunned
     // It may be just about to wait: ring until it has gone.
     while (!gone_) {
       pthread_kill(thread_, doorbell());
@@ -146,6 +147,7 @@ void TrapHost::Tracer::trace() {
   sigaddset(&bell, doorbell());
   pthread_sigmask(SIG_UNBLOCK, &bell, nullptr);
   while (!leaving()) {
+    if (stun_due()) stand_still();
     int status = 0;
     pid_t thread = waitpid(-1, &status, __WALL | __WNOTHREAD);
     if (thread > 0 && WIFSTOPPED(status)) {
@@ -338,6 +340,43 @@ void TrapHost::Tracer::move_to(State state) {
   std::lock_guard guard(mutex_);
   state_ = state;
   changed_.notify_all();
+}
+
+bool TrapHost::Tracer::stun(Time deadline) {
+  std::unique_lock lock(mutex_);
+  auto settled = [this] { return stun_ == STUNNED || state_ == ALL_ENDED || gone_; };
+  stun_ = WHEN_IN_FLIGHT;
+  if (!changed_.wait_until(lock, deadline, settled)) stun_ = NOW;
+  // It may be just about to wait for a trap: ring until it has heard.
+  while (!settled()) {
+    pthread_kill(thread_, doorbell());
+    changed_.wait_for(lock, std::chrono::milliseconds(10));
+  }
+  if (stun_ != STUNNED) stun_ = NONE;
+  return stun_ == STUNNED && device_->in_flight();
+}
+
+void TrapHost::Tracer::resume() {
+  std::lock_guard guard(mutex_);
+  stun_ = NONE;
+  changed_.notify_all();
+}
+
+bool TrapHost::Tracer::stun_due() const {
+  std::lock_guard guard(mutex_);
+  return stun_ == NOW || (stun_ == WHEN_IN_FLIGHT && device_->in_flight());
+}
+
+// A thread that is born meanwhile stands still by itself: nobody resumes it.
+void TrapHost::Tracer::stand_still() {
+  for (pid_t thread : threads_) Tracee(thread).interrupt();
+  {
+    std::unique_lock lock(mutex_);
+    stun_ = STUNNED;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return stun_ != STUNNED || leave_; });
+  }
+  device_->checkpoint();
 }
 
 bool TrapHost::Tracer::leaving() const {

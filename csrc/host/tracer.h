@@ -28,6 +28,7 @@ namespace vmtpy::host {
 class TrapHost::Tracer {
  public:
   enum State { NEW, RUNNING, PROGRAM_ENDED, ALL_ENDED };
+  enum Stun { NONE, WHEN_IN_FLIGHT, NOW, STUNNED };
 
   Tracer(std::shared_ptr<Device> device, std::vector<std::string> command, TrapHostOptions options);
   ~Tracer();
@@ -36,6 +37,8 @@ class TrapHost::Tracer {
   int wait_status() const;
   int process() const;
   void signal(int number);
+  bool stun(Time deadline);
+  void resume();
   CpuidMethod cpuid_answered() const { return cpuid_.method(); }
 
  private:
@@ -56,6 +59,8 @@ class TrapHost::Tracer {
   bool stop_for_detach(pid_t thread, int& signal);
   void move_to(State state);
   bool leaving() const;
+  bool stun_due() const;
+  void stand_still();
 
   std::shared_ptr<Device> device_;
   std::vector<std::string> command_;
@@ -71,6 +76,7 @@ class TrapHost::Tracer {
   std::condition_variable changed_;
   State state_ = NEW;
   bool leave_ = false;
+  Stun stun_ = NONE;
   bool gone_ = true;  // the thread
   std::exception_ptr failure_;
   pid_t process_ = -1;

@@ -28,6 +28,12 @@ int TrapHost::process() const {
 void TrapHost::signal(int number) {
   tracer_->signal(number);
 }
+bool TrapHost::stun(Time deadline) {
+  return tracer_->stun(deadline);
+}
+void TrapHost::resume() {
+  tracer_->resume();
+}
 CpuidMethod TrapHost::cpuid_answered() const {
   return tracer_->cpuid_answered();
 }

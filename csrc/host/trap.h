@@ -47,8 +47,13 @@ class TrapHost {
   bool wait(Time deadline);
   // True when the program itself has ended; descendants may still run.
   bool wait_program(Time deadline);
-  int wait_status() const;             // of the program, as waitpid(2) gives it
-  int process() const;                 // its pid
+  int wait_status() const;  // of the program, as waitpid(2) gives it
+  int process() const;      // its pid
+  // The virtual machine is stunned: all threads of the program and its descendants stand still
+  // until resume(). It begins when a message is in flight (Device::stun), at the latest at the
+  // deadline; true if one was.
+  bool stun(Time deadline);
+  void resume();                       // with CHECKPOINT for each message that was in flight
   void signal(int number);             // send it a signal; nothing if it has ended
   CpuidMethod cpuid_answered() const;  // how CPUID is answered: NONE where it cannot be
 

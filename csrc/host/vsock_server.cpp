@@ -45,8 +45,11 @@ VsockService::Server::Connection::~Connection() {
   pairs.ended(guest_port, conversation.port());
 }
 
-VsockService::Server::Server(std::shared_ptr<Device> device, std::string base)
-    : device_(std::move(device)), base_(std::move(base)), bell_(eventfd(0, EFD_CLOEXEC)) {
+VsockService::Server::Server(std::shared_ptr<Device> device, std::string base, bool tclo)
+    : device_(std::move(device)),
+      base_(std::move(base)),
+      tclo_(tclo),
+      bell_(eventfd(0, EFD_CLOEXEC)) {
   if (!bell_) throw SystemError("eventfd", "", errno);
   listen();
   thread_ = deaf_thread([this] { run(); });
@@ -83,6 +86,7 @@ void VsockService::Server::listen() {
   if (!listeners_.empty()) return;
   std::vector<Listener> made;
   for (const std::uint32_t port : {wire::VSOCK_RPCI, wire::VSOCK_TCLO}) {
+    if (port == wire::VSOCK_TCLO && !tclo_) continue;
     made.push_back({port, listen_on(port)});
   }
   listeners_ = std::move(made);

@@ -23,7 +23,7 @@ namespace vmtpy::host {
 
 class VsockService::Server {
  public:
-  Server(std::shared_ptr<Device> device, std::string base);
+  Server(std::shared_ptr<Device> device, std::string base, bool tclo);
   ~Server();
   void call(const std::function<void()>& body);  // by the thread, and waits for it
 
@@ -64,6 +64,7 @@ class VsockService::Server {
 
   std::shared_ptr<Device> device_;
   const std::string base_;
+  const bool tclo_;
   std::vector<Listener> listeners_;
   std::list<Connection> connections_;
   UniqueFd bell_;

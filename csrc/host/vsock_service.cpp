@@ -6,8 +6,8 @@
 
 namespace vmtpy::host {
 
-VsockService::VsockService(std::shared_ptr<Device> device, std::string base)
-    : server_(std::make_unique<Server>(std::move(device), std::move(base))) {}
+VsockService::VsockService(std::shared_ptr<Device> device, std::string base, bool tclo)
+    : server_(std::make_unique<Server>(std::move(device), std::move(base), tclo)) {}
 VsockService::~VsockService() = default;
 
 void VsockService::call(const std::function<void()>& body) {

@@ -18,7 +18,8 @@ namespace vmtpy::host {
 class VsockService {
  public:
   // `base`: of the AF_UNIX names; "" for AF_VSOCK. Throws SystemError where it cannot listen.
-  VsockService(std::shared_ptr<Device> device, std::string base);
+  // Without `tclo` it listens for RPCI alone: commands go by the backdoor then.
+  VsockService(std::shared_ptr<Device> device, std::string base, bool tclo = true);
   ~VsockService();
 
   // Each of these has been done when it returns.

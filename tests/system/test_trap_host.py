@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -119,6 +120,73 @@ def test_the_end_of_the_program_is_told_before_the_end_of_its_descendants(tmp_pa
     assert not host.wait(time.monotonic() + 0.05)
     fifo.write_bytes(b"\n")
     assert host.wait(time.monotonic() + TIMEOUT)
+
+
+def test_a_stun_stops_every_thread_and_descendant(tmp_path: Path) -> None:
+    files = [tmp_path / "one", tmp_path / "two"]
+    loops = " & ".join(f"(while :; do echo >> {file}; done)" for file in files)
+    host = make_host("sh", "-c", f"{loops} & wait")
+    host.start()
+
+    def sizes() -> list[int]:
+        return [file.stat().st_size if file.exists() else 0 for file in files]
+
+    def all_go_on(since: list[int]) -> bool:
+        return all(now > before for now, before in zip(sizes(), since, strict=True))
+
+    wait_until(lambda: all_go_on([0, 0]))
+    try:
+        assert not host.stun(time.monotonic()), "it says nothing to its host"
+        wait_until(lambda: not processes_running(host.process()))
+        stopped = sizes()
+        time.sleep(0.05)
+        assert sizes() == stopped
+        host.resume()
+        wait_until(lambda: all_go_on(stopped))
+    finally:
+        for process in [*descendants(host.process()), host.process()]:
+            os.kill(process, signal.SIGKILL)
+        assert host.wait(time.monotonic() + TIMEOUT)
+
+
+def test_a_stun_of_a_program_that_has_ended_returns() -> None:
+    host = make_host("true")
+    assert run(host) == 0
+    assert not host.stun(time.monotonic() + TIMEOUT)
+    host.resume()
+
+
+def test_a_stunned_program_can_be_let_go(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    host = make_host("sh", "-c", f"sleep 0.01; while [ ! -e {file}.end ]; do echo >> {file}; done")
+    host.start()
+    pid = host.process()
+    wait_until(file.exists)
+    host.stun(time.monotonic())
+    before = file.stat().st_size
+    del host
+    gc.collect()
+    assert "TracerPid:\t0" in Path(f"/proc/{pid}/status").read_text()
+    wait_until(lambda: file.stat().st_size > before)
+    Path(f"{file}.end").touch()
+    os.waitpid(pid, 0)
+
+
+def descendants(process: int) -> list[int]:
+    """The children of a process, and theirs."""
+    found = []
+    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        found += [int(child), *descendants(int(child))]
+    return found
+
+
+def processes_running(process: int) -> bool:
+    """One of a process and its descendants is not stopped by its tracer."""
+    states = [
+        Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0]
+        for one in [process, *descendants(process)]
+    ]
+    return any(state != "t" for state in states)
 
 
 def children() -> set[str]:

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # As env(1), timeout(1) and the shells have them.
+EXIT_VERDICT = 124
 EXIT_OWN_FAILURE = 125
 EXIT_NOT_EXECUTABLE = 126
 EXIT_NOT_FOUND = 127
 
 EPILOG = """\
 The exit code is the program's; if a signal ended it, that signal ends the emulator as well.
+124: it is 0, but the verdict of --as esxi is not good.
 125: the emulator failed, 126: the program cannot be executed, 127: there is no such program.
 
 example: vmtpy emulate --guestinfo role=web -- vmtpy rpc "info-get guestinfo.role"
@@ -50,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     made.add_argument("--json", action="store_true", help="the timeline as JSON, one object a line")
+    made.add_argument(
+        "--as",
+        dest="kind",
+        choices=("esxi",),
+        help="treat the guest as ESXi was seen to, and end with what vSphere would show of it; "
+        "its vsock takes requests alone, commands go by the backdoor",
+    )
     made.add_argument("-o", "--output", metavar="FILE", help="the timeline there (default: stderr)")
     made.add_argument(
         "--guestinfo",
@@ -134,7 +143,7 @@ def add_vsock(made: argparse.ArgumentParser) -> None:
     served.add_argument(
         "--vsock",
         action="store_const",
-        const=f"@vmtpy-emulate-{secrets.token_hex(8)}",
+        const=own_vsock(),
         help="a host that listens on vsock as well",
     )
     served.add_argument(
@@ -186,15 +195,27 @@ def main(arguments: list[str]) -> int:
     )
     for key, value in guestinfo(options.guestinfo):
         device.set_guestinfo(key, value)
-    service = None if options.vsock is None else VsockService(device, options.vsock)
-    host = TrapHost(device, command, backdoor=options.backdoor, vsock=options.vsock)
+    as_esxi = options.kind == "esxi"
+    base, tclo = options.vsock, True
+    if as_esxi and base is None:
+        base, tclo = own_vsock(), False
+    service = None if base is None else VsockService(device, base, tclo=tclo)
+    host = TrapHost(device, command, backdoor=options.backdoor, vsock=base)
     with output(options.output) as stream:
         timeline = Timeline(stream, time.monotonic(), options.json)
         try:
-            status = Emulation(device, host, timeline, backups(options), service).run()
+            emulation = Emulation(device, host, timeline, backups(options), service, as_esxi)
+            status = emulation.run()
         except SystemCallError as error:
             return start_failed(command[0], error)
+    if status == 0 and emulation.verdict and not emulation.verdict.good:
+        return EXIT_VERDICT
     return exit_like(status)
+
+
+def own_vsock() -> str:
+    """A name to serve vsock under, unlike that of any other emulator."""
+    return f"@vmtpy-emulate-{secrets.token_hex(8)}"
 
 
 def check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:

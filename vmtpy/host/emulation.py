@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
 from vmtpy.host.script import BackupRequest, greet, run_backup
 from vmtpy.host.signals import signals_to
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vmtpy.host.listener import Follower
     from vmtpy.host.signals import WakeUp
     from vmtpy.host.timeline import Timeline
+    from vmtpy.host.verdict import Verdict
 
 _FOREVER = 10 * 365 * 86400.0
 
@@ -45,6 +47,10 @@ class Emulation:
     """One run of a program: the threads around it, from its start to the end of the timeline.
 
     To be run in the main thread of a process: the signals for it go to the program meanwhile.
+
+    Attributes:
+        as_esxi: treat the guest as ESXi does, and judge it in the end.
+        verdict: what came of that, after run().
     """
 
     device: Device
@@ -52,6 +58,8 @@ class Emulation:
     timeline: Timeline
     backups: Backups | None = None
     vsock: VsockService | None = None
+    as_esxi: bool = False
+    verdict: Verdict | None = None
 
     def __post_init__(self) -> None:
         self.ended = threading.Event()
@@ -61,6 +69,7 @@ class Emulation:
         """Starts the program and waits for it and its descendants. Returns its wait status."""
         listener = Listener(self.device)
         follower = listener.follow()
+        self.esxi = Esxi(self.device, listener, self.host) if self.as_esxi else None
         with signals_to(self.forward) as wake:
             self.host.start()
             while self.early:
@@ -75,6 +84,9 @@ class Emulation:
         cpuid = self.host.cpuid_answered().name.lower()
         vsock = self.vsock.counts() if self.vsock else None
         self.timeline.end(time.monotonic(), self.device.traps(), cpuid, vsock)
+        if self.esxi:
+            self.verdict = self.esxi.verdict()
+            self.timeline.verdict(time.monotonic(), self.verdict)
         return self.host.wait_status()
 
     def forward(self, number: int) -> None:
@@ -97,7 +109,10 @@ class Emulation:
         if not self.device.wait_for_tools(time.monotonic() + _FOREVER):
             return
         self.timeline.phase("tools are alive", time.monotonic())
-        greet(self.device)
+        if self.esxi:
+            self.esxi.begin()
+        else:
+            greet(self.device)
         if self.backups is None:
             return
         for cycle in range(1, self.backups.cycles + 1):
@@ -109,12 +124,14 @@ class Emulation:
 
     def backup(self, listener: Listener, backups: Backups, cycle: int) -> None:
         facts = {"cycle": cycle} if backups.cycles > 1 else {}
-        result = run_backup(
-            self.device,
-            listener,
-            backups.request,
-            lambda name, moment: self.timeline.phase(name, moment, **facts),
-        )
+
+        def notify(name: str, moment: float) -> None:
+            self.timeline.phase(name, moment, **facts)
+
+        if self.esxi:
+            result = self.esxi.backup(backups.request, notify)
+        else:
+            result = run_backup(self.device, listener, backups.request, notify)
         self.timeline.phase(
             "backup ended",
             time.monotonic(),

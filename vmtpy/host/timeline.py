@@ -17,6 +17,7 @@ from vmtpy.host.script import parse_event
 
 if TYPE_CHECKING:
     from vmtpy._host import TranscriptEntry
+    from vmtpy.host.verdict import Verdict
 
 _SHOWN = 160  # characters of a message in a line for people
 _WAYS = {
@@ -99,6 +100,16 @@ class Timeline:
         self._line(moment, "traps", f"{sum(traps.values())} (cpuid: {cpuid})")
         for name, number in sorted(traps.items(), key=lambda item: (-item[1], item[0])):
             self._write(f"{'':>12}  {'':<8}{number:>8}  {name}")
+
+    def verdict(self, moment: float, verdict: Verdict) -> None:
+        """What vSphere would show of the guest; the last of all."""
+        if self._as_json:
+            self._object(moment, "verdict", verdict.as_dict())
+            return
+        for finding in verdict.findings:
+            self._line(moment, "verdict", str(finding))
+        for remark in verdict.remarks:
+            self._line(moment, "verdict", f"remark: {remark}")
 
     def _line(self, moment: float, kind: str, text: str) -> None:
         self._write(f"{(moment - self._start) * 1000:>9.1f} ms  {kind:<8}{text}".rstrip())

@@ -1,0 +1,184 @@
+"""An ESXi host as it was seen to treat a guest, from the first sign of tools to the verdict.
+
+It plays over an emulated Device and its Listener what real hosts do: a burst of options, a ping
+that ends with a NUL every 15 s, a stun at each snapshot, the manifest fetched over HGFS.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from vmtpy.host.hgfs import HgfsError, commands_to, fetch
+from vmtpy.host.script import BackupRequest, run_backup
+from vmtpy.host.verdict import ANSWER, Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmtpy._host import Device
+    from vmtpy.host.listener import Listener
+    from vmtpy.host.script import BackupResult, Notify
+    from vmtpy.host.verdict import Verdict
+
+PING = b"ping\0"
+# Seconds for which the host waits for a message to be in flight when it stuns the machine; a guest
+# asks for commands ten times a second or more often.
+_IN_FLIGHT = 0.12
+_MANIFEST = "req.genericManifest"
+
+
+def _vix_state_request() -> bytes:
+    """GET_TOOLS_STATE, as a host asks for it when tools have registered."""
+    header, get_tools_state, flags = 51, 62, 0x45
+    packet = struct.pack(
+        "<IHIIIIBIIIQII",
+        *(0xD00D0001, 5, header, header, 0, 0, flags, get_tools_state, 0, 0, 0, 0, 0),
+    )
+    return b'Vix_1_Relayed_Command "vmtpy"\0' + packet
+
+
+# What a host sends when tools have opened their channel for commands, in this order.
+BURST = (
+    b"reset",
+    b"Set_Option synctime.period 0",
+    b"Set_Option time.synchronize.tools.enable 1",
+    b"Set_Option time.synchronize.tools.startup.backward 0",
+    b"Set_Option toolScripts.afterPowerOn 1",
+    b"Set_Option toolScripts.afterResume 1",
+    b"Set_Option toolScripts.beforePowerOff 1",
+    b"Set_Option toolScripts.beforeSuspend 1",
+    b"Capabilities_Register",
+    b"Set_Option broadcastIP 1",
+    b"Time_Synchronize 0",
+    _vix_state_request(),
+)
+
+
+class Machine(Protocol):
+    """What can be stunned: a Device, with its guest in this process, or a TrapHost."""
+
+    def stun(self, deadline: float) -> bool:
+        """Has it stand still when a message is in flight, or at the deadline."""
+
+    def resume(self) -> None:
+        """Lets it go on; what was in flight begins again with CHECKPOINT."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Periods:
+    """Seconds, as real hosts have them.
+
+    Attributes:
+        ping: from one ping to the next; the first goes out with the burst.
+        answer: that the guest may take for an answer.
+        stun: for which the machine stands still when a snapshot is taken.
+    """
+
+    ping: float = 15.0
+    answer: float = ANSWER
+    stun: float = 0.4
+
+
+class Esxi:
+    """One host's treatment of one guest. Its methods may be called from any thread.
+
+    Args:
+        device: the emulated VMware.
+        listener: of that device; it must run from begin() on.
+        machine: what is stunned at a snapshot.
+        periods: of the host.
+    """
+
+    def __init__(
+        self, device: Device, listener: Listener, machine: Machine, periods: Periods | None = None
+    ) -> None:
+        self._device = device
+        self._listener = listener
+        self._machine = machine
+        self._periods = periods or Periods()
+        self._judge = Judge(self._periods.answer)
+        self._lock = threading.Lock()  # of the judge, and of the order of commands
+        self._follower = listener.follow()
+        self._thread = threading.Thread(target=self._run, name="esxi", daemon=True)
+        self._begun = False
+
+    def begin(self) -> None:
+        """The guest's tools have been seen: sends the burst, and pings from now on."""
+        for command in BURST:
+            self.send(command)
+        self._begun = True
+        self._thread.start()
+
+    def send(self, command: bytes) -> None:
+        """Sends a command, without waiting for its answer."""
+        with self._lock:
+            self._judge.sent(command, time.monotonic())
+            self._device.send_command(command)
+
+    def backup(
+        self, request: BackupRequest | None = None, notify: Notify | None = None
+    ) -> BackupResult:
+        """Takes one quiesced snapshot: stuns the machine for it, then fetches the manifest.
+
+        Args:
+            request: as for run_backup(). Its snapshot is taken while the machine is stunned; one
+                that takes longer than the stun goes on when the machine does.
+            notify: as for run_backup().
+        """
+        request = request or BackupRequest()
+        taken = dataclasses.replace(request, snapshot=lambda: self._stunned(request.snapshot))
+        result = run_backup(self._device, self._listener, taken, notify)
+        manifest, error = None, ""
+        if result.succeeded:
+            try:
+                manifest = self._manifest(result)
+            except HgfsError as failure:
+                error = str(failure)
+        with self._lock:
+            self._judge.snapshot(result, manifest, error)
+        return result
+
+    def verdict(self) -> Verdict:
+        """What vSphere would show. To be called when the listener has ended."""
+        if self._begun:
+            self._thread.join()
+        with self._lock:
+            while entry := self._follower.next():
+                self._judge.entry(entry)
+            return self._judge.verdict(time.monotonic())
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._follower.ended:
+            if time.monotonic() >= due:
+                self.send(PING)
+                due += self._periods.ping
+            if entry := self._follower.next(due):
+                with self._lock:
+                    self._judge.entry(entry)
+
+    def _stunned(self, snapshot: Callable[[], object] | None) -> None:
+        # It is taken or answered when the stun begins: a message that is in flight.
+        self.send(PING)
+        self._machine.stun(time.monotonic() + _IN_FLIGHT)
+        end = threading.Timer(self._periods.stun, self._machine.resume)
+        end.start()
+        try:
+            if snapshot:
+                snapshot()
+        finally:
+            end.join()
+
+    def _manifest(self, result: BackupResult) -> bytes:
+        paths = [event.text for event in result.events if event.name == _MANIFEST]
+        if not paths:
+            raise HgfsError(f"the guest did not send {_MANIFEST}")
+        with self._lock:
+            if not self._judge.serves_files():
+                raise HgfsError("the guest did not announce tools.capability.hgfs_server")
+        exchange = commands_to(self._device, self._listener, self._periods.answer)
+        return fetch(exchange, paths[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
-from vmtpy.config import Config
+from vmtpy.config import Config, check
 from vmtpy.errors import ConfigError
 from vmtpy.hooks import Hooks, ManagerT
 from vmtpy.log import INFO, WARNING, Log, to_stderr
@@ -51,7 +51,7 @@ class Agent:
         guardian: bool = True,
         notify: Notify | None = None,
     ) -> None:
-        config = config or Config()
+        config = check(Config() if config is None else config)
         clock = _core.SteadyClock()
         ways = find_ways(config.host.transport, backdoor=backdoor, dialer=dialer, clock=clock)
         self._log = log = _as_log(log)

@@ -252,6 +252,30 @@ def parse(tables: dict[str, Any], name: str) -> Config:
     return config
 
 
+def check(config: Config) -> Config:
+    """The configuration that a program made, when it is one that a file could give.
+
+    Raises:
+        TypeError: a part of it is no table of the right class.
+        ConfigError: a value is not allowed.
+    """
+    if not isinstance(config, Config):
+        raise TypeError(f"config: a vmtpy.Config, not {type(config).__name__}")
+    for key, default in Config._field_defaults.items():
+        table = getattr(config, key)
+        if not isinstance(table, type(default)):
+            expected, given = type(default).__name__, type(table).__name__
+            raise TypeError(f"Config.{key}: a {expected}, not {given}")
+        changed = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in table._asdict().items()
+            if value != default._asdict()[name]
+        }
+        if changed:
+            _table(default, changed, f"Config.{key}")
+    return config
+
+
 def _table(default: Any, values: dict[str, Any], where: str) -> Any:  # noqa: ANN401
     hints = get_type_hints(type(default), include_extras=True)
     for key in values:

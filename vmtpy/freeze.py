@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.errors import FreezeError
-from vmtpy.plan import plan
+from vmtpy.plan import check_paths, plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +44,7 @@ def freeze(
     images) first. Nobody can write to them until the body has ended; also this program cannot.
 
     Args:
-        paths: mount points or globs over them, as `vmtpy.plan(include=…)`; [] for all that can be
-            frozen on this machine.
+        paths: mount points or globs over them, as `vmtpy.plan(include=…)`; at least one.
         timeout: seconds after which everything is thawed whatever the body does; default 30.
         exclude: mount points or globs to leave out; default none.
         filesystem_timeout: seconds in which each filesystem must be frozen, else the whole is given
@@ -58,6 +57,8 @@ def freeze(
         `frozen` is true while everything is frozen.
 
     Raises:
+        TypeError: `paths` or `exclude` is no list of paths, a single string among others.
+        ValueError: `paths` is empty, or a value is not allowed.
         PlanError: a path is no mount point or cannot be frozen.
         FreezeError: entering: it could not be frozen, and what was has been thawed. Leaving: the
             body was not covered to its end (the limit struck, someone else thawed) or a filesystem
@@ -65,6 +66,9 @@ def freeze(
     """
     if already_frozen not in ("error", "accept"):
         raise ValueError(f'already_frozen is {already_frozen!r}, not "error" or "accept"')
+    check_paths("paths", paths)
+    if not paths:
+        raise ValueError("paths: empty; name the mount points to freeze, or globs over them")
     made = plan(include=paths, exclude=exclude)
     options = _core.FreezeOptions(
         limit=timeout,

@@ -52,10 +52,23 @@ def plan(
         `notes`: sentences on what does not hinder but should be known.
 
     Raises:
+        TypeError: an argument is no list of paths, a single string among others.
         PlanError: an include is no mount point or cannot be frozen, or the order cannot be decided;
             the text says what to do.
         SystemCallError: there is no mountinfo.
     """
+    check_paths("include", include)
+    check_paths("exclude", exclude)
+    check_paths("volumes", volumes)
     return _core.make_plan(
         _core.PlanRequest(include=include, exclude=exclude, volumes=volumes), _core.PlanSources()
     )
+
+
+def check_paths(name: str, paths: Sequence[Path]) -> None:
+    """Raises TypeError unless `paths`, the argument `name`, is a sequence of paths."""
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name}: a list of paths, not one: [{os.fspath(paths)!r}]")
+    for path in paths:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise TypeError(f"{name}: a list of paths, but one is {type(path).__name__}: {path!r}")

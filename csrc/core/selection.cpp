@@ -48,8 +48,10 @@ void Selection::add_include(const std::string& text, const Mounts& mounts) {
   } else if (mount == nullptr) {
     throw PlanError("include " + text + ": nothing is mounted there");
   } else {
-    throw PlanError("include " + text + ": not a mount point; it lies on " + mount->point + " (" +
-                    mount->type + " on " + mount->source + "): include that, or mount it");
+    throw PlanError(
+        "include " + text + ": not a mount point; it lies on " + mount->point + " (" + mount->type +
+        " on " + mount->source +
+        "). Only whole filesystems can be frozen: name a mount point, as `vmtpy plan` lists them");
   }
 }
 

@@ -111,6 +111,12 @@ def test_two_agents_are_one_too_many_and_whoever_starts_one_is_not_counted(tmp_p
     assert "2 agents of vmtpy run (processes 30, 33)" in found.text
 
 
+def test_a_guardian_is_no_second_agent(tmp_path: Path) -> None:
+    process(tmp_path, 30, "vmtpy", "/usr/bin/python3 /usr/local/bin/vmtpy run")
+    process(tmp_path, 31, "vmtpy-guardian", "/usr/bin/python3 /usr/local/bin/vmtpy run")
+    assert only(machine.check_clients(tmp_path)).level == "ok"
+
+
 def test_the_agent_must_run_be_connected_and_have_its_configuration() -> None:
     assert only(machine.check_agent(None, "no agent answers")).level == "problem"
     assert only(machine.check_agent(status(), "")).level == "ok"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from vmtpy.probe import Probe
 
+# During a backup the agent has a child with the same command line, which thaws if the agent dies.
+GUARDIAN = "vmtpy-guardian"
 # Programs that also poll the host for commands, by /proc/PID/comm.
 CLIENTS = {
     "vmtoolsd": "systemctl disable --now open-vm-tools vmtoolsd",
@@ -60,7 +62,7 @@ def check_clients(proc: Path) -> Iterator[Finding]:
             rivals = True
             text = f"{name} (process {process}) answers the host, too: a snapshot may be its"
             yield Finding("clients", "problem", text, CLIENTS[name])
-        elif is_agent(command):
+        elif name != GUARDIAN and is_agent(command):
             agents.append(str(process))
     if len(agents) > 1:
         text = f"{len(agents)} agents of vmtpy run (processes {', '.join(agents)})"

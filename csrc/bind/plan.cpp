@@ -14,9 +14,9 @@ void bind_filesystem(py::module_& module) {
                        const FsText& type, const FsText& source, int level, bool sync_only,
                        const FsTexts& also, const FsTexts& stands_on, const FsTexts& mapped,
                        const FsTexts& disks) {
-             return Filesystem{path.value,       mount_id,      device.value, type.value,
-                               source.value,     level,         sync_only,    plain(also),
-                               plain(stands_on), plain(mapped), plain(disks)};
+             return Filesystem{
+                 path.value, mount_id,  0,           device.value,     type.value,    source.value,
+                 level,      sync_only, plain(also), plain(stands_on), plain(mapped), plain(disks)};
            }),
            py::arg("path"), py::kw_only(), py::arg("mount_id") = 0, py::arg("device") = FsText{},
            py::arg("type") = FsText{}, py::arg("source") = FsText{}, py::arg("level") = 0,
@@ -25,6 +25,7 @@ void bind_filesystem(py::module_& module) {
            py::arg("disks") = FsTexts{})
       .def_property_readonly("path", text(&Filesystem::path))
       .def_readonly("mount_id", &Filesystem::mount_id)
+      .def_readonly("unique_id", &Filesystem::unique_id)
       .def_property_readonly("device", text(&Filesystem::device))
       .def_property_readonly("type", text(&Filesystem::type))
       .def_property_readonly("source", text(&Filesystem::source))

@@ -51,6 +51,11 @@ bool FreezeSession::State::prepare() {
     const int error = freezer_->open(index, call);
     if (error < 0) return end(Reason::CALL, static_cast<int>(index), call, -error);
   }
+  std::size_t index = 0;
+  if (const int error = freezer_->compare_mounts(index, replaced_)) {
+    if (error != -ESTALE) return end(Reason::CALL, -1, "read /proc/self/mountinfo", -error);
+    return end(Reason::REPLACED, static_cast<int>(index), "", ESTALE);
+  }
   if (!await_resumed()) return false;  // a syncfs would wait for it, too
   if (const int error = freezer_->start_threads(freezer_)) {
     return end(Reason::CALL, -1, "pthread_create", error);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "core/mounts.h"
 #include "core/threads.h"
 
 namespace vmtpy {
@@ -17,6 +18,11 @@ using namespace std::chrono_literals;
 constexpr Duration FIRST_PAUSE = 5ms;
 constexpr Duration LONGEST_PAUSE = 1s;
 
+std::string describe(const std::string& type, const std::string& source,
+                     const std::string& device) {
+  return type + " " + source + " (" + device + ")";
+}
+
 }  // namespace
 
 Freezer::Freezer(Os& os, Clock& clock, std::vector<Filesystem> filesystems, bool accept_foreign)
@@ -25,6 +31,7 @@ Freezer::Freezer(Os& os, Clock& clock, std::vector<Filesystem> filesystems, bool
       filesystems_(std::move(filesystems)),
       accept_foreign_(accept_foreign),
       descriptors_(filesystems_.size(), -1),
+      unique_ids_(filesystems_.size()),
       workers_(filesystems_.size()),
       guardian_(filesystems_.size()) {}
 
@@ -51,9 +58,38 @@ int Freezer::open(std::size_t index, const char*& call) {
   if (descriptor < 0) return descriptor;
   descriptors_[index] = descriptor;
   call = "statx";
-  std::uint64_t id = 0;
+  MountId id;
   if (const int error = os_.mount_id(descriptor, id)) return error;
-  return id == filesystems_[index].mount_id ? 0 : -ESTALE;
+  unique_ids_[index] = id.unique;
+  return id.id == filesystems_[index].mount_id ? 0 : -ESTALE;
+}
+
+int Freezer::compare_mounts(std::size_t& index, std::string& what) {
+  std::string text;
+  if (const int error = read_mountinfo(os_, text)) return error;
+  const Mounts mounts(text);
+  for (index = 0; index < size(); ++index) {
+    const Filesystem& planned = filesystems_[index];
+    const Mount* mount = mounts.by_id(planned.mount_id);
+    if (mount == nullptr) {  // unmounted lazily
+      what = "the planned mount is gone";
+      return -ESTALE;
+    }
+    // An anonymous number, as btrfs has, is given to the next filesystem at once.
+    const bool anonymous = planned.device.starts_with("0:");
+    if (mount->device != planned.device || mount->type != planned.type ||
+        (anonymous && mount->source != planned.source)) {
+      what = describe(mount->type, mount->source, mount->device) +
+             " has been mounted there since the plan was made, in place of " +
+             describe(planned.type, planned.source, planned.device);
+      return -ESTALE;
+    }
+    if (planned.unique_id != 0 && planned.unique_id != unique_ids_[index]) {
+      what = "it has been unmounted and mounted again since the plan was made";
+      return -ESTALE;
+    }
+  }
+  return 0;
 }
 
 int Freezer::start_threads(const std::shared_ptr<Freezer>& self) {

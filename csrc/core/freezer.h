@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "core/clock.h"
@@ -48,9 +49,12 @@ class Freezer {
   Guardian& guardian() { return guardian_; }
 
   // Before anything is frozen, without the lock.
-  // Opens the directory of `index` and makes sure that it is the planned mount: 0 or -errno, with
-  // the failed call; -ESTALE: another mount is there now.
+  // Opens the directory of `index` and compares the mount's id: 0 or -errno, with the failed call;
+  // -ESTALE: the planned mount is not there any more.
   int open(std::size_t index, const char*& call);
+  // Whether all that is open is what was planned, for ids are given again. 0 or -errno; -ESTALE:
+  // `index` is not, and `what` says so. A mount that is open keeps its id.
+  int compare_mounts(std::size_t& index, std::string& what);
   // One thread per filesystem; `self` keeps this alive. 0 or an errno (positive).
   int start_threads(const std::shared_ptr<Freezer>& self);
   // Closes the directories whose threads have nothing more to do. Called by who gives the tasks.
@@ -88,7 +92,8 @@ class Freezer {
   const std::vector<Filesystem> filesystems_;
   const bool accept_foreign_;
   std::vector<int> descriptors_;
-  std::deque<Worker> workers_;  // of things that cannot move
+  std::vector<std::uint64_t> unique_ids_;  // of what is open
+  std::deque<Worker> workers_;             // of things that cannot move
   Guardian guardian_;
   std::size_t running_ = 0;
   int failed_ = -1;

@@ -72,6 +72,7 @@ bool parse_line(const std::string& line, Marker& marker) {
   Marker::Entry entry;
   if (!(words >> entry.device >> text) || !is_device(entry.device)) return false;
   if (!unescape(text, entry.path)) return false;
+  if (words >> text && !unescape(text, entry.type)) return false;
   marker.filesystems.push_back(entry);
   return true;
 }
@@ -84,7 +85,9 @@ std::string format_marker(const Marker& marker) {
        << marker.process_start << '\n';
   if (!marker.rcu.empty()) text << "rcu_expedited " << marker.rcu << '\n';
   for (const Marker::Entry& entry : marker.filesystems) {
-    text << "filesystem " << entry.device << ' ' << escape(entry.path) << '\n';
+    text << "filesystem " << entry.device << ' ' << escape(entry.path);
+    if (!entry.type.empty()) text << ' ' << escape(entry.type);
+    text << '\n';
   }
   text << "end\n";
   return text.str();
@@ -135,7 +138,8 @@ int prepare_marker(Os& os, const std::string& run_directory,
   if (const int error = os.read_file("/proc/sys/kernel/random/boot_id", marker.boot)) return error;
   while (!marker.boot.empty() && marker.boot.back() == '\n') marker.boot.pop_back();
   for (const Filesystem& filesystem : filesystems) {
-    if (!filesystem.sync_only) marker.filesystems.push_back({filesystem.device, filesystem.path});
+    if (filesystem.sync_only) continue;
+    marker.filesystems.push_back({filesystem.device, filesystem.path, filesystem.type});
   }
   // The start time tells this process from former ones with its id, whose markers may be there.
   prepared.path = run_directory + "/freeze-" + std::to_string(marker.process) + "-" +

@@ -122,6 +122,12 @@ const Superblock* Mounts::superblock(const std::string& device) const {
   return found == by_device_.end() ? nullptr : &superblocks_[found->second];
 }
 
+const Mount* Mounts::by_id(std::uint64_t id) const {
+  const auto found =
+      std::find_if(mounts_.begin(), mounts_.end(), [id](const Mount& one) { return one.id == id; });
+  return found == mounts_.end() ? nullptr : &*found;
+}
+
 // Follows mounts stacked upon each other at one point.
 const Mount* Mounts::topmost(const Mount* below, std::string_view point) const {
   for (;;) {

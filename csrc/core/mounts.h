@@ -50,6 +50,7 @@ class Mounts {
   const std::vector<Mount>& all() const { return mounts_; }
   const std::vector<Superblock>& superblocks() const { return superblocks_; }
   const Superblock* superblock(const std::string& device) const;  // nullptr: not mounted here
+  const Mount* by_id(std::uint64_t id) const;                     // the same
   // The mount that a process would reach by this path, found by text: nothing is looked up on disk,
   // and no symbolic link is followed. nullptr when nothing is mounted even at /.
   const Mount* under(std::string_view path) const;

@@ -10,8 +10,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
 #include "core/bare_syscall.h"
 
@@ -42,22 +40,7 @@ class RealOs final : public Os {
 
   int close(int descriptor) override { return static_cast<int>(or_error(::close(descriptor))); }
 
-  int mount_id(int descriptor, std::uint64_t& id) override {
-    struct statx facts = {};
-    if (::statx(descriptor, "", AT_EMPTY_PATH, STATX_MNT_ID, &facts) == 0 &&
-        (facts.stx_mask & STATX_MNT_ID)) {
-      id = facts.stx_mnt_id;
-      return 0;
-    }
-    // Linux before 5.8
-    std::string text;
-    const std::string path = "/proc/self/fdinfo/" + std::to_string(descriptor);
-    if (const int error = read_file(path, text)) return error;
-    const std::size_t at = text.find("mnt_id:");
-    if (at == std::string::npos) return -ENOTSUP;
-    id = std::strtoull(text.c_str() + at + std::strlen("mnt_id:"), nullptr, 10);
-    return 0;
-  }
+  int mount_id(int descriptor, MountId& id) override { return read_mount_id(descriptor, id); }
 
   int sync(int descriptor) override { return static_cast<int>(or_error(::syncfs(descriptor))); }
   int freeze(int descriptor) override {
@@ -118,7 +101,19 @@ class RealOs final : public Os {
   }
 };
 
+constexpr int READINGS = 6;
+
 }  // namespace
+
+int read_mountinfo(Os& os, std::string& text) {
+  std::string before;
+  for (int reading = 0; reading < READINGS; ++reading) {
+    before.swap(text);
+    if (const int error = os.read_file(MOUNTINFO, text)) return error;
+    if (reading > 0 && text == before) break;
+  }
+  return 0;
+}
 
 Os& real_os() {
   // Never destroyed: a thread that is stuck in FIFREEZE may use it while the process exits.

@@ -4,9 +4,10 @@
 
 #include <sys/types.h>
 
-#include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "core/mount_id.h"
 
 namespace vmtpy {
 
@@ -15,8 +16,8 @@ class Os {
   virtual ~Os() = default;
   virtual int open_directory(const std::string& path) = 0;  // a descriptor, O_CLOEXEC
   virtual int close(int descriptor) = 0;
-  virtual int mount_id(int descriptor, std::uint64_t& id) = 0;  // as in /proc/self/mountinfo
-  virtual int sync(int descriptor) = 0;                         // syncfs(2)
+  virtual int mount_id(int descriptor, MountId& id) = 0;
+  virtual int sync(int descriptor) = 0;    // syncfs(2)
   virtual int freeze(int descriptor) = 0;  // FIFREEZE; waits, uninterruptibly, for writers inside
   // FITHAW. Also called by the guardian's threads: it uses neither errno nor locks nor the heap.
   virtual int thaw(int descriptor) = 0;
@@ -33,5 +34,10 @@ class Os {
 };
 
 Os& real_os();
+
+inline constexpr const char* MOUNTINFO = "/proc/self/mountinfo";
+// The kernel hands mountinfo out a page at a time, and mounts may come and go in between: two equal
+// readings are taken for the truth, the last of several if there are none. 0 or -errno.
+int read_mountinfo(Os& os, std::string& text);
 
 }  // namespace vmtpy

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <set>
+#include <unordered_map>
 
 #include "core/errors.h"
 #include "core/facts.h"
 #include "core/filesystem_type.h"
+#include "core/mount_id.h"
 #include "core/mounts.h"
 #include "core/order.h"
 #include "core/selection.h"
@@ -43,6 +45,9 @@ class Planner {
  public:
   Planner(const PlanRequest& request, const PlanSources& sources)
       : sources_(sources),
+        unique_ids_(sources.mountinfo == PlanSources().mountinfo
+                        ? unique_mount_ids()  // before: a mount that is replaced in between fails
+                        : decltype(unique_ids_)()),
         mounts_(read_mountinfo(sources.mountinfo),
                 [&](const Mount& mount) { return is_local_file(sources.root, mount); }),
         stack_(sources, mounts_),
@@ -66,6 +71,7 @@ class Planner {
   void note_swap(const std::string& name, const std::set<std::string>& carriers);
 
   const PlanSources& sources_;
+  const std::unordered_map<std::uint64_t, std::uint64_t> unique_ids_;
   Mounts mounts_;
   Stack stack_;
   Selection selection_;
@@ -180,6 +186,9 @@ void Planner::add(const Superblock& superblock) {
   Filesystem filesystem;
   filesystem.path = main.point;
   filesystem.mount_id = main.id;
+  if (const auto found = unique_ids_.find(main.id); found != unique_ids_.end()) {
+    filesystem.unique_id = found->second;
+  }
   filesystem.device = superblock.device;
   filesystem.type = main.type;
   filesystem.source = main.source;

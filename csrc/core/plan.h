@@ -16,6 +16,7 @@ namespace vmtpy {
 struct Filesystem {
   std::string path;               // the mount point by which it is opened
   std::uint64_t mount_id = 0;     // that mount, in mountinfo
+  std::uint64_t unique_id = 0;    // and by its unique id, 0 where the kernel tells none
   std::string device;             // "major:minor"
   std::string type;               // "ext4"
   std::string source;             // "/dev/sda1", as mountinfo gives it

@@ -53,6 +53,7 @@ FreezeSession::State::Texts FreezeSession::State::compose() {
     case Reason::BUDGET:
     case Reason::PRESYNC_BUDGET:
     case Reason::GUARDIAN_DIED:
+    case Reason::REPLACED:
     case Reason::SUSPENDED:
       texts.outcome = Outcome::FAILED;
       texts.error = describe_failure(texts.path);
@@ -109,6 +110,8 @@ std::string FreezeSession::State::describe_failure(const std::string& path) cons
     case Reason::GUARDIAN_DIED:
       return "the guardian, process " + std::to_string(freezer_->guardian().process()) +
              ", has died: thawed at once";
+    case Reason::REPLACED:
+      return path + ": " + replaced_;
     case Reason::SUSPENDED:
       return path + ": " + suspended_ +
              " is suspended by device-mapper (a snapshot in the making?)";

@@ -67,6 +67,16 @@ std::string boot_id(Os& os) {
   return text;
 }
 
+// The id of a mount is given again: what an open directory lies on is known when it is open. "" if
+// it cannot be told.
+std::string device_of(Os& os, std::uint64_t mount_id) {
+  std::string mountinfo;
+  if (read_mountinfo(os, mountinfo) != 0) return "";
+  const Mounts mounts(mountinfo);
+  const Mount* mount = mounts.by_id(mount_id);
+  return mount == nullptr ? "" : mount->device;
+}
+
 // Its directory by any mount of it that can be opened; the path may have another mount on top.
 int open_superblock(Os& os, const Superblock& superblock, std::string& path) {
   int error = -ENOENT;
@@ -76,9 +86,12 @@ int open_superblock(Os& os, const Superblock& superblock, std::string& path) {
       error = descriptor;
       continue;
     }
-    std::uint64_t id = 0;
+    MountId id;
     path = mount->point;
-    if (os.mount_id(descriptor, id) == 0 && id == mount->id) return descriptor;
+    if (os.mount_id(descriptor, id) == 0 && id.id == mount->id &&
+        device_of(os, id.id) == superblock.device) {
+      return descriptor;
+    }
     os.close(descriptor);
     error = -ESTALE;
   }
@@ -147,6 +160,15 @@ class OneMarker {
            entry);
       return true;
     }
+    // A filesystem keeps its number for as long as it is frozen, also when it is not mounted.
+    const Mount& main = superblock->main();
+    if (!entry.type.empty() && entry.type != main.type) {
+      tell(Rescue::NOT_FROZEN,
+           entry.path + " is gone and was not frozen: " + entry.device +
+               " is another filesystem now, " + main.type + " on " + main.point,
+           entry);
+      return true;
+    }
     std::string path;
     const int descriptor = open_superblock(os_, *superblock, path);
     if (descriptor < 0) {
@@ -196,8 +218,9 @@ std::vector<RescueResult> thaw_from_markers(Os& os, const std::string& run_direc
   const std::vector<std::string> names = list(run_directory, "freeze-");
   if (names.empty()) return results;
   std::string mountinfo;
-  const std::string path = "/proc/self/mountinfo";
-  if (const int error = os.read_file(path, mountinfo)) throw SystemError("read", path, -error);
+  if (const int error = read_mountinfo(os, mountinfo)) {
+    throw SystemError("read", MOUNTINFO, -error);
+  }
   const Mounts mounts(mountinfo);
   const std::string boot = boot_id(os);
   const std::string place = run_directory + "/";

@@ -45,6 +45,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
     BUDGET,          // filesystem `index` did not freeze in time
     PRESYNC_BUDGET,  // or did not get synced in time
     GUARDIAN_DIED,
+    REPLACED,   // another filesystem lies where `index` was planned
     SUSPENDED,  // a device below filesystem `index` is, by device-mapper
   };
   struct End {
@@ -109,6 +110,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   std::shared_ptr<HolderScout> scout_;
   std::string marker_;                 // conductor only
   std::vector<std::string> warnings_;  // conductor only
+  std::string replaced_;               // conductor only: what has happened to the planned mount
   std::string suspended_;              // conductor only: the device that has been found so
   Time deadline_ = Time::max();        // conductor only
   bool core_dumps_forbidden_ = false;  // conductor only

@@ -47,7 +47,7 @@ int FaultyOs::close(int descriptor) {
   return error ? error : result;
 }
 
-int FaultyOs::mount_id(int descriptor, std::uint64_t& id) {
+int FaultyOs::mount_id(int descriptor, MountId& id) {
   int error = fault("mount_id");
   return error ? error : real_.mount_id(descriptor, id);
 }

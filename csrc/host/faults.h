@@ -23,7 +23,7 @@ class FaultyOs final : public Os {
 
   int open_directory(const std::string& path) override;
   int close(int descriptor) override;
-  int mount_id(int descriptor, std::uint64_t& id) override;
+  int mount_id(int descriptor, MountId& id) override;
   int sync(int descriptor) override;
   int freeze(int descriptor) override;
   int thaw(int descriptor) override;

@@ -25,6 +25,11 @@ SimulatedDisk::SimulatedDisk(std::vector<std::string> paths) {
       {"/sys/kernel/rcu_expedited", "0\n"},
       {"/sys/kernel/rcu_normal", "0\n"},
   };
+  std::string& mountinfo = files_["/proc/self/mountinfo"];
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    const std::string number = std::to_string(FIRST_MOUNT_ID + i);
+    mountinfo += number + " 1 0:" + number + " / /" + number + " rw - simulated none rw\n";
+  }
 }
 
 std::vector<Filesystem> SimulatedDisk::filesystems() const {
@@ -125,10 +130,10 @@ int SimulatedDisk::close(int descriptor) {
   return at(descriptor) ? 0 : -EBADF;
 }
 
-int SimulatedDisk::mount_id(int descriptor, std::uint64_t& id) {
+int SimulatedDisk::mount_id(int descriptor, MountId& id) {
   std::lock_guard guard(mutex_);
   if (!at(descriptor)) return -EBADF;
-  id = FIRST_MOUNT_ID + static_cast<std::uint64_t>(descriptor - FIRST_DESCRIPTOR);
+  id = {FIRST_MOUNT_ID + static_cast<std::uint64_t>(descriptor - FIRST_DESCRIPTOR), 0};
   return 0;
 }
 

@@ -122,7 +122,7 @@ int StoppingOs::thaw(int descriptor) {
 int StoppingOs::close(int descriptor) {
   return real_.close(descriptor);
 }
-int StoppingOs::mount_id(int descriptor, std::uint64_t& id) {
+int StoppingOs::mount_id(int descriptor, MountId& id) {
   return real_.mount_id(descriptor, id);
 }
 int StoppingOs::sync(int descriptor) {

@@ -186,6 +186,8 @@ def test_what_is_only_synced_is_not_frozen(tmp_path: Path) -> None:
                 one.path,
                 mount_id=one.mount_id,
                 device=one.device,
+                type=one.type,
+                source=one.source,
                 sync_only=one.path == str(boot.path),
             )
             for one in made.filesystems

@@ -38,6 +38,7 @@ class Bench:
                 mount_id=one.mount_id,
                 device=one.device,
                 type=one.type,
+                source=one.source,
                 level=(levels or {}).get(one.path, 0),
                 sync_only=one.path in sync_only,
                 mapped=(mapped or {}).get(one.path, ()),

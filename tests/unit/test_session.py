@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import time
 
@@ -246,6 +247,40 @@ def test_another_mount_in_its_place_is_noticed() -> None:
     assert not disk.frozen("/a")
 
 
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("1000 1 7:1 / /a rw - ext4 /dev/loop1 rw", "ext4 /dev/loop1 (7:1)"),
+        ("1000 1 0:1000 / /a rw - btrfs none rw", "btrfs none (0:1000)"),
+        ("1000 1 0:1000 / /a rw - simulated /dev/other rw", "simulated /dev/other (0:1000)"),
+        ("1001 1 0:1000 / /a rw - simulated none rw", ""),
+        ("", ""),
+    ],
+    ids=["device", "type", "source", "id", "none"],
+)
+def test_another_filesystem_by_a_mount_of_the_same_id_is_named(line: str, what: str) -> None:
+    bench = Bench("/a", start=False, disk=(disk := SimulatedDisk(["/a"])))
+    disk.put_file("/proc/self/mountinfo", line + "\n")
+    bench.session.start()
+    record = bench.end()
+    assert (record.outcome, record.path, record.code) == (Outcome.FAILED, "/a", errno.ESTALE)
+    assert record.error == (
+        f"/a: {what} has been mounted there since the plan was made, in place of"
+        " simulated none (0:1000)"
+        if what
+        else "/a: the planned mount is gone"
+    )
+    assert record.first_freeze == 0
+
+
+def test_without_mountinfo_nothing_is_frozen() -> None:
+    os = FaultyOs(disk := SimulatedDisk(["/a"]))
+    os.fail(1, errno.EIO, for_good=False, call="read_file")
+    record = Bench(disk=disk, os=os).end()
+    assert (record.outcome, record.code) == (Outcome.FAILED, errno.EIO)
+    assert record.error == "read /proc/self/mountinfo: Input/output error"
+
+
 def test_without_a_guardian_nothing_real_is_frozen() -> None:
     disk = SimulatedDisk(["/a"])  # whose fork() fails
     session = FreezeSession(disk, None, disk.filesystems(), FreezeOptions(guardian=True))
@@ -306,7 +341,11 @@ def test_the_marker_lives_as_long_as_the_freeze() -> None:
     text = bench.disk.files()[name].splitlines()
     assert text[0] == "vmtpy freeze marker 1"
     assert "boot simulated" in text
-    assert text[-3:] == ["filesystem 0:1000 /a\\040b\\015", "filesystem 0:1001 /c", "end"]
+    assert text[-3:] == [
+        "filesystem 0:1000 /a\\040b\\015 simulated",
+        "filesystem 0:1001 /c simulated",
+        "end",
+    ]
     bench.session.release()
     bench.end()
     assert bench.markers() == []

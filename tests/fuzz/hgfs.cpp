@@ -1,0 +1,176 @@
+// Any packets to the guest's HGFS server, while files are served and withdrawn: it gives nothing
+// but the file that is served, only by a handle that was opened on it, and still serves afterwards.
+#include "core/hgfs.h"
+
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "fuzz.h"
+
+using namespace vmtpy;
+
+namespace {
+
+constexpr std::size_t STATUS = 24, FLAGS = 28, SESSION = 36;  // in a header
+constexpr std::size_t PAGE = 4096;
+
+std::uint64_t number(std::string_view bytes, std::size_t at, std::size_t size) {
+  check(at <= bytes.size() && size <= bytes.size() - at, "what succeeds is whole");
+  std::uint64_t value = 0;
+  while (size-- > 0) value = value << 8 | static_cast<unsigned char>(bytes[at + size]);
+  return value;
+}
+
+std::string packet(std::uint32_t op, std::uint64_t session, std::string_view body) {
+  std::string made;
+  const auto put = [&made](std::uint64_t value, int size) {
+    for (int i = 0; i < size; ++i) made += static_cast<char>(value >> 8 * i);
+  };
+  const std::uint64_t whole = hgfs::HEADER + body.size();
+  for (const std::uint64_t field : {std::uint64_t{1}, std::uint64_t{hgfs::NEW_HEADER}, whole,
+                                    std::uint64_t{hgfs::HEADER}, std::uint64_t{7}}) {
+    put(field, 4);
+  }
+  put(op, 4);
+  put(0, 8);  // status and flags
+  put(0, 4);  // information
+  put(session, 8);
+  put(0, 8);
+  return made += body;
+}
+
+// The server, and what it may give.
+class Guest {
+ public:
+  void serve(const std::string& path, const std::string& content) {
+    const bool good = path.size() > 1 && path[0] == '/' && path.find('\0') == std::string::npos &&
+                      content.size() <= HgfsServer::MAX_CONTENT;
+    try {
+      server_.serve(path, content);
+      check(good, "only what can be served is served");
+    } catch (const std::invalid_argument&) {
+      check(!good, "what can be served is served");
+      return;
+    }
+    content_ = content;
+    name_ = std::string("root\0", 5) + path.substr(1);
+    for (char& one : name_) one = one == '/' ? '\0' : one;
+    open_.clear();
+  }
+
+  void withdraw() {
+    server_.withdraw();
+    name_.clear();
+    open_.clear();
+  }
+
+  // The body of a reply that tells success, else "".
+  std::string ask(std::string_view asked) {
+    const std::string answer = server_.answer(asked);
+    check(answer.size() <= PAGE, "an answer fits into a page");
+    if (answer.starts_with("ERROR ")) return "";
+    check(answer.starts_with("OK "), "an answer is OK or ERROR");
+    const std::string reply = answer.substr(3);
+    check(number(reply, 8, 4) == reply.size(), "a reply tells its size");
+    check(number(reply, 12, 4) == hgfs::HEADER, "a reply tells its header's size");
+    check(number(reply, FLAGS, 4) == hgfs::REPLY, "a reply says that it is one");
+    check(number(reply, 16, 8) == number(asked, 16, 8), "a reply names its request");
+    const std::string body = reply.substr(hgfs::HEADER);
+    if (number(reply, STATUS, 4) != 0) {
+      check(body.empty(), "a refusal has no body");
+      return "";
+    }
+    promise(asked, body);
+    return body;
+  }
+
+ private:
+  using Handle = std::pair<std::uint64_t, std::uint64_t>;  // session and number
+
+  void promise(std::string_view asked, std::string_view told) {
+    const std::uint64_t op = number(asked, 20, 4), session = number(asked, SESSION, 8);
+    const std::string_view body = asked.substr(number(asked, 12, 4));
+    switch (op) {
+      case hgfs::OPEN:
+      case hgfs::OPEN_V3:
+        check(!name_.empty() && body.substr(op == hgfs::OPEN ? 21 : 80).starts_with(name_) &&
+                  number(body, op == hgfs::OPEN ? 17 : 64, 4) == name_.size(),
+              "only the file is opened");
+        check(number(body, 8, 8) == 0, "it is opened to be read");
+        open_.emplace(session, op == hgfs::OPEN ? number(told, 8, 4) : number(told, 0, 4));
+        return;
+      case hgfs::READ_V3:
+        check(open_.contains({session, number(body, 0, 4)}), "only what is open is read");
+        read(number(body, 4, 8), number(body, 12, 4), told);
+        return;
+      case hgfs::CLOSE:
+      case hgfs::CLOSE_V3:
+        check(open_.erase({session, number(body, op == hgfs::CLOSE ? 8 : 0, 4)}) == 1,
+              "only what is open is closed");
+        return;
+      case hgfs::GETATTR_V2:
+        check(!name_.empty() && number(told, 20, 8) == content_.size(),
+              "attributes are the file's");
+        return;
+      case hgfs::DESTROY_SESSION_V4:
+        std::erase_if(open_, [session](const Handle& one) { return one.first == session; });
+        return;
+      default:
+        check(op == hgfs::CREATE_SESSION_V4, "nothing else succeeds");
+    }
+  }
+
+  void read(std::uint64_t offset, std::uint64_t wanted, std::string_view told) const {
+    const std::string expected =
+        offset < content_.size() ? content_.substr(offset, wanted) : std::string();
+    check(number(told, 0, 4) == expected.size(), "as much is read as is there");
+    check(told.substr(12) == expected + '\0', "the file's own bytes are read");
+  }
+
+  HgfsServer server_{0};
+  std::string name_;  // as on the wire; "": no file is served
+  std::string content_;
+  std::set<Handle> open_;  // the server may have forgotten the oldest ones
+};
+
+void check_it_still_serves(Guest& guest) {
+  guest.serve("/a", "still here");
+  const std::string begun = guest.ask(packet(hgfs::CREATE_SESSION_V4, 0, std::string(24, '\0')));
+  check(!begun.empty(), "a session can begin");
+  const std::uint64_t session = number(begun, 0, 8);
+  const std::string name("\6\0\0\0root\0a\0", 11);  // its length before it
+  const std::string opened =
+      guest.ask(packet(hgfs::OPEN, session, std::string(8 + 4 + 4 + 1, '\0') + name));
+  check(!opened.empty(), "the file can be opened");
+  const std::string all = std::string(8, '\0') + "\xff" + std::string(11, '\0');
+  check(guest.ask(packet(hgfs::READ_V3, session, opened.substr(8, 4) + all)).size() == 12 + 10 + 1,
+        "the file can be read");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 16384) return -1;
+  FuzzedDataProvider input(data, size);
+  Guest guest;
+  while (input.remaining_bytes() > 0) {
+    switch (input.ConsumeIntegralInRange(0, 15)) {
+      case 0: {
+        const std::string path = input.ConsumeRandomLengthString(64);
+        std::string content = input.ConsumeRandomLengthString();
+        if (input.ConsumeBool()) content.resize(HgfsServer::MAX_CONTENT + input.ConsumeBool());
+        guest.serve(path, content);
+        break;
+      }
+      case 1:
+        guest.withdraw();
+        break;
+      default:
+        guest.ask(input.ConsumeRandomLengthString());
+    }
+  }
+  check_it_still_serves(guest);
+  return 0;
+}

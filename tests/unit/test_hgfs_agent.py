@@ -4,14 +4,18 @@ native side, in the process, over the backdoor and over vsock.
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.hgfs import CASES, CONTENT, Talk
+from support.hgfs import CASES, CONTENT, LAST, Talk
 from support.rig import KIND, Rig, State
 
 from vmtpy import _host
 from vmtpy.host.hgfs import (
+    BY_HANDLE,
+    HEADER,
     Hgfs,
     HgfsStatusError,
     Op,
@@ -20,6 +24,7 @@ from vmtpy.host.hgfs import (
     close_v3_body,
     create_session_body,
     fetch,
+    getattr_body,
     name_on_wire,
     open_body,
     open_v3_body,
@@ -51,6 +56,16 @@ def exchange(rig: Rig) -> Callable[[bytes], bytes]:
         return rig.replies()[-1]
 
     return ask
+
+
+def changed(packet: bytes, at: int, size: int, value: int) -> bytes:
+    """The packet with another value in the field of that place and size."""
+    return packet[:at] + value.to_bytes(size, "little") + packet[at + size :]
+
+
+def extremes(bits: int, least: int = 0) -> list[int]:
+    """Each bit alone, all, and none if `least` is 0."""
+    return [least, *(1 << one for one in range(bits)), (1 << bits) - 1]
 
 
 def back_up(rig: Rig, manifest: bytes) -> None:
@@ -116,9 +131,100 @@ def test_short_packets_get_a_fixed_error(rig: Rig) -> None:
     assert ask(b"f") == ask(b"f ") == b"ERROR 1 argument required"
     for size in range(1, len(packet)):
         assert ask(b"f " + packet[:size]) == NO_PACKET
-    for at, value in ((0, 0), (4, 0), (8, 51), (12, 51), (12, 77), (8, 77)):
-        changed = packet[:at] + value.to_bytes(1, "little") + packet[at + 1 :]
-        assert ask(b"f " + changed) == NO_PACKET, (at, value)
+    assert ask(b"f " + changed(packet, 0, 1, 0)) == NO_PACKET  # the version
+    for value in (0, 1, 0xFE, 0x100, 0x1FF, LAST):
+        assert ask(b"f " + changed(packet, 4, 4, value)) == NO_PACKET, value
+
+
+def test_sizes_that_do_not_fit_each_other_get_a_fixed_error(rig: Rig) -> None:
+    ask = exchange(rig)
+    packet = request(Op.CREATE_SESSION_V4, create_session_body())
+    whole = len(packet)
+    for size in (0, 1, HEADER.size - 1, whole + 1, 0xFFFF, 1 << 31, LAST):
+        assert ask(b"f " + changed(packet, 8, 4, size)) == NO_PACKET, size
+    for header in (0, 1, HEADER.size - 1, whole + 1, 0xFFFF, 1 << 31, LAST):
+        assert ask(b"f " + changed(packet, 12, 4, header)) == NO_PACKET, header
+    for size, header in ((LAST, LAST), (0, 0), (HEADER.size, HEADER.size + 1), (whole, whole + 1)):
+        both = changed(changed(packet, 8, 4, size), 12, 4, header)
+        assert ask(b"f " + both) == NO_PACKET, (size, header)
+
+
+def test_a_body_is_what_the_sizes_tell(rig: Rig) -> None:
+    """A longer header is skipped, and what follows the packet is not looked at."""
+    guest = Hgfs(exchange(rig))
+    body = create_session_body()
+    packet = request(Op.CREATE_SESSION_V4, body)
+    later = HEADER.pack(
+        1, 0xFF, len(packet) + 8, HEADER.size + 8, 7, Op.CREATE_SESSION_V4, *[0] * 4
+    )
+    assert guest.send(later + bytes(8) + body).status == Status.SUCCESS
+    assert guest.send(packet + b"\xff" * 100).status == Status.SUCCESS
+    for size in range(HEADER.size, HEADER.size + 12):
+        assert guest.send(changed(packet, 8, 4, size)).status == Status.PROTOCOL_ERROR, size
+    for header in range(len(packet) - 11, len(packet) + 1):
+        assert guest.send(changed(packet, 12, 4, header)).status == Status.PROTOCOL_ERROR, header
+
+
+@pytest.mark.parametrize(
+    ("field", "at", "size"),
+    [
+        ("version", 0, 1),
+        ("reserved", 1, 3),
+        ("request id", 16, 4),
+        ("status", 24, 4),
+        ("flags", 28, 4),
+        ("information", 32, 4),
+        ("behind the session", 44, 8),
+    ],
+)
+def test_what_a_header_holds_besides_changes_nothing(
+    rig: Rig, field: str, at: int, size: int
+) -> None:
+    back_up(rig, CONTENT)
+    guest = Hgfs(exchange(rig))
+    guest.create_session()
+    talk = Talk(guest, PATH)
+    body = getattr_body(talk.name)
+    plain = talk.raw(Op.GETATTR_V2, body)
+    packet = request(Op.GETATTR_V2, body, guest.session)
+    for value in extremes(8 * size, least=field == "version"):
+        reply = guest.send(changed(packet, at, size, value))
+        number = value if field == "request id" else plain.request_id
+        assert reply == replace(plain, request_id=number), value
+
+
+def test_of_the_hints_of_getattr_only_that_for_a_handle_counts(rig: Rig) -> None:
+    back_up(rig, CONTENT)
+    guest = Hgfs(exchange(rig))
+    guest.create_session()
+    talk = Talk(guest, PATH)
+    handle = guest.open(PATH)
+    for hints in extremes(64):
+        named = talk.status(Op.GETATTR_V2, getattr_body(talk.name, hints, LAST))
+        opened = talk.status(Op.GETATTR_V2, getattr_body(b"", hints, handle))
+        if hints & BY_HANDLE:
+            assert (named, opened) == (Status.INVALID_HANDLE, Status.SUCCESS), hex(hints)
+        else:
+            assert (named, opened) == (Status.SUCCESS, Status.INVALID_NAME), hex(hints)
+
+
+def test_neither_mask_nor_lock_of_an_open_changes_anything(rig: Rig) -> None:
+    back_up(rig, CONTENT)
+    guest = Hgfs(exchange(rig))
+    guest.create_session()
+    talk = Talk(guest, PATH)
+    bodies = [open_v3_body(talk.name, mask=mask) for mask in extremes(64)]
+    bodies += [open_v3_body(talk.name, lock=lock) for lock in (*range(7), *extremes(32))]
+    for body in bodies:
+        opened = talk.raw(Op.OPEN_V3, body)
+        handle, lock, _ = struct.unpack("<IIQ", opened.body)
+        assert (opened.status, lock) == (Status.SUCCESS, 0)  # no lock was taken
+        assert guest.read(handle, 0) == CONTENT
+        guest.close_v3(handle)
+    for mask in extremes(64):  # nor does the mask make an open of one that writes
+        for mode, flags in ((1, 0), (0, 4)):
+            body = open_v3_body(talk.name, mode, flags, mask=mask)
+            assert talk.status(Op.OPEN_V3, body) == Status.ACCESS_DENIED
 
 
 def test_short_closes_are_refused(rig: Rig) -> None:

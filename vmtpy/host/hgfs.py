@@ -33,7 +33,7 @@ MAX_READ = 0xF000
 NO_SESSION = 0xFFFFFFFFFFFFFFFF
 SHARE = b"root"  # the guest's whole tree of files
 _VERSION, _NEW_HEADER, _REQUEST, _REPLY = 1, 0xFF, 1, 2
-_READ_MASK = 0x80B  # of OpenV3: mode, flags, special permissions and lock are given
+_READ_MASK = 0x80B  # of OpenV3: mode, flags, owner's permissions and name are given
 BY_HANDLE = 4  # a hint of GetattrV2
 LIMIT = 1 << 20  # bytes of a file that fetch() takes
 PATIENCE = 9.0  # seconds after which a host calls an answer timed out
@@ -189,9 +189,11 @@ def open_body(name: bytes, mode: int = 0, flags: int = 0) -> bytes:
     return prefix(Op.OPEN) + struct.pack("<IIBI", mode, flags, 6, len(name)) + name + b"\0"
 
 
-def open_v3_body(name: bytes, mode: int = 0, flags: int = 0, lock: int = 0) -> bytes:
-    """As open_body()."""
-    wanted = struct.pack("<QII4B", _READ_MASK, mode, flags, 0, 6, 0, 0)
+def open_v3_body(
+    name: bytes, mode: int = 0, flags: int = 0, lock: int = 0, mask: int = _READ_MASK
+) -> bytes:
+    """As open_body(). The mask tells which fields are given."""
+    wanted = struct.pack("<QII4B", mask, mode, flags, 0, 6, 0, 0)
     return wanted + struct.pack("<QQIII16xI12x", 0, 0, 0, 0, lock, len(name)) + name + b"\0"
 
 

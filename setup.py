@@ -18,16 +18,7 @@ BIND = sorted(set(glob("csrc/bind/*.cpp")) - set(glob("csrc/bind/host_*.cpp")))
 BIND_HOST = sorted(glob("csrc/bind/host_*.cpp"))
 INCLUDED = [*glob("csrc/**/*.h", recursive=True), *BIND, *BIND_HOST]
 if platform.machine() != "x86_64":  # the ptrace host is x86-64's
-    PTRACE = [
-        "code_patches",
-        "cpuid",
-        "decode",
-        "launch",
-        "seccomp_filter",
-        "socket_calls",
-        "stopped_call",
-    ]
-    PTRACE += ["tracee", "tracer", "trap"]
+    PTRACE = Path("csrc/host/x86_64_only").read_text().split()
     HOST = sorted(set(HOST) - {f"csrc/host/{name}.cpp" for name in PTRACE})
     BIND_HOST.remove("csrc/bind/host_trap.cpp")
 

@@ -36,6 +36,21 @@ def test_the_host_includes_only_itself_and_the_core(file: Path) -> None:
     assert [one for one in includes(file) if not one.startswith(("core/", "host/"))] == []
 
 
+def test_what_other_processors_compile_needs_nothing_that_is_of_x86_64_only() -> None:
+    """setup.py and tests/native build all but what csrc/host/x86_64_only names."""
+    only = (ROOT / "csrc" / "host" / "x86_64_only").read_text().split()
+    assert only == sorted(set(only))
+    listed = {f"host/{one}.cpp" for one in only}
+    assert listed <= {f"host/{file.name}" for file in HOST}
+    headers = {one.removesuffix("cpp") + "h" for one in listed}
+    needing = {
+        f"{file.parent.name}/{file.name}"
+        for file in [*CORE, *HOST, *BIND]
+        if file.suffix == ".cpp" and headers.intersection(includes(file))
+    }
+    assert needing - listed == {"bind/host_trap.cpp"}  # which setup.py leaves out
+
+
 @pytest.mark.parametrize("file", [*CORE, *HOST], ids=name)
 def test_no_python_below_the_bindings(file: Path) -> None:
     assert not re.search(r"pybind|Python\.h|\bpy::", file.read_text())

@@ -60,6 +60,7 @@ def freeze(
         TypeError: `paths` or `exclude` is no list of paths, a single string among others.
         ValueError: `paths` is empty, or a value is not allowed.
         PlanError: a path is no mount point or cannot be frozen.
+        ValueError: a duration is not from 0.001 to 86400 seconds.
         FreezeError: entering: it could not be frozen, and what was has been thawed. Leaving: the
             body was not covered to its end (the limit struck, someone else thawed) or a filesystem
             could not be thawed. An exception of the body's own is never replaced.
@@ -129,11 +130,9 @@ class Freeze:
             self._session.abort(reason)
         else:
             self._session.release()
-        try:
-            if self._session.phase() != _core.Phase.NEW:
-                self._wait(_core.Phase.ENDED)
-        finally:
-            sys.dont_write_bytecode = self._dont_write_bytecode
+        # Not _wait(): a signal's handler, which may raise, has to wait for the last thaw.
+        self._session.wait_until_ended()
+        sys.dont_write_bytecode = self._dont_write_bytecode
 
     def _wait(self, phase: _core.Phase) -> None:
         while not self._session.wait_for(phase, _LONG):

@@ -19,7 +19,8 @@ namespace {
 
 // Waits for the next event; Python's own signal handlers run meanwhile.
 std::optional<AgentEvent> next_event(Agent& agent, std::optional<double> timeout) {
-  const Time deadline = timeout ? SteadyClock().now() + from_seconds(*timeout) : Time::max();
+  const Time deadline =
+      timeout ? SteadyClock().now() + from_seconds("timeout", *timeout) : Time::max();
   for (;;) {
     if (std::optional<AgentEvent> event = agent.events().take()) return event;
     int milliseconds = -1;
@@ -77,14 +78,14 @@ void bind_agent_options(py::module_& module) {
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
                        std::string notify_socket, double watchdog, double patience) {
              AgentOptions options;
-             options.poll_min = from_seconds(poll_min);
-             options.poll_max = from_seconds(poll_max);
-             options.poll_busy = from_seconds(poll_busy);
+             options.poll_min = from_seconds("poll_min", poll_min);
+             options.poll_max = from_seconds("poll_max", poll_max);
+             options.poll_busy = from_seconds("poll_busy", poll_busy);
              options.announce = std::move(announce);
              options.withdraw = std::move(withdraw);
              options.notify.socket = std::move(notify_socket);
-             options.notify.watchdog = from_seconds(watchdog);
-             options.patience = from_seconds(patience);
+             options.notify.watchdog = from_seconds("watchdog", watchdog);
+             options.patience = from_seconds("patience", patience);
              options.patience_busy = std::min(options.patience, options.patience_busy);
              return options;
            }),
@@ -178,7 +179,7 @@ void bind_agent(py::module_& module) {
   bind_agent_options(module);
   bind_backup(module);
   bind_status(module);
-  py::class_<Agent>(module, "Agent")
+  py::class_<Agent, std::unique_ptr<Agent, DeleteUnlocked<Agent>>>(module, "Agent")
       .def(py::init<Backdoor&, Clock&, AgentOptions>(), py::arg("backdoor"), py::arg("clock"),
            py::arg("options"), py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
       .def(py::init<std::shared_ptr<Transports>, Clock&, AgentOptions>(), py::arg("transports"),
@@ -188,7 +189,7 @@ void bind_agent(py::module_& module) {
       .def("next_event", next_event, py::arg("timeout") = py::none())
       .def("arm", &Agent::arm, py::arg("session").none(false))
       .def(
-          "skip", [](Agent& agent, double limit) { agent.skip(from_seconds(limit)); },
+          "skip", [](Agent& agent, double limit) { agent.skip(from_seconds("limit", limit)); },
           py::arg("limit"))
       .def("refuse", &Agent::refuse, py::arg("code"), py::arg("text"))
       .def(

@@ -8,6 +8,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "core/clock.h"
@@ -17,6 +18,19 @@ namespace py = pybind11;
 namespace vmtpy::bind {
 
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
+
+// For what waits for threads as it ends. It may end on a native thread, without the GIL.
+template <typename T>
+struct DeleteUnlocked {
+  void operator()(T* object) const {
+    if (PyGILState_Check() == 0) {
+      delete object;
+      return;
+    }
+    py::gil_scoped_release release;
+    delete object;
+  }
+};
 
 // Payloads are bytes on the Python side, std::string here.
 inline py::bytes to_bytes(const std::string& data) {
@@ -30,8 +44,18 @@ inline double to_seconds(Duration duration) {
 inline double to_seconds(Time time) {
   return to_seconds(time.time_since_epoch());
 }
-inline Duration from_seconds(double seconds) {
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+// What Python gives is checked: NaN, infinity and what no clock can hold are a ValueError that
+// names the argument. Sums of such durations and of a time fit into 64 bits of nanoseconds.
+inline constexpr double MOST_SECONDS = 1e9;
+inline Duration from_seconds(const char* name, double seconds, double least = 0.0,
+                             double most = MOST_SECONDS) {
+  if (seconds >= least && seconds <= most) {  // not so for NaN
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  }
+  char text[200];
+  std::snprintf(text, sizeof text, "%s is %g s: allowed are %.12g to %.12g seconds", name, seconds,
+                least, most);
+  throw py::value_error(text);
 }
 
 void bind_errors(py::module_& module);

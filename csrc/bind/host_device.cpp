@@ -64,7 +64,7 @@ std::pair<RegisterMap, py::bytes> high_in(std::shared_ptr<Device> device, const 
 }
 
 Time to_time(double seconds) {
-  return Time(from_seconds(seconds));
+  return Time(from_seconds("the deadline", seconds));
 }
 
 }  // namespace

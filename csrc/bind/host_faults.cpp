@@ -19,8 +19,9 @@ void bind_faults(py::module_& module) {
       .def(
           "advance",
           [](ManualClock& clock, double seconds) {
+            const Duration by = from_seconds("seconds", seconds);
             py::gil_scoped_release release;
-            clock.advance(from_seconds(seconds));
+            clock.advance(by);
           },
           py::arg("seconds"));
 

@@ -51,7 +51,7 @@ std::optional<std::tuple<std::size_t, std::string, std::int64_t>> read_instructi
 }
 
 std::vector<std::uint64_t> cpuid_sites(const std::string& path) {
-  host::ProgramFile file{host::UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC))};
+  host::ProgramFile file{UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC))};
   std::vector<std::uint64_t> found;
   for (const auto& [offset, site] : host::find_code_sites(file)) {
     if (site.site == host::Site::CPUID) found.push_back(offset);
@@ -88,15 +88,17 @@ void bind_trap(py::module_& module) {
       .def(
           "wait",
           [](TrapHost& host, double deadline) {
+            const Time until(from_seconds("deadline", deadline));
             py::gil_scoped_release release;
-            return host.wait(Time(from_seconds(deadline)));
+            return host.wait(until);
           },
           py::arg("deadline"))
       .def(
           "wait_program",
           [](TrapHost& host, double deadline) {
+            const Time until(from_seconds("deadline", deadline));
             py::gil_scoped_release release;
-            return host.wait_program(Time(from_seconds(deadline)));
+            return host.wait_program(until);
           },
           py::arg("deadline"))
       .def("wait_status", &TrapHost::wait_status)

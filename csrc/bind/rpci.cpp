@@ -67,7 +67,7 @@ void bind_channel(py::module_& module) {
       .def(
           "set_patience",
           [](VsockChannel& channel, double seconds) {
-            channel.set_patience(from_seconds(seconds));
+            channel.set_patience(from_seconds("seconds", seconds));
           },
           py::arg("seconds"))
       .def_property_readonly("privileged", &VsockChannel::privileged)
@@ -87,7 +87,7 @@ void bind_rpci_class(py::module_& module) {
            py::arg("transports"), py::keep_alive<1, 2>())
       .def(
           "set_patience",
-          [](Rpci& rpci, double seconds) { rpci.set_patience(from_seconds(seconds)); },
+          [](Rpci& rpci, double seconds) { rpci.set_patience(from_seconds("seconds", seconds)); },
           py::arg("seconds"))
       .def_property_readonly("over_vsock", &Rpci::over_vsock)
       .def(

@@ -9,17 +9,11 @@ namespace vmtpy::bind {
 namespace {
 
 // Waits that Python can interrupt come back this often to look for signals.
-constexpr Duration SLICE = std::chrono::milliseconds(100);
+// Seconds: what is frozen for longer than a day is not meant to be.
+constexpr double SHORTEST_LIMIT = 0.001;
+constexpr double LONGEST_LIMIT = 86400.0;
 
-// The destructor waits for thaws; it may run on a native thread, which has no GIL to release.
-void destroy(FreezeSession* session) {
-  if (PyGILState_Check()) {
-    py::gil_scoped_release release;
-    delete session;
-  } else {
-    delete session;
-  }
-}
+constexpr Duration SLICE = std::chrono::milliseconds(100);
 
 Clock& steady_clock() {
   static SteadyClock& clock = *new SteadyClock;
@@ -34,11 +28,12 @@ std::shared_ptr<FreezeSession> make_session(const py::object& os, const py::obje
   os.inc_ref();
   clock.inc_ref();
   Clock& used = clock.is_none() ? steady_clock() : clock.cast<Clock&>();
-  return {new FreezeSession(os.cast<Os&>(), used, std::move(filesystems), options), destroy};
+  return {new FreezeSession(os.cast<Os&>(), used, std::move(filesystems), options),
+          DeleteUnlocked<FreezeSession>()};
 }
 
 bool wait_for(FreezeSession& session, Phase phase, double timeout) {
-  const Time deadline = std::chrono::steady_clock::now() + from_seconds(timeout);
+  const Time deadline = std::chrono::steady_clock::now() + from_seconds("timeout", timeout);
   for (;;) {
     const Time now = std::chrono::steady_clock::now();
     {
@@ -53,9 +48,9 @@ bool wait_for(FreezeSession& session, Phase phase, double timeout) {
 FreezeOptions make_options(double limit, double filesystem_budget, double presync_budget,
                            bool expedite_rcu, bool guardian, const FsText& run_directory,
                            bool accept_frozen, std::vector<LeftOut> left_out) {
-  return {from_seconds(limit),
-          from_seconds(filesystem_budget),
-          from_seconds(presync_budget),
+  return {from_seconds("limit", limit, SHORTEST_LIMIT, LONGEST_LIMIT),
+          from_seconds("filesystem_budget", filesystem_budget, SHORTEST_LIMIT, LONGEST_LIMIT),
+          from_seconds("presync_budget", presync_budget, 0.0, LONGEST_LIMIT),
           expedite_rcu,
           guardian,
           run_directory.value,
@@ -100,6 +95,7 @@ void bind_session(py::module_& module) {
       .def("event_fd", &FreezeSession::event_fd)
       .def("clear_event", &FreezeSession::clear_event)
       .def("wait_for", &wait_for, py::arg("phase"), py::arg("timeout"))
+      .def("wait_until_ended", &FreezeSession::wait_until_ended, ReleaseGil())
       .def("record", &FreezeSession::record, ReleaseGil());
 }
 

@@ -34,7 +34,7 @@ void bind_transports(py::module_& module) {
              TransportOptions options;
              options.preference = preference;
              options.backdoor_name = std::move(name);
-             options.connect = from_seconds(connect);
+             options.connect = from_seconds("connect", connect);
              return std::make_shared<Transports>(backdoor, dialer, clock, std::move(options));
            }),
            py::arg("backdoor"), py::arg("dialer"), py::arg("clock"), py::kw_only(),

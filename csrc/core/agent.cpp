@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,22 +20,6 @@
 namespace vmtpy {
 
 namespace {
-
-int make_eventfd() {
-  const int descriptor = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (descriptor < 0) throw SystemError("eventfd", "", errno);
-  return descriptor;
-}
-
-void raise_event(int descriptor) {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] auto written = ::write(descriptor, &one, sizeof one);
-}
-
-bool drain_event(int descriptor) {
-  std::uint64_t count = 0;
-  return ::read(descriptor, &count, sizeof count) == sizeof count;
-}
 
 // Signals are the main thread's. Synchronous faults stay open: blocked, the kernel would kill.
 void block_signals() {
@@ -69,27 +52,27 @@ Agent::Agent(std::shared_ptr<Transports> transports, Clock& clock, AgentOptions 
       backup_(rpci_, queue_, clock, options_.backup),
       commands_(queue_, clock, options_.commands),
       hgfs_(static_cast<std::uint64_t>(clock.now().time_since_epoch().count())),
-      wake_fd_(make_eventfd()),
-      stop_fd_(make_eventfd()),
-      reload_fd_(make_eventfd()),
+      process_(::getpid()),
       notify_(options_.notify),
       poll_delay_(options_.poll_min),
       retry_delay_(options_.retry_min) {}
 
+// A fork has a copy of the object, but not of the thread, and the eventfds are the parent's, too.
 Agent::~Agent() {
-  if (thread_.joinable()) {
-    request_stop();
-    thread_.join();
+  if (!thread_.joinable()) return;
+  if (::getpid() != process_) {
+    thread_.detach();
+    return;
   }
-  ::close(wake_fd_);
-  ::close(stop_fd_);
-  ::close(reload_fd_);
+  request_stop();
+  thread_.join();
 }
 
 void Agent::start() {
   prepare_to_throw();
   // What the start has left over is given back: an agent lives for months.
   ::malloc_trim(0);
+  process_ = ::getpid();
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
@@ -98,7 +81,7 @@ void Agent::start() {
 }
 
 void Agent::request_stop() {
-  raise_event(stop_fd_);
+  if (::getpid() == process_) stop_.raise();
 }
 
 void Agent::arm(std::shared_ptr<FreezeSession> session) {
@@ -174,7 +157,7 @@ Time Agent::turn() {
   transports_->pause(hurry);
   tclo_.set_patience(hurry ? options_.patience_busy : options_.patience);
   read_mailbox();
-  if (drain_event(stop_fd_) && !std::exchange(stopping_, true)) {
+  if (stop_.drain() && !std::exchange(stopping_, true)) {
     stop_by_ = now + options_.stop_patience;
     notify_.stopping();
     backup_.stop();
@@ -206,9 +189,9 @@ void Agent::run() {
 
 void Agent::wait(Time until) {
   pollfd watched[] = {
-      {wake_fd_, POLLIN, 0},
-      {stop_fd_, POLLIN, 0},
-      {reload_fd_, POLLIN, 0},
+      {wake_.get(), POLLIN, 0},
+      {stop_.get(), POLLIN, 0},
+      {reload_event_.get(), POLLIN, 0},
       {backup_.session_fd(), POLLIN, 0},
       // Not while an answer is owed: the host is not listened to, also if it has gone.
       {answer_pending() ? -1 : tclo_.descriptor(), POLLIN, 0},
@@ -228,11 +211,11 @@ void Agent::post(std::function<void()> message) {
     std::lock_guard guard(mutex_);
     mailbox_.push_back(std::move(message));
   }
-  raise_event(wake_fd_);
+  wake_.raise();
 }
 
 void Agent::read_mailbox() {
-  drain_event(wake_fd_);
+  wake_.drain();
   for (;;) {
     std::function<void()> message;
     {
@@ -247,7 +230,7 @@ void Agent::read_mailbox() {
 
 // Python would otherwise take a new configuration into a backup that began with the old one.
 void Agent::look_for_reload() {
-  reload_ = drain_event(reload_fd_) || reload_;
+  reload_ = reload_event_.drain() || reload_;
   if (!reload_ || stopping_ || backup_.state() != BackupState::IDLE) return;
   reload_ = false;
   AgentEvent event;

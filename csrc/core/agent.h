@@ -3,6 +3,8 @@
 // answers by the mailbox. step() is one turn without any waiting, for tests that turn the clock.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -23,6 +25,7 @@
 #include "core/notify.h"
 #include "core/rpci.h"
 #include "core/tclo.h"
+#include "core/unique_fd.h"
 
 namespace vmtpy {
 
@@ -49,14 +52,16 @@ class Agent {
  public:
   Agent(Backdoor& backdoor, Clock& clock, AgentOptions options = {});
   Agent(std::shared_ptr<Transports> transports, Clock& clock, AgentOptions options = {});
-  ~Agent();  // stops, thawing first
+  ~Agent();  // stops, thawing first; in a fork of the process that made it, it is left alone
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  void start();                                 // the loop's thread
-  void request_stop();                          // async-signal-safe
-  int stop_fd() const { return stop_fd_; }      // an eventfd: writing to it is request_stop()
-  int reload_fd() const { return reload_fd_; }  // the same for RELOAD, which waits for a backup
+  void start();                                // the loop's thread
+  void request_stop();                         // async-signal-safe
+  int stop_fd() const { return stop_.get(); }  // an eventfd: writing to it is request_stop()
+  int reload_fd() const {
+    return reload_event_.get();
+  }  // the same for RELOAD, which waits for a backup
   EventQueue& events() { return queue_; }
 
   // Python's answers, from any thread.
@@ -104,9 +109,10 @@ class Agent {
   Backup backup_;
   Commands commands_;
   HgfsServer hgfs_;
-  int wake_fd_;
-  int stop_fd_;
-  int reload_fd_;
+  EventFd wake_;
+  EventFd stop_;
+  EventFd reload_event_;
+  pid_t process_;     // that has the loop's thread
   std::mutex mutex_;  // of mailbox_
   std::deque<std::function<void()>> mailbox_;
   Notify notify_;

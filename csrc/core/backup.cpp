@@ -94,8 +94,7 @@ std::optional<std::string> Backup::command(std::string_view name, std::string_vi
     return take_answer();
   }
   if (name == "vmbackup.abort") {
-    reason_ = "aborted by the host";
-    return take(E::ABORT) ? OK : NONE;
+    return take(E::ABORT, "aborted by the host") ? OK : NONE;
   }
   return NO_COMPLETE;  // vmbackup.snapshotCompleted
 }
@@ -130,8 +129,7 @@ void Backup::finish(std::string manifest) {
 }
 
 void Backup::stop() {
-  if (edge(state_, E::STOP) != nullptr) reason_ = "the agent was told to stop";
-  take(E::STOP);
+  take(E::STOP, "the agent was told to stop");
 }
 
 void Backup::recover(const std::string& reason) {
@@ -143,8 +141,7 @@ void Backup::recover(const std::string& reason) {
   }
   if (state_ == S::IDLE || state_ == S::PREPARING || state_ == S::CANCELLED) return;
   if (state_ == S::UNFROZEN) {
-    reason_ = reason;
-    take(E::LATE);
+    take(E::LATE, reason);
     return;
   }
   enter(S::FINISHING);
@@ -178,8 +175,7 @@ void Backup::pass_limit() {
   limit_ = Time::max();
   const bool over = state_ == S::THAWING || state_ == S::ABORTING || state_ == S::FINISHING;
   if (over || state_ == S::CANCELLED || edge(state_, E::LATE) == nullptr) return;
-  reason_ = "not done within the time limit";
-  take(E::LATE);
+  take(E::LATE, "not done within the time limit");
 }
 
 int Backup::session_fd() const {
@@ -192,6 +188,14 @@ bool Backup::take(BackupEvent event) {
   enter(found->to);
   (this->*found->action)();
   return true;
+}
+
+// The first reason to give up stands: what comes while that is under way changes nothing.
+bool Backup::take(BackupEvent event, std::string reason) {
+  const Edge* found = edge(state_, event);
+  if (found == nullptr) return false;
+  if (found->action != &Backup::nothing) reason_ = std::move(reason);
+  return take(event);
 }
 
 void Backup::enter(BackupState state) {
@@ -213,10 +217,7 @@ bool Backup::tell(std::string_view event, BackupCode code, std::string_view text
     why = "the host could not be told " + std::string(event) + ": " + error.what();
   }
   if (!std::exchange(host_gone_, true)) queue_.log(why, true);
-  if (edge(state_, E::HOST_GONE) != nullptr) {
-    reason_ = why;
-    take(E::HOST_GONE);
-  }
+  take(E::HOST_GONE, why);
   return false;
 }
 

@@ -103,6 +103,7 @@ class Backup {
 
  private:
   bool take(BackupEvent event);
+  bool take(BackupEvent event, std::string reason);
   void enter(BackupState state);
   bool tell(std::string_view event, BackupCode code, std::string_view text);
   void answer(std::string reply);

@@ -351,7 +351,7 @@ FreezeSession::State::Woken FreezeSession::State::wait_for_tasks(std::unique_loc
 
 void FreezeSession::State::set_phase(Phase phase) {
   phase_ = phase;
-  eventfd_write(event_fd_, 1);
+  event_.raise();
   phase_changed_.notify_all();
 }
 

@@ -1,13 +1,7 @@
 #include "core/event_queue.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
-
-#include "core/errors.h"
 
 namespace vmtpy {
 
@@ -23,14 +17,6 @@ std::string one_line(std::string_view text, std::size_t longest) {
   std::replace_if(
       line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   return line;
-}
-
-EventQueue::EventQueue() : event_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (event_fd_ < 0) throw SystemError("eventfd", "", errno);
-}
-
-EventQueue::~EventQueue() {
-  ::close(event_fd_);
 }
 
 void EventQueue::push(AgentEvent event) {
@@ -67,8 +53,7 @@ bool EventQueue::held() const {
 std::optional<AgentEvent> EventQueue::take() {
   std::lock_guard guard(mutex_);
   if (held_ || events_.empty()) {
-    std::uint64_t count = 0;
-    [[maybe_unused]] auto drained = ::read(event_fd_, &count, sizeof count);
+    event_.drain();
     return std::nullopt;
   }
   AgentEvent event = std::move(events_.front());
@@ -85,8 +70,7 @@ std::optional<AgentEvent> EventQueue::take() {
 
 void EventQueue::signal_locked() {
   if (held_ || events_.empty()) return;
-  const std::uint64_t one = 1;
-  [[maybe_unused]] auto written = ::write(event_fd_, &one, sizeof one);
+  event_.raise();
 }
 
 }  // namespace vmtpy

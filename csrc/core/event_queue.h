@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/quiesce_request.h"
 #include "core/record.h"
+#include "core/unique_fd.h"
 
 namespace vmtpy {
 
@@ -44,8 +45,7 @@ std::string one_line(std::string_view text, std::size_t longest = 400);
 
 class EventQueue {
  public:
-  EventQueue();
-  ~EventQueue();
+  EventQueue() = default;
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
 
@@ -53,12 +53,12 @@ class EventQueue {
   void log(std::string_view text, bool warning = false);
   void hold(bool held);
   bool held() const;
-  std::optional<AgentEvent> take();           // never waits; nothing while held
-  int event_fd() const { return event_fd_; }  // readable while take() has something to give
+  std::optional<AgentEvent> take();              // never waits; nothing while held
+  int event_fd() const { return event_.get(); }  // readable while take() has something to give
 
  private:
   void signal_locked();
-  int event_fd_;
+  EventFd event_;
   mutable std::mutex mutex_;
   std::deque<AgentEvent> events_;
   std::size_t dropped_ = 0;  // log lines, when nobody takes them

@@ -1,7 +1,6 @@
 // The owner's side of a freeze session: start, release, abort, watch, and the record.
 #include "core/session.h"
 
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,19 +23,15 @@ FreezeSession::State::State(Os& os, Clock& clock, std::vector<Filesystem> filesy
           std::make_shared<Freezer>(os, clock, std::move(filesystems), options_.accept_frozen)),
       rcu_(os),
       scout_(std::make_shared<HolderScout>(freezer_->filesystems())),
-      event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       texts_(std::make_shared<Texts>()),
       speechless_(std::make_shared<Texts>(
           Texts{Outcome::FAILED, "malloc: Cannot allocate memory", "", ENOMEM, {}})) {
-  if (event_fd_ < 0) throw SystemError("eventfd", "", errno);
   std::set<int> levels;
   for (const Filesystem& filesystem : freezer_->filesystems()) levels.insert(filesystem.level);
   levels_.assign(levels.begin(), levels.end());
 }
 
-FreezeSession::State::~State() {
-  close(event_fd_);
-}
+FreezeSession::State::~State() = default;
 
 // The conductor has its rights from the thread that makes the session, which may have more of them
 // than the one that starts it.
@@ -172,18 +167,20 @@ Phase FreezeSession::phase() const {
   return state_->phase();
 }
 int FreezeSession::event_fd() const {
-  return state_->event_fd();
+  return state_->event().get();
 }
 bool FreezeSession::wait_for(Phase phase, Time deadline) {
   return state_->wait_for(phase, deadline);
+}
+void FreezeSession::wait_until_ended() {
+  state_->wait_until_ended();
 }
 RunRecord FreezeSession::record() const {
   return state_->record();
 }
 
 void FreezeSession::clear_event() {
-  eventfd_t count;
-  eventfd_read(state_->event_fd(), &count);
+  state_->event().drain();
 }
 
 }  // namespace vmtpy

@@ -57,6 +57,8 @@ class FreezeSession {
   // Waits until `phase` or a later one is reached; false at the deadline, which is the owner's:
   // real time, whatever the session's clock is.
   bool wait_for(Phase phase, Time deadline);
+  // Waits without a deadline until all is thawed; not at all where nothing was started.
+  void wait_until_ended();
   // Complete when phase() is ENDED; until then a copy of what is known.
   RunRecord record() const;
 

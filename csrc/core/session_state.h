@@ -13,6 +13,7 @@
 #include "core/holders.h"
 #include "core/rcu.h"
 #include "core/session.h"
+#include "core/unique_fd.h"
 
 namespace vmtpy {
 
@@ -31,7 +32,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   bool wait_for(Phase phase, Time deadline);
   void wait_until_ended();
   RunRecord record();
-  int event_fd() const { return event_fd_; }
+  const EventFd& event() const { return event_; }
 
  private:
   enum class Asked { NOTHING, RELEASE, ABORT };
@@ -119,7 +120,7 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   Phase phase_ = Phase::NEW;
   bool dropped_ = false;
   std::condition_variable phase_changed_;
-  int event_fd_ = -1;
+  EventFd event_;
   Asked asked_ = Asked::NOTHING;
   std::string abort_reason_;
   End end_;

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <fstream>
 
-#include "host/unique_fd.h"
+#include "core/unique_fd.h"
 
 namespace vmtpy::host {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "host/unique_fd.h"
+#include "core/unique_fd.h"
 
 namespace vmtpy::host {
 

@@ -15,7 +15,7 @@
 #include <string>
 #include <thread>
 
-#include "host/unique_fd.h"
+#include "core/unique_fd.h"
 #include "host/unix_name.h"
 #include "host/vsock_pairs.h"
 

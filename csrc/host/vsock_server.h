@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/unique_fd.h"
+#include "core/unique_fd.h"
 #include "host/vsock_conversation.h"
 #include "host/vsock_service.h"
 

@@ -47,8 +47,8 @@ def main(arguments: list[str]) -> int:
     command = arguments[cut + 1 :]
     if not command:
         parser.error("no COMMAND; write `-- COMMAND` after the paths")
-    if not options.timeout > 0:
-        parser.error("--timeout must be more than 0")
+    if not 0.001 <= options.timeout <= 86400:  # nan is not, either
+        parser.error(f"--timeout is {options.timeout:g}: allowed are 0.001 to 86400 seconds")
     program = shutil.which(command[0])
     if program is None:
         print(f"vmtpy freeze: {command[0]}: command not found", file=sys.stderr)

@@ -39,13 +39,15 @@ def test_other_threads_go_on_while_an_agent_ends() -> None:
     """Its loop says good-bye to a host that does not answer, and is waited for."""
     base = f"@vmtpy-life-{os.getpid()}"
     device = _host.Device(_core.SteadyClock())
-    service = _host.VsockService(device, base)
-    service.misbehave(_host.VsockFault.SILENCE, port=976, times=0)
+    service = _host.VsockService(device, base)  # to which no connection comes through
+    dialer = _host.UnixDialer(base)
+    dialer.hold(True)
     transports = _core.Transports(
         _core.AbsentBackdoor(),
-        _host.UnixDialer(base),
+        dialer,
         _core.SteadyClock(),
         preference=_core.Preference.VSOCK,
+        connect=1.0,
     )
     agent = _core.Agent(transports, _core.SteadyClock(), options(["log bye"], patience=1.0))
     agent.start()
@@ -63,6 +65,7 @@ def test_other_threads_go_on_while_an_agent_ends() -> None:
     went_on_before_its_end = went_on.is_set()
     other.join()
     assert went_on_before_its_end
+    assert service.counts()["packets"] == 0
 
 
 def test_a_fork_that_lets_go_of_its_copy_does_not_stop_the_parents_agent() -> None:

@@ -107,8 +107,9 @@ void bind_trap(py::module_& module) {
       .def(
           "stun",
           [](TrapHost& host, double deadline) {
+            const Time until(from_seconds("deadline", deadline));
             py::gil_scoped_release release;
-            return host.stun(Time(from_seconds(deadline)));
+            return host.stun(until);
           },
           py::arg("deadline"))
       .def("resume", &TrapHost::resume)

@@ -8,8 +8,9 @@ namespace vmtpy::bind {
 namespace {
 
 std::vector<RescueResult> rescue(Os& os, const FsText& run_directory, bool force, double patience) {
+  const Duration longest = from_seconds("patience", patience);
   py::gil_scoped_release release;
-  return thaw_from_markers(os, run_directory.value, force, from_seconds(patience));
+  return thaw_from_markers(os, run_directory.value, force, longest);
 }
 
 }  // namespace

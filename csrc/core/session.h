@@ -28,7 +28,8 @@ struct FreezeOptions {
   std::string run_directory = "/run/vmtpy";            // where the marker is kept
   bool accept_frozen =
       false;  // take a filesystem that someone else has frozen, and leave it to them
-  std::vector<LeftOut> left_out;  // what the plan left out although it is writable, for the record
+  std::vector<LeftOut>
+      left_out{};  // what the plan left out although it is writable, for the record
 };
 
 enum class Phase { NEW, PREPARING, FREEZING, FROZEN, THAWING, ENDED };

@@ -602,6 +602,7 @@ class Agent:
     def finish(self, path: str = "", manifest: bytes = b"") -> None:
         """Ends a backup: what the host may fetch from now on, and by which path; "" for none."""
     def answer(self, id: int, text: bytes) -> None: ...  # noqa: A002
+    def settle(self, id: int) -> None: ...  # noqa: A002
     def configure(self, options: AgentOptions) -> None: ...
     def status(self) -> AgentStatus: ...
     @property

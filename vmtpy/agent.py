@@ -62,7 +62,7 @@ class Agent:
         self._on_record = on_record
         self._reload: Callable[[], Config] | None = None
         self._native = _core.Agent(ways.transports, clock, self._options(config))
-        self._services = Services(config, ways, log)
+        self._services = Services(config, ways, self._native.settle, log)
         self._story = Story(config, ways.backdoor)
         self._quiesce = Quiesce(
             config.quiesce,

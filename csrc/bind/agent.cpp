@@ -204,6 +204,7 @@ void bind_agent(py::module_& module) {
             agent.answer(id, std::string(text));
           },
           py::arg("id"), py::arg("text"))
+      .def("settle", &Agent::settle, py::arg("id"))
       .def("configure", &Agent::configure, py::arg("options"))
       .def("status", &Agent::status)
       .def_property_readonly("event_fd", [](Agent& agent) { return agent.events().event_fd(); })

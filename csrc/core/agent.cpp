@@ -109,6 +109,10 @@ void Agent::answer(std::uint64_t id, std::string text) {
   post([this, id, text = std::move(text)] { commands_.answer(id, text); });
 }
 
+void Agent::settle(std::uint64_t id) {
+  post([this, id] { commands_.settle(id); });
+}
+
 void Agent::configure(AgentOptions options) {
   post([this, options = std::move(options)] {
     options_.poll_min = options.poll_min;

@@ -72,6 +72,7 @@ class Agent {
   // what it holds. Throws std::invalid_argument as HgfsServer::serve().
   void finish(std::string path = "", std::string manifest = "");
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
+  void settle(std::uint64_t id);                    // a power command's state change is over
   void configure(AgentOptions options);             // the poll's delays and what is announced
 
   // One turn. Returns when the next is due, Time::max() when the agent has ended. Never throws:

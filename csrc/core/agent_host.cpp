@@ -133,9 +133,15 @@ std::string Agent::answer_here(std::string_view name) {
   return "OK ";
 }
 
-// To a host that knows nothing of us: after an open, a reset, its return, or when it asks.
+// To a host that knows nothing of us: after an open, a reset, its return, or when it asks. The
+// uptime belongs to it, also where the guest tells nothing else of itself: a host that does not get
+// it before the "OK " to Capabilities_Register takes the tools of a restarted guest for dead.
 void Agent::introduce() {
-  for (const std::string& request : options_.announce) {
+  using Hundredths = std::chrono::duration<std::int64_t, std::centi>;
+  const auto uptime = std::chrono::floor<Hundredths>(clock_.uptime());
+  std::vector<std::string> requests = options_.announce;
+  requests.push_back("SetGuestInfo  7 " + std::to_string(uptime.count()));
+  for (const std::string& request : requests) {
     const RpciReply reply = rpci_.call(request);
     if (!reply.ok) queue_.log("the host refused \"" + request + "\": " + reply.data);
   }

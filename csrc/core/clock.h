@@ -16,6 +16,8 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual Time now() const = 0;
+  // Since this machine was booted, with the time that it was suspended for.
+  virtual Duration uptime() const = 0;
   // Waits for `changed` or for `deadline`; false when the deadline has passed. Like every wait on a
   // condition it may also return early, so the caller tests its condition again.
   virtual bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
@@ -25,6 +27,7 @@ class Clock {
 class SteadyClock final : public Clock {
  public:
   Time now() const override;
+  Duration uptime() const override;
   bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                   Time deadline) override;
 };

@@ -19,7 +19,10 @@ std::optional<std::string> Commands::command(std::string_view name, std::string_
   if (name == "Set_Option") return take_option(name, arguments);
   // The host may ask again (softpowerop_retry).
   if (backup) return "ERROR Quiesce operation in progress";
+  const bool power = name.starts_with("OS_");
+  if (power && changing_ != 0) return "ERROR State change already in progress";
   pending_ = ++last_;
+  if (power) changing_ = pending_;
   name_ = name;
   due_ = clock_.now() + options_.patience;
   push(name, arguments, pending_);
@@ -51,6 +54,10 @@ void Commands::answer(std::uint64_t id, std::string text) {
   pending_ = 0;
   answered_ = id;
   answer_ = text.size() > wire::MAX_MESSAGE ? "ERROR Answer too long" : std::move(text);
+}
+
+void Commands::settle(std::uint64_t id) {
+  if (id == changing_) changing_ = 0;
 }
 
 std::optional<std::string> Commands::take_answer() {

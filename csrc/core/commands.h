@@ -26,6 +26,10 @@ class Commands {
   std::optional<std::string> command(std::string_view name, std::string_view arguments,
                                      bool backup);
   void answer(std::uint64_t id, std::string text);  // from Python; one that is too late is dropped
+  // From Python: the state change that this power command began is over, done or refused. Until
+  // then any other is refused, also after the command itself was answered because its hooks take
+  // long.
+  void settle(std::uint64_t id);
   bool pending() const { return pending_ != 0; }
   std::optional<std::string> take_answer();
   void delivered();  // the poll that carried the answer is over: Python hears of it
@@ -40,6 +44,7 @@ class Commands {
   CommandOptions options_;
   std::uint64_t last_ = 0;
   std::uint64_t pending_ = 0;   // id of the command that waits for Python; 0: none
+  std::uint64_t changing_ = 0;  // id of the power command whose state change goes on; 0: none
   std::uint64_t answered_ = 0;  // id of the one whose answer is on its way; 0: none
   std::string name_;            // of the pending one, for the log
   Time due_{};

@@ -57,14 +57,22 @@ class Reader {
   std::string wrong_;
 };
 
+// In decimal digits, however large it is.
+bool is_integer(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 }  // namespace
 
 std::string parse_start(std::string_view arguments, QuiesceRequest& request) {
   const std::size_t space = arguments.find(' ');
   const std::string_view manifest = arguments.substr(0, space);
-  if (manifest != "0" && manifest != "1") return "ERROR vmbackup.start: expected 0 or 1";
+  if (!manifest.empty() && !is_integer(manifest)) {
+    return "ERROR vmbackup.start: expected an integer (0: no manifest)";
+  }
   request = {};
-  request.manifest = manifest == "1";
+  request.manifest = manifest.find_first_of("123456789") != std::string_view::npos;
   if (space != std::string_view::npos) request.volumes = arguments.substr(space + 1);
   return "";
 }

@@ -7,6 +7,10 @@ Time ManualClock::now() const {
   return now_;
 }
 
+Duration ManualClock::uptime() const {
+  return now().time_since_epoch();
+}
+
 bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                              Time deadline) {
   std::list<Waiter>::iterator me;

@@ -10,6 +10,7 @@ namespace vmtpy::host {
 class ManualClock final : public Clock {
  public:
   Time now() const override;
+  Duration uptime() const override;
   bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                   Time deadline) override;
   void advance(Duration by);

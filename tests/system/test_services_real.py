@@ -17,6 +17,8 @@ from support.loop import loop_mount
 from support.namespace import INSIDE, MAC, inside, require_namespaces
 from support.xdr import read_nics
 
+from vmtpy import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,20 +55,27 @@ def deeds(directory: Path) -> list[str]:
 def test_it_announces_itself_and_its_guest_and_takes_leave(tmp_path: Path) -> None:
     with serving(tmp_path) as guest:
         said = guest.requests()
-        assert said[1:7] == [
+        assert said[1:11] == [
             b"vmx.capability.unified_loop toolbox",
             b"tools.capability.hgfs_server toolbox 1",
             b"tools.capability.statechange ",
             b"tools.capability.softpowerop_retry ",
             b"tools.capability.features 36=1",
             b"tools.set.version 2147483647",
+            b"tools.set.versiontype 2147483647 4",
+            b"info-set guestinfo.vmtools.description vmtpy " + __version__.encode(),
+            b"info-set guestinfo.vmtools.versionString " + __version__.encode(),
+            b"info-set guestinfo.vmtools.versionNumber 2147483647",
         ]
-        assert said[7] == b"SetGuestInfo  1 " + os.uname().nodename.encode()
+        assert said[11] == b"info-set guestinfo.vmtools.buildNumber 0"
+        assert said[12].startswith(b"SetGuestInfo  7 ")
+        assert said[13] == b"SetGuestInfo  1 " + os.uname().nodename.encode()
         guest.until(lambda: time_questions(guest) == 1)
         assert guest.end() == 0
         guest.read()
-        assert guest.requests()[-2:] == [
+        assert guest.requests()[-3:] == [
             b"tools.capability.hgfs_server toolbox 0",
+            b"tools.capability.features 36=0",
             b"log vmtpy: guest agent stopped",
         ]
         assert guest.device.open_channels() == 0
@@ -78,7 +87,9 @@ def test_the_version_can_be_configured_and_guest_information_turned_off(tmp_path
         guest.hears(b"tools.set.version 12352")
         assert guest.command("Set_Option broadcastIP 1") == b"OK "
         assert guest.command("ping") == b"OK "
-        assert guest.told(b"SetGuest") == []
+        told = guest.told(b"SetGuest")
+        assert told
+        assert all(one.startswith(b"SetGuestInfo  7 ") for one in told), "the uptime alone"
 
 
 @pytest.mark.parametrize(

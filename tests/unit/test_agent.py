@@ -58,9 +58,40 @@ def test_simple_commands_are_answered_natively(rig: Rig) -> None:
     assert rig.command("Capabilities_Register") == b"OK "
     assert rig.command("nonsense") == b"ERROR Unknown Command"
     assert rig.command("vmbackup.nonsense") == b"ERROR Unknown Command"
-    assert rig.command("vmbackup.start") == b"ERROR vmbackup.start: expected 0 or 1"
     assert rig.command("x" * 65536) == b"ERROR Unknown Command"
     assert rig.command("ping") == b"OK "
+
+
+@pytest.mark.parametrize(
+    ("arguments", "manifest", "volumes"),
+    [
+        (b"", False, ""),
+        (b" ", False, ""),
+        (b" 0", False, ""),
+        (b" 1", True, ""),
+        (b" 2", True, ""),
+        (b" -1", True, ""),
+        (b" +10", True, ""),
+        (b" 00", False, ""),
+        (b" " + b"9" * 1000, True, ""),
+        (b" 0 /srv", False, "/srv"),
+        (b" 7 /srv /home", True, "/srv /home"),
+    ],
+)
+def test_start_takes_any_integer_or_none(
+    rig: Rig, arguments: bytes, manifest: bool, volumes: str
+) -> None:
+    assert rig.command(b"vmbackup.start" + arguments) == b"OK "
+    request = rig.take(KIND.START).request
+    assert (request.manifest, request.volumes) == (manifest, volumes)
+
+
+@pytest.mark.parametrize("arguments", [b"yes", b"1x", b"-", b"0x1", b"1.0", b"/srv", b"\xff"])
+def test_start_with_anything_else_is_refused_and_begins_nothing(rig: Rig, arguments: bytes) -> None:
+    error = b"ERROR vmbackup.start: expected an integer (0: no manifest)"
+    assert rig.command(b"vmbackup.start " + arguments) == error
+    assert rig.events() == []
+    assert rig.command(b"vmbackup.start") == b"OK "
 
 
 def test_without_a_backup_its_commands_are_errors(rig: Rig) -> None:

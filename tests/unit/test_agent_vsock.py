@@ -4,6 +4,7 @@ connections, no answer and no backup is lost. In-process host, simulated disk, c
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from typing import TYPE_CHECKING
@@ -65,7 +66,9 @@ def arrived(condition: Callable[[], bool]) -> None:
 def test_it_begins_with_vsock_where_the_host_listens_and_says_so(rig: Rig) -> None:
     assert traps(rig) == 0
     assert "the host is reached by vsock: the host listens there" in log(rig)
-    assert [one.request for one in rig.seen] == [b"log hello"]
+    hello, uptime = (one.request for one in rig.seen)
+    assert hello == b"log hello"
+    assert re.fullmatch(rb"SetGuestInfo  7 \d+", uptime)
 
 
 def test_commands_are_heard_without_any_polling(rig: Rig) -> None:

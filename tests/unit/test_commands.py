@@ -5,6 +5,7 @@ turn at a time with a clock that is turned by hand.
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -128,6 +129,36 @@ def test_a_power_operation_whose_hooks_take_long_is_accepted(rig: Rig) -> None:
     assert rig.take(KIND.ANSWERED).id == event.id
 
 
+def test_a_second_state_change_is_refused_until_the_first_is_over(rig: Rig) -> None:
+    busy = b"ERROR State change already in progress"
+    event = rig.ask("OS_Halt")
+    rig.turn(5.1)  # its hooks take long
+    for command in ("OS_Halt", "OS_Reboot", "OS_Suspend"):
+        rig.device.send_command(command)
+        rig.turn(0.5)
+    rig.turn(0.5)
+    assert rig.replies() == [b"OK ", busy, busy, busy]
+    assert rig.take(KIND.LOG)
+    assert rig.take(KIND.ANSWERED).id == event.id
+    rig.agent.answer(event.id, b"OK ")
+    rig.agent.settle(event.id + 1)
+    rig.device.send_command("OS_Reboot")
+    rig.turn(0.5)
+    rig.turn(0.5)
+    assert rig.replies()[-1] == busy, "what it does when it is answered belongs to it"
+    rig.agent.settle(event.id)
+    rig.turn()
+    second = rig.ask("OS_Reboot")
+    assert second.text == "OS_Reboot"
+    rig.agent.settle(second.id)
+    rig.agent.answer(second.id, b"OK ")
+    rig.device.send_command("OS_Suspend")
+    rig.turn()
+    assert rig.replies()[-1] == b"OK "
+    assert rig.take(KIND.ANSWERED).id == second.id
+    assert rig.take(KIND.COMMAND).text == "OS_Suspend", "heard in the poll that brought the answer"
+
+
 def test_during_a_backup_options_are_kept_for_later_and_deeds_refused(rig: Rig) -> None:
     rig.device.send_command("vmbackup.start 1")
     rig.turn(0.5)
@@ -226,6 +257,26 @@ def test_an_answer_is_brought_although_the_host_has_lost_the_channel(rig: Rig) -
     assert rig.replies() == [b"OK "]
 
 
+def without_numbers(requests: list[bytes]) -> list[bytes]:
+    """The uptime is told last, in hundredths of a second."""
+    return [re.sub(rb"^(SetGuestInfo  7 )\d+$", rb"\1", one) for one in requests]
+
+
+def test_the_uptime_is_told_before_the_answer_to_a_register(rig: Rig) -> None:
+    """Python is not asked: it may be busy, and its guest information switched off."""
+    rig.seen.clear()
+    rig.device.send_command("Capabilities_Register\0")
+    uptime = rig.clock.now() + 0.5
+    rig.turn(0.5)
+    rig.turn(0.5)
+    assert [one.request for one in rig.seen] == [
+        b"Capabilities_Register\0",
+        b"log hello",
+        b"SetGuestInfo  7 %d" % round(uptime * 100),
+        b"OK ",
+    ]
+
+
 def test_it_announces_itself_at_the_open_after_a_reset_and_when_asked() -> None:
     rig = Rig(announce=("log hello", "tools.capability.statechange "))
     rig.device.send_command("reset")
@@ -233,15 +284,17 @@ def test_it_announces_itself_at_the_open_after_a_reset_and_when_asked() -> None:
     rig.turn(0.5)
     rig.turn(0.5)
     rig.turn(0.5)
-    hello = [b"log hello", b"tools.capability.statechange "]
-    assert rig.requests() == 2 * hello, "not twice for a reset and a register in a row"
+    hello = [b"log hello", b"tools.capability.statechange ", b"SetGuestInfo  7 "]
+    assert without_numbers(rig.requests()) == 2 * hello, (
+        "not twice for a reset and a register in a row"
+    )
     assert rig.replies() == [b"OK ATR toolbox", b"OK "]
     rig.take(KIND.ANNOUNCED)
     rig.device.send_command("reset")
     rig.turn(0.5)
     rig.turn(0.5)
     rig.turn(0.5)
-    assert rig.requests() == 3 * hello
+    assert without_numbers(rig.requests()) == 3 * hello
     rig.take(KIND.ANNOUNCED)
 
 
@@ -260,6 +313,7 @@ def test_a_reset_before_the_first_announcement_is_answered_first() -> None:
         ("TCLO_COMMAND", b"reset"),
         ("TCLO_REPLY", b"OK ATR toolbox"),
         ("RPCI", b"log hello"),
+        ("RPCI", b"SetGuestInfo  7 100"),
     ]
 
 
@@ -276,7 +330,7 @@ def test_what_the_host_refuses_of_an_announcement_is_logged_and_the_rest_sent() 
     )
     agent = _core.Agent(_host.EmulatedBackdoor(device), clock, options)
     agent.step()
-    assert [one.request for one in device.take_transcript()][-1] == b"log hello"
+    assert [one.request for one in device.take_transcript()][-2] == b"log hello"
     event = agent.next_event(0)
     assert event is not None
     assert event.text == 'the host refused "vmx.capability.unified_loop toolbox": not here'

@@ -22,6 +22,7 @@ class Rig:
     def __init__(self, directory: Path) -> None:
         self.host = EmulatedHost()
         self.lines: list[str] = []
+        self.settled: list[int] = []
         self.done = directory / "done"
         self.hooks = directory / "power.d"
         self.hooks.mkdir(mode=0o755)
@@ -32,6 +33,7 @@ class Rig:
             ),
             Rpc(self.host.backdoor, self.lines.append),
             lambda name: power_hooks.run_power_hooks(name, 5.0, self.lines.append, str(self.hooks)),
+            self.settled.append,
             self.lines.append,
         )
 
@@ -86,23 +88,30 @@ def test_hooks_run_in_the_order_of_their_names_with_the_operations_name(rig: Rig
 def test_a_failed_hook_stops_the_first_request_and_not_the_second(rig: Rig) -> None:
     rig.hook("10-fails", "echo no space left; exit 3\n")
     rig.hook("20-runs", f"echo hook >> {rig.done}\n")
-    assert rig.power.request("OS_Halt", 1).startswith(b"ERROR ")
+    assert rig.power.request("OS_Halt", 1) == b"OK ", "the host goes by the status"
+    assert rig.settled == [1]
     rig.power.answered(1)
     assert rig.reports() == [b"tools.os.statechange.status 0 1"]
     assert rig.deeds() == ["hook"]
     assert "OS_Halt: hook 10-fails halt: exit code 3: no space left" in rig.lines
     assert rig.power.request("OS_Halt", 2) == b"OK "
+    assert rig.settled == [1], "its deed is still to come"
     rig.power.answered(2)
-    assert rig.reports() == [b"tools.os.statechange.status 0 1"]
+    assert rig.settled == [1, 2]
+    assert rig.reports() == [b"tools.os.statechange.status 1 1"]
     assert rig.deeds() == ["hook", "hook", "halt"]
 
 
 def test_another_request_in_between_does_not_count_as_the_second(rig: Rig) -> None:
     rig.hook("10-fails", "exit 1\n")
-    assert rig.power.request("OS_Halt", 1).startswith(b"ERROR ")
-    assert rig.power.request("OS_Reboot", 2).startswith(b"ERROR ")
-    assert rig.power.request("OS_Halt", 3).startswith(b"ERROR ")
-    assert rig.power.request("OS_Halt", 4) == b"OK "
+    for number, name in enumerate(("OS_Halt", "OS_Reboot", "OS_Halt", "OS_Halt"), 1):
+        assert rig.power.request(name, number) == b"OK "
+    assert rig.reports() == [
+        b"tools.os.statechange.status 0 1",
+        b"tools.os.statechange.status 0 2",
+        b"tools.os.statechange.status 0 1",
+        b"tools.os.statechange.status 1 1",
+    ]
 
 
 @pytest.mark.parametrize(("mode", "who"), [(0o775, "its group"), (0o757, "everybody")])
@@ -110,7 +119,8 @@ def test_what_root_must_not_run_is_not_run_and_stops_the_operation(
     rig: Rig, mode: int, who: str
 ) -> None:
     rig.hook("10-bad", f"echo ran >> {rig.done}\n", mode)
-    assert rig.power.request("OS_Halt", 1).startswith(b"ERROR ")
+    assert rig.power.request("OS_Halt", 1) == b"OK "
+    assert rig.reports() == [b"tools.os.statechange.status 0 1"]
     assert any(f"10-bad is writable by {who}" in line for line in rig.lines)
     assert rig.deeds() == []
 
@@ -130,7 +140,8 @@ def test_a_hook_that_hangs_is_killed_and_counts_as_failed(rig: Rig) -> None:
 def test_a_directory_that_others_can_write_to_is_not_used(rig: Rig) -> None:
     rig.hook("10-a", f"echo ran >> {rig.done}\n")
     rig.hooks.chmod(0o777)
-    assert rig.power.request("OS_Halt", 1).startswith(b"ERROR ")
+    assert rig.power.request("OS_Halt", 1) == b"OK "
+    assert rig.reports() == [b"tools.os.statechange.status 0 1"]
     refused = f"OS_Halt: the hooks directory {rig.hooks} is refused: {rig.hooks} is writable by"
     assert any(line.startswith(refused) for line in rig.lines)
     assert rig.deeds() == []
@@ -139,14 +150,37 @@ def test_a_directory_that_others_can_write_to_is_not_used(rig: Rig) -> None:
 def test_a_command_that_fails_or_is_not_there_is_logged(tmp_path: Path) -> None:
     lines: list[str] = []
     config = PowerConfig(halt=("/nowhere/halt",), reboot=("sh", "-c", "echo why; exit 4"))
+    settled: list[int] = []
     power = Power(
-        config, Rpc(EmulatedHost().backdoor, lines.append), lambda _name: [], lines.append
+        config,
+        Rpc(EmulatedHost().backdoor, lines.append),
+        lambda _name: [],
+        settled.append,
+        lines.append,
     )
     for number, command in enumerate(("OS_Halt", "OS_Reboot")):
         power.request(command, number)
         power.answered(number)
     assert "/nowhere/halt: [Errno 2] No such file or directory: '/nowhere/halt'" in lines
     assert "sh ended with 4: why" in lines
+    assert settled == [0, 1]
+
+
+def test_hooks_that_cannot_be_run_at_all_are_told_as_a_failure() -> None:
+    host = EmulatedHost()
+    lines: list[str] = []
+    settled: list[int] = []
+
+    def hooks(_name: str) -> list[str]:
+        raise MemoryError
+
+    config = PowerConfig(halt=("true",), reboot=("true",))
+    power = Power(config, Rpc(host.backdoor, lines.append), hooks, settled.append, lines.append)
+    assert power.request("OS_Reboot", 9) == b"OK "
+    reports = [one.request for one in host.device.take_transcript()]
+    assert reports == [b"tools.os.statechange.status 0 2"]
+    assert settled == [9]
+    assert lines[0] == "OS_Reboot: hooks could not be run: MemoryError: "
 
 
 def test_a_host_that_is_away_keeps_no_deed_from_being_done(rig: Rig) -> None:

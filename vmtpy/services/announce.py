@@ -1,6 +1,7 @@
 """What the guest says of itself at every open and after every reset, and takes back at its end.
 
-The native loop sends it. Texts: open-vm-tools' services/vmtoolsd and OpenBSD's vmt(4).
+The native loop sends it. `guestinfo.vmtools` is what inventory programs read. Texts: open-vm-tools'
+services/vmtoolsd and OpenBSD's vmt(4).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from vmtpy import __version__
 
 UNMANAGED = 2147483647  # the version of tools that the administrator keeps up to date himself
+OPEN_VM_TOOLS = 4  # the type of tools that come from a distribution, not from the host
 
 
 def announce(version: int = UNMANAGED) -> list[str]:
@@ -20,6 +22,11 @@ def announce(version: int = UNMANAGED) -> list[str]:
         "tools.capability.softpowerop_retry ",
         "tools.capability.features 36=1",  # NVMe disks may be quiesced, too
         f"tools.set.version {version}",
+        f"tools.set.versiontype {version} {OPEN_VM_TOOLS}",  # newer hosts go by this one
+        f"info-set guestinfo.vmtools.description vmtpy {__version__}",
+        f"info-set guestinfo.vmtools.versionString {__version__}",
+        f"info-set guestinfo.vmtools.versionNumber {version}",
+        "info-set guestinfo.vmtools.buildNumber 0",  # there are no builds apart from versions
     ]
 
 
@@ -27,5 +34,6 @@ def withdraw() -> list[str]:
     """The RPCI requests that take leave of the host."""
     return [
         "tools.capability.hgfs_server toolbox 0",
+        "tools.capability.features 36=0",
         "log vmtpy: guest agent stopped",
     ]

@@ -1,8 +1,9 @@
 """The host's power operations: hooks, the report, the answer, and then the deed.
 
 OS_Halt and OS_Reboot run a command of the configuration once the host has the answer; OS_PowerOn,
-OS_Suspend and OS_Resume only run hooks. A failed hook stops the first request; the same request
-again goes ahead. Texts: open-vm-tools' services/plugins/powerOps, OpenBSD's vmt(4).
+OS_Suspend and OS_Resume only run hooks. The answer is always OK: how it went, the report tells, and
+the host goes by it. A failed hook stops the first request, with status 0; the same request again
+goes ahead, with status 1. Texts: open-vm-tools' services/plugins/powerOps, OpenBSD's vmt(4).
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ OPERATIONS = {
     "OS_Suspend": (5, "suspend"),
 }
 OK = b"OK "
-FAILED = b"ERROR A power operation's hook failed"
 COMMAND_TIMEOUT = 30.0
 
 
@@ -35,6 +35,7 @@ class Power:
         config: the commands that halt and reboot.
         rpc: tells the host how it went.
         hooks: called with "halt", "reboot", …; runs hooks and returns the texts of failures.
+        settled: called with the number of a request when all that it brought about is over.
         log: called with lines for the log.
     """
 
@@ -43,11 +44,13 @@ class Power:
         config: PowerConfig,
         rpc: Rpc,
         hooks: Callable[[str], list[str]],
+        settled: Callable[[int], None],
         log: Callable[[str], None],
     ) -> None:
         self.configure(config)
         self._rpc = rpc
         self._hooks = hooks
+        self._settled = settled
         self._log = log
         self._failed = ""  # the request whose hook failed: it goes ahead when it is repeated
         self._due: dict[int, str] = {}  # command's number → the deed that waits for its answer
@@ -59,18 +62,22 @@ class Power:
     def request(self, name: str, number: int) -> bytes:
         """Runs the hooks and reports. Returns the answer; answered() then does the deed."""
         state, hook = OPERATIONS[name]
-        failures = self._hooks(hook)
+        try:
+            failures = self._hooks(hook)
+        except Exception as error:  # the host waits for a report, whatever went wrong
+            failures = [f"hooks could not be run: {type(error).__name__}: {error}"]
         for failure in failures:
             self._log(f"{name}: {failure}")
         again = self._failed == name
         self._failed = name if failures and not again else ""
-        report = f"tools.os.statechange.status {int(not failures)} {state}"
+        report = f"tools.os.statechange.status {int(not self._failed)} {state}"
         self._rpc.tell(report.encode(), f"the end of {name}")
         if self._failed:
             self._log(f"{name} is not done: a hook failed; the same request again goes ahead")
-            return FAILED
-        if name in self._actions:
+        if name in self._actions and not self._failed:
             self._due[number] = name
+        else:
+            self._settled(number)
         return OK
 
     def answered(self, number: int) -> None:
@@ -78,7 +85,10 @@ class Power:
         name = self._due.pop(number, "")
         if name:
             self._log(f"{name}: {' '.join(self._actions[name])}")
-            self._run(self._actions[name])
+            try:
+                self._run(self._actions[name])
+            finally:
+                self._settled(number)
 
     def _run(self, command: Sequence[str]) -> None:
         import subprocess

@@ -39,10 +39,17 @@ class Services:
     Args:
         config: of the agent.
         ways: to the host.
+        settled: called with the number of a power command when all that it brought about is over.
         log: called with each line of the log.
     """
 
-    def __init__(self, config: Config, ways: Ways, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ways: Ways,
+        settled: Callable[[int], None],
+        log: Callable[[str], None],
+    ) -> None:
         self._log = log
         self._rpc = Rpc(ways.transports, log)
         self._announced = False
@@ -55,7 +62,7 @@ class Services:
         if config.guest_info.enabled:
             self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
         self._time = TimeSync(config.time, lambda: _core.read_host_time(ways.backdoor), log)
-        self._power = Power(config.power, self._rpc, self._power_hooks, log)
+        self._power = Power(config.power, self._rpc, self._power_hooks, settled, log)
         self._hook_timeout = config.hooks.timeout
         self._options = Options({"broadcastIP": self._broadcast, **self._time.options()}, log)
         self._poller = select.poll()

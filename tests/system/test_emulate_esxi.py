@@ -46,7 +46,7 @@ def agent(mount: LoopMount, *options: str) -> Run:
     return emulate(*command, options=(*ESXI, *BACKUP, *options))
 
 
-@pytest.mark.xfail(reason="the uptime comes after the answer, and no manifest is served")
+@pytest.mark.xfail(reason="the request for the state of the tools (Vix) is not answered")
 def test_the_agent_lives_a_whole_life_with_a_good_verdict(mount: LoopMount) -> None:
     run = agent(mount)
     told = verdict(run)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOMENTS = [
     "start", "received", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done",
 ]  # fmt: skip
+QUIESCED = {"good": True, "text": "vSphere would show: quiesced, the host has the manifest"}
 
 
 def demo(*arguments: str, store: Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -68,7 +69,8 @@ def test_it_proves_a_snapshot_and_leaves_nothing_behind(
     assert list(story["timeline_ms"]) == MOMENTS
     times = list(story["timeline_ms"].values())
     assert times == sorted(times)
-    assert 0 < story["snapshot_ms"] <= story["longest_wait_ms"]
+    assert story["findings"][-1] == QUIESCED
+    assert 0 < story["copying_ms"] <= story["snapshot_ms"] <= story["longest_wait_ms"]
     assert nothing_left(store)
 
 
@@ -78,6 +80,7 @@ def test_it_tells_people_what_happened(store: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "frozen" in done.stdout
     assert "Longest wait of any write" in done.stdout
+    assert f"✓ {QUIESCED['text']}" in done.stdout
     assert "The snapshot is clean and complete." in done.stdout
 
 
@@ -110,6 +113,7 @@ def test_without_root_it_simulates_says_so_and_succeeds(store: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert lacking in done.stdout.replace("\n", " ")
     assert "simulated" in done.stdout
+    assert f"✓ {QUIESCED['text']}" in done.stdout
     assert "clean and complete" not in done.stdout
     assert nothing_left(store)
 

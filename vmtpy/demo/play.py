@@ -17,14 +17,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core, _host
 from vmtpy.demo import disk, writers
-from vmtpy.demo.story import Story
+from vmtpy.demo.story import PERIODS, Story
 from vmtpy.errors import VmtError
+from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
-from vmtpy.host.script import BackupRequest, BackupResult, run_backup
+from vmtpy.host.script import BackupRequest, BackupResult
+
+if TYPE_CHECKING:
+    from vmtpy.host.verdict import Verdict
 
 # Seconds of writing before the host asks for its snapshot, and after it has it.
 BEFORE, AFTER = 1.0, 0.5
@@ -68,12 +72,13 @@ def play(scene: Scene, progress: Progress) -> Story:
             _fill(made.path / "data", scene.size // 10)
             progress("writing")
             running = _start_writers(stack, made.path, scene.deleted_open)
-            record, result = _snapshot(work, made, copied, story, progress)
+            record, result, verdict = _snapshot(work, made, copied, story, progress)
             time.sleep(AFTER)
             reports = {one.kind: one.stop() for one in running}
         _tell(story, record, result, reports)
         progress("checking the copy")
         _prove(story, scene, copied, result.commit or 0.0, reports["log"].acknowledged)
+        story.judged(verdict)
     return story
 
 
@@ -124,8 +129,11 @@ def _start_writers(stack: ExitStack, path: Path, deleted_open: bool) -> list[wri
 
 def _snapshot(
     work: Path, made: disk.Disk, copied: Path, story: Story, progress: Progress
-) -> tuple[dict[str, Any], BackupResult]:
-    """Runs the agent, lets the host ask, copies between commit and snapshotDone."""
+) -> tuple[dict[str, Any], BackupResult, Verdict]:
+    """Runs the agent, lets the host ask, copies between commit and snapshotDone.
+
+    Returns the agent's record, the host's result, and what vSphere would show.
+    """
     record, log, config = work / "record.json", work / "agent.log", work / "config.toml"
     config.write_text('[hooks]\ndirectory = ""\n')
     device = _host.Device(_core.SteadyClock())
@@ -134,19 +142,27 @@ def _snapshot(
     # The shell gives way to the agent at once; it is there to send the log elsewhere.
     # In / because Python finds modules in its working directory first.
     shell = ["/bin/sh", "-c", 'log=$1; shift; cd /; exec "$@" 2>"$log"', "sh", str(log)]
-    host = _host.TrapHost(device, [*shell, *command])
+    guest = _host.TrapHost(device, [*shell, *command])
+    listener = Listener(device)
+    esxi = Esxi(device, listener, guest, PERIODS)
     how: list[str] = []
-    request = BackupRequest(snapshot=lambda: how.append(disk.copy(made.image, copied)), timeout=60)
-    host.start()
-    with Listener(device) as listener:
+
+    def snapshot() -> None:
+        began = time.monotonic()
+        how.append(disk.copy(made.image, copied))
+        story.copying = time.monotonic() - began
+
+    guest.start()
+    with listener:
         try:
-            _wait_for_agent(device, host, log)
+            _wait_for_agent(device, guest, log)
+            esxi.begin()
             time.sleep(BEFORE)
             progress("the host takes a quiesced snapshot")
-            result = run_backup(device, listener, request)
+            result = esxi.backup(BackupRequest(snapshot=snapshot, timeout=60))
         finally:
-            host.signal(signal.SIGTERM)
-            host.wait(time.monotonic() + 20)
+            guest.signal(signal.SIGTERM)
+            guest.wait(time.monotonic() + 20)
     if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}\n{log.read_text().strip()}")
     story.snapshot = result.done_sent - result.commit
@@ -154,13 +170,13 @@ def _snapshot(
         story.found(True, f"the host took its snapshot by {how[0]}, the guest confirmed it")
     else:
         story.found(False, f"the guest did not confirm the snapshot: {result.error}")
-    return json.loads(record.read_text().splitlines()[-1]), result
+    return json.loads(record.read_text().splitlines()[-1]), result, esxi.verdict()
 
 
-def _wait_for_agent(device: _host.Device, host: _host.TrapHost, log: Path) -> None:
+def _wait_for_agent(device: _host.Device, guest: _host.TrapHost, log: Path) -> None:
     deadline = time.monotonic() + 20
     while not device.tclo_seen():
-        if host.wait(time.monotonic() + 0.01) or time.monotonic() > deadline:
+        if guest.wait(time.monotonic() + 0.01) or time.monotonic() > deadline:
             raise VmtError(f"the agent does not speak to its host:\n{log.read_text().strip()}")
 
 

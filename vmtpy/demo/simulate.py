@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
 from vmtpy.config import Config, HooksConfig
-from vmtpy.demo.story import Story
+from vmtpy.demo.story import PERIODS, Story
 from vmtpy.errors import VmtError
+from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
-from vmtpy.host.script import BackupRequest, run_backup
+from vmtpy.host.script import BackupRequest
 
 PATH = "/srv"
-SNAPSHOT = 0.1  # seconds that the host takes for it
+COPYING = 0.1  # seconds of the host
 
 
 @dataclass
@@ -56,19 +57,22 @@ def simulate() -> Story:
     threads = [threading.Thread(target=agent.run), threading.Thread(target=writer.run)]
     for thread in threads:
         thread.start()
+    listener = Listener(device)
+    host = Esxi(device, listener, device, PERIODS)
     counts: list[int] = []
 
     def snapshot() -> None:
         counts.append(disk.written(PATH))
-        time.sleep(SNAPSHOT)
+        time.sleep(COPYING)
         counts.append(disk.written(PATH))
 
     try:
-        with Listener(device) as listener:
+        with listener:
             while not device.tclo_seen() and threads[0].is_alive():
                 time.sleep(0.001)
+            host.begin()
             time.sleep(0.2)
-            result = run_backup(device, listener, BackupRequest(snapshot=snapshot, timeout=20))
+            result = host.backup(BackupRequest(snapshot=snapshot, timeout=20))
             time.sleep(0.1)
     finally:
         agent.stop()
@@ -77,7 +81,8 @@ def simulate() -> Story:
             thread.join()
     if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}")
-    story = Story(simulated=True, snapshot=result.done_sent - result.commit)
+    snapshot_took = result.done_sent - result.commit
+    story = Story(simulated=True, snapshot=snapshot_took, copying=COPYING)
     story.longest_wait = writer.longest
     record = records[-1]
     story.tell(
@@ -88,4 +93,5 @@ def simulate() -> Story:
     )
     story.found(result.succeeded, "the guest confirmed the snapshot")
     story.found(counts[0] == counts[1] > 0, "no write got through during the snapshot")
+    story.judged(host.verdict())
     return story

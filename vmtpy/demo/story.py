@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vmtpy.host.esxi import Periods
+
 if TYPE_CHECKING:
     from vmtpy.host.script import BackupResult
+    from vmtpy.host.verdict import Verdict
+
+# As ESXi, but for a stun that hides neither the host's copy nor what the guest itself costs.
+PERIODS = Periods(stun=0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Story:
     Attributes:
         moments: in the order of time; the first is the host's start.
         snapshot: seconds that the host took for its snapshot.
+        copying: seconds of it in which it copied; beside them it stunned the guest.
         longest_wait: seconds of the longest wait of any write.
         findings: sentences, each with whether it speaks for the copy.
         simulated: nothing real was frozen.
@@ -38,6 +45,7 @@ class Story:
 
     moments: list[Moment] = field(default_factory=list)
     snapshot: float = 0.0
+    copying: float = 0.0
     longest_wait: float = 0.0
     findings: list[tuple[bool, str]] = field(default_factory=list)
     simulated: bool = False
@@ -57,10 +65,20 @@ class Story:
             Moment("pre-sync", presynced, "ends; writers are still running"),
             Moment("frozen", all_frozen, "writers wait"),
             Moment("commit", result.commit or 0.0, "the host hears it"),
-            Moment("snapshot", result.done_sent or 0.0, "the host has its copy"),
+            Moment(
+                "snapshot",
+                result.done_sent or 0.0,
+                f"the host has its copy; it stunned the guest for {PERIODS.stun * 1e3:g} ms",
+            ),
             Moment("thawed", all_thawed, "writers run"),
             Moment("done", result.done or 0.0, "req.done"),
         ]
+
+    def judged(self, verdict: Verdict) -> None:
+        """Adds what vSphere would show of the snapshot."""
+        for snapshot in verdict.snapshots:
+            text = ": ".join(filter(None, (snapshot.state, "; ".join(snapshot.reasons))))
+            self.found(snapshot.good, f"vSphere would show: {text}")
 
     def found(self, good: bool, sentence: str) -> None:
         """Adds a finding."""
@@ -74,6 +92,7 @@ class Story:
             "simulated": self.simulated,
             "timeline_ms": {one.name: round((one.time - start) * 1e3, 3) for one in self.moments},
             "snapshot_ms": round(self.snapshot * 1e3, 3),
+            "copying_ms": round(self.copying * 1e3, 3),
             "longest_wait_ms": round(self.longest_wait * 1e3, 3),
             "findings": [{"good": good, "text": text} for good, text in self.findings],
         }

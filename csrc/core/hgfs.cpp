@@ -213,7 +213,7 @@ Status HgfsServer::attributes(const Request& request, Body body, std::string& re
   put64(reply, hgfs::ATTRIBUTES);
   put32(reply, hgfs::REGULAR_FILE);
   put64(reply, content_.size());
-  reply.append(4 * 8, '\0');  // times
+  reply.append(32, '\0');  // four times
   const std::uint8_t readable = hgfs::PERMISSION_READ;
   put32(reply, std::uint32_t{readable} << 8);  // special, owner, group, other
   reply.append(8 + 8 + 4 + 4 + 8 + 4, '\0');   // flags, allocation, ids of owner, file, volume

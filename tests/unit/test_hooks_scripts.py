@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import time
@@ -222,24 +221,6 @@ def test_a_hook_that_floods_its_output_is_limited_all_the_same(place: Path) -> N
     with pytest.raises(HookError, match=r"killed after 0\.3 s: flood$"):
         hooks_of(place, log, timeout=0.3).freeze()
     assert sum(len(line) for line in log) < 6 * KEPT  # each line is a few bytes with its prefix
-
-
-def test_a_process_that_cannot_be_watched_is_not_left_to_run(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_script(place / "a", "sleep 60")
-
-    started: list[int] = []
-
-    def no_descriptor(pid: int) -> int:
-        started.append(pid)
-        raise OSError(errno.EMFILE, f"no descriptor for {pid}")
-
-    monkeypatch.setattr(os, "pidfd_open", no_descriptor)
-    with pytest.raises(HookError, match="no descriptor for"):
-        hooks_of(place).freeze()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(started[0], os.WNOHANG)
 
 
 def test_a_hook_killed_by_a_signal_says_so(place: Path) -> None:

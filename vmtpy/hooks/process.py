@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-LOOK = 50  # milliseconds between two looks at whether to stop
+# Milliseconds between two looks at whether it has ended or is to stop: doubled from the one to the
+# other, and short again when it has closed its output, as it does in ending.
+SOON, LOOK = 1, 32
 KEPT = 16384  # bytes of output
 
 
@@ -65,22 +67,12 @@ class Process:
                 if error.errno != errno.ENOEXEC:
                     raise
                 self._pid = _spawn(["/bin/sh", path, *arguments], writer)
-            self._life = self._watched()
         except BaseException:
             os.close(self._reader)
             raise
         finally:
             os.close(writer)
         os.set_blocking(self._reader, False)
-
-    def _watched(self) -> int:
-        """A descriptor for its end. Without one it is not left to run."""
-        try:
-            return os.pidfd_open(self._pid)
-        except OSError:
-            os.killpg(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-            raise
 
     def wait(self, stop: Callable[[], bool]) -> Ending:
         """Until it ends, or until `stop` says so: then its whole process group is killed."""
@@ -93,7 +85,6 @@ class Process:
                 self.status = os.waitpid(self._pid, 0)[1]
             return ending
         finally:
-            os.close(self._life)
             if self._eof:
                 self._close()
 
@@ -119,23 +110,25 @@ class Process:
     def _watch(self, stop: Callable[[], bool], *, quiet: bool = False) -> bool:
         """True when it has ended (`quiet`: and nobody holds its output open), False at `stop`."""
         poll = select.poll()
-        poll.register(self._life, select.POLLIN)
         if not self._eof:
             poll.register(self._reader, select.POLLIN)
-        ended = False
+        pause = SOON
         while True:
-            for descriptor, _ in poll.poll(LOOK):
-                if descriptor == self._life:
-                    ended = True
-                    poll.unregister(self._life)
-                elif self._read():
-                    poll.unregister(self._reader)
-            if ended and (self._eof or not quiet):
+            if poll.poll(pause) and self._read():
+                poll.unregister(self._reader)
+                pause = SOON
+            if self._has_ended() and (self._eof or not quiet):
                 if not self._eof:
                     self._read()
                 return True
             if stop():
-                return ended
+                return self._has_ended()
+            pause = min(2 * pause, LOOK)
+
+    def _has_ended(self) -> bool:
+        """It is a zombie, and stays one. (Descriptors for its end, pidfds, came with Linux 5.3.)"""
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._pid, how) is not None
 
     def _kill(self) -> bool:
         for number in (signal.SIGTERM, signal.SIGKILL):

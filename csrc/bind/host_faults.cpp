@@ -1,6 +1,7 @@
 // The means of tests: an Os that fails or stops on request, disks that are not there, a clock
-// turned by hand.
+// turned by hand, what the guardian closes.
 #include "bind/bind.h"
+#include "core/descriptors.h"
 #include "host/faults.h"
 #include "host/manual_clock.h"
 #include "host/simulated_disk.h"
@@ -57,6 +58,11 @@ void bind_faults(py::module_& module) {
       .def("let_sync_go", &SimulatedDisk::let_sync_go, py::arg("path"))
       .def("files", &SimulatedDisk::files)
       .def("put_file", &SimulatedDisk::put_file, py::arg("path"), py::arg("text"));
+
+  module.def(
+      "close_all_but",
+      [](const std::vector<int>& kept) { close_all_but(kept.data(), kept.size()); },
+      py::arg("kept"));
 }
 
 }  // namespace vmtpy::bind

@@ -59,6 +59,7 @@ class Guardian {
   struct Ward;
 
  private:
+  bool has_ended() const;
   bool ends_within(Duration time) const;
 
   Page* page_ = nullptr;
@@ -66,7 +67,6 @@ class Guardian {
   std::size_t count_ = 0;
   void* stacks_ = nullptr;
   pid_t process_ = 0;
-  int process_descriptor_ = -1;
 };
 
 }  // namespace vmtpy

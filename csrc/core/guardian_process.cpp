@@ -8,11 +8,11 @@
 #include <sys/resource.h>
 
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <cstring>
 
 #include "core/bare_syscall.h"
+#include "core/descriptors.h"
 #include "core/guardian_page.h"
 #include "core/privileges.h"
 
@@ -142,13 +142,7 @@ void settle(const Watch& watch) {
   setsid();
   prctl(PR_SET_NAME, "vmtpy-guardian");
   if (chdir("/") != 0) return;  // cannot be: it is the root directory
-  unsigned int from = 0;
-  for (std::size_t i = 0; i < watch.count; ++i) {
-    const unsigned int kept = static_cast<unsigned int>(watch.kept[i]);
-    if (kept > from) syscall(SYS_close_range, from, kept - 1, 0);
-    from = kept + 1;
-  }
-  syscall(SYS_close_range, from, UINT_MAX, 0);
+  close_all_but(watch.kept, watch.count);
   for (const char* const* group = watch.groups; *group; ++group) write_text(*group, "0");
   const rlimit none = {0, 0};
   setrlimit(RLIMIT_CORE, &none);
@@ -171,7 +165,7 @@ void stand_guard(const Watch& watch) {
   guard(watch);
   // First the directories, which keep mounts busy: the memory of a large agent takes longer to
   // drop.
-  syscall(SYS_close_range, 0U, UINT_MAX, 0);
+  close_all_but(nullptr, 0);
   bare_syscall(SYS_exit_group, 0);
   __builtin_unreachable();
 }

@@ -21,19 +21,34 @@ constexpr unsigned ARCHITECTURE = AUDIT_ARCH_X86_64;
 constexpr unsigned ARCHITECTURE = AUDIT_ARCH_AARCH64;
 #endif
 
+// What came after Linux 4.18, whose headers do not know it, has the same number everywhere.
+enum Newer : unsigned {
+  IO_URING_SETUP = 425,
+  OPEN_TREE = 428,
+  MOVE_MOUNT = 429,
+  FSOPEN = 430,
+  FSCONFIG = 431,
+  FSMOUNT = 432,
+  FSPICK = 433,
+  PIDFD_GETFD = 438,
+  MOUNT_SETATTR = 442,
+};
+#if defined(__aarch64__) && !defined(SYS_kexec_file_load)
+#define SYS_kexec_file_load 294  // Linux 5.0 there
+#endif
+
 constexpr unsigned REFUSED[] = {
     // other programs and processes
-    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
-    SYS_pidfd_getfd,
+    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, PIDFD_GETFD,
     // mounts and namespaces
-    SYS_mount, SYS_umount2, SYS_move_mount, SYS_open_tree, SYS_fsopen, SYS_fsconfig, SYS_fsmount,
-    SYS_fspick, SYS_mount_setattr, SYS_pivot_root, SYS_chroot, SYS_setns, SYS_unshare,
+    SYS_mount, SYS_umount2, MOVE_MOUNT, OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT, FSPICK, MOUNT_SETATTR,
+    SYS_pivot_root, SYS_chroot, SYS_setns, SYS_unshare,
     // becoming somebody else
     SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid,
     SYS_setfsgid, SYS_setgroups,
     // the kernel and the machine
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load,
-    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_io_uring_setup, SYS_keyctl, SYS_add_key,
+    SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, IO_URING_SETUP, SYS_keyctl, SYS_add_key,
     SYS_request_key, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct, SYS_quotactl, SYS_syslog,
     SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex, SYS_sethostname,
     SYS_setdomainname, SYS_personality, SYS_open_by_handle_at};

@@ -28,6 +28,15 @@ class NotVMwareError(VmtError, RuntimeError):
         self.hint = hint or self.hint
 
 
+class KernelError(VmtError, RuntimeError):
+    """The kernel is older than vmtpy bears; the text names both versions."""
+
+    hint = (
+        "boot a later kernel: RHEL 8, Debian 10, Ubuntu 20.04, SLES 15 SP2 and what came after "
+        "them have one"
+    )
+
+
 class ChannelError(VmtError, ConnectionError):
     """The host broke off, refused, or answered against the protocol."""
 

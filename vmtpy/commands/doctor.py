@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmtpy import _core
+from vmtpy import _core, kernel
 from vmtpy.config import Config, load
 from vmtpy.doctor import Finding, machine, storage
 from vmtpy.errors import ConfigError
@@ -60,6 +60,7 @@ def examine(file: str | None) -> Iterator[Finding]:
     plan = planner(config)
     found = probe()
     shut = found.hypervisor == "VMwareVMware" and not found
+    yield from machine.check_kernel(kernel.running())
     yield from machine.check_host(found, vsock=shut and vsock_answers())
     yield from machine.check_privilege(proc, os.geteuid())
     yield from machine.check_clients(proc)

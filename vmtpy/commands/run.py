@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from vmtpy import _core, log, notify
+from vmtpy import _core, kernel, log, notify
 from vmtpy.agent import Agent
 from vmtpy.config import Config, load
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     sys.dont_write_bytecode = True  # a module's cache may lie on what is frozen
     options = parse(arguments)
+    kernel.check()
     config = read(options)
     taken = log.to_stderr(log.LEVELS[options.log_level])
     on_record: list[Callable[[RunRecord], None]] = []

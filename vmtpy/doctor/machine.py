@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmtpy import __version__
+from vmtpy import __version__, kernel
 from vmtpy.doctor import Finding
+from vmtpy.errors import KernelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,13 @@ CLIENTS = {
 SYS_ADMIN = 21  # capabilities(7), by number
 AUDIT_LOG = Path("var/log/audit/audit.log")
 AUDIT_TAIL = 1 << 20
+
+
+def check_kernel(release: str) -> Iterator[Finding]:
+    if trouble := kernel.trouble_of(release):
+        yield Finding("kernel", "problem", trouble, KernelError.hint)
+    else:
+        yield Finding("kernel", "ok", f"Linux {release}")
 
 
 def check_host(found: Probe, *, vsock: bool = False) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ bool close_listed(const int* kept, std::size_t count) {
   const long list = bare_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(LIST),
                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (list < 0) return false;
-  alignas(DirectoryEntry) char buffer[1024];
+  alignas(DirectoryEntry) char buffer[1024] = {};
   long size;
   while ((size = bare_syscall(SYS_getdents64, list, reinterpret_cast<long>(buffer),
                               sizeof buffer)) > 0) {

@@ -333,7 +333,11 @@ int TrapHost::Tracer::process() const {
 
 void TrapHost::Tracer::signal(int number) {
   std::lock_guard guard(mutex_);
-  if (pidfd_ >= 0) syscall(SYS_pidfd_send_signal, pidfd_, number, nullptr, 0);
+  if (pidfd_ >= 0) {
+    syscall(SYS_pidfd_send_signal, pidfd_, number, nullptr, 0);
+  } else if (process_ > 0 && state_ <= RUNNING) {
+    kill(process_, number);  // Linux before 5.3; its state changes just after it has been reaped
+  }
 }
 
 void TrapHost::Tracer::move_to(State state) {

@@ -1,5 +1,5 @@
 """On a kernel that refuses pidfd_open, close_range and all else that came after Linux 4.18: freeze,
-guardian and hooks work as ever.
+guardian, hooks and the emulated host work as ever.
 """
 
 from __future__ import annotations
@@ -132,3 +132,20 @@ def test_the_agent_runs_hooks_and_takes_part_in_a_snapshot(tmp_path: Path) -> No
         os.kill(guardian, signal.SIGKILL)
         writer.wait_for_more()
         assert not guest.command("vmbackup.snapshotDone").startswith(b"OK ")
+
+
+def test_a_signal_reaches_the_emulated_program() -> None:
+    body = "trap 'exit 3' TERM; echo started; while :; do sleep 0.1; done"
+    program = ["sh", "-c", body]
+    with subprocess.Popen(
+        [*OLD, sys.executable, "-m", "vmtpy", "emulate", "--", *program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as emulator:
+        try:
+            assert emulator.stdout is not None
+            assert emulator.stdout.readline() == b"started\n"
+            emulator.terminate()
+            assert emulator.wait(timeout=LIMIT / 2) == 3
+        finally:
+            emulator.kill()

@@ -25,6 +25,8 @@ FilesystemRun:
     path, device ("major:minor"), type, level, sync_only: as in the plan.
     presync, presync_rounds: all rounds of syncfs while writers still ran.
     freeze, frozen, thaw: in FIFREEZE, from its return to the return of FITHAW, in FITHAW.
+    waited: how long a writer may have waited, from the beginning of FIFREEZE until the filesystem
+        was free again; so far, while it is not (read the record again later).
     error, call: errno and name of the call that failed, 0 and "" if none.
     note: anything else, for people.
 """
@@ -43,7 +45,7 @@ _FIELDS = (
 _LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
 _FILESYSTEM_FIELDS = (
     *("path", "device", "type", "level", "sync_only", "presync", "presync_rounds"),
-    *("freeze", "frozen", "thaw", "error", "call", "note"),
+    *("freeze", "frozen", "thaw", "waited", "error", "call", "note"),
 )
 
 

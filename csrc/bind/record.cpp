@@ -27,6 +27,7 @@ void bind_filesystem_run(py::module_& module) {
       .def_property_readonly("freeze", seconds(&Run::freeze))
       .def_property_readonly("frozen", seconds(&Run::frozen))
       .def_property_readonly("thaw", seconds(&Run::thaw))
+      .def_property_readonly("waited", seconds(&Run::waited))
       .def_readonly("error", &Run::error)
       .def_readonly("call", &Run::call)
       .def_property_readonly("note", text(&Run::note))

@@ -56,7 +56,8 @@ FreezeSession::State::Texts FreezeSession::State::compose() {
     case Reason::REPLACED:
     case Reason::SUSPENDED:
       texts.outcome = Outcome::FAILED;
-      texts.error = describe_failure(texts.path);
+      texts.error = describe_failure(
+          texts.path, end_.index < 0 ? Progress{} : progress[static_cast<std::size_t>(end_.index)]);
       break;
   }
   judge_thaws(progress, texts);
@@ -94,7 +95,17 @@ void FreezeSession::State::judge_thaws(const std::vector<Progress>& progress, Te
   }
 }
 
-std::string FreezeSession::State::describe_failure(const std::string& path) const {
+// A FIFREEZE that failed has let the writers go by itself.
+Duration FreezeSession::State::waited(const Progress& progress) const {
+  const Time never{};
+  if (progress.freeze_began == never) return {};
+  if (progress.thawed_at != never) return progress.thawed_at - progress.freeze_began;
+  if (progress.task == Task::FREEZE || progress.frozen) return clock_.now() - progress.freeze_began;
+  return {};
+}
+
+std::string FreezeSession::State::describe_failure(const std::string& path,
+                                                   const Progress& progress) const {
   switch (end_.reason) {
     case Reason::BUDGET: {
       std::string text = path + ": not frozen within " + seconds(options_.filesystem_budget);
@@ -103,6 +114,8 @@ std::string FreezeSession::State::describe_failure(const std::string& path) cons
           text += ", held by " + describe(holder);
         }
       }
+      text += "; its writers have waited for " + seconds(waited(progress));
+      if (progress.task == Task::FREEZE) text += " and wait on until the kernel has let them go";
       return "FIFREEZE " + text;
     }
     case Reason::PRESYNC_BUDGET:
@@ -143,6 +156,7 @@ FilesystemRun FreezeSession::State::describe(std::size_t index, const Progress& 
   run.sync_only = filesystem.sync_only;
   run.presync = progress.presync;
   run.presync_rounds = progress.rounds;
+  run.waited = waited(progress);
   if (progress.frozen_at != never) run.freeze = progress.frozen_at - progress.freeze_began;
   if (progress.thawed_at != never) {
     run.frozen = progress.thawed_at - progress.frozen_at;

@@ -98,7 +98,8 @@ class FreezeSession::State : public std::enable_shared_from_this<FreezeSession::
   // record.cpp
   Texts compose();
   void judge_thaws(const std::vector<Progress>& progress, Texts& texts) const;
-  std::string describe_failure(const std::string& path) const;
+  std::string describe_failure(const std::string& path, const Progress& progress) const;
+  Duration waited(const Progress& progress) const;
   static std::string describe(const Holder& holder);
   FilesystemRun describe(std::size_t index, const Progress& progress, const Times& times) const;
 

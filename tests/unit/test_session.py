@@ -154,11 +154,17 @@ def test_a_filesystem_that_does_not_freeze_in_time_is_named() -> None:
     await_true(lambda: disk.frozen("/a"))
     record = bench.advance_to_end()
     assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
-    assert record.error == "FIFREEZE /b: not frozen within 2 s"
+    assert record.error == (
+        "FIFREEZE /b: not frozen within 2 s; its writers have waited for 2 s "
+        "and wait on until the kernel has let them go"
+    )
     assert bench.frozen() == []
     bench.clock.advance(1)
+    assert bench.session.record().filesystems[1].waited == 3
     disk.let_go("/b")
     await_true(lambda: "thawed late" in bench.session.record().filesystems[1].note)
+    bench.clock.advance(1)
+    assert [one.waited for one in bench.session.record().filesystems] == [2, 3]
     assert bench.frozen() == []
 
 

@@ -6,6 +6,7 @@
 
 #include "core/agent.h"
 #include "core/errors.h"
+#include "core/wire.h"
 
 namespace vmtpy {
 
@@ -105,6 +106,9 @@ std::string Agent::dispatch(const HostRequest& request, bool& deferred) {
       break;
     case HostCommand::Answerer::HGFS:
       reply = hgfs_.answer(request.arguments);
+      break;
+    case HostCommand::Answerer::VIX:
+      reply = std::string(wire::VIX_NOT_SUPPORTED);
       break;
     case HostCommand::Answerer::SERVICE:
       reply =

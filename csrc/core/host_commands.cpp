@@ -19,6 +19,7 @@ constexpr std::array TABLE = {
     HostCommand{"OS_Suspend", Answerer::SERVICE},
     HostCommand{"Set_Option", Answerer::SERVICE},
     HostCommand{"Time_Synchronize", Answerer::SERVICE},
+    HostCommand{"Vix_1_Relayed_Command", Answerer::VIX, Body::BINARY},
     HostCommand{"f", Answerer::HGFS, Body::BINARY},
     HostCommand{"ping", Answerer::LOOP},
     HostCommand{"reset", Answerer::LOOP},

@@ -62,6 +62,7 @@ def test_the_agent_lives_a_whole_life_with_a_good_verdict(mount: LoopMount) -> N
     assert [one["state"] for one in told["snapshots"]] == ["quiesced, the host has the manifest"], (
         told
     )
+    assert told["remarks"] == []
     assert told["good"]
     assert run.code == 0
     (done,) = [line["ms"] for line in run.of_kind("phase") if line["phase"] == "done"]

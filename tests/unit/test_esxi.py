@@ -101,6 +101,7 @@ def test_vsphere_would_show_all_of_it_as_good(life: Life) -> None:
         quiesced,
     ]
     assert life.verdict.good
+    assert life.verdict.remarks == ()
     assert life.log == []
 
 

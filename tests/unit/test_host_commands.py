@@ -11,11 +11,13 @@ from support.rig import KIND, Rig, State
 from support.start_options import start_options
 
 from vmtpy import _core
+from vmtpy.host.esxi import BURST
 from vmtpy.host.hgfs import Op, create_session_body, parse, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+NOT_SUPPORTED = b"OK 6 0 \0"  # VIX_E_NOT_SUPPORTED, errno, no text
 NULS = [b"", b"\0", b"\0\0\0"]
 BINARY = {name for name, binary in _core.host_commands() if binary}
 
@@ -107,6 +109,13 @@ def hgfs(rig: Rig, end: bytes) -> None:
     assert parse(answer.removeprefix(b"OK ")).status == 0
 
 
+def vix(rig: Rig, end: bytes) -> None:
+    """Neither the state of the tools nor anything else is told, also while a disk is frozen."""
+    assert rig.command(BURST[-1] + end) == NOT_SUPPORTED
+    rig.freeze()
+    assert rig.command(BURST[-1] + end) == NOT_SUPPORTED
+
+
 CASES: dict[str, Callable[[Rig, bytes], None]] = {
     "Capabilities_Register": register,
     "OS_Halt": service(b"OS_Halt"),
@@ -116,6 +125,7 @@ CASES: dict[str, Callable[[Rig, bytes], None]] = {
     "OS_Suspend": service(b"OS_Suspend"),
     "Set_Option": option,
     "Time_Synchronize": service(b"Time_Synchronize 0"),
+    "Vix_1_Relayed_Command": vix,
     "f": hgfs,
     "ping": simple(b"ping", b"OK "),
     "reset": reset,
@@ -152,6 +162,11 @@ def test_the_nuls_of_a_binary_body_are_counted(rig: Rig, end: bytes) -> None:
 @pytest.mark.parametrize("text", [b"Nonsense", b"Nonsense 1", b" ", b"ping\0x", b"ping\0 x"])
 def test_an_unknown_command_stays_unknown(rig: Rig, text: bytes, end: bytes) -> None:
     assert rig.command(text + end) == b"ERROR Unknown Command"
+
+
+@pytest.mark.parametrize("text", [b"", b" ", b' "vmtpy"', b' "vmtpy"\0', b' "', b" " + bytes(70)])
+def test_a_broken_vix_command_gets_the_same_answer_as_a_whole_one(rig: Rig, text: bytes) -> None:
+    assert rig.command(b"Vix_1_Relayed_Command" + text) == NOT_SUPPORTED
 
 
 def test_nothing_but_nuls_is_an_unknown_command(rig: Rig) -> None:

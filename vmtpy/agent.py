@@ -190,6 +190,9 @@ class Agent:
             withdraw=withdraw(),
             notify_socket=self._notify.socket,
             watchdog=self._notify.watchdog,
+            # Python shows that it is alive while a hook freezes, and before each that thaws: it is
+            # silent for one thaw at most, and for the plan.
+            prepare_patience=2 * config.hooks.timeout + 60,
         )
 
     def _record(self, record: _core.RunRecord) -> None:

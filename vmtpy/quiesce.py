@@ -86,7 +86,7 @@ class Quiesce:
             if request.scripts:
                 self._hooks.freeze(
                     request.script_argument,
-                    cancelled=lambda: agent.backup_state != _core.BackupState.PREPARING,
+                    cancelled=lambda: not agent.preparing(),
                 )
             if not request.freeze:
                 agent.skip(self._config.timeout)
@@ -109,7 +109,7 @@ class Quiesce:
         succeeded = record.outcome == _core.Outcome.RELEASED
         manifest = ("", b"")
         try:
-            self._hooks.thaw(aborted=not succeeded, argument=self._argument)
+            self._hooks.thaw(aborted=not succeeded, argument=self._argument, alive=agent.preparing)
             for level, line in summary(record):
                 self._log(line, level)
             self._hand_out(record)

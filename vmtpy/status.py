@@ -68,6 +68,7 @@ class Story:
             "uptime": now - self._started,
             "frozen": native.frozen,
             "frozen_for": now - native.busy_since if native.frozen else None,
+            "python_stuck_for": now - native.stuck_since if native.stuck_since else None,
             "backup_state": native.backup.name.lower(),
             "backups": {**self._counts},
             "last_backup": self._last,

@@ -76,7 +76,8 @@ void bind_agent_options(py::module_& module) {
   py::class_<AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
-                       std::string notify_socket, double watchdog, double patience) {
+                       std::string notify_socket, double watchdog, double patience,
+                       double prepare_patience) {
              AgentOptions options;
              options.poll_min = from_seconds("poll_min", poll_min);
              options.poll_max = from_seconds("poll_max", poll_max);
@@ -86,12 +87,14 @@ void bind_agent_options(py::module_& module) {
              options.notify.socket = std::move(notify_socket);
              options.notify.watchdog = from_seconds("watchdog", watchdog);
              options.patience = from_seconds("patience", patience);
+             options.backup.prepare_patience = from_seconds("prepare_patience", prepare_patience);
              options.patience_busy = std::min(options.patience, options.patience_busy);
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
            py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = "",
-           py::arg("watchdog") = 0.0, py::arg("patience") = 5.0);
+           py::arg("watchdog") = 0.0, py::arg("patience") = 5.0,
+           py::arg("prepare_patience") = 180.0);
 }
 
 void bind_status(py::module_& module) {
@@ -112,6 +115,8 @@ void bind_status(py::module_& module) {
                              [](const AgentStatus& status) { return to_seconds(status.last_poll); })
       .def_property_readonly(
           "busy_since", [](const AgentStatus& status) { return to_seconds(status.busy_since); })
+      .def_property_readonly(
+          "stuck_since", [](const AgentStatus& status) { return to_seconds(status.stuck_since); })
       .def_readonly("polls", &AgentStatus::polls)
       .def_readonly("commands", &AgentStatus::commands)
       .def_readonly("resets", &AgentStatus::resets)
@@ -212,6 +217,7 @@ void bind_agent(py::module_& module) {
       .def_property_readonly("stop_fd", &Agent::stop_fd)
       .def_property_readonly("reload_fd", &Agent::reload_fd)
       .def_property_readonly("backup_state", &Agent::backup_state)
+      .def("preparing", &Agent::preparing)
       // One turn of the loop by hand, instead of start(). Seconds until the next, None at the end.
       .def(
           "step",

@@ -33,6 +33,7 @@ void block_signals() {
 std::string in_words(const AgentStatus& status) {
   if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
   if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
+  if (status.stuck_since != Time{}) return "Python is stuck: backups are refused";
   if (status.connected) return "serving the host";
   if (status.trouble.empty()) return "waiting for the host";
   return "the host does not answer: " + status.trouble;
@@ -118,6 +119,7 @@ void Agent::configure(AgentOptions options) {
     options_.poll_min = options.poll_min;
     options_.poll_max = options.poll_max;
     options_.poll_busy = options.poll_busy;
+    backup_.set_prepare_patience(options.backup.prepare_patience);
     poll_delay_ = options.poll_min;
     if (options_.announce != options.announce) announced_ = false;
     options_.announce = options.announce;
@@ -248,6 +250,7 @@ Time Agent::publish(Time now) {
   if (!seen_.transport.empty()) seen_.transport_reason = tclo_.reason();
   seen_.announced = announced_;
   seen_.backup = backup_.state();
+  seen_.stuck_since = backup_.stuck_since();
   if (!may_be_frozen(seen_.backup)) {
     seen_.busy_since = {};
   } else if (seen_.busy_since == Time{}) {
@@ -259,7 +262,8 @@ Time Agent::publish(Time now) {
   }
   notify_.ready();
   notify_.status(in_words(seen_));
-  return notify_.feed(now);
+  // Nothing is frozen then, nor will be. A new start of the service is the cure.
+  return seen_.stuck_since == Time{} ? notify_.feed(now) : Time::max();
 }
 
 void Agent::end() {

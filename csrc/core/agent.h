@@ -73,12 +73,14 @@ class Agent {
   void finish(std::string path = "", std::string manifest = "");
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
   void settle(std::uint64_t id);                    // a power command's state change is over
-  void configure(AgentOptions options);             // the poll's delays and what is announced
+  void configure(AgentOptions options);  // the poll's delays, the announcement, Python's patience
 
   // One turn. Returns when the next is due, Time::max() when the agent has ended. Never throws:
   // what fails here (memory, most likely) gives up the backup, so that nothing stays frozen.
   Time step() noexcept;
   BackupState backup_state() const { return backup_.state(); }
+  // Whether Python is to go on preparing; each call shows that it is not stuck. From any thread.
+  bool preparing() { return backup_.preparing(); }
   AgentStatus status() const;  // from any thread
 
  private:

@@ -16,9 +16,10 @@ struct AgentStatus {
   std::string transport;         // by which it is reached: "vsock", "port", …; "": none yet
   std::string transport_reason;  // why that one
   BackupState backup = BackupState::IDLE;
-  Time last_poll{};            // that was answered; zero: none yet
-  Time busy_since{};           // when the session began to freeze; zero: nothing is frozen
-  std::uint64_t polls = 0;     // that were answered
+  Time last_poll{};         // that was answered; zero: none yet
+  Time busy_since{};        // when the session began to freeze; zero: nothing is frozen
+  Time stuck_since{};       // when Python was last heard of, that owes an answer; zero: it is well
+  std::uint64_t polls = 0;  // that were answered
   std::uint64_t commands = 0;  // of the host
   std::uint64_t resets = 0;    // by the host
   std::uint64_t losses = 0;    // of the host: how often it stopped answering

@@ -82,6 +82,7 @@ Backup::Backup(Rpci& rpci, EventQueue& queue, Clock& clock, BackupOptions option
 std::optional<std::string> Backup::command(std::string_view name, std::string_view arguments) {
   if (name == "vmbackup.start" || name == "vmbackup.startWithOpts") {
     if (state_ != S::IDLE) return BUSY;
+    if (unanswered_) return "ERROR Error: " + stuck();
     const auto parse = name == "vmbackup.start" ? parse_start : parse_start_with_options;
     const std::string error = parse(arguments, request_);
     if (!error.empty()) return error;
@@ -104,6 +105,7 @@ std::optional<std::string> Backup::take_answer() {
 }
 
 void Backup::arm(std::shared_ptr<FreezeSession> session) {
+  unanswered_ = false;
   if (edge(state_, E::ARMED) == nullptr) return;  // a second answer: another session is under way
   session_ = std::move(session);
   seen_ = Phase::NEW;
@@ -111,11 +113,13 @@ void Backup::arm(std::shared_ptr<FreezeSession> session) {
 }
 
 void Backup::skip(Duration limit) {
+  unanswered_ = false;
   if (state_ == S::PREPARING) limit_ = std::min(limit_, clock_.now() + limit);
   take(E::SKIPPED);
 }
 
 void Backup::refuse(BackupCode code, std::string text) {
+  unanswered_ = false;
   if (state_ == S::PREPARING) {
     refusal_ = code;
     reason_ = std::move(text);
@@ -159,6 +163,8 @@ void Backup::leave() {
 Time Backup::step() {
   const Time now = clock_.now();
   watch_session();
+  const bool unprepared = state_ == S::PREPARING || state_ == S::CANCELLED;
+  if (unprepared && now - silent_since() >= options_.prepare_patience) give_up_on_python();
   if (state_ == S::THAWING && now - entered_ >= options_.thaw_patience) take(E::LATE);
   if (state_ == S::FINISHING && now - entered_ >= options_.finish_patience) take(E::LATE);
   if (now >= limit_) pass_limit();
@@ -166,6 +172,9 @@ Time Backup::step() {
   keep_alive(now);
   Time next = last_event_ + options_.keep_alive;
   if (state_ == S::THAWING) next = std::min(next, entered_ + options_.thaw_patience);
+  if (state_ == S::PREPARING || state_ == S::CANCELLED) {
+    next = std::min(next, silent_since() + options_.prepare_patience);
+  }
   next = std::min(next, limit_);
   return next;
 }
@@ -256,6 +265,7 @@ void Backup::begin() {
     event.request = request_;
     queue_.push(std::move(event));
     owes_end_ = true;
+    begun_ = clock_.now();
   } catch (const std::exception& error) {
     enter(S::IDLE);
     queue_.log(std::string("the host could not be told reset: ") + error.what(), true);
@@ -274,7 +284,7 @@ void Backup::push_end(RunRecord record) {
 }
 
 void Backup::cancel() {
-  queue_.log("cancelled while preparing: " + reason_);
+  queue_.log("cancelled while preparing: " + reason_, unanswered_);
 }
 
 void Backup::freeze() {

@@ -1,6 +1,7 @@
 // A quiesced snapshot as a state machine: the host's commands, the freeze session's phases and
 // Python's answers come in as events; what to tell whom is the edge's action. The table below is
-// the whole of it. One thread (the loop) drives it; it never waits.
+// the whole of it. One thread (the loop) drives it; it never waits. A Python that never answers a
+// start is given up, too: the host hears the end, and no other backup begins before that answer.
 //
 //   IDLE → PREPARING → FREEZING → FROZEN → THAWING → FINISHING → IDLE
 //          │  └→ CANCELLED   └──────┴→ ABORTING ──────┘
@@ -64,6 +65,7 @@ struct BackupOptions {
   Duration keep_alive = std::chrono::seconds(1);
   Duration thaw_patience = std::chrono::seconds(5);  // before snapshotDone is answered regardless
   Duration finish_patience = std::chrono::minutes(10);  // for Python's hooks after the thaw
+  Duration prepare_patience = std::chrono::minutes(3);  // for a silent Python before the freeze
 };
 
 class Backup {
@@ -82,6 +84,13 @@ class Backup {
   void refuse(BackupCode code, std::string text);
   void finish(std::string manifest = "");  // path of the manifest that the host may fetch, "": none
   void stop();
+  void set_prepare_patience(Duration patience) { options_.prepare_patience = patience; }
+
+  // Python asks whether it is to go on preparing, and shows thereby that it is alive. From any
+  // thread.
+  bool preparing();
+  // Since when Python has been silent that owes an answer; zero: it is not stuck.
+  Time stuck_since() const;
   // The loop has failed somewhere: nothing of a backup may stay frozen for it.
   void recover(const std::string& reason);
   // The end of the agent: the host hears the end of the backup, whatever Python is still busy with.
@@ -110,6 +119,9 @@ class Backup {
   void keep_alive(Time now);
   void watch_session();
   void pass_limit();
+  Time silent_since() const;
+  void give_up_on_python();
+  std::string stuck() const;
   void push_end(RunRecord record);
 
   // Actions, in the order of the table
@@ -133,17 +145,20 @@ class Backup {
   Clock& clock_;
   BackupOptions options_;
   std::atomic<BackupState> state_ = BackupState::IDLE;
-  Time entered_{};            // this state
-  Time limit_ = Time::max();  // of the host, for all that comes before a thaw
-  Time last_event_{};         // told to the host
+  Time entered_{};                    // this state
+  Time begun_{};                      // START was queued for Python
+  std::atomic<Time> heard_ = Time{};  // of Python, while it prepares
+  Time limit_ = Time::max();          // of the host, for all that comes before a thaw
+  Time last_event_{};                 // told to the host
   std::shared_ptr<FreezeSession> session_;
   Phase seen_ = Phase::NEW;
   QuiesceRequest request_;
   std::string reason_;    // why it was given up
   std::string manifest_;  // to be announced with the end
   BackupCode refusal_ = BackupCode::UNEXPECTED;
-  bool host_gone_ = false;  // it has been logged
-  bool owes_end_ = false;   // Python knows of this backup, but not of its end
+  bool host_gone_ = false;   // it has been logged
+  bool owes_end_ = false;    // Python knows of this backup, but not of its end
+  bool unanswered_ = false;  // a backup has ended without Python's answer to its START
   bool answer_pending_ = false;
   std::optional<std::string> answer_;
 };

@@ -22,6 +22,7 @@ from vmtpy._host import VsockFault
 
 LIMIT = 30.0
 FINISH_PATIENCE = 600.0
+PREPARE_PATIENCE = 180.0
 EVENTS = ("reset", "prov.snapshotCommit", "req.keepAlive", "req.done", "req.aborted")
 OK, BUSY = b"OK ", b"ERROR Quiesce operation already in progress."
 NONE = b"ERROR Error: no quiesce operation in progress"
@@ -37,6 +38,8 @@ class Life(RuleBasedStateMachine):
         self.rig = Rig(vsock=self.vsock, limit=LIMIT)
         self.state = State.IDLE
         self.since = 0.0  # of this state
+        self.heard = 0.0  # when Python was last heard of, if it is to prepare
+        self.stuck = False  # it still owes the answer to a start that has been given up
         self.told = 0.0  # the last event, at the latest
         self.frozen_at = 0.0
         self.intact = False  # frozen from the commit on
@@ -56,12 +59,15 @@ class Life(RuleBasedStateMachine):
         reply = self.rig.command("vmbackup.start 1")
         if self.state != State.IDLE:
             assert reply == BUSY
+        elif self.stuck:
+            assert reply.startswith(b"ERROR Error: Python is stuck: ")
         elif refused:
             assert reply == b"ERROR Error when sending the start event."
         else:
             assert reply == OK
             self.begun += 1
             self.enter(State.PREPARING)
+            self.heard = self.now
 
     @rule()
     def done(self) -> None:
@@ -98,6 +104,27 @@ class Life(RuleBasedStateMachine):
         self.refusals[event] += 1
 
     # --- Python ---
+    @rule()
+    def show_that_it_is_alive(self) -> None:
+        assert self.rig.agent.preparing() == (self.state == State.PREPARING)
+        self.heard = self.now
+
+    @precondition(lambda self: self.stuck)
+    @rule(answer=st.sampled_from(["arm", "skip", "refuse"]))
+    def answer_late(self, answer: str) -> None:
+        self.rig.take(KIND.START)
+        if answer == "arm":
+            session = self.rig.session
+            self.rig.arm()
+            self.rig.session = session
+        elif answer == "skip":
+            self.rig.agent.skip(LIMIT)
+        else:
+            self.rig.agent.refuse(_core.BackupCode.SCRIPT, "no")
+        self.rig.take(KIND.ENDED)
+        self.rig.agent.finish()
+        self.stuck = False
+
     @precondition(lambda self: self.state in (State.PREPARING, State.CANCELLED))
     @rule()
     def arm(self) -> None:
@@ -127,6 +154,7 @@ class Life(RuleBasedStateMachine):
         self.rig.agent.finish()
         self.enter(State.IDLE)
 
+    @precondition(lambda self: not self.stuck)
     @rule()
     def answer_out_of_turn(self) -> None:
         """What is not waited for changes nothing."""
@@ -144,7 +172,7 @@ class Life(RuleBasedStateMachine):
         self.rig.disk.thaw_by_someone_else("/srv")
         self.intact = False
 
-    @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 10.0, 31.0]))
+    @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 10.0, 31.0, 181.0]))
     def let_time_pass(self, seconds: float) -> None:
         self.rig.turn(seconds)
 
@@ -177,6 +205,11 @@ class Life(RuleBasedStateMachine):
             self.give_up()
         if any(one.time >= self.since for one in self.refused("req.keepAlive")):
             self.give_up()
+        prepares = self.state in (State.PREPARING, State.CANCELLED)
+        silent = self.now >= self.heard + PREPARE_PATIENCE
+        if prepares and silent and self.rig.agent.backup_state == State.IDLE:
+            self.enter(State.IDLE)
+            self.stuck = True
         late = self.state == State.FINISHING and self.now >= self.since + FINISH_PATIENCE
         if late and self.rig.agent.backup_state == State.IDLE:
             self.enter(State.IDLE)

@@ -52,6 +52,8 @@ def lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         word = "ahead of" if difference > 0 else "behind"
         yield "clock", f"{abs(difference) * 1000:.0f} ms {word} the host's"
     yield "filesystems", freeze(status)
+    if (stuck := status["python_stuck_for"]) is not None:
+        yield "Python", f"is stuck since {span(stuck)}: backups are refused until it answers"
     counts = ", ".join(f"{count} {name}" for name, count in status["backups"].items() if count)
     yield "backups", counts or "none yet"
     if last := status["last_backup"]:

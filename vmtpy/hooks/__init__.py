@@ -96,7 +96,8 @@ class Hooks:
 
         Args:
             argument: the host's, for executables.
-            cancelled: looked at all the time; once it says True, nothing more is begun.
+            cancelled: looked at all the time, which shows that hooks are at work; once it says
+                True, nothing more is begun.
 
         Raises:
             HookError: a required hook failed, or it was cancelled; those asked before have been
@@ -107,14 +108,23 @@ class Hooks:
             for hook in self._all():
                 self._freeze_one(hook, call)
         except BaseException:
-            self.thaw(aborted=True, argument=argument)
+            self.thaw(aborted=True, argument=argument, alive=cancelled)
             raise
 
-    def thaw(self, *, aborted: bool, argument: str = "") -> None:
-        """Asks them to thaw, in reverse order; failures go to the log."""
+    def thaw(
+        self, *, aborted: bool, argument: str = "", alive: Callable[[], object] = lambda: None
+    ) -> None:
+        """Asks them to thaw, in reverse order; failures go to the log.
+
+        Args:
+            aborted: the backup did not succeed.
+            argument: the host's, for executables.
+            alive: called before each.
+        """
         call = self._call(argument, lambda: False)
         interrupted: BaseException | None = None
         while self._held:
+            alive()
             hook = self._held.pop()
             try:
                 hook.thaw(call, aborted=aborted)

@@ -194,8 +194,10 @@ int Backup::session_fd() const {
 bool Backup::take(BackupEvent event) {
   const Edge* found = edge(state_, event);
   if (found == nullptr) return false;
-  enter(found->to);
+  // Whoever sees IDLE may speak with the host: by then it must have heard the end of this backup.
+  if (found->to != S::IDLE) enter(found->to);
   (this->*found->action)();
+  if (found->to == S::IDLE) enter(S::IDLE);
   return true;
 }
 

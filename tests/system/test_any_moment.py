@@ -33,7 +33,8 @@ TURNS = 8  # of each kind
 SPAN = 0.08  # seconds from the start command over which the hits are spread; a backup takes half
 SNAPSHOT = 0.02  # seconds that the host takes
 LIMIT = 1.0
-CONFIG = f"[quiesce]\ntimeout = {LIMIT}\n[guest_info]\nenabled = false\n"
+CONFIG = "[quiesce]\ntimeout = {}\n[guest_info]\nenabled = false\n"
+LONG_LIMIT = 15  # seconds, where a slow machine is not to end the backup
 AT_ONCE, AT_WORST = 0.1, 1.0  # seconds within which writers go on: as a rule, and with bad luck
 
 
@@ -72,7 +73,7 @@ class Backup:
 
     def finish(self) -> list[bytes]:
         """Until the guest says that it is over; all that it said."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.guest.events()[-1:] != [b"req.done 0 "]:
             assert time.monotonic() < deadline, f"{self.guest.events()} {self.guest.text()}"
             self.turn(time.monotonic())
@@ -88,12 +89,16 @@ class Backup:
 
 
 def hit(
-    mount: LoopMount, writer: Writer, log: Path, deed: Callable[[Backup, list[int]], None]
+    mount: LoopMount,
+    writer: Writer,
+    log: Path,
+    deed: Callable[[Backup, list[int]], None],
+    limit: float = LIMIT,
 ) -> list[float]:
     """One backup a moment, and the deed at that moment. Seconds until writers went on after it."""
     waits = []
     for moment in moments():
-        with running_guest([mount], log, CONFIG) as guest:
+        with running_guest([mount], log, CONFIG.format(limit)) as guest:
             pid = guest.pid
             backup = Backup(guest)
             backup.play(moment)
@@ -202,4 +207,4 @@ def test_a_guardian_stopped_at_any_moment_does_not_disturb_the_backup(
         errors = [one for one in events if one.startswith((b"req.error", b"req.aborted"))]
         assert all(b"fork" in one for one in errors), errors  # stopped before it stood guard
 
-    hit(mount, writer, tmp_path / "log", deed)
+    hit(mount, writer, tmp_path / "log", deed, LONG_LIMIT)

@@ -196,7 +196,12 @@ bool Backup::take(BackupEvent event) {
   if (found == nullptr) return false;
   // Whoever sees IDLE may speak with the host: by then it must have heard the end of this backup.
   if (found->to != S::IDLE) enter(found->to);
-  (this->*found->action)();
+  try {
+    (this->*found->action)();
+  } catch (...) {
+    if (found->to == S::IDLE) enter(S::IDLE);
+    throw;
+  }
   if (found->to == S::IDLE) enter(S::IDLE);
   return true;
 }

@@ -36,9 +36,9 @@ struct FilesystemRun {
   // How long a writer may have waited: from the beginning of FIFREEZE until the filesystem was free
   // again; so far, while it is not.
   Duration waited{};
-  int error = 0;      // errno of the call that failed, 0 if none
-  std::string call;   // that call: "open", "syncfs", "FIFREEZE", "FITHAW"
-  std::string note;   // anything a reader should know: "thawed late, 2.4 s after the rest"
+  int error = 0;     // errno of the call that failed, 0 if none
+  std::string call;  // that call: "open", "syncfs", "FIFREEZE", "FITHAW"
+  std::string note;  // anything a reader should know: "thawed late, 2.4 s after the rest"
 };
 
 struct RunRecord {

@@ -548,6 +548,22 @@ class AgentEvent:
     @property
     def warning(self) -> bool: ...
 
+def answer_vix(request: bytes, state: ToolsState) -> bytes:
+    """The answer to what follows `Vix_1_Relayed_Command `."""
+
+class ToolsState:
+    """What a host hears that asks for the state of the tools; what is empty is left out."""
+
+    def __init__(
+        self,
+        *,
+        os_name: bytes = b"",
+        os_short_name: bytes = b"",
+        product: bytes = b"",
+        version: bytes = b"",
+        host_name: bytes = b"",
+    ) -> None: ...
+
 class AgentOptions:
     def __init__(
         self,
@@ -561,6 +577,7 @@ class AgentOptions:
         watchdog: float = 0.0,
         patience: float = 5.0,
         prepare_patience: float = 180.0,
+        tools: ToolsState = ...,
     ) -> None: ...
 
 class AgentStatus:

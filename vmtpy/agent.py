@@ -11,7 +11,7 @@ from vmtpy.hooks import Hooks, ManagerT
 from vmtpy.log import INFO, WARNING, Log, to_stderr
 from vmtpy.notify import Notify
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
-from vmtpy.services.announce import announce, withdraw
+from vmtpy.services.announce import announce, tools_state, withdraw
 from vmtpy.services.services import Services
 from vmtpy.status import Story
 from vmtpy.transport import find_ways
@@ -188,6 +188,7 @@ class Agent:
             poll_busy=config.poll.busy,
             announce=announce(config.tools.version),
             withdraw=withdraw(),
+            tools=tools_state(config.guest_info.enabled),
             notify_socket=self._notify.socket,
             watchdog=self._notify.watchdog,
             # Python shows that it is alive while a hook freezes, and before each that thaws: it is

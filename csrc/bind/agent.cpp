@@ -73,17 +73,33 @@ void bind_events(py::module_& module) {
 }
 
 void bind_agent_options(py::module_& module) {
+  py::class_<ToolsState>(module, "ToolsState")
+      .def(py::init([](const py::bytes& os_name, const py::bytes& os_short_name,
+                       const py::bytes& product, const py::bytes& version,
+                       const py::bytes& host_name) {
+             return ToolsState{os_name, os_short_name, product, version, host_name};
+           }),
+           py::kw_only(), py::arg("os_name") = py::bytes(), py::arg("os_short_name") = py::bytes(),
+           py::arg("product") = py::bytes(), py::arg("version") = py::bytes(),
+           py::arg("host_name") = py::bytes());
+  module.def(
+      "answer_vix",
+      [](const py::bytes& request, const ToolsState& state) {
+        return py::bytes(answer_vix(std::string(request), state));
+      },
+      py::arg("request"), py::arg("state"));
   py::class_<AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
                        std::string notify_socket, double watchdog, double patience,
-                       double prepare_patience) {
+                       double prepare_patience, ToolsState tools) {
              AgentOptions options;
              options.poll_min = from_seconds("poll_min", poll_min);
              options.poll_max = from_seconds("poll_max", poll_max);
              options.poll_busy = from_seconds("poll_busy", poll_busy);
              options.announce = std::move(announce);
              options.withdraw = std::move(withdraw);
+             options.tools = std::move(tools);
              options.notify.socket = std::move(notify_socket);
              options.notify.watchdog = from_seconds("watchdog", watchdog);
              options.patience = from_seconds("patience", patience);
@@ -94,7 +110,7 @@ void bind_agent_options(py::module_& module) {
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
            py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = "",
            py::arg("watchdog") = 0.0, py::arg("patience") = 5.0,
-           py::arg("prepare_patience") = 180.0);
+           py::arg("prepare_patience") = 180.0, py::arg("tools") = ToolsState());
 }
 
 void bind_status(py::module_& module) {

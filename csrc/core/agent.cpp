@@ -123,6 +123,7 @@ void Agent::configure(AgentOptions options) {
     poll_delay_ = options.poll_min;
     if (options_.announce != options.announce) announced_ = false;
     options_.announce = options.announce;
+    options_.tools = options.tools;
   });
 }
 

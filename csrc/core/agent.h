@@ -26,6 +26,7 @@
 #include "core/rpci.h"
 #include "core/tclo.h"
 #include "core/unique_fd.h"
+#include "core/vix.h"
 
 namespace vmtpy {
 
@@ -43,6 +44,7 @@ struct AgentOptions {
   Duration patience_busy = std::chrono::seconds(1);  // during a backup, if the backdoor can help
   std::vector<std::string> announce;                 // RPCI requests sent at every open and reset
   std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
+  ToolsState tools;                   // what a host hears that asks for it
   BackupOptions backup;
   CommandOptions commands;
   NotifyOptions notify;  // the service manager
@@ -73,7 +75,7 @@ class Agent {
   void finish(std::string path = "", std::string manifest = "");
   void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
   void settle(std::uint64_t id);                    // a power command's state change is over
-  void configure(AgentOptions options);  // the poll's delays, the announcement, Python's patience
+  void configure(AgentOptions options);  // the poll's delays, what is told, Python's patience
 
   // One turn. Returns when the next is due, Time::max() when the agent has ended. Never throws:
   // what fails here (memory, most likely) gives up the backup, so that nothing stays frozen.

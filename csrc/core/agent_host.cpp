@@ -108,7 +108,7 @@ std::string Agent::dispatch(const HostRequest& request, bool& deferred) {
       reply = hgfs_.answer(request.arguments);
       break;
     case HostCommand::Answerer::VIX:
-      reply = std::string(wire::VIX_NOT_SUPPORTED);
+      reply = answer_vix(request.arguments, options_.tools);
       break;
     case HostCommand::Answerer::SERVICE:
       reply =

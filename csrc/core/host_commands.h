@@ -15,7 +15,7 @@ struct HostCommand {
     LOOP,     // the loop itself: it is about the conversation
     BACKUP,   // the backup machine
     HGFS,     // the server of the manifest
-    VIX,      // the loop: there are no guest operations
+    VIX,      // what tells the state of the tools
     SERVICE,  // Python
   };
   enum class Body : std::uint8_t { TEXT, BINARY };

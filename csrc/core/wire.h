@@ -89,10 +89,4 @@ enum class PacketType : std::uint64_t { DATA = 1, PING = 2 };
 inline constexpr std::size_t MAX_MESSAGE = 65536;  // towards the host
 inline constexpr int MAX_CHANNELS = 128;           // per virtual machine
 
-// The answer to a relayed Vix command: VIX_E_NOT_SUPPORTED (6), errno 0, a text of no bytes with
-// its NUL. GET_TOOLS_STATE gets it like any other: a host that is told the state takes the guest to
-// be ready for guest operations (programs and files by vSphere's API), which this guest does not
-// serve.
-inline constexpr std::string_view VIX_NOT_SUPPORTED{"OK 6 0 \0", 8};
-
 }  // namespace vmtpy::wire

@@ -27,6 +27,7 @@ class Rig:
         paths: of the disk's filesystems.
         vsock: the host listens on vsock, too, and the agent may connect to it.
         alone: there is no backdoor.
+        tools: what a host hears that asks for the state of the tools.
         session: options of the freeze session.
     """
 
@@ -36,6 +37,7 @@ class Rig:
         *,
         vsock: bool = False,
         alone: bool = False,
+        tools: _core.ToolsState | None = None,
         **session: float,
     ) -> None:
         self.clock = _host.ManualClock()
@@ -52,6 +54,7 @@ class Rig:
             announce=["log hello"],
             withdraw=[],
             patience=PATIENCE,
+            tools=tools or _core.ToolsState(),
         )
         if not vsock:
             self.agent = _core.Agent(self.backdoor, self.clock, options)

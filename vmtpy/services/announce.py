@@ -6,7 +6,10 @@ services/vmtoolsd and OpenBSD's vmt(4).
 
 from __future__ import annotations
 
-from vmtpy import __version__
+import os
+
+from vmtpy import __version__, _core
+from vmtpy.services import os_info
 
 UNMANAGED = 2147483647  # the version of tools that the administrator keeps up to date himself
 OPEN_VM_TOOLS = 4  # the type of tools that come from a distribution, not from the host
@@ -28,6 +31,21 @@ def announce(version: int = UNMANAGED) -> list[str]:
         f"info-set guestinfo.vmtools.versionNumber {version}",
         "info-set guestinfo.vmtools.buildNumber 0",  # there are no builds apart from versions
     ]
+
+
+def tools_state(guest_info: bool = True) -> _core.ToolsState:
+    """What a host hears that asks for the state of the tools.
+
+    Args:
+        guest_info: names of the system and the host are told, too.
+    """
+    about = {"product": b"vmtpy", "version": __version__.encode()}
+    if guest_info:
+        system = os_info.read()
+        about["os_name"] = system.full_name.encode(errors="replace")
+        about["os_short_name"] = system.name.encode(errors="replace")
+        about["host_name"] = os.fsencode(os.uname().nodename)
+    return _core.ToolsState(**about)
 
 
 def withdraw() -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from support.freezing import FreezingProcess, await_gone, guardians_of
 from support.holder import SPLICE, WRITE, holding
 from support.loop import LoopMount, loop_mount
+from support.patience import at_once
 from support.rcu import RCU, await_rcu_restored
 from support.writer import Writer
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILESYSTEMS = ["ext4", "xfs", "btrfs"]
-AT_ONCE = 0.1  # seconds within which a death must have been answered
 
 
 # Stops a process again and again, as long as there is one.
@@ -80,7 +80,7 @@ def test_an_agent_that_is_killed_while_frozen_has_its_filesystems_thawed_at_once
             began = time.monotonic()
             os.kill(agent.pid, number)
             took = seconds_until_written(writer, began)
-            assert took < AT_ONCE
+            assert took < at_once()
             await_gone(guardian)
         assert not mount.thaw()
         assert markers(tmp_path) == []
@@ -116,7 +116,7 @@ sys.stdin.readline()
                 began = time.monotonic()
                 agent.stdin.write(b"\n")
                 agent.stdin.flush()
-                assert seconds_until_written(writer, began) < AT_ONCE
+                assert seconds_until_written(writer, began) < at_once()
             finally:
                 agent.kill()
         await_no_marker(tmp_path)
@@ -131,7 +131,7 @@ def test_a_death_is_answered_at_once_although_the_agent_is_large(tmp_path: Path)
         assert agent.line() == "frozen"
         began = time.monotonic()
         agent.process.kill()
-        assert seconds_until_written(writer, began) < AT_ONCE
+        assert seconds_until_written(writer, began) < at_once()
 
 
 def test_a_crash_does_not_wait_for_its_core_dump(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_crash_does_not_wait_for_its_core_dump(tmp_path: Path) -> None:
         assert agent.line() == "frozen"
         began = time.monotonic()
         os.kill(agent.pid, signal.SIGSEGV)
-        assert seconds_until_written(writer, began) < AT_ONCE
+        assert seconds_until_written(writer, began) < at_once()
 
 
 def test_an_interpreter_that_is_stuck_does_not_delay_the_thaw(tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ def test_nothing_of_an_inner_image_stays_frozen_when_the_agent_dies(tmp_path: Pa
         assert agent.line() == "frozen"
         began = time.monotonic()
         agent.process.kill()
-        assert seconds_until_written(inner_writer, began) < AT_ONCE
-        assert seconds_until_written(outer_writer, began) < AT_ONCE
+        assert seconds_until_written(inner_writer, began) < at_once()
+        assert seconds_until_written(outer_writer, began) < at_once()
 
 
 @pytest.mark.parametrize("code", [SPLICE, WRITE], ids=["splice", "write"])
@@ -300,7 +300,7 @@ def test_an_agent_killed_inside_a_stuck_freeze_has_it_thawed_when_that_returns(
             before = time.monotonic()
             guardian = agent.guardian()
             agent.process.kill()
-            assert seconds_until_written(other_writer, before) < AT_ONCE
+            assert seconds_until_written(other_writer, before) < at_once()
             assert markers(tmp_path) != []
             holder.kill()
             await_gone(guardian)
@@ -379,7 +379,7 @@ def test_a_guardian_that_is_stopped_is_made_to_go_on_and_stands_guard(tmp_path: 
         assert agent.line() == "SIGCHLD"  # and that it goes on
         began = time.monotonic()
         agent.process.kill()
-        assert seconds_until_written(writer, began) < AT_ONCE
+        assert seconds_until_written(writer, began) < at_once()
         await_gone(guardian)
 
 

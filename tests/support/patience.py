@@ -1,8 +1,8 @@
 """How soon "at once" must be on this machine at this moment.
 
 A machine with more to do than it has processors gives each process its turn later. The bounds are
-those of an idle machine; where others run beside the tests they grow with the load that the
-kernel counts. Both are far below what they tell apart: a thaw at a death, or at the limit seconds later.
+those of an idle machine; where others run beside the tests they grow with the load that the kernel
+counts. Both are far below what they tell apart: a thaw at a death, and one at the limit.
 """
 
 from __future__ import annotations

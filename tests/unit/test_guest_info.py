@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -245,3 +246,19 @@ def test_a_network_too_large_for_one_message_is_told_in_part(rig: Rig) -> None:
     assert len(read_nics(nine.removeprefix(b"SetGuestInfo  9 "))["nics"]) == 16
     assert len(rig.lines) == 1
     assert rig.lines[0].startswith("SetGuestInfo 10: ")
+
+
+def test_a_host_name_that_is_no_utf8_is_told_as_it_is(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes any bytes for one."""
+    real = os.uname()
+    named = SimpleNamespace(
+        nodename=os.fsdecode(b"h\xffst"),
+        sysname=real.sysname,
+        release=real.release,
+        version=real.version,
+        machine=real.machine,
+    )
+    monkeypatch.setattr(os, "uname", lambda: named)
+    assert rig.update()[0] == b"SetGuestInfo  1 h\xffst"

@@ -98,7 +98,7 @@ class GuestInfo:
     def _names(self, _now: float) -> bool | None:
         system = os_info.read()
         facts = {
-            HOST_NAME: os.uname().nodename.encode(),
+            HOST_NAME: os.fsencode(os.uname().nodename),
             OS_FULL_NAME: system.full_name.encode(),
             OS_NAME: system.name.encode(),
             OS_DETAILS: os_info.encode(system),

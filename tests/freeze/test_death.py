@@ -250,7 +250,7 @@ def test_who_keeps_a_filesystem_from_freezing_is_named(fs: str, code: str, tmp_p
         assert line.startswith(f"FAILED FIFREEZE {mount.path}: not frozen within 0.5 s, held by ")
         assert f"process {holder.pid} (python" in line
         inside = " in splice; " if code == SPLICE else " in write; "
-        assert f"{inside}its writers have waited for 0.5" in line
+        assert f"{inside}its writers have waited for " in line
         assert line.endswith(" s and wait on until the kernel has let them go")
         other_writer.wait_for_more()
         assert not other.thaw()

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import leave_repository
 from benchmarks.disks import mounts
 from benchmarks.scenarios import Place, scenarios
 
@@ -38,9 +37,7 @@ def place(store: Path) -> Iterator[Place]:
 def main(scenario: str, case: str, contender: str, store: str) -> None:
     # As Ctrl-C: everything is thawed and taken away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    store_path = Path(store).resolve()
-    leave_repository()
-    with place(store_path) as made:
+    with place(Path(store).resolve()) as made:
         measurement = scenarios()[scenario].measure(case, contender, made)
     print(json.dumps(asdict(measurement)))
 

@@ -43,9 +43,7 @@ def disarm() -> tempfile.TemporaryDirectory[str]:
     return made
 
 
-# Programs that tests start find the package that is tested, wherever they start: in a clone, say,
-# where the working directory holds a vmtpy without its extensions.
-os.environ["PYTHONSAFEPATH"] = "1"
+# Programs that tests start find the package that is tested, wherever they start.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(vmtpy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
 ).rstrip(os.pathsep)

@@ -49,7 +49,7 @@ struct RunRecord {
   std::int64_t started_unix_ns = 0;  // wall clock, for people
   Time started{};                    // CLOCK_MONOTONIC, all of these; zero if it did not come to it
   Time presynced{};
-  Time first_freeze{};  // just before the first FIFREEZE: the limit counts from here
+  Time first_freeze{};  // just before the first FIFREEZE; the limit runs a few ms longer
   Time all_frozen{};
   Time release_asked{};  // release(), abort() or the limit
   Time all_thawed{};

@@ -40,7 +40,7 @@ def test_native_code_reads_the_clock_of_the_wall_for_the_record_only() -> None:
 
 def test_python_reads_it_only_to_compare_it_with_the_hosts_and_for_people() -> None:
     pattern = r"\btime\.time(?:_ns)?\b|\bfrom time import|\bdatetime\b|\.CLOCK_REALTIME"
-    assert count(ROOT / "vmtpy", pattern) == PYTHON
+    assert count(ROOT / "src" / "vmtpy", pattern) == PYTHON
 
 
 @pytest.mark.parametrize("extension", [_core, _host])

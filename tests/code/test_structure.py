@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CORE = sorted((ROOT / "csrc" / "core").glob("*.*"))
 HOST = sorted((ROOT / "csrc" / "host").glob("*.*"))
 BIND = sorted((ROOT / "csrc" / "bind").glob("*.*"))
-PYTHON = sorted((ROOT / "vmtpy").rglob("*.py"))
+PYTHON = sorted((ROOT / "src" / "vmtpy").rglob("*.py"))
 SOURCES = [*CORE, *HOST, *BIND, *PYTHON]
 
 

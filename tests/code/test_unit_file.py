@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-UNIT = ROOT / "vmtpy/data/vmtpy.service"
+UNIT = ROOT / "src/vmtpy/data/vmtpy.service"
 # Each of them makes systemd put the service into a mount namespace of its own.
 NAMESPACING = set(
     """

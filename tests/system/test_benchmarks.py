@@ -21,12 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parent.parent.parent
-sys.path.append(str(REPOSITORY))  # at the end: vmtpy is the one that is installed
-
-
-def environment() -> dict[str, str]:
-    """With the working directory on Python's path, as for somebody who is in the repository."""
-    return {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+sys.path.append(str(REPOSITORY))
 
 
 def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -35,7 +30,6 @@ def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=REPOSITORY,
-        env=environment(),
         capture_output=True,
         text=True,
         timeout=110,
@@ -193,9 +187,7 @@ with disks.made("ext4", 1, 128 << 20, store, store) as made:
 def freezer(store: Path, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """The program above, when its disk is frozen; the watchdog thaws after so many seconds."""
     command = [sys.executable, "-c", FREEZER, str(store), str(seconds)]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment(), stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"frozen\n"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vmtpy import _core, kernel, log, notify
 from vmtpy.agent import Agent
 from vmtpy.config import Config, load
+from vmtpy.hooks import legacy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ def main(arguments: list[str]) -> int:
     kernel.check()
     config = read(options)
     taken = log.to_stderr(log.LEVELS[options.log_level])
+    if unused := legacy.not_run(config.hooks):
+        taken.warning(f"PROBLEM: {legacy.complaint(unused)}: {legacy.REMEDY}")
     on_record: list[Callable[[RunRecord], None]] = []
     agent = Agent(
         config,

@@ -13,8 +13,8 @@ from vmtpy import _core
 from vmtpy.doctor import Finding
 from vmtpy.doctor.machine import processes
 from vmtpy.errors import VmtError
-from vmtpy.hooks import HookError
-from vmtpy.hooks.directory import POST_THAW, PRE_FREEZE, executables, why_not
+from vmtpy.hooks import HookError, legacy
+from vmtpy.hooks.directory import executables, why_not
 from vmtpy.hooks.interpreter import interpreter_trouble
 from vmtpy.hooks.trust import distrust
 
@@ -140,6 +140,9 @@ def waits(proc: Path, process: int) -> bool:
 
 
 def check_hooks(config: Config) -> Iterator[Finding]:
+    unused = legacy.not_run(config.hooks)
+    if unused:
+        yield Finding("hooks", "problem", legacy.complaint(unused), legacy.REMEDY)
     skipped: list[str] = []
     try:
         count = len(executables(config.hooks, skipped.append))
@@ -147,7 +150,7 @@ def check_hooks(config: Config) -> Iterator[Finding]:
         remedy = "chown root, chmod go-w: hooks run as root"
         yield Finding("hooks", "problem", str(error), remedy)
         return
-    good = True
+    good = not unused
     for path in hook_files(config):
         reason = trouble_of(path)
         if reason:
@@ -166,7 +169,9 @@ def check_hooks(config: Config) -> Iterator[Finding]:
 
 def hook_files(config: Config) -> Iterator[Path]:
     if config.hooks.legacy:
-        yield from (Path(one) for one in (PRE_FREEZE, POST_THAW) if os.path.lexists(one))
+        yield from (
+            Path(one) for one in (legacy.PRE_FREEZE, legacy.POST_THAW) if os.path.lexists(one)
+        )
     if config.hooks.directory and Path(config.hooks.directory).is_dir():
         yield from sorted(Path(config.hooks.directory).iterdir())
 

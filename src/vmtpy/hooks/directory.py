@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING
 
 from vmtpy.config import HooksConfig
 from vmtpy.hooks import HookError
+from vmtpy.hooks.legacy import BACKUP_SCRIPTS, POST_THAW, PRE_FREEZE
 from vmtpy.hooks.trust import distrust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vmtpy.hooks.script import Script
-
-# open-vm-tools' places: services/plugins/vmbackup/scriptOps.c
-PRE_FREEZE = "/usr/sbin/pre-freeze-script"
-POST_THAW = "/usr/sbin/post-thaw-script"
-BACKUP_SCRIPTS = "/etc/vmware-tools/backupScripts.d"
 
 COPIES = (".bak", ".cfsaved", ".new", ".old", ".orig", ".rej", ".save", ".swp", ".tmp", "~")
 PACKAGE_COPIES = (".dpkg-", ".pac", ".rpm", ".ucf-")  # .dpkg-old, .rpmsave, .pacnew, …

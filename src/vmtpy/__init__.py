@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # the module typing costs 7 ms, half of what a short command takes
 if TYPE_CHECKING:
     from vmtpy import guestinfo as guestinfo
     from vmtpy import hardware as hardware

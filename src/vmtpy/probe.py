@@ -1,4 +1,4 @@
-"""Is VMware there? For users, and for whatever needs the backdoor to the host (rpci.py, agent.py).
+"""Is VMware there? For users; backdoor.py is for whatever needs the backdoor to the host.
 
 The backdoor's own answer decides; CPUID only names the surroundings.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vmtpy import _core
+from vmtpy.backdoor import WAYS
 from vmtpy.errors import NotVMwareError
 
 if TYPE_CHECKING:
@@ -34,13 +35,6 @@ _PRESENCE: dict[_core.Presence, Presence] = {
     _core.Presence.FAULT: "fault",
     _core.Presence.NO_ANSWER: "no answer",
     _core.Presence.UNDECIDED: "undecided",
-}
-_WAYS: dict[_core.Way, Way] = {
-    _core.Way.NONE: "",
-    _core.Way.PORT: "port",
-    _core.Way.PRIVILEGED_PORT: "port with iopl",
-    _core.Way.VMCALL: "vmcall",
-    _core.Way.VMMCALL: "vmmcall",
 }
 _PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}
 _VMWARE = "VMwareVMware"
@@ -114,37 +108,6 @@ def probe(backdoor: _core.Backdoor | None = None) -> Probe:
     return _name(_core.probe(backdoor, cpu))  # imports nothing: also used while frozen
 
 
-_found: dict[str, _core.Probe] = {}  # what answered stays true for the whole process
-
-
-def find_backdoor(kind: Literal["auto", "port", "hypercall"] = "auto") -> _core.Backdoor:
-    """The real backdoor by the best way that answers, which is remembered.
-
-    Args:
-        kind: "port" or "hypercall" to look for no other; "auto": the ports first.
-
-    Raises:
-        NotVMwareError: VMware does not answer; it says why, and what to do.
-    """
-    found = _found.get(kind)
-    if found is None:
-        found = _core.probe_machine(
-            _core.read_cpu(), ports=kind != "hypercall", hypercalls=kind != "port"
-        )
-        if found.presence != _core.Presence.VMWARE:
-            judged = judge(found)
-            raise NotVMwareError(judged.reason, judged.remedy)
-        _found[kind] = found
-    backdoor = _core.make_backdoor(found.way, found.cpu)
-    assert backdoor is not None  # as it has answered
-    return backdoor
-
-
-def backdoor_way(kind: Literal["auto", "port", "hypercall"] = "auto") -> Way:
-    """By which way find_backdoor() has found the backdoor; "" if it has not."""
-    return _WAYS[_found[kind].way] if kind in _found else ""
-
-
 def judge(found: _core.Probe, root: str = "/") -> Probe:
     """The native probe's facts with their names, reasons and remedies.
 
@@ -164,7 +127,7 @@ def _name(found: _core.Probe) -> Probe:
         _PRODUCTS.get(found.product, ""),
         found.cpu.hypervisor,
         found.reason,
-        _WAYS[found.way],
+        WAYS[found.way],
         name_case(presence, found.cpu),
         encrypted=found.cpu.encrypted,
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vmtpy import _core
 from vmtpy.errors import RpcError
-from vmtpy.transport import DENIED, REMEDY, Transport, find_ways
+from vmtpy.transport import DENIED, REMEDY, find_ways
 
+TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from vmtpy.transport import Transport
 
 NOT_PRIVILEGED = b"Guest is not privileged"
 

@@ -5,13 +5,15 @@ The decision between them is the core's (core/transports.h); here is what there 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
-
 from vmtpy import _core
+from vmtpy.backdoor import backdoor_way, find_backdoor
 from vmtpy.errors import ChannelError, NotVMwareError
-from vmtpy.probe import backdoor_way, find_backdoor
 
-Transport = Literal["auto", "vsock", "port", "hypercall"]
+TYPE_CHECKING = False  # see vmtpy/__init__.py
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Transport = Literal["auto", "vsock", "port", "hypercall"]
 
 # Who sees nothing but this on "Permission denied" would look for the fault in the wrong place.
 DENIED = b"Permission denied"
@@ -21,7 +23,7 @@ REMEDY = (
 )
 
 
-class Ways(NamedTuple):
+class Ways:
     """The ways to the host.
 
     Attributes:
@@ -30,8 +32,11 @@ class Ways(NamedTuple):
         transports: for conversations.
     """
 
-    backdoor: _core.MeteredBackdoor
-    transports: _core.Transports
+    __slots__ = ("backdoor", "transports")
+
+    def __init__(self, backdoor: _core.MeteredBackdoor, transports: _core.Transports) -> None:
+        self.backdoor = backdoor
+        self.transports = transports
 
 
 def find_ways(

@@ -1,0 +1,57 @@
+"""The real backdoor to the host, by the best way that answers. For rpci.py, agent.py, hardware.py.
+
+Short commands pass through here: it imports nothing else while VMware answers.
+"""
+
+from __future__ import annotations
+
+from vmtpy import _core
+from vmtpy.errors import NotVMwareError
+
+TYPE_CHECKING = False  # see vmtpy/__init__.py
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from vmtpy.probe import Way
+
+    Kind = Literal["auto", "port", "hypercall"]
+
+WAYS: dict[_core.Way, Way] = {
+    _core.Way.NONE: "",
+    _core.Way.PORT: "port",
+    _core.Way.PRIVILEGED_PORT: "port with iopl",
+    _core.Way.VMCALL: "vmcall",
+    _core.Way.VMMCALL: "vmmcall",
+}
+
+_found: dict[str, _core.Probe] = {}  # what answered stays true for the whole process
+
+
+def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
+    """The real backdoor by the best way that answers, which is remembered.
+
+    Args:
+        kind: "port" or "hypercall" to look for no other; "auto": the ports first.
+
+    Raises:
+        NotVMwareError: VMware does not answer; it says why, and what to do.
+    """
+    found = _found.get(kind)
+    if found is None:
+        found = _core.probe_machine(
+            _core.read_cpu(), ports=kind != "hypercall", hypercalls=kind != "port"
+        )
+        if found.presence != _core.Presence.VMWARE:
+            from vmtpy.probe import judge
+
+            judged = judge(found)
+            raise NotVMwareError(judged.reason, judged.remedy)
+        _found[kind] = found
+    backdoor = _core.make_backdoor(found.way, found.cpu)
+    assert backdoor is not None  # as it has answered
+    return backdoor
+
+
+def backdoor_way(kind: Kind = "auto") -> Way:
+    """By which way find_backdoor() has found the backdoor; "" if it has not."""
+    return WAYS[_found[kind].way] if kind in _found else ""

@@ -11,7 +11,8 @@ import pytest
 
 # The console script's own work, on the emulated host's backdoor.
 PROGRAM = """\
-import __future__, importlib, sys, types  # which the package itself needs
+# What the package itself needs, and what site has imported otherwise.
+import __future__, importlib, os, sys, types
 before = set(sys.modules)
 from vmtpy import _host
 device = _host.Device(_host.ManualClock())

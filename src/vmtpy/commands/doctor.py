@@ -66,6 +66,7 @@ def examine(file: str | None) -> Iterator[Finding]:
     yield from machine.check_clients(proc)
     yield from machine.check_agent(status, trouble)
     yield from machine.check_selinux(root)
+    yield from machine.check_disks(root)
     yield from storage.check_plan(plan)
     yield from storage.check_own_files(plan, own_files(config, proc, status))
     expected = bool(status and status["backup_state"] != "idle")

@@ -5,12 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vmtpy import service
+from vmtpy import service, udev
 from vmtpy.config import load
 from vmtpy.hooks.trust import distrust
 
-DESCRIPTION = "Makes the agent a service of systemd or OpenRC, and starts it."
+if TYPE_CHECKING:
+    from vmtpy.service import Manager
+
+DESCRIPTION = (
+    "Makes the agent a service of systemd or OpenRC, and starts it. Also installs the rules that "
+    "give VMware disks 180 s for a request and open /dev/vsock to every user."
+)
 KINDS = {"systemd": service.SYSTEMD, "openrc": service.OPENRC}
 
 
@@ -39,7 +46,22 @@ def main(arguments: list[str]) -> int:
         return 0
     if reason := distrust(called[0]):
         print(f"careful: the service runs as root, but {reason}", file=sys.stderr)
-    file = service.install(kind, text)
+    rules, file = install(kind, text)
+    print(f"{rules} installed: VMware disks are given {udev.SECONDS} s, not 30, for a request")
+    if failed := udev.apply():
+        print(f"the rules count from the next boot: {failed}", file=sys.stderr)
     print(f"{file} installed; the service starts at boot and, where VMware is, now")
     print("`vmtpy doctor` tells whether snapshots will work, `vmtpy status` how the agent is")
     return 0
+
+
+def install(kind: Manager, text: str) -> tuple[Path, Path]:
+    """Rules and service; where the service cannot be installed, new rules do not stay either."""
+    there = (Path("/") / udev.FILE).exists()
+    rules = udev.install()
+    try:
+        return rules, service.install(kind, text)
+    except BaseException:
+        if not there:
+            udev.uninstall()
+        raise

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vmtpy import __version__, kernel
+from vmtpy import __version__, kernel, udev
 from vmtpy.doctor import Finding
 from vmtpy.errors import KernelError
 
@@ -122,6 +122,24 @@ def check_agent(status: dict[str, Any] | None, trouble: str) -> Iterator[Finding
     if last and last["outcome"] != "released":
         text = f"the last one ended as {last['outcome']}: {last['error']}"
         yield Finding("last backup", "note", text, "see `vmtpy status` and the log")
+
+
+def check_disks(root: Path) -> Iterator[Finding]:
+    """VMware disks must outlast a datastore that stands still; nothing where there are none."""
+    disks = dict(udev.disks(root))
+    hasty = [f"{name} ({seconds} s)" for name, seconds in disks.items() if seconds < udev.SECONDS]
+    remedy = "`vmtpy install-service` installs the rules for udev that set it"
+    if hasty:
+        text = (
+            f"requests fail before {udev.SECONDS} s: {', '.join(hasty)}; filesystems turn "
+            "read-only if the datastore stands still for that long"
+        )
+        yield Finding("disks", "problem", text, remedy)
+    elif disks and udev.rules(root) is None:
+        text = f"they have {udev.SECONDS} s for a request, but no rule sees to it at the next boot"
+        yield Finding("disks", "problem", text, remedy)
+    elif disks:
+        yield Finding("disks", "ok", f"{len(disks)} with {min(disks.values())} s for a request")
 
 
 def check_selinux(root: Path) -> Iterator[Finding]:

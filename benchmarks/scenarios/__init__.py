@@ -77,8 +77,9 @@ def scenarios() -> dict[str, Scenario]:
         picture,
         quiesce,
         rpc,
+        startup,
         transports,
     )
 
-    modules: list[Scenario] = [quiesce, dirty, many, rpc, idle, transports, demo, picture]
+    modules: list[Scenario] = [quiesce, dirty, many, rpc, startup, idle, transports, demo, picture]
     return {module.NAME: module for module in modules}

@@ -80,7 +80,7 @@ def ready() -> None:
 def test_help_names_every_scenario() -> None:
     done = benchmarks("--help")
     assert done.returncode == 0, done.stderr
-    for scenario in ("quiesce", "dirty", "many", "rpc", "idle", "transports", "demo", "picture"):
+    for scenario in ("quiesce", "dirty", "many", "rpc", "startup", "idle", "transports", "demo"):
         assert scenario in done.stdout
 
 
@@ -106,6 +106,20 @@ def test_rpc_counts_traps_and_draws_a_plot(tmp_path: Path) -> None:
     if find_spec("matplotlib"):
         assert (tmp_path / "rpc.svg").read_text().startswith("<?xml")
         assert (tmp_path / "rpc.png").stat().st_size > 0
+
+
+@pytest.mark.usefixtures("ready")
+def test_startup_compares_programs_with_python_alone(tmp_path: Path) -> None:
+    only = ("vmtpy", "vmtpy rpc", "python -c pass")
+    options = [word for name in only for word in ("--only", name)]
+    done = benchmarks("startup", "-n", "1", "--out", tmp_path, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads((tmp_path / "startup.json").read_text())
+    found = {one["contender"]: one["metrics"] for one in facts["results"]}
+    assert set(found) == set(only)
+    # What imports our modules needs more than Python does; or the numbers are not its own.
+    for name in only[:2]:
+        assert found[name]["memory_mib"]["min"] > found[only[2]]["memory_mib"]["max"] > 1
 
 
 @pytest.mark.usefixtures("ready")

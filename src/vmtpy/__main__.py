@@ -14,6 +14,7 @@ COMMANDS = {
     "doctor": "what would keep a quiesced snapshot from working here, with remedies",
     "install-service": "make the agent a service of systemd or OpenRC",
     "uninstall-service": "undo that",
+    "migrate": "from open-vm-tools to vmtpy, with a word on everything that is lost",
     "emulate": "run a program as if in a VMware virtual machine",
     "probe": "whether this is VMware, and by which way its backdoor answers",
     "rpc": "send RPCI requests to the host",

@@ -28,8 +28,8 @@ def version() -> str:
 
 
 def command(*arguments: str) -> list[str]:
-    """The agent's command line."""
-    return [sys.executable, "-m", "vmtpy", "run", *arguments]
+    """The agent's command line; with the defaults, whatever this machine's configuration says."""
+    return [sys.executable, "-m", "vmtpy", "run", "--config", "/dev/null", *arguments]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ COMMANDS = {
     "run": "the guest agent, in the foreground",
     "status": "how the running agent is",
     "doctor": "what would keep a quiesced snapshot from working here, with remedies",
+    "config": "the agent's configuration: check, show, example",
     "install-service": "make the agent a service of systemd or OpenRC",
     "uninstall-service": "undo that",
     "migrate": "from open-vm-tools to vmtpy, with a word on everything that is lost",

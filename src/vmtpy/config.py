@@ -6,12 +6,15 @@ Every error names the file, the key and what is allowed. All durations are secon
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from vmtpy import files
 from vmtpy.errors import ConfigError
+
+FILE = "/etc/vmtpy/vmtpy.toml"  # is read where it is there and no other one is named
 
 
 class Range(NamedTuple):
@@ -47,13 +50,14 @@ class QuiesceConfig(NamedTuple):
     """`[quiesce]`: what is frozen for a snapshot and for how long at most.
 
     Attributes:
-        timeout: how long a filesystem may stay frozen, counted from the first freeze. 30.
-        filesystem_timeout: how long the freeze of one filesystem may take. 2.
+        timeout: how long a filesystem may stay frozen, counted from the first freeze.
+        filesystem_timeout: how long the freeze of one filesystem may take.
         include: mount points or globs to keep to; empty: every freezable local filesystem.
         exclude: globs of mount points to leave out.
-        expedite_rcu: set /sys/kernel/rcu_expedited while freezing: milliseconds instead of tens.
-        already_frozen: what to do with a filesystem that someone else has frozen: "error", or
-            "accept" to take it as it is and leave its thaw to them.
+        expedite_rcu: whether /sys/kernel/rcu_expedited is set while freezing: a freeze takes
+            milliseconds instead of tens of them.
+        already_frozen: what a filesystem is that someone else has frozen: an "error", or to
+            "accept": it is taken as it is, and its thaw left to them.
     """
 
     timeout: Annotated[float, Range(0.1, 240.0)] = 30.0
@@ -68,8 +72,8 @@ class HostConfig(NamedTuple):
     """`[host]`: how the host is reached.
 
     Attributes:
-        transport: "auto": over vsock where the host listens there, else by the backdoor; "vsock",
-            "port" or "hypercall" for that alone. Counts from the start.
+        transport: "auto" is vsock where the host listens there, else the backdoor; the others
+            are for that alone. Counts from the start.
     """
 
     transport: Annotated[
@@ -81,9 +85,9 @@ class PollConfig(NamedTuple):
     """`[poll]`: how often the host is asked for commands. Over vsock it need not be.
 
     Attributes:
-        min: delay after a command; it doubles while the host has nothing to say. 0.01.
-        max: where the doubling ends. 0.6: with the guest information, four traps a second.
-        busy: delay during a backup. 0.002.
+        min: delay after a command; it doubles while the host has nothing to say.
+        max: where the doubling ends; 0.6: with the guest information, four traps a second.
+        busy: delay during a backup.
     """
 
     min: Annotated[float, Range(0.001, 1.0)] = 0.01
@@ -95,10 +99,11 @@ class GuestInfoConfig(NamedTuple):
     """`[guest_info]`: what the host is told of this guest: names, addresses, disks, uptime.
 
     Attributes:
-        enabled: tell it at all. True.
-        interval: between two looks; a changed network or host name is told at once, uptime and
-            disks only every second time. 15.
-        backup: also the record of each backup, after its end, as guestinfo.vmtpy.backup. True.
+        enabled: whether it is told at all; if not, the uptime is told all the same.
+        interval: time between two looks; a changed network or host name is told at once,
+            uptime and disks only every second time.
+        backup: whether it is also told the record of each backup, after its end, as
+            guestinfo.vmtpy.backup.
     """
 
     enabled: bool = True
@@ -110,8 +115,8 @@ class PowerConfig(NamedTuple):
     """`[power]`: what the host's power operations do here.
 
     Attributes:
-        halt: the command that powers off. ["systemctl", "poweroff"].
-        reboot: the command that restarts. ["systemctl", "reboot"].
+        halt: the command that powers off.
+        reboot: the command that restarts.
     """
 
     halt: Annotated[tuple[str, ...], COMMAND] = ("systemctl", "poweroff")
@@ -122,9 +127,9 @@ class TimeConfig(NamedTuple):
     """`[time]`: the guest's clock against the host's.
 
     Attributes:
-        synchronize: set the guest's clock when the host asks for it and no NTP daemon keeps it;
-            otherwise the difference is only reported. False.
-        interval: between two looks at the host's clock. 60.
+        synchronize: whether the guest's clock is set when the host asks for it and no NTP daemon
+            keeps it; otherwise the difference is only reported.
+        interval: time between two looks at the host's clock.
     """
 
     synchronize: bool = False
@@ -135,7 +140,8 @@ class ToolsConfig(NamedTuple):
     """`[tools]`: what the agent says of itself.
 
     Attributes:
-        version: of the tools; 2147483647: the administrator keeps them up to date himself.
+        version: what vSphere shows as the version of tools; 2147483647 is "guest managed": the
+            administrator keeps them up to date.
     """
 
     version: Annotated[int, Range(0, 2147483647)] = 2147483647
@@ -145,11 +151,12 @@ class HooksConfig(NamedTuple):
     """`[hooks]`: what is asked before the first freeze and after the last thaw.
 
     Attributes:
-        directory: executables; "" for none. /etc/vmtpy/hooks.d.
-        legacy: also open-vm-tools' /usr/sbin/pre-freeze-script, /usr/sbin/post-thaw-script and
-            /etc/vmware-tools/backupScripts.d.
-        entry_points: also the entry points of installed packages in the group `vmtpy.hooks`.
-        timeout: how long one hook may take. 60.
+        directory: where the executables are.
+        legacy: whether to run open-vm-tools', too: /usr/sbin/pre-freeze-script,
+            /usr/sbin/post-thaw-script and /etc/vmware-tools/backupScripts.d.
+        entry_points: whether to call entry points of installed packages, too, of the group
+            `vmtpy.hooks`.
+        timeout: how long one hook may take.
         optional: names of hooks (file names, functions, entry points, "postgresql") whose failure
             is logged and does not fail the backup.
     """
@@ -165,7 +172,7 @@ class PostgresqlConfig(NamedTuple):
     """`[postgresql]`: a checkpoint before the freeze; needs the extra `vmtpy[postgresql]`.
 
     Attributes:
-        dsn: libpq's connection string; "": off.
+        dsn: libpq's connection string; without one there is no checkpoint.
     """
 
     dsn: Annotated[str, Text('a connection string like "host=/run/postgresql user=vmtpy"')] = ""
@@ -175,7 +182,7 @@ class StatusConfig(NamedTuple):
     """`[status]`: how `vmtpy status` reaches the agent.
 
     Attributes:
-        socket: a Unix socket that only root can open; "" for none. /run/vmtpy/status.
+        socket: a Unix socket that only root can open.
     """
 
     socket: Annotated[str, PATH_OR_NONE] = "/run/vmtpy/status"
@@ -185,9 +192,9 @@ class MetricsConfig(NamedTuple):
     """`[metrics]`: for Prometheus; needs the extra `vmtpy[metrics]`.
 
     Attributes:
-        textfile: written for node_exporter's textfile collector, "….prom"; "": off.
-        listen: where to answer HTTP; "": off.
-        interval: between two writings of the textfile. 15.
+        textfile: a file for node_exporter's textfile collector.
+        listen: where to answer HTTP.
+        interval: time between two writings of the textfile.
     """
 
     textfile: Annotated[str, PROM_OR_NONE] = ""
@@ -211,27 +218,47 @@ class Config(NamedTuple):
     metrics: MetricsConfig = MetricsConfig()
 
 
+def find(named: str | None) -> str:
+    """The file that counts: the one that was named, else FILE if it is there, else "".
+
+    A FILE that is there and cannot be read is an error, which load() raises.
+    """
+    return named or (FILE if os.path.lexists(FILE) else "")
+
+
 def load(path: files.Path) -> Config:
-    """Reads a configuration file.
+    """Reads a configuration file; "" for none: the defaults.
 
     Raises:
         ConfigError: it cannot be read, is not TOML, has an unknown key or a bad value.
+    """
+    return parse(read(path), str(path)) if path else Config()
+
+
+def read(path: files.Path) -> dict[str, Any]:
+    """The tables of a file, unchecked.
+
+    Raises:
+        ConfigError: it cannot be read or is not TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        tables = tomllib.loads(files.read(path).decode())
+        tables: dict[str, Any] = tomllib.loads(files.read(path).decode())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    return parse(tables, str(path))
+    return tables
 
 
-def parse(tables: dict[str, Any], name: str) -> Config:
-    """Checks what TOML gave; `name` is the file's, for errors."""
+def parse(tables: dict[str, Any], name: str, *, together: bool = True) -> Config:
+    """Checks what TOML gave; `name` is the file's, for errors.
+
+    Without `together` each value is only judged by itself.
+    """
     for key, value in tables.items():
         if key not in Config._fields:
             allowed = ", ".join(f"[{table}]" for table in Config._fields)
@@ -245,7 +272,7 @@ def parse(tables: dict[str, Any], name: str) -> Config:
             if key in tables
         }
     )
-    if config.poll.min > config.poll.max:
+    if together and config.poll.min > config.poll.max:
         raise ConfigError(
             f"{name}: [poll] min = {config.poll.min} is more than max = {config.poll.max}"
         )

@@ -89,6 +89,8 @@ class Story:
             "tools_version": self._config.tools.version,
             "time_difference": difference,
             "wire": self._backdoor.counts(),
+            "include": list(self._config.quiesce.include),
+            "exclude": list(self._config.quiesce.exclude),
             "refused_configuration": self.refused,
         }
 

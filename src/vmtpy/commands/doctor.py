@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core, kernel
-from vmtpy.config import Config, load
+from vmtpy.config import FILE
 from vmtpy.doctor import Finding, machine, storage
-from vmtpy.errors import ConfigError
+from vmtpy.in_force import in_force
 from vmtpy.probe import probe
 from vmtpy.quiesce import RUN_DIRECTORY
-from vmtpy.status_socket import NotRunningError, ask
 from vmtpy.transport import vsock_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vmtpy.config import Config
 
 DESCRIPTION = (
     "Tells what would keep a quiesced snapshot from working here, each with its remedy. Exit 0 "
@@ -29,7 +30,11 @@ SIGNS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="vmtpy doctor", description=DESCRIPTION)
-    parser.add_argument("--config", metavar="FILE", help="configuration of the agent, in TOML")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"configuration of the agent (default: the running agent's, or {FILE})",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON array")
     options = parser.parse_args(arguments)
     found = list(examine(options.config))
@@ -43,20 +48,10 @@ def main(arguments: list[str]) -> int:
 
 def examine(file: str | None) -> Iterator[Finding]:
     """All checks on this machine."""
-    config = Config()
     proc, root = Path("/proc"), Path("/")
-    status, trouble = agent(config)
-    file = file or argument(proc, status, "--config")
-    try:
-        config = load(file) if file else config
-    except ConfigError as error:
-        yield Finding(
-            "configuration", "problem", str(error), "correct it; the agent will not start"
-        )
-    else:
-        yield Finding("configuration", "ok", file or "the defaults")
-    if config.status != Config().status:
-        status, trouble = agent(config)
+    running = in_force(file)
+    config, status = running.config, running.status
+    yield from machine.check_configuration(running)
     plan = planner(config)
     found = probe()
     shut = found.hypervisor == "VMwareVMware" and not found
@@ -64,7 +59,7 @@ def examine(file: str | None) -> Iterator[Finding]:
     yield from machine.check_host(found, vsock=shut and vsock_answers())
     yield from machine.check_privilege(proc, os.geteuid())
     yield from machine.check_clients(proc)
-    yield from machine.check_agent(status, trouble)
+    yield from machine.check_agent(status, running.trouble)
     yield from machine.check_selinux(root)
     yield from machine.check_disks(root)
     yield from storage.check_plan(plan)
@@ -74,22 +69,13 @@ def examine(file: str | None) -> Iterator[Finding]:
     yield from storage.check_hooks(config)
 
 
-def agent(config: Config) -> tuple[dict[str, Any] | None, str]:
-    if not config.status.socket:
-        return None, "[status] socket is empty: the agent cannot be asked"
-    try:
-        return ask(config.status.socket), ""
-    except NotRunningError as error:
-        return None, str(error)
-
-
 def planner(config: Config) -> storage.Planner:
     request = _core.PlanRequest(include=config.quiesce.include, exclude=config.quiesce.exclude)
     return lambda: _core.make_plan(request)
 
 
 def argument(proc: Path, status: dict[str, Any] | None, option: str) -> str:
-    """What the running agent was given for an option, an absolute path; "" if nothing."""
+    """The file that the running agent was given for an option, an absolute path; "" if none."""
     if status is None:
         return ""
     here = proc / str(status["pid"])

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from vmtpy.config import FILE
+from vmtpy.in_force import in_force
 from vmtpy.plan import Cause, Filesystem, LeftOut, Plan, plan
 
 if TYPE_CHECKING:
@@ -51,16 +53,39 @@ def main(arguments: list[str]) -> int:
         metavar="VOLUME",
         help="freeze only what lies on this path or disk UUID, as hosts name them (repeatable)",
     )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the plan of an agent with this configuration (default, without PATH, --include and "
+        f"--exclude: of the running agent, or of one with {FILE})",
+    )
     parser.add_argument("--all", action="store_true", help="name pseudo filesystems, too")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args(arguments)
     include = [*map(os.path.abspath, options.paths), *options.include]
-    made = plan(include, options.exclude, options.volumes)
+    exclude, origin = options.exclude, ""
+    if options.config or not (include or exclude):
+        running = in_force(options.config)
+        if running.error is not None:
+            raise running.error
+        quiesce, origin = running.config.quiesce, running.origin
+        include, exclude = include or [*quiesce.include], [*exclude, *quiesce.exclude]
+    made = plan(include, exclude, options.volumes)
     if options.json:
         print(json.dumps(as_dict(made), indent=2))
     else:
         show(made, everything=options.all)
+        if origin and (include or exclude):
+            print(f"With {described(include, exclude)} of {origin}")
     return 0
+
+
+def described(include: list[str], exclude: list[str]) -> str:
+    """`include /srv and exclude /srv/tmp`."""
+    lists = {"include": include, "exclude": exclude}
+    return " and ".join(
+        f"{key} {', '.join(map(shown, values))}" for key, values in lists.items() if values
+    )
 
 
 def as_dict(made: Plan) -> dict[str, object]:

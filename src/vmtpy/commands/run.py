@@ -5,13 +5,14 @@ makes it read its configuration again.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 from vmtpy import _core, kernel, log, notify
 from vmtpy.agent import Agent
-from vmtpy.config import Config, load
+from vmtpy.config import FILE, Config, find, load
 from vmtpy.hooks import legacy
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ def main(arguments: list[str]) -> int:
         metrics.start()
     from vmtpy.status_socket import served
 
-    with served(config.status.socket, agent.status, taken):
+    def status() -> dict[str, object]:
+        return {**agent.status(), "configuration_file": options.file}
+
+    with served(config.status.socket, status, taken):
         agent.run(
             stop_on=(signal.SIGTERM, signal.SIGINT),
             reload_on=(signal.SIGHUP,),
@@ -65,7 +69,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=98),
     )
-    parser.add_argument("--config", metavar="FILE", help="configuration in TOML")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"configuration in TOML (default: {FILE}, if it is there)",
+    )
     parser.add_argument(
         "--include",
         metavar="PATH",
@@ -93,7 +101,10 @@ def read(options: argparse.Namespace) -> Config:
     Raises:
         ConfigError: as load().
     """
-    config = load(options.config) if options.config else Config()
+    options.file = find(options.config)  # it may have come or gone since the last time
+    if options.file:
+        options.file = os.path.abspath(options.file)  # noqa: PTH100 (pathlib: 0.6 MiB)
+    config = load(options.file)
     if options.include:
         quiesce = config.quiesce._replace(include=tuple(options.include))
         config = config._replace(quiesce=quiesce)

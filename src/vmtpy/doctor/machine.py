@@ -13,6 +13,7 @@ from vmtpy.errors import KernelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vmtpy.in_force import InForce
     from vmtpy.probe import Probe
 
 # During a backup the agent has a child with the same command line, which thaws if the agent dies.
@@ -25,6 +26,20 @@ CLIENTS = {
 SYS_ADMIN = 21  # capabilities(7), by number
 AUDIT_LOG = Path("var/log/audit/audit.log")
 AUDIT_TAIL = 1 << 20
+
+
+def check_configuration(running: InForce) -> Iterator[Finding]:
+    """The file, and where the running agent has something else than it."""
+    if running.error is not None:
+        text, remedy = str(running.error), "correct it; the agent will not start"
+        yield Finding("configuration", "problem", text, remedy)
+    else:
+        yield Finding("configuration", "ok", running.file or "the defaults")
+    for key in running.differing:
+        values = ", ".join(getattr(running.config.quiesce, key)) or "nothing"
+        text = f"the running agent has another `{key}` than {running.file or 'the defaults'}"
+        remedy = "if it was not started with --include: `systemctl reload vmtpy`"
+        yield Finding("configuration", "note", f"{text}: {values}", remedy)
 
 
 def check_kernel(release: str) -> Iterator[Finding]:

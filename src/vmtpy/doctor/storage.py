@@ -29,6 +29,7 @@ FREEZE_WAITS = ("sb_start_write", "percpu_rwsem_wait", "percpu_down_read", "sb_s
 LOOKS, BETWEEN = 5, 0.1  # seconds: a writer that waits for something else moves on
 # Nobody expects these to be frozen.
 EXPECTED = (_core.Cause.PSEUDO, _core.Cause.MEMORY)
+UNTOLD = "whether others have frozen a filesystem cannot be told while nobody writes to it"
 THAW = "`vmtpy thaw`; what another program froze, that program or `fsfreeze -u` thaws"
 
 
@@ -96,7 +97,8 @@ def check_frozen(run: Path, proc: Path, *, expected: bool) -> Iterator[Finding]:
         text = f"waiting as for a frozen filesystem: {names}"
         yield Finding("frozen", "problem", text, THAW)
     elif not markers:
-        yield Finding("frozen", "ok", "no sign of a frozen filesystem")
+        text = "nothing is left of a freeze of vmtpy's, and no process waits for a thaw"
+        yield Finding("frozen", "ok", f"{text}; {UNTOLD}")
 
 
 def marked(marker: Path) -> list[str]:

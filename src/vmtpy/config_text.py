@@ -1,0 +1,116 @@
+"""The configuration's schema for people: each table and key with its words, default and limits.
+
+Everything comes from the classes of config.py. For `vmtpy config` and for the documentation; the
+agent does without it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
+
+from vmtpy.config import FILE, Config, Items, Range, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WIDTH = 100
+
+
+class Key(NamedTuple):
+    """One key: its name, what it means, its default, and what is allowed."""
+
+    name: str
+    text: str
+    default: object
+    allowed: str
+
+
+class Table(NamedTuple):
+    """One table of the file: its name, what it is about, and its keys."""
+
+    name: str
+    text: str
+    keys: list[Key]
+
+
+def tables() -> list[Table]:
+    """All of the schema, in the order of the classes."""
+    return [table(name, default) for name, default in Config._field_defaults.items()]
+
+
+def table(name: str, default: Any) -> Table:  # noqa: ANN401 (a NamedTuple of config.py)
+    kind = type(default)
+    head, _, rest = (kind.__doc__ or "").partition("Attributes:\n")
+    texts = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", rest, re.MULTILINE))
+    hints = get_type_hints(kind, include_extras=True)
+    keys = [
+        Key(key, sentence(texts.get(key, "")), value, allowed(hints[key], value))
+        for key, value in default._asdict().items()
+    ]
+    return Table(name, sentence(head.partition(": ")[2]), keys)
+
+
+def sentence(text: str) -> str:
+    """Words of a docstring on one line, with a capital at the beginning and a full stop."""
+    words = " ".join(text.split()).rstrip(".")
+    return words[:1].upper() + words[1:] + "."
+
+
+def allowed(hint: Any, default: object) -> str:  # noqa: ANN401 (a type hint)
+    """What a value may be, as the errors of config.py have it; "" for true or false."""
+    (rule,) = getattr(hint, "__metadata__", (None,))
+    if isinstance(rule, Range):
+        kind = "a whole number" if isinstance(default, int) else "seconds"
+        return f"{kind} from {rule.low:.12g} to {rule.high:.12g}"
+    if isinstance(rule, Text):
+        return rule.words
+    return f"a list of {rule.words}" if isinstance(rule, Items) else ""
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(toml, value))}]"
+    # JSON's strings are TOML's, but for DEL, which JSON lets stand.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def example() -> str:
+    """A whole file: every key with its words, and its default behind a `#`."""
+    lines = [
+        *comment(
+            f"The configuration of vmtpy, {FILE}. Each value here is the default; remove the # "
+            "before one that you change. `vmtpy config check` finds mistakes, and `systemctl "
+            "reload vmtpy` makes the running agent read the file again."
+        )
+    ]
+    for one in tables():
+        lines += ["", *comment(one.text), f"[{one.name}]"]
+        for key in one.keys:
+            limits = f" ({key.allowed})" if key.allowed else ""
+            text = key.text.removesuffix(".") + limits + "."
+            lines += [*comment(text), f"#{key.name} = {toml(key.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, WIDTH - 2, break_on_hyphens=False)]
+
+
+def effective(config: Config, origin: Callable[[str, str], str]) -> Iterator[str]:
+    """Lines of a file with all values; `origin(table, key)` says where each comes from."""
+    for one in tables():
+        values = getattr(config, one.name)
+        assignments = [f"{key.name} = {toml(getattr(values, key.name))}" for key in one.keys]
+        width = max(map(len, assignments))
+        yield f"[{one.name}]"
+        for key, assignment in zip(one.keys, assignments, strict=True):
+            yield f"{assignment:<{width}}  # {origin(one.name, key.name)}"
+        yield ""

@@ -89,7 +89,10 @@ class FreezingProcess:
 
 
 def guardians_of(parent: int) -> list[int]:
-    """The pids of all guardians that are children of `parent`."""
+    """The pids of all living guardians that are children of `parent`.
+
+    A test runner that is process 1 inherits the dead ones of agents that were killed, as zombies.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -98,7 +101,8 @@ def guardians_of(parent: int) -> list[int]:
             left, _, right = (entry / "stat").read_text().rpartition(")")
         except OSError:
             continue
-        if left.endswith("(vmtpy-guardian") and int(right.split()[1]) == parent:
+        state, of = right.split()[:2]
+        if left.endswith("(vmtpy-guardian") and int(of) == parent and state != "Z":
             found.append(int(entry.name))
     return found
 

@@ -9,11 +9,18 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmtpy.errors import SystemCallError, VmtError
+from vmtpy.replaced import link, on_failure, put_back, write
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path("/")  # of the running system
 DATA = Path(__file__).parent / "data"
 COMMAND = "/usr/local/bin/vmtpy"  # in the files
 TIMEOUT = 120.0  # seconds, for the service manager; the agent itself thaws in less
@@ -35,6 +42,8 @@ class Manager:
         mode: of that file.
         enable, disable: commands that follow its installation and precede its removal.
         forget: commands that follow its removal.
+        link: what enabling it makes, relative to the root: a link to the file.
+        programs: one of these is in each system that has it, relative to the root.
     """
 
     name: str
@@ -44,7 +53,9 @@ class Manager:
     mode: int
     enable: tuple[tuple[str, ...], ...]
     disable: tuple[tuple[str, ...], ...]
-    forget: tuple[tuple[str, ...], ...] = ()
+    forget: tuple[tuple[str, ...], ...]
+    link: str
+    programs: tuple[str, ...]
 
 
 SYSTEMD = Manager(
@@ -60,6 +71,8 @@ SYSTEMD = Manager(
     ),
     (("systemctl", "disable", "--now", "vmtpy.service"),),
     (("systemctl", "daemon-reload"),),
+    "etc/systemd/system/multi-user.target.wants/vmtpy.service",
+    ("usr/lib/systemd/systemd", "lib/systemd/systemd"),
 )
 OPENRC = Manager(
     "OpenRC",
@@ -69,10 +82,14 @@ OPENRC = Manager(
     0o755,
     (("rc-update", "add", "vmtpy", "default"), ("rc-service", "vmtpy", "restart")),
     (("rc-service", "--ifstarted", "vmtpy", "stop"), ("rc-update", "delete", "vmtpy", "--all")),
+    (),
+    "etc/runlevels/default/vmtpy",
+    ("usr/sbin/openrc-run", "sbin/openrc-run"),
 )
+KINDS = {"systemd": SYSTEMD, "openrc": OPENRC}
 
 
-def manager(root: Path = Path("/")) -> Manager:
+def manager(root: Path = ROOT) -> Manager:
     """The service manager that runs here.
 
     Raises:
@@ -82,9 +99,22 @@ def manager(root: Path = Path("/")) -> Manager:
         if (root / one.sign).exists():
             return one
     raise ServiceError(
-        "neither systemd nor OpenRC runs here; `vmtpy run` needs nothing of them, and "
-        "`--print systemd` or `--print openrc` shows the files"
+        "neither systemd nor OpenRC runs here; `vmtpy run` needs nothing of them. For an image "
+        "that is being built: `--root /`; `--print systemd` or `--print openrc` shows the files"
     )
+
+
+def manager_of(root: Path) -> Manager:
+    """The service manager of a system that does not run.
+
+    Raises:
+        ServiceError: it has none that is known, or both.
+    """
+    found = [one for one in KINDS.values() if any((root / path).exists() for path in one.programs)]
+    if len(found) != 1:
+        what = "both systemd and OpenRC" if found else "neither systemd nor OpenRC"
+        raise ServiceError(f"{root} has {what}: name one, as `--kind systemd`")
+    return found[0]
 
 
 def command() -> list[str]:
@@ -124,29 +154,37 @@ def quote(word: str) -> str:
     return f'"{escaped}"'
 
 
-def install(kind: Manager, text: str, root: Path = Path("/")) -> Path:
-    """Writes the file, then has the service enabled and started.
+def install(kind: Manager, text: str, root: Path = ROOT, *, runs: bool = True) -> Path:
+    """Writes the file and enables the service; where the system runs, the service starts.
+
+    If a step fails, those before it are undone: an earlier file is back and serves again.
+
+    Args:
+        kind: of the service manager.
+        text: of the file.
+        root: of the system.
+        runs: it is the running one, whose service manager is told; otherwise only files are made.
 
     Raises:
         ServiceError: there is another file in its place, or the service manager refuses.
         SystemCallError: the file cannot be written.
     """
     file = root / kind.file
-    if file.exists() and not is_ours(file):
+    earlier = file.exists()
+    if earlier and not is_ours(file):
         raise ServiceError(f"{file} is not a file of vmtpy's; it stays as it is")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f".{file.name}.new")
-        new.write_text(text, encoding="utf-8")
-        new.chmod(kind.mode)
-        new.replace(file)
-    except OSError as error:
-        raise SystemCallError("write", str(file), error.errno or 0) from error
-    run(kind.enable)
+    again = [*kind.forget, *(kind.enable if earlier else ())] if runs else []
+    with on_failure(lambda: suppressed(again)), put_back(file):
+        write(file, text.encode(), kind.mode)
+        if runs:
+            with on_failure(lambda: suppressed([] if earlier else kind.disable)):
+                run(kind.enable)
+        else:
+            link(root / kind.link, f"/{kind.file}")
     return file
 
 
-def uninstall(kind: Manager, root: Path = Path("/")) -> Path | None:
+def uninstall(kind: Manager, root: Path = ROOT, *, runs: bool = True) -> Path | None:
     """Stops and disables the service, then removes its file. None if there was none.
 
     Raises:
@@ -158,12 +196,16 @@ def uninstall(kind: Manager, root: Path = Path("/")) -> Path | None:
         return None
     if not is_ours(file):
         raise ServiceError(f"{file} is not a file of vmtpy's; it stays as it is")
-    run(kind.disable)
+    if runs:
+        run(kind.disable)
     try:
+        if not runs:
+            (root / kind.link).unlink(missing_ok=True)
         file.unlink()
     except OSError as error:
-        raise SystemCallError("unlink", str(file), error.errno or 0) from error
-    run(kind.forget)
+        raise SystemCallError("unlink", str(error.filename or file), error.errno or 0) from error
+    if runs:
+        run(kind.forget)
     return file
 
 
@@ -171,7 +213,7 @@ def is_ours(file: Path) -> bool:
     return "The guest agent as a service of" in file.read_text("utf-8", "replace")[:200]
 
 
-def run(commands: tuple[tuple[str, ...], ...]) -> None:
+def run(commands: Sequence[tuple[str, ...]]) -> None:
     for one in commands:
         try:
             done = subprocess.run(
@@ -181,3 +223,10 @@ def run(commands: tuple[tuple[str, ...], ...]) -> None:
             raise ServiceError(f"{' '.join(one)}: {error}") from error
         if done.returncode != 0:
             raise ServiceError(f"{' '.join(one)}: {done.stderr.strip() or done.returncode}")
+
+
+def suppressed(commands: Sequence[tuple[str, ...]]) -> None:
+    """Runs commands that undo something; each is tried, and none can fail."""
+    for one in commands:
+        with suppress(ServiceError):
+            run((one,))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.errors import SystemCallError, VmtError
+from vmtpy.replaced import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +47,7 @@ def install(root: Path = Path("/")) -> Path:
     """
     file = root / FILE
     _refuse_others(file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_name(f".{file.name}.new")  # udev reads *.rules alone
-        new.write_bytes(SOURCE.read_bytes())
-        new.chmod(0o644)
-        new.replace(file)
-    except OSError as error:
-        raise SystemCallError("write", str(file), error.errno or 0) from error
+    write(file, SOURCE.read_bytes(), 0o644)  # udev reads *.rules alone
     return file
 
 

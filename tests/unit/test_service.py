@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from vmtpy import service
-from vmtpy.commands import install_service
-from vmtpy.errors import ConfigError
+from vmtpy import service, udev
+from vmtpy.commands import install_service, uninstall_service
+from vmtpy.errors import ConfigError, SystemCallError
 from vmtpy.service import OPENRC, SYSTEMD, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 VMTPY = ["/opt/vmtpy/bin/vmtpy"]
 
@@ -180,6 +182,156 @@ def test_what_the_service_manager_says_is_passed_on(
     root = root_with(SYSTEMD, tmp_path)
     with pytest.raises(ServiceError, match=r"systemctl daemon-reload: Unit is masked\."):
         service.install(SYSTEMD, service.render(SYSTEMD, VMTPY), root)
+
+
+def broken(programs: Path, name: str, command: str) -> None:
+    """A service manager that refuses one command, and records all."""
+    program = programs / name
+    program.write_text(f'{program.read_text()}[ "$1" != {command} ]\n')
+
+
+def test_where_the_service_does_not_start_nothing_of_it_stays(
+    tmp_path: Path, calls: Callable[[], list[str]]
+) -> None:
+    root = root_with(SYSTEMD, tmp_path)
+    broken(tmp_path / "programs", "systemctl", "restart")
+    with pytest.raises(ServiceError, match="systemctl restart"):
+        service.install(SYSTEMD, service.render(SYSTEMD, VMTPY), root)
+    assert sorted(root.iterdir()) == [root / "run"]
+    assert calls()[3:] == [
+        "systemctl disable --now vmtpy.service",
+        "systemctl daemon-reload",
+    ]
+
+
+def test_where_a_new_service_does_not_start_the_earlier_one_is_back(
+    tmp_path: Path, calls: Callable[[], list[str]]
+) -> None:
+    root = root_with(SYSTEMD, tmp_path)
+    earlier = service.render(SYSTEMD, VMTPY)
+    file = service.install(SYSTEMD, earlier, root)
+    file.chmod(0o640)
+    broken(tmp_path / "programs", "systemctl", "restart")
+    with pytest.raises(ServiceError, match="systemctl restart"):
+        service.install(SYSTEMD, service.render(SYSTEMD, VMTPY, "/etc/new.toml"), root)
+    assert file.read_text() == earlier
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [one.name for one in file.parent.iterdir()] == ["vmtpy.service"]
+    assert calls()[-4:] == [
+        "systemctl daemon-reload",
+        "systemctl daemon-reload",
+        "systemctl enable vmtpy.service",
+        "systemctl restart vmtpy.service",
+    ]
+
+
+def image_with(tmp_path: Path, *programs: str) -> Path:
+    """A tree in which an image is built."""
+    image = tmp_path / "image"
+    for name in ("usr/bin/vmtpy", *programs):
+        (image / name).parent.mkdir(parents=True, exist_ok=True)
+        (image / name).touch()
+    return image
+
+
+def tree(root: Path) -> list[str]:
+    return sorted(str(one.relative_to(root)) for one in root.rglob("*") if not one.is_dir())
+
+
+def test_an_image_gets_files_and_a_link_and_nobody_is_told(
+    tmp_path: Path, calls: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = image_with(tmp_path, "usr/lib/systemd/systemd")
+    before = tree(image)
+    into = ["--root", str(image)]
+    assert install_service.main([*into, "--command", "/usr/bin/vmtpy"]) == 0
+    unit = image / SYSTEMD.file
+    assert "ExecStart=/usr/bin/vmtpy run\n" in unit.read_text()
+    assert str((image / SYSTEMD.link).readlink()) == "/etc/systemd/system/vmtpy.service"
+    assert (image / udev.FILE).exists()
+    assert tree(image) == sorted([*before, SYSTEMD.file, SYSTEMD.link, udev.FILE])
+    if shutil.which("systemctl", path="/usr/bin:/bin"):
+        asked = ["/usr/bin/systemctl", "--root", str(image), "is-enabled", "vmtpy.service"]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)
+        assert done.stdout == "enabled\n", done.stderr
+    assert uninstall_service.main(into) == 0
+    assert tree(image) == before
+    assert calls() == []
+
+
+def test_an_image_with_openrc_gets_its_runlevel(tmp_path: Path) -> None:
+    image = image_with(tmp_path, "sbin/openrc-run")
+    into = ["--root", str(image), "--command", "/usr/bin/vmtpy"]
+    assert install_service.main(into) == 0
+    assert (image / OPENRC.file).stat().st_mode & 0o777 == 0o755
+    assert str((image / OPENRC.link).readlink()) == "/etc/init.d/vmtpy"
+
+
+@pytest.mark.parametrize(
+    ("programs", "what"),
+    [
+        ((), "neither systemd nor OpenRC"),
+        (("lib/systemd/systemd", "usr/sbin/openrc-run"), "both systemd and OpenRC"),
+    ],
+)
+def test_an_image_whose_kind_cannot_be_told_needs_it_named(
+    tmp_path: Path, programs: tuple[str, ...], what: str
+) -> None:
+    image = image_with(tmp_path, *programs)
+    into = ["--root", str(image), "--command", "/usr/bin/vmtpy"]
+    with pytest.raises(ServiceError, match=f"{what}: name one, as `--kind systemd`"):
+        install_service.main(into)
+    assert install_service.main([*into, "--kind", "openrc"]) == 0
+    assert (image / OPENRC.file).exists()
+
+
+def test_an_image_without_the_program_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    image = image_with(tmp_path, "lib/systemd/systemd")
+    before = tree(image)
+    into = ["--root", str(image), "--command", "/opt/vmtpy"]
+    with pytest.raises(ServiceError, match="has no /opt/vmtpy: install vmtpy there first"):
+        install_service.main(into)
+    assert tree(image) == before
+
+
+def test_the_configuration_inside_the_image_counts(tmp_path: Path) -> None:
+    image = image_with(tmp_path, "lib/systemd/systemd")
+    into = ["--root", str(image), "--command", "/usr/bin/vmtpy"]
+    (image / "etc/vmtpy").mkdir(parents=True)
+    (image / "etc/vmtpy/vmtpy.toml").write_text("[pol]\n")
+    with pytest.raises(ConfigError, match=r"image/etc/vmtpy/vmtpy\.toml: unknown key 'pol'"):
+        install_service.main(into)
+    (image / "etc/vmtpy/vmtpy.toml").write_text("")
+    (image / "etc/my.toml").write_text("")
+    assert install_service.main([*into, "--config", "/etc/my.toml"]) == 0
+    assert "run --config /etc/my.toml\n" in (image / SYSTEMD.file).read_text()
+    with pytest.raises(ConfigError, match="No such file"):
+        install_service.main([*into, "--config", "/etc/other.toml"])
+
+
+def test_an_image_that_cannot_be_enabled_is_left_as_it_was(tmp_path: Path) -> None:
+    image = image_with(tmp_path, "lib/systemd/systemd")
+    wants = image / "etc/systemd/system/multi-user.target.wants"
+    wants.parent.mkdir(parents=True)
+    wants.write_text("a file where a directory should be")
+    before = tree(image)
+    with pytest.raises(SystemCallError, match=r"^symlink .*vmtpy\.service"):
+        install_service.main(["--root", str(image), "--command", "/usr/bin/vmtpy"])
+    assert tree(image) == before
+
+
+def test_the_commands_of_the_page_on_images_run(tmp_path: Path) -> None:
+    page = Path(__file__).parent.parent.parent / "docs/images.md"
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    image = image_with(tmp_path, "lib/systemd/systemd", "opt/vmtpy/bin/vmtpy")
+    before = tree(image)
+    trees = []
+    for block in blocks:
+        script = f'vmtpy() {{ {shlex.quote(sys.executable)} -m vmtpy "$@"; }}\n{block}'
+        environment = {**os.environ, "ROOT": str(image)}
+        subprocess.run(["sh", "-ec", script], env=environment, check=True, timeout=60)
+        trees.append(tree(image))
+    assert trees == [sorted([*before, SYSTEMD.file, SYSTEMD.link, udev.FILE]), before]
 
 
 def test_print_shows_the_file_and_installs_nothing(

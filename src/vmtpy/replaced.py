@@ -1,0 +1,86 @@
+"""Files of the system that are replaced whole, and put back where a later step fails.
+
+For `vmtpy install-service`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from vmtpy.errors import SystemCallError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def write(file: Path, data: bytes, mode: int) -> None:
+    """Makes a file, and its directory, in one step: who reads it sees the old or the new one.
+
+    Raises:
+        SystemCallError: it cannot be written; nothing is left of it.
+    """
+    new = file.with_name(f".{file.name}.new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(data)
+        new.chmod(mode)
+        new.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        raise SystemCallError("write", str(file), error.errno or 0) from error
+
+
+def link(file: Path, target: str) -> None:
+    """Makes a symbolic link, and its directory, in one step.
+
+    Raises:
+        SystemCallError: it cannot be made.
+    """
+    new = file.with_name(f".{file.name}.new")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new.symlink_to(target)
+        new.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        raise SystemCallError("symlink", str(file), error.errno or 0) from error
+
+
+@contextmanager
+def on_failure(action: Callable[[], None]) -> Iterator[None]:
+    """If the block fails, the action is taken."""
+    try:
+        yield
+    except BaseException:
+        action()
+        raise
+
+
+@contextmanager
+def put_back(file: Path) -> Iterator[None]:
+    """If the block fails, the file is as it was before; or it is gone, with its new directories."""
+    missing = [one for one in (file, *file.parents) if not os.path.lexists(one)]
+    if missing:
+        target, data, mode = "", b"", 0
+    elif file.is_symlink():
+        target, data, mode = str(file.readlink()), b"", 0
+    else:
+        target, data, mode = "", file.read_bytes(), file.stat().st_mode & 0o7777
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, SystemCallError):
+            if target:
+                link(file, target)
+            elif not missing:
+                write(file, data, mode)
+            else:
+                file.unlink(missing_ok=True)
+                for directory in missing[1:]:
+                    directory.rmdir()
+        raise

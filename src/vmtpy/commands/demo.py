@@ -62,32 +62,37 @@ def main(arguments: list[str]) -> int:
     return 0 if story.passed else 1
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
         prog="vmtpy demo",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    made.add_argument(
         "--size", type=size_of, default=1 << 30, help="of the disk (1G); a tenth is filled"
     )
-    parser.add_argument("--fs", choices=sorted(SMALLEST), default="ext4", help="ext4 by default")
-    parser.add_argument(
+    made.add_argument("--fs", choices=sorted(SMALLEST), default="ext4", help="ext4 by default")
+    made.add_argument(
         "--store",
         type=Path,
         default=Path(tempfile.gettempdir()),
         metavar="DIR",
         help="where the disk and its copy go; on XFS or btrfs the copy is a reflink",
     )
-    parser.add_argument(
+    made.add_argument(
         "--deleted-open", action="store_true", help="keep a deleted file open meanwhile"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    options = parser.parse_args(arguments)
+    made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    return made
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    made = parser()
+    options = made.parse_args(arguments)
     if options.size < SMALLEST[options.fs]:
-        parser.error(f"--size: {options.fs} needs at least {SMALLEST[options.fs] >> 20}M")
+        made.error(f"--size: {options.fs} needs at least {SMALLEST[options.fs] >> 20}M")
     if not options.store.is_dir():
-        parser.error(f"--store: {options.store} is no directory")
+        made.error(f"--store: {options.store} is no directory")
     return options
 
 

@@ -28,15 +28,19 @@ DESCRIPTION = (
 SIGNS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy doctor", description=DESCRIPTION)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy doctor", description=DESCRIPTION)
+    made.add_argument(
         "--config",
         metavar="FILE",
         help=f"configuration of the agent (default: the running agent's, or {FILE})",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON array")
-    options = parser.parse_args(arguments)
+    made.add_argument("--json", action="store_true", help="one JSON array")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     found = list(examine(options.config))
     if options.json:
         fields = Finding.__slots__

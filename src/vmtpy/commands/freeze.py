@@ -28,27 +28,32 @@ class Interrupted(Exception):  # noqa: N818 (no error: a signal that asks us to 
     """A signal came."""
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
         prog="vmtpy freeze",
         usage="vmtpy freeze [--timeout SECONDS] PATH... -- COMMAND...",
         description=DESCRIPTION,
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a mount point")
-    parser.add_argument(
+    made.add_argument("paths", nargs="+", metavar="PATH", help="a mount point")
+    made.add_argument(
         "--timeout",
         type=float,
         default=30.0,
         metavar="SECONDS",
         help="thaw after that time whatever COMMAND does (default: 30)",
     )
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    made = parser()
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    options = parser.parse_args(arguments[:cut])
+    options = made.parse_args(arguments[:cut])
     command = arguments[cut + 1 :]
     if not command:
-        parser.error("no COMMAND; write `-- COMMAND` after the paths")
+        made.error("no COMMAND; write `-- COMMAND` after the paths")
     if not 0.001 <= options.timeout <= 86400:  # nan is not, either
-        parser.error(f"--timeout is {options.timeout:g}: allowed are 0.001 to 86400 seconds")
+        made.error(f"--timeout is {options.timeout:g}: allowed are 0.001 to 86400 seconds")
     program = shutil.which(command[0])
     if program is None:
         print(f"vmtpy freeze: {command[0]}: command not found", file=sys.stderr)

@@ -15,9 +15,9 @@ DESCRIPTION = "Gets, sets, watches or overwrites a guestinfo value."
 EPILOG = "exit codes: 0 done, 1 no such value, or refused, 2 wrong command line, 255 not on VMware"
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy guestinfo", description=DESCRIPTION, epilog=EPILOG)
-    actions = parser.add_subparsers(dest="action", required=True)
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy guestinfo", description=DESCRIPTION, epilog=EPILOG)
+    actions = made.add_subparsers(dest="action", required=True)
     key_help = "with or without the leading `guestinfo.`"
     getter = actions.add_parser(
         "get",
@@ -62,7 +62,11 @@ def main(arguments: list[str]) -> int:
         "guest cannot delete them.",
     )
     redacter.add_argument("keys", metavar="KEY", nargs="+", help=key_help)
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     try:
         return ACTIONS[options.action](options)
     except NotVMwareError as error:

@@ -30,17 +30,21 @@ Next, in this order; two agents would share the host's commands:
 """
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy migrate", description=DESCRIPTION)
-    parser.add_argument("--dry-run", action="store_true", help="show the files, write nothing")
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy migrate", description=DESCRIPTION)
+    made.add_argument("--dry-run", action="store_true", help="show the files, write nothing")
+    made.add_argument("--force", action="store_true", help="replace files that are there")
+    made.add_argument(
         "--root",
         metavar="DIR",
         default="/",
         help="the machine's root directory, such as a mounted image (default: %(default)s)",
     )
-    options = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     root = str(Path(options.root).absolute()).rstrip("/")
     outcome = examine(root)
     tell(outcome, root)

@@ -29,39 +29,43 @@ LEFT_OUT_FIELDS = ("path", "device", "type", "reason", "writable")
 SUMMARISED = {Cause.PSEUDO: "pseudo", Cause.MEMORY: "in memory"}
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy plan", description=DESCRIPTION)
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="a mount point; default: all")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy plan", description=DESCRIPTION)
+    made.add_argument("paths", nargs="*", metavar="PATH", help="a mount point; default: all")
+    made.add_argument(
         "--include",
         action="append",
         default=[],
         metavar="GLOB",
         help="freeze only mount points like this (repeatable)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="GLOB",
         help="leave out mount points like this (repeatable)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--volumes",
         action="append",
         default=[],
         metavar="VOLUME",
         help="freeze only what lies on this path or disk UUID, as hosts name them (repeatable)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--config",
         metavar="FILE",
         help="the plan of an agent with this configuration (default, without PATH, --include and "
         f"--exclude: of the running agent, or of one with {FILE})",
     )
-    parser.add_argument("--all", action="store_true", help="name pseudo filesystems, too")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args(arguments)
+    made.add_argument("--all", action="store_true", help="name pseudo filesystems, too")
+    made.add_argument("--json", action="store_true", help="one JSON object")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     include = [*map(os.path.abspath, options.paths), *options.include]
     exclude, origin = options.exclude, ""
     if options.config or not (include or exclude):

@@ -23,10 +23,14 @@ HOSTS = {
 }
 
 
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy probe", description=DESCRIPTION)
+    made.add_argument("--json", action="store_true", help="one JSON object")
+    return made
+
+
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy probe", description=DESCRIPTION)
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     native = _core.probe_machine(_core.read_cpu(), ask_channel=True)
     found = judge(native)
     backdoor = _core.make_backdoor(native.way, native.cpu)

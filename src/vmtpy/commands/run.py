@@ -62,37 +62,41 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     # With a width of its own it does not ask shutil for one, which costs 0.5 MiB.
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="vmtpy run",
         description=__doc__,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=98),
     )
-    parser.add_argument(
+    made.add_argument(
         "--config",
         metavar="FILE",
         help=f"configuration in TOML (default: {FILE}, if it is there)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--include",
         metavar="PATH",
         action="append",
         default=[],
         help="keep to this mount point or glob (repeatable; default: all freezable local ones)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--record",
         metavar="FILE",
         help="append the record of each run, a JSON object a line, after its thaw",
     )
-    parser.add_argument(
+    made.add_argument(
         "--log-level",
         choices=log.LEVELS,
         default="info",
         help="the least important lines that are logged (default: %(default)s)",
     )
-    return parser.parse_args(arguments)
+    return made
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    return parser().parse_args(arguments)
 
 
 def read(options: argparse.Namespace) -> Config:

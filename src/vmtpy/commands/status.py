@@ -17,16 +17,20 @@ WANTED = ("excluded", "not_included", "not_requested")
 MOST_NAMED = 5
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy status", description=__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy status", description=__doc__)
+    made.add_argument(
         "--socket",
         metavar="PATH",
         default=StatusConfig().socket,
         help="of the agent: [status] socket of its configuration (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args(arguments)
+    made.add_argument("--json", action="store_true", help="one JSON object")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     status = ask(options.socket)
     if options.json:
         print(json.dumps(status, indent=2))

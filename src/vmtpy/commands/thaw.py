@@ -16,15 +16,19 @@ DESCRIPTION = (
 )
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="vmtpy thaw", description=DESCRIPTION)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="vmtpy thaw", description=DESCRIPTION)
+    made.add_argument(
         "--force",
         action="store_true",
         help="also thaw what a living vmtpy holds; forget what is not mounted any more",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON array")
-    options = parser.parse_args(arguments)
+    made.add_argument("--json", action="store_true", help="one JSON array")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
     results = _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY, options.force)
     if options.json:
         print(json.dumps([as_dict(result) for result in results], indent=2))

@@ -23,6 +23,8 @@ COMMANDS = {
     "plan": "show what would be frozen, in which order, and what not and why",
     "freeze": "freeze filesystems, run a command, thaw",
     "thaw": "thaw what a dead agent left frozen",
+    "completion": "a script with which bash, zsh or fish complete this command line",
+    "help": "what the commands are, or what one of them takes",
 }
 
 

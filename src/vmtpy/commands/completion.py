@@ -1,0 +1,31 @@
+"""`vmtpy completion SHELL`: a script that lets a shell complete vmtpy's commands and options."""
+
+from __future__ import annotations
+
+import argparse
+
+SHELLS = ("bash", "zsh", "fish")
+EPILOG = """\
+for all users, as root:
+  bash: vmtpy completion bash > /usr/share/bash-completion/completions/vmtpy
+  zsh:  vmtpy completion zsh > /usr/share/zsh/site-functions/_vmtpy
+  fish: vmtpy completion fish > /usr/share/fish/vendor_completions.d/vmtpy.fish"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="vmtpy completion",
+        description="Prints a script that completes vmtpy's commands, options and their values.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("shell", metavar="SHELL", choices=SHELLS, help="bash, zsh or fish")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    from vmtpy import completion
+
+    print(completion.script(options.shell), end="")
+    return 0

@@ -12,7 +12,8 @@ import pytest
 from support.hooks import Clock
 
 from vmtpy.config import HooksConfig
-from vmtpy.hooks import AbortedError, HookError, Hooks
+from vmtpy.hooks import AbortedError, Call, HookError, Hooks
+from vmtpy.hooks.context import ContextHook, _Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,13 +22,31 @@ if TYPE_CHECKING:
 LIMIT = 60.0
 
 
+class InterruptingClock(Clock):
+    """Raises KeyboardInterrupt, as Ctrl-C would, when it is first looked at after arm()."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._armed = False
+        self._raised = False
+
+    def arm(self) -> None:
+        self._armed = not self._raised
+
+    def __call__(self) -> float:
+        if self._armed:
+            self._armed, self._raised = False, True
+            raise KeyboardInterrupt
+        return super().__call__()
+
+
 class Bench:
     """Hooks with a clock that stands still, and what has been seen and logged."""
 
     def __init__(self, **config: object) -> None:
         self.seen: list[str] = []
         self.log: list[str] = []
-        self.clock = Clock()
+        self.clock = InterruptingClock()
         self.go_on = threading.Event()
         values = {"directory": "", "timeout": LIMIT, **config}
         self.hooks = Hooks(HooksConfig(**values), log=self.log.append, clock=self.clock)
@@ -144,6 +163,8 @@ def test_a_hook_that_hangs_at_the_thaw_is_reported_and_not_waited_for() -> None:
     bench.hooks.thaw(aborted=False)
     assert bench.log == ["hook b: not through 60 s after the thaw"]
     assert bench.seen[-1] == "a thaw"
+    with pytest.raises(HookError, match=r"^hook b: still busy with an earlier backup$"):
+        bench.hooks.freeze()
     bench.go_on.set()
     bench.await_seen(4)
 
@@ -164,6 +185,43 @@ def test_a_cancelled_backup_unwinds_the_hooks_although_one_hangs() -> None:
     assert bench.seen == ["a freeze", "a aborted", "a thaw"]
     bench.go_on.set()
     bench.await_seen(6)
+
+
+def test_an_optional_hook_that_is_cancelled_does_not_let_the_backup_go_on() -> None:
+    bench = Bench(optional=("b",))
+    bench.add("a")
+    bench.add("b", hangs="freeze")
+    with pytest.raises(HookError, match=r"^hook b: cancelled$"):
+        bench.hooks.freeze(cancelled=lambda: bench.clock.now > 0)
+    assert bench.seen == ["a freeze", "a aborted", "a thaw"]
+    bench.go_on.set()
+    bench.await_seen(6)
+
+
+def test_an_interrupt_while_hooks_freeze_undoes_those_before() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.add("b")
+
+    def cancelled() -> bool:
+        if "a freeze" in bench.seen:
+            bench.clock.arm()
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.hooks.freeze(cancelled=cancelled)
+    assert bench.seen == ["a freeze", "a aborted", "a thaw"]
+
+
+def test_an_interrupt_while_hooks_thaw_leaves_the_others_all_the_same() -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.add("b")
+    bench.hooks.freeze()
+    bench.clock.arm()
+    with pytest.raises(KeyboardInterrupt):
+        bench.hooks.thaw(aborted=False)
+    assert bench.seen == ["a freeze", "b freeze", "a thaw"]
 
 
 def test_cancelled_between_two_hooks_the_next_is_not_begun() -> None:
@@ -204,6 +262,51 @@ def test_even_an_exit_in_a_hook_is_a_failure() -> None:
 
     with pytest.raises(HookError, match=r"^hook hook: 3$"):
         hooks.freeze()
+
+
+def test_a_hook_that_fails_right_behind_its_deadline_is_named_with_its_failure() -> None:
+    """It fails between the look at the clock and the decision to abandon it."""
+    go_on = threading.Event()
+    times = iter([0.0, LIMIT + 1])
+
+    @contextmanager
+    def hook() -> Iterator[None]:
+        assert go_on.wait(20)
+        raise OSError("no space")
+        yield
+
+    def clock() -> float:
+        now = next(times)
+        if now > LIMIT:
+            go_on.set()
+            next(one for one in threading.enumerate() if one.name == "hook slow").join(20)
+        return now
+
+    call = Call(LIMIT, "", lambda: False, lambda _: None, clock)
+    with pytest.raises(HookError, match=r"^hook slow: no space$"):
+        ContextHook("slow", hook).freeze(call)
+
+
+def test_a_hook_that_is_held_is_not_abandoned_although_nobody_has_heard_of_it_yet() -> None:
+    held = threading.Event()
+
+    class Unheard(threading.Event):
+        """Stands for the moment before it is set."""
+
+        def set(self) -> None:
+            held.set()
+
+    @contextmanager
+    def hook() -> Iterator[None]:
+        yield
+
+    visit = _Visit(hook)
+    visit.entered = Unheard()
+    threading.Thread(target=visit.live, daemon=True).start()
+    assert held.wait(20)
+    assert not visit.abandon()
+    visit.leave(aborted=False)
+    assert visit.left.wait(20)
 
 
 def test_hooks_can_be_used_again() -> None:

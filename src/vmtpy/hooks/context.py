@@ -38,8 +38,8 @@ class ContextHook:
 
     def thaw(self, call: Call, *, aborted: bool) -> None:
         visit = self._visit
-        if visit is None or not visit.held:
-            return
+        if visit is None or not visit.held or visit.leaving:
+            return  # leaving: an earlier backup has waited for it in vain, and freeze() said so
         deadline = call.clock() + call.timeout
         visit.leave(aborted=aborted)
         if not _wait(visit.left, call, deadline):
@@ -96,6 +96,11 @@ class _Visit:
         with self._lock:
             self._abandoned = not self.entered.is_set() and not self.held
             return self._abandoned
+
+    @property
+    def leaving(self) -> bool:
+        """It has been asked to leave."""
+        return self._leave.is_set()
 
     def leave(self, *, aborted: bool) -> None:
         self._aborted = aborted

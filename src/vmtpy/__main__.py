@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 # command → (module under vmtpy.commands, one line of help)
@@ -45,7 +44,12 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns the exit code; 2 for a wrong command line."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    from vmtpy import ending
+
+    return ending.guarded(lambda: dispatch(sys.argv[1:] if arguments is None else arguments))
+
+
+def dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -63,9 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(command: str, arguments: list[str]) -> int:
+    from vmtpy.ending import at_once
     from vmtpy.errors import VmtError
 
-    module = importlib.import_module(f"vmtpy.commands.{command.replace('-', '_')}")
+    with at_once():
+        module = importlib.import_module(f"vmtpy.commands.{command.replace('-', '_')}")
     try:
         return int(module.main(arguments))
     except VmtError as error:
@@ -73,12 +79,6 @@ def run(command: str, arguments: list[str]) -> int:
         if error.hint:
             print(f"vmtpy {command}: {error.hint}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The agent's log: lines with a level on stderr. Under systemd each line says its level to the
-journal by sd-daemon(3)'s prefix <N>; elsewhere it begins with the program's name.
+journal by sd-daemon(3)'s prefix <N>; elsewhere it begins with the time and the program's name.
 
 The standard library's logging would cost the agent a megabyte.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,12 @@ class Log:
 
 
 def to_stderr(level: int = INFO) -> Log:
-    """A log on stderr, as the journal wants it if stderr is the journal."""
-    return Log(_journal if is_journal(os.environ.get("JOURNAL_STREAM", "")) else _plain, level)
+    """A log on stderr, as the journal wants it if stderr is the journal.
+
+    Under OpenRC it goes to logger(1), whose lines have a time already.
+    """
+    write = _journal if is_journal(os.environ.get("JOURNAL_STREAM", "")) else _timed
+    return Log(_plain if "RC_SVCNAME" in os.environ else write, level)
 
 
 def is_journal(stream: str, descriptor: int = 2) -> bool:
@@ -71,6 +76,13 @@ def is_journal(stream: str, descriptor: int = 2) -> bool:
 
 def _journal(level: int, line: str) -> None:
     print(f"<{level}>{line}", file=sys.stderr, flush=True)
+
+
+def _timed(level: int, line: str) -> None:
+    now = time.time()
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+    print(f"{moment}.{int(now * 1000) % 1000:03d} ", end="", file=sys.stderr)
+    _plain(level, line)
 
 
 def _plain(level: int, line: str) -> None:

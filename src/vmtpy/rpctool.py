@@ -20,14 +20,23 @@ rpctool syntax:
 
 def main() -> int:
     """Sends the first argument. 0: granted, 1: refused or no argument, 255: not on VMware."""
+    from vmtpy.ending import guarded
+
+    return guarded(send)
+
+
+def send() -> int:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="", file=sys.stderr)
         return 0 if arguments else 1
-    from vmtpy.commands import off_vmware
-    from vmtpy.commands.rpc import call
+    from vmtpy.ending import at_once
     from vmtpy.errors import NotVMwareError, VmtError
-    from vmtpy.rpci import Rpci
+
+    with at_once():
+        from vmtpy.commands import off_vmware
+        from vmtpy.commands.rpc import call
+        from vmtpy.rpci import Rpci
 
     try:
         with Rpci() as rpci:

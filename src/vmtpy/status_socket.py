@@ -55,6 +55,10 @@ def ask(path: str) -> dict[str, Any]:
             while part := asked.recv(65536):
                 data += part
         answer: dict[str, Any] = json.loads(data)
+    except PermissionError as error:
+        refused = NotRunningError(f"only root may ask the agent on {path}")
+        refused.hint = "run it with sudo"
+        raise refused from error
     except OSError as error:
         raise NotRunningError(f"no agent answers on {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,12 +105,12 @@ def test_interrupted_it_takes_everything_away(number: signal.Signals, store: Pat
 
 
 def test_without_root_it_simulates_says_so_and_succeeds(store: Path) -> None:
+    options: dict[str, object] = {}
     if os.geteuid() == 0:
-        done = demo("--size", "200M", store=store, env=without_tools())
-        lacking = "the program losetup"
-    else:
-        done = demo("--size", "200M", store=store)
-        lacking = "root"
+        store.chmod(0o777)
+        options = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+    done = demo("--size", "200M", store=store, **options)
+    lacking = "this machine lacks root (run it with sudo)"
     assert done.returncode == 0, done.stdout + done.stderr
     assert lacking in done.stdout.replace("\n", " ")
     assert "simulated" in done.stdout
@@ -118,8 +119,26 @@ def test_without_root_it_simulates_says_so_and_succeeds(store: Path) -> None:
     assert nothing_left(store)
 
 
-def without_tools() -> dict[str, str]:
-    return {**os.environ, "PATH": "/nonexistent"}
+def test_a_users_path_does_not_make_it_a_simulation(store: Path) -> None:
+    require_everything("ext4")
+    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
+    done = demo("--json", "--size", "200M", store=store, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not json.loads(done.stdout)["simulated"]
+
+
+def test_a_disk_that_does_not_fit_is_refused_with_the_figures(store: Path) -> None:
+    require_everything("ext4")
+    done = demo("--size", "100000T", store=store)
+    assert done.returncode == 1
+    found = re.fullmatch(
+        r"vmtpy demo: a disk( and its copy)? of 102400000\.0 GiB take up to ([0-9.]+) GiB in "
+        rf"{store}, where ([0-9.]+) GiB are free: take a smaller --size, or another --store\n",
+        done.stderr,
+    )
+    assert found, done.stderr
+    assert float(found[2]) > float(found[3])
+    assert nothing_left(store)
 
 
 def test_a_disk_too_small_is_refused_by_name(store: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import subprocess
 import sys
@@ -28,9 +29,10 @@ taken.debug("five")
 """
 
 
-def printed(*arguments: str) -> str:
+def printed(*arguments: str, **environment: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
+        env={**os.environ, **environment},
         stderr=subprocess.PIPE,
         text=True,
         check=True,
@@ -38,8 +40,18 @@ def printed(*arguments: str) -> str:
     ).stderr
 
 
-def test_in_a_terminal_lines_name_the_program() -> None:
-    assert printed() == "vmtpy: one\nvmtpy: two\nvmtpy: warning: three\nvmtpy: error: four\n"
+LINES = ["vmtpy: one", "vmtpy: two", "vmtpy: warning: three", "vmtpy: error: four"]
+
+
+def test_in_a_terminal_lines_begin_with_the_time_and_name_the_program() -> None:
+    lines = printed(TZ="").splitlines()
+    assert [line[24:] for line in lines] == LINES
+    times = [datetime.datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S.%f") for line in lines]
+    assert times == sorted(times)
+
+
+def test_under_openrc_the_time_is_the_loggers() -> None:
+    assert printed(RC_SVCNAME="vmtpy").splitlines() == LINES
 
 
 def test_in_the_journal_each_line_says_its_priority() -> None:

@@ -25,8 +25,8 @@ code = main()
 sys.stdout.flush()
 print(code, *sorted(set(sys.modules) - before), file=sys.stderr)
 """
-OURS = ["vmtpy._core", "vmtpy.backdoor", "vmtpy.commands", "vmtpy.commands.rpc", "vmtpy.errors"]
-OURS += ["vmtpy", "vmtpy.rpci", "vmtpy.transport"]
+OURS = ["vmtpy._core", "vmtpy.backdoor", "vmtpy.commands", "vmtpy.commands.rpc", "vmtpy.ending"]
+OURS += ["errno", "vmtpy", "vmtpy.errors", "vmtpy.rpci", "vmtpy.transport"]
 
 
 def call(module: str, *arguments: str) -> tuple[str, str, set[str]]:

@@ -68,6 +68,8 @@ def rooted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(service, "ROOT", root)
+    for module in (install_service, uninstall_service):
+        monkeypatch.setattr(module, "need_root", lambda: None)
     return root
 
 

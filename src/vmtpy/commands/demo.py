@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vmtpy.demo import disk
 from vmtpy.demo.play import Scene, missing, play
 from vmtpy.demo.simulate import simulate
 
@@ -39,10 +40,18 @@ def size_of(text: str) -> int:
     return int(match[1]) * UNITS[match[2].upper()]
 
 
+class Output(Console):
+    """A console that lets __main__ say how a program ends whose reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    console = Console(stderr=options.json)
+    console = Output(stderr=options.json)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything is taken away
+    disk.find_programs()
     lacking = missing(options.fs, options.store)
     if lacking:
         console.print(
@@ -52,6 +61,7 @@ def main(arguments: list[str]) -> int:
         )
         story = simulate()
     else:
+        disk.check_space(options.store, options.size)
         scene = Scene(options.size, options.fs, options.store, options.deleted_open)
         with console.status("") as status:
             story = play(scene, lambda text: status.update(f"{text} …"))

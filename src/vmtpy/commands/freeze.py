@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy.errors import FreezeError
 from vmtpy.freeze import freeze
+from vmtpy.privilege import need_to_freeze
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
         made.error("no COMMAND; write `-- COMMAND` after the paths")
     if not 0.001 <= options.timeout <= 86400:  # nan is not, either
         made.error(f"--timeout is {options.timeout:g}: allowed are 0.001 to 86400 seconds")
+    need_to_freeze()
     program = shutil.which(command[0])
     if program is None:
         print(f"vmtpy freeze: {command[0]}: command not found", file=sys.stderr)

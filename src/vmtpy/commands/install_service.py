@@ -10,6 +10,7 @@ from pathlib import Path
 from vmtpy import service, udev
 from vmtpy.config import FILE, find, load
 from vmtpy.hooks.trust import distrust
+from vmtpy.privilege import need_root
 from vmtpy.replaced import put_back
 from vmtpy.service import ServiceError
 
@@ -74,6 +75,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if options.root:
         return into_image(kind, text, root, called[0])
+    need_root()
     if reason := distrust(called[0]):
         print(f"careful: the service runs as root, but {reason}", file=sys.stderr)
     rules, file = install(kind, text, root, runs=True)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections import Counter
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.text import Text
-from rich.tree import Tree
+from typing import TYPE_CHECKING, NamedTuple
 
 from vmtpy.config import FILE
 from vmtpy.in_force import in_force
 from vmtpy.plan import Cause, Filesystem, LeftOut, Plan, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 DESCRIPTION = "Shows what would be frozen, in which order, and what not and why. Freezes nothing."
 FIELDS = (
@@ -106,20 +103,39 @@ def as_dict(made: Plan) -> dict[str, object]:
     }
 
 
+class Branch(NamedTuple):
+    """A line of a tree, and what is below it."""
+
+    title: str
+    below: list[Branch]
+
+
 def show(made: Plan, *, everything: bool) -> None:
     """The plan as trees for people."""
-    console = Console(highlight=False)
-    if not console.is_terminal:  # whoever reads a pipe wants whole lines
-        console = Console(highlight=False, width=1 << 16)
-    console.print(frozen_tree(made))
+    trees = [frozen_tree(made)]
     if made.left_out:
-        console.print(left_out_tree(made.left_out, everything=everything))
+        trees.append(left_out_tree(made.left_out, everything=everything))
     for title, lines in (("Volumes on which nothing lies", made.unmatched), ("Notes", made.notes)):
         if lines:
-            console.print(tree(title, map(shown, lines)))
+            trees.append(tree(title, map(shown, lines)))
+    plain = "utf" not in (sys.stdout.encoding or "").lower()
+    for one in trees:
+        print(one.title)
+        for line in drawn(one, ("|-- ", "|   ", "`-- ") if plain else ("├── ", "│   ", "└── ")):
+            print(line)
 
 
-def frozen_tree(made: Plan) -> Tree:
+def drawn(branch: Branch, signs: tuple[str, str, str]) -> Iterator[str]:
+    """The lines below a branch. `signs`: of one with others after it, beside those, of the last."""
+    beside, down, last = signs
+    for number, one in enumerate(branch.below, 1):
+        is_last = number == len(branch.below)
+        yield f"{last if is_last else beside}{one.title}"
+        for line in drawn(one, signs):
+            yield f"{'    ' if is_last else down}{line}"
+
+
+def frozen_tree(made: Plan) -> Branch:
     """A branch for each level, a leaf for each filesystem."""
     freezing = sum(not one.sync_only for one in made.filesystems)
     if not made.filesystems:
@@ -131,11 +147,12 @@ def frozen_tree(made: Plan) -> Tree:
     top = tree(title)
     paths = {one.device: one.path for one in made.filesystems}
     for level in levels:
-        branch = top.add(f"level {level}") if len(levels) > 1 else top
+        branch = tree(f"level {level}") if len(levels) > 1 else top
+        if branch is not top:
+            top.below.append(branch)
         members = [one for one in made.filesystems if one.level == level]
         width = max(len(shown(one.path)) for one in members)
-        for one in members:
-            branch.add(Text(describe(one, width, paths)))
+        branch.below.extend(Branch(describe(one, width, paths), []) for one in members)
     return top
 
 
@@ -149,7 +166,7 @@ def describe(one: Filesystem, width: int, paths: dict[str, str]) -> str:
     return text + (f"; only synced: {one.type} cannot be frozen" if one.sync_only else "")
 
 
-def left_out_tree(left_out: list[LeftOut], *, everything: bool) -> Tree:
+def left_out_tree(left_out: list[LeftOut], *, everything: bool) -> Branch:
     """A leaf for each that is left out, and one for all those that nobody misses."""
     named = [left for left in left_out if everything or left.cause not in SUMMARISED]
     counts = Counter(left.cause for left in left_out if left not in named)
@@ -163,12 +180,8 @@ def left_out_tree(left_out: list[LeftOut], *, everything: bool) -> Tree:
     return tree("Left out", lines)
 
 
-def tree(title: str, lines: Iterable[str] = ()) -> Tree:
-    """A tree of plain text: square brackets in a path are no markup."""
-    top = Tree(Text(title))
-    for line in lines:
-        top.add(Text(line))
-    return top
+def tree(title: str, lines: Iterable[str] = ()) -> Branch:
+    return Branch(title, [Branch(line, []) for line in lines])
 
 
 def shown(path: str) -> str:

@@ -14,6 +14,7 @@ from vmtpy import _core, kernel, log, notify
 from vmtpy.agent import Agent
 from vmtpy.config import FILE, Config, find, load
 from vmtpy.hooks import legacy
+from vmtpy.privilege import may_freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> int:
     taken = log.to_stderr(log.LEVELS[options.log_level])
     if unused := legacy.not_run(config.hooks):
         taken.warning(f"PROBLEM: {legacy.complaint(unused)}: {legacy.REMEDY}")
+    if not may_freeze():
+        taken.error("this is not root, and may freeze nothing: every snapshot will fail")
     on_record: list[Callable[[RunRecord], None]] = []
     agent = Agent(
         config,

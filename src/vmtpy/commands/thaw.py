@@ -7,6 +7,7 @@ import json
 import sys
 
 from vmtpy import _core
+from vmtpy.privilege import need_to_freeze
 
 RUN_DIRECTORY = "/run/vmtpy"
 DONE = (_core.Rescue.THAWED, _core.Rescue.NOT_FROZEN, _core.Rescue.STALE)
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
+    need_to_freeze()  # a user sees no markers, and would be told that there is nothing to thaw
     results = _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY, options.force)
     if options.json:
         print(json.dumps([as_dict(result) for result in results], indent=2))

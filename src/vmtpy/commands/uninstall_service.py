@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vmtpy import service, udev
+from vmtpy.privilege import need_root
 
 DESCRIPTION = "Stops and disables the service, and removes its file and the rules for udev."
 
@@ -25,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
+    if not options.root:
+        need_root()
     root = Path(options.root or service.ROOT).absolute()
     kind = service.KINDS.get(options.kind)
     if kind is None:

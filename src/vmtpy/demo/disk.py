@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 FICLONE = 0x40049409  # linux/fs.h: share all extents of another file
 FITHAW = 0xC0045878
 
@@ -136,6 +138,38 @@ def copy(source: Path, target: Path) -> str:
     return "copy"
 
 
+def reflinks(store: Path) -> bool:
+    """Whether a copy of a file shares its extents there, and takes no space. Tries."""
+    with tempfile.TemporaryFile(dir=store) as one, tempfile.TemporaryFile(dir=store) as other:
+        one.write(b"x" * 4096)
+        one.flush()
+        try:
+            fcntl.ioctl(other, FICLONE, one.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def check_space(store: Path, size: int) -> None:
+    """Raises DiskError where the disk and its copy do not fit, with the figures."""
+    copies = 1 if reflinks(store) else 2
+    # A tenth of the disk is filled; a fiftieth is more than any filesystem's own structures.
+    needed, free = copies * (size // 10 + size // 50), shutil.disk_usage(store).free
+    if needed > free:
+        what = "a disk" if copies == 1 else "a disk and its copy"
+        raise DiskError(
+            f"{what} of {size / 2**30:.1f} GiB take up to {needed / 2**30:.1f} GiB in {store}, "
+            f"where {free / 2**30:.1f} GiB are free: take a smaller --size, or another --store"
+        )
+
+
+def find_programs() -> None:
+    """Has programs be found also where only root's PATH leads; all that it starts inherit that."""
+    before = os.environ.get("PATH", os.defpath)
+    added = [one for one in SBIN if one not in before.split(os.pathsep)]
+    os.environ["PATH"] = os.pathsep.join([before, *added])
+
+
 def check(copied: Path, fs: str, *, orphans: bool) -> Check:
     """Asks the filesystem's own checker, changing nothing.
 
@@ -231,7 +265,7 @@ def missing(fs: str) -> list[str]:
     """What this machine lacks for a real disk, in words; empty if nothing."""
     lacking = []
     if os.geteuid() != 0:
-        lacking.append("root")
+        lacking.append("root (run it with sudo)")
     for program in ("losetup", "mount", "umount", "cp"):
         if shutil.which(program) is None:
             lacking.append(f"the program {program} (util-linux, coreutils)")

@@ -1,0 +1,37 @@
+"""What only root may do. For the commands that need it: they say so before they try."""
+
+from __future__ import annotations
+
+import os
+
+from vmtpy import files
+from vmtpy.errors import VmtError
+
+SYS_ADMIN = 21  # capabilities(7), by number
+REMEDY = "run it with sudo"
+
+
+class RootError(VmtError, PermissionError):
+    """Only root may do what was asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def may_freeze() -> bool:
+    """Whether this process is root or has CAP_SYS_ADMIN, which FIFREEZE asks for."""
+    status = files.read_text("/proc/self/status")
+    bits = int(status.partition("CapEff:")[2].split()[0], 16)
+    return os.geteuid() == 0 or bool(bits >> SYS_ADMIN & 1)
+
+
+def need_to_freeze() -> None:
+    """Raises RootError unless this process may freeze and thaw."""
+    if not may_freeze():
+        raise RootError(f"this needs root: {REMEDY}")
+
+
+def need_root() -> None:
+    """Raises RootError unless this process is root's."""
+    if os.geteuid() != 0:
+        raise RootError(f"this needs root: {REMEDY}")

@@ -117,8 +117,10 @@ def test_context_managers_are_paired(
     elif bad:
         assert max(asked, default=-1) <= bad[0]
     # All that were held have been asked to thaw by now, in reverse order, although some hang.
-    prompt = [i for i in asked if plots[i].freeze == "ok"]
-    assert stage.numbers("thaw") == prompt[::-1]
+    # (The last one may have been cancelled before its thread got to run, and thaw later.)
+    late = [] if went_well or cancel_at is None else asked[-1:]
+    prompt = [i for i in asked if plots[i].freeze == "ok" and i not in late]
+    assert [i for i in stage.numbers("thaw") if i not in late] == prompt[::-1]
     stage.go_on.set()
     await_threads()
     assert sorted(stage.numbers("thaw")) == sorted(stage.numbers("held"))

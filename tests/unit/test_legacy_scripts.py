@@ -68,6 +68,36 @@ def test_what_tools_conf_switches_off_is_missed_by_nobody(root: Path) -> None:
     assert legacy.not_run(HooksConfig(), str(root)) == ALL
 
 
+POWER = "/etc/vmware-tools/scripts/poweroff-vm-default.d/10-app"
+
+
+def test_power_scripts_are_found_where_open_vm_tools_looks(root: Path) -> None:
+    put(root, POWER)
+    put(root, POWER.replace("10-app", "notes"), mode=0o644)
+    put(root, "/etc/vmware-tools/poweroff-vm-default")
+    put(root, "/etc/vmware-tools/mine")
+    put(root, "/srv/suspend")
+    put(root, legacy.TOOLS_CONF, "[powerops]\npoweron-script=mine\nsuspend-script=/srv/suspend\n")
+    assert legacy.power_scripts(str(root)) == ["/etc/vmware-tools/mine", POWER, "/srv/suspend"]
+    put(root, legacy.TOOLS_CONF, "[powerops]\npoweroff-script=\nresume-script=/gone\n")
+    assert legacy.power_scripts(str(root)) == []
+
+
+def test_power_scripts_are_missed_until_a_hook_is_or_names_them(root: Path) -> None:
+    script = put(root, POWER)
+    assert legacy.power_not_run(str(root)) == [POWER]
+    ((check, text, _),) = legacy.complaints(HooksConfig(legacy=True), str(root))
+    assert (check, POWER in text) == ("power", True)
+    hook = put(root, "/etc/vmtpy/power.d/50-hook", f"#!/bin/sh\nexec {POWER} poweroff-vm\n")
+    assert legacy.power_not_run(str(root)) == []
+    hook.chmod(0o644)
+    assert legacy.power_not_run(str(root)) == [POWER]
+    hook.unlink()
+    hook.symlink_to(script)
+    assert legacy.power_not_run(str(root)) == []
+    assert list(legacy.complaints(HooksConfig(legacy=True), str(root))) == []
+
+
 @pytest.fixture
 def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This machine as if it had those scripts."""
@@ -94,7 +124,7 @@ def test_run_warns_before_it_starts(
     with pytest.raises(InterruptedError):
         run.main([])
     said = capsys.readouterr().err
-    assert "PROBLEM: snapshots are taken without these scripts" in said
+    assert "PROBLEM: snapshots are taken without scripts that open-vm-tools runs" in said
     assert legacy.PRE_FREEZE in said  # below the root of the fixture
     put(installed, "config", "[hooks]\nlegacy = true\n")
     with pytest.raises(InterruptedError):

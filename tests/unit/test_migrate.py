@@ -154,6 +154,7 @@ def test_power_scripts_are_called_as_open_vm_tools_would(
     noting(put, "/etc/vmware-tools/suspend-vm-default", seen)
     migrated(tmp_path)
     rooted(tmp_path)
+    assert legacy.power_not_run(str(tmp_path)) == []
     place = str(tmp_path / "etc/vmtpy/power.d")
     lines: list[str] = []
     for operation in ("poweron", "halt", "suspend", "resume", "reboot"):

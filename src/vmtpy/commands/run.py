@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
     kernel.check()
     config = read(options)
     taken = log.to_stderr(log.LEVELS[options.log_level])
-    if unused := legacy.not_run(config.hooks):
-        taken.warning(f"PROBLEM: {legacy.complaint(unused)}: {legacy.REMEDY}")
+    for one in legacy.complaints(config.hooks):
+        taken.warning(f"PROBLEM: {one.text}: {one.remedy}")
     if not may_freeze():
         taken.error("this is not root, and may freeze nothing: every snapshot will fail")
     on_record: list[Callable[[RunRecord], None]] = []

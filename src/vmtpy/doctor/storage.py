@@ -142,9 +142,9 @@ def waits(proc: Path, process: int) -> bool:
 
 
 def check_hooks(config: Config) -> Iterator[Finding]:
-    unused = legacy.not_run(config.hooks)
-    if unused:
-        yield Finding("hooks", "problem", legacy.complaint(unused), legacy.REMEDY)
+    complaints = list(legacy.complaints(config.hooks))
+    for one in complaints:
+        yield Finding(one.check, "problem", one.text, one.remedy)
     skipped: list[str] = []
     try:
         count = len(executables(config.hooks, skipped.append))
@@ -152,7 +152,7 @@ def check_hooks(config: Config) -> Iterator[Finding]:
         remedy = "chown root, chmod go-w: hooks run as root"
         yield Finding("hooks", "problem", str(error), remedy)
         return
-    good = not unused
+    good = not any(one.check == "hooks" for one in complaints)
     for path in hook_files(config):
         reason = trouble_of(path)
         if reason:

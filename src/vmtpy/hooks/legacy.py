@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vmtpy import files
 
@@ -21,12 +21,41 @@ if TYPE_CHECKING:
 PRE_FREEZE = "/usr/sbin/pre-freeze-script"
 POST_THAW = "/usr/sbin/post-thaw-script"
 BACKUP_SCRIPTS = "/etc/vmware-tools/backupScripts.d"
-TOOLS_CONF = "/etc/vmware-tools/tools.conf"
+DIRECTORY = "/etc/vmware-tools"
+TOOLS_CONF = f"{DIRECTORY}/tools.conf"
+OPERATIONS = ("poweron", "poweroff", "suspend", "resume")
+POWER_HOOKS = "/etc/vmtpy/power.d"
 
-REMEDY = (
-    "set [hooks] legacy = true, link them into the hooks directory, or remove them; "
-    "`vmtpy migrate` writes the configuration"
-)
+
+class Complaint(NamedTuple):
+    """Scripts that are not run.
+
+    Attributes:
+        check: a word for the doctor.
+        text: one sentence that names them.
+        remedy: what to do.
+    """
+
+    check: str
+    text: str
+    remedy: str
+
+
+def complaints(hooks: HooksConfig, root: str = "") -> Iterator[Complaint]:
+    """What is wrong with this configuration on this machine."""
+    if found := not_run(hooks, root):
+        yield Complaint(
+            "hooks",
+            f"snapshots are taken without scripts that open-vm-tools runs: {_names(found)}",
+            "set [hooks] legacy = true, link them into the hooks directory, or remove them; "
+            "`vmtpy migrate` writes the configuration",
+        )
+    if found := power_not_run(root):
+        yield Complaint(
+            "power",
+            f"power operations pass over scripts that open-vm-tools runs: {_names(found)}",
+            f"call them from {POWER_HOOKS}, as `vmtpy migrate` has it done, or remove them",
+        )
 
 
 def backup_scripts(root: str = "") -> list[str]:
@@ -53,10 +82,36 @@ def not_run(hooks: HooksConfig, root: str = "") -> list[str]:
     return [one for one in found if os.path.realpath(f"{root}{one}") not in run]
 
 
-def complaint(scripts: list[str]) -> str:
-    """One sentence about scripts of not_run()."""
-    names = ", ".join(scripts[:5]) + (", …" if len(scripts) > 5 else "")
-    return f"snapshots are taken without these scripts, which open-vm-tools runs: {names}"
+def power_scripts(root: str = "") -> list[str]:
+    """The scripts of the administrator that open-vm-tools runs at power operations.
+
+    An edited default script is none here: `vmtpy migrate` alone looks into these.
+    """
+    found = []
+    named = _tools_conf(root).get("powerops", {})
+    for operation in OPERATIONS:
+        default = f"{operation}-vm-default"
+        script = named.get(f"{operation}-script", default).strip()
+        if script == default:
+            found += [
+                one[len(root) :] for one in _entries(f"{root}{DIRECTORY}/scripts/{default}.d")
+            ]
+        elif script:
+            found.append(os.path.join(DIRECTORY, script))  # noqa: PTH118
+    return [one for one in dict.fromkeys(found) if is_program(f"{root}{one}")]
+
+
+def power_not_run(root: str = "") -> list[str]:
+    """Those of power_scripts() that no program in /etc/vmtpy/power.d is or names."""
+    found = power_scripts(root)
+    hooks = [one for one in _entries(f"{root}{POWER_HOOKS}") if is_program(one)] if found else []
+    run = {os.path.realpath(one) for one in hooks}
+    text = "\n".join(map(files.read_text, hooks))
+    return [one for one in found if one not in text and os.path.realpath(f"{root}{one}") not in run]
+
+
+def _names(scripts: list[str]) -> str:
+    return ", ".join(scripts[:5]) + (", …" if len(scripts) > 5 else "")
 
 
 def is_program(path: str) -> bool:
@@ -83,8 +138,14 @@ def _entries(directory: str) -> list[str]:
 def _switched_off(root: str) -> bool:
     from vmtpy.migrate import tools_conf
 
+    return not tools_conf.boolean(_tools_conf(root), "vmbackup", "execScripts", default=True)
+
+
+def _tools_conf(root: str) -> dict[str, dict[str, str]]:
     try:
         text = files.read_text(f"{root}{TOOLS_CONF}")
     except OSError:
-        return False
-    return not tools_conf.boolean(tools_conf.parse(text), "vmbackup", "execScripts", default=True)
+        return {}
+    from vmtpy.migrate import tools_conf
+
+    return tools_conf.parse(text)

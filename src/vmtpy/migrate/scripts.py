@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.hooks import legacy
+from vmtpy.hooks.legacy import DIRECTORY
 from vmtpy.hooks.trust import distrust
 from vmtpy.migrate import Fate, Outcome, Setting, tools_conf
 
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from vmtpy.migrate.tools_conf import Sections
 
-DIRECTORY = "/etc/vmware-tools"
-POWER_HOOK = "/etc/vmtpy/power.d/50-open-vm-tools"
+POWER_HOOK = f"{legacy.POWER_HOOKS}/50-open-vm-tools"
 # Operation of open-vm-tools → the names by which vmtpy calls power hooks.
 OPERATIONS = {
     "poweron": "poweron",

@@ -1,4 +1,4 @@
-"""`vmtpy guestinfo get|set|watch|redact KEY`: bytes in, bytes out."""
+"""`vmtpy guestinfo get|set|watch|redact KEY`: bytes in, bytes out; and `ovfenv`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmtpy.commands import off_vmware
 from vmtpy.encoding import NAMES
 from vmtpy.errors import NotVMwareError, RpcError
 
-DESCRIPTION = "Gets, sets, watches or overwrites a guestinfo value."
+DESCRIPTION = "Gets, sets, watches or overwrites a guestinfo value, or reads the OVF environment."
 EPILOG = "exit codes: 0 done, 1 no such value, or refused, 2 wrong command line, 255 not on VMware"
 
 
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "guest cannot delete them.",
     )
     redacter.add_argument("keys", metavar="KEY", nargs="+", help=key_help)
+    add_ovfenv(actions.add_parser("ovfenv", help="show the OVF environment's properties"))
     return made
 
 
@@ -73,6 +74,17 @@ def main(arguments: list[str]) -> int:
         return off_vmware("guestinfo", error)
     except RpcError as error:
         return complain(error.reason)
+
+
+def add_ovfenv(reader: argparse.ArgumentParser) -> None:
+    reader.description = (
+        "Shows what was entered when this virtual machine was deployed from a template: all "
+        "properties as KEY=VALUE, or the value of one to the byte. 1 where there is none."
+    )
+    reader.add_argument("key", metavar="KEY", nargs="?", help="a property of the template")
+    reader.add_argument(
+        "--json", action="store_true", help="one object: properties, platform, adapters, others"
+    )
 
 
 def get(options: argparse.Namespace) -> int:
@@ -106,7 +118,31 @@ def redact(options: argparse.Namespace) -> int:
     return 0
 
 
-ACTIONS = {"get": get, "set": put, "watch": watch, "redact": redact}
+def ovfenv(options: argparse.Namespace) -> int:
+    from vmtpy import ovfenv
+
+    document = guestinfo.get(ovfenv.KEY)
+    if document is None:
+        return complain(ovfenv.MISSING.encode())
+    found = ovfenv.parse(document)
+    value = None if options.key is None else found.properties.get(options.key)
+    if options.key is not None and value is None:
+        known = ", ".join(found.properties) or "none"
+        return complain(f"no property {options.key}; there are: {known}".encode())
+    if options.json:
+        import json
+
+        print(json.dumps(value if options.key is not None else found._asdict(), indent=2))
+    elif value is not None:
+        sys.stdout.buffer.write(value.encode() + (b"\n" if sys.stdout.isatty() else b""))
+        sys.stdout.buffer.flush()
+    else:
+        for key, one in found.properties.items():
+            print(f"{key}={one}")
+    return 0
+
+
+ACTIONS = {"get": get, "set": put, "watch": watch, "redact": redact, "ovfenv": ovfenv}
 
 
 def complain(reason: bytes) -> int:

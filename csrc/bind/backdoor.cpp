@@ -100,6 +100,7 @@ void bind_hardware(py::module_& module) {
       .def_readonly("lag_us", &HostTime::lag_us);
   module.def("read_hardware", &read_hardware, py::arg("backdoor"), ReleaseGil());
   module.def("read_host_time", &read_host_time, py::arg("backdoor"), ReleaseGil());
+  module.def("read_time_option", &read_time_option, py::arg("backdoor"), ReleaseGil());
 }
 
 void bind_meter(py::module_& module) {

@@ -68,6 +68,12 @@ Hardware read_hardware(Backdoor& backdoor) {
   return hardware;
 }
 
+std::optional<bool> read_time_option(Backdoor& backdoor) {
+  std::optional<std::uint32_t> options = number(backdoor, wire::GETGUIOPTIONS);
+  if (!options) return std::nullopt;
+  return (*options & wire::GUI_SYNC_TIME) != 0;
+}
+
 std::optional<HostTime> read_host_time(Backdoor& backdoor) {
   constexpr std::int64_t SECOND = 1000000;
   // The newest way first; each is known by the magic in eax.

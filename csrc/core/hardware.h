@@ -28,4 +28,7 @@ struct HostTime {
 // Nothing when the host does not know the time.
 std::optional<HostTime> read_host_time(Backdoor& backdoor);
 
+// Whether the host wants the guest's clock kept with its own. Nothing when it does not say.
+std::optional<bool> read_time_option(Backdoor& backdoor);
+
 }  // namespace vmtpy

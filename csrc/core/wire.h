@@ -25,6 +25,7 @@ inline constexpr std::uint16_t FLAG_OUT = 1 << 1;  // towards the host; 0 with t
 enum Command : std::uint16_t {
   GETMHZ = 1,
   GETVERSION = 10,
+  GETGUIOPTIONS = 13,
   GETHWVERSION = 17,
   GETUUID = 19,
   GETMEMSIZE = 20,
@@ -36,6 +37,7 @@ enum Command : std::uint16_t {
   GETTIMEFULL_WITH_LAG = 55,
   GET_VCPU_INFO = 68,
 };
+inline constexpr std::uint32_t GUI_SYNC_TIME = 1 << 10;        // in eax of GETGUIOPTIONS's answer
 inline constexpr std::uint32_t UNKNOWN_COMMAND = 0xFFFFFFFF;  // eax of the answer
 
 // ebx low half (high bandwidth)

@@ -47,6 +47,8 @@ std::string trap_name(Carrier carrier, std::uint32_t key) {
       return "GETMHZ";
     case wire::GETVERSION:
       return "GETVERSION";
+    case wire::GETGUIOPTIONS:
+      return "GETGUIOPTIONS";
     case wire::GETHWVERSION:
       return "GETHWVERSION";
     case wire::GETUUID:
@@ -141,6 +143,9 @@ void Device::State::low(Registers& registers) {
       return;
     case wire::GETMHZ:
       registers.rax = tsc_hz() / 1'000'000;
+      return;
+    case wire::GETGUIOPTIONS:
+      registers.rax = answers.keeps_time() ? wire::GUI_SYNC_TIME : 0;
       return;
     case wire::GETHWVERSION:
       registers.rax = HARDWARE_VERSION;

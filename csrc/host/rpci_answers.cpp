@@ -31,6 +31,8 @@ std::string RpciAnswers::answer(std::string_view request, Way way) {
     if (secure_ && way != Way::PRIVILEGED_VSOCK) return "0 Permission denied";
     return info_set(request.substr(SET.size()));
   }
+  constexpr std::string_view OPTION = "vmx.set_option ";
+  if (request.starts_with(OPTION)) return set_option(request.substr(OPTION.size()));
   for (std::string_view prefix : ACCEPTED) {
     if (request.starts_with(prefix)) return "1 ";
   }
@@ -62,6 +64,20 @@ std::string RpciAnswers::info_set(std::string_view arguments) {
   }
   values_.insert_or_assign(std::string(key), std::string(value));
   return "1 ";
+}
+
+// "NAME OLD NEW"; the guest is told of its new value by Set_Option, which is left to scripts.
+std::string RpciAnswers::set_option(std::string_view arguments) {
+  while (arguments.ends_with('\0')) arguments.remove_suffix(1);
+  bool on = arguments == "synctime 0 1";
+  if (!on && arguments != "synctime 1 0") return "0 Unknown option";
+  keeps_time_ = on;
+  return "1 ";
+}
+
+bool RpciAnswers::keeps_time() const {
+  std::lock_guard guard(mutex_);
+  return keeps_time_;
 }
 
 void RpciAnswers::set_guestinfo(std::string key, std::string value) {

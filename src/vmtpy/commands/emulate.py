@@ -68,6 +68,14 @@ def parser() -> argparse.ArgumentParser:
         help="a value that the guest finds; KEY=@FILE takes it from a file; repeatable",
     )
     made.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="PREFIX=REPLY",
+        help="the host's reply to RPCI requests that begin so, `1 DATA` or `0 REASON`; "
+        "PREFIX=@FILE takes it from a file; repeatable",
+    )
+    made.add_argument(
         "--no-high-bandwidth", action="store_true", help="a host with the low-bandwidth port only"
     )
     made.add_argument(
@@ -193,8 +201,12 @@ def main(arguments: list[str]) -> int:
         message=options.backdoor != BackdoorKind.VMPORT,
         secure=options.secure,
     )
-    for key, value in guestinfo(options.guestinfo):
-        device.set_guestinfo(key, value)
+    for key, value in pairs("--guestinfo", "KEY=VALUE", options.guestinfo):
+        if " " in key:
+            raise VmtError(f"--guestinfo {key}: a key has no blank")
+        device.set_guestinfo(key.removeprefix("guestinfo."), value)
+    for prefix, reply in pairs("--answer", "PREFIX=REPLY", options.answer):
+        device.answer_with(prefix, reply, times=0)
     as_esxi = options.kind == "esxi"
     base, tclo = options.vsock, True
     if as_esxi and base is None:
@@ -258,20 +270,19 @@ def take_snapshot(command: str) -> None:
         raise VmtError(f"the snapshot command ended with exit code {code}")
 
 
-def guestinfo(pairs: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The values of --guestinfo. Raises VmtError for one that is no KEY=VALUE."""
-    for pair in pairs:
+def pairs(option: str, form: str, given: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The values of an option that is repeated. Raises VmtError for one that has another form."""
+    for pair in given:
         key, equals, value = pair.partition("=")
-        if not equals or not key or " " in key:
-            raise VmtError(f"--guestinfo {pair}: not KEY=VALUE")
-        key = key.removeprefix("guestinfo.")
+        if not equals or not key:
+            raise VmtError(f"{option} {pair}: not {form}")
         if not value.startswith("@"):
             yield key, os.fsencode(value)
             continue
         try:
             yield key, Path(value[1:]).read_bytes()
         except OSError as error:
-            raise VmtError(f"--guestinfo {pair}: {error.strerror}") from error
+            raise VmtError(f"{option} {pair}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

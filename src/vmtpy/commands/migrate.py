@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmtpy.config import load
+from vmtpy.config import FILE, load
 from vmtpy.errors import SystemCallError
 from vmtpy.hooks.legacy import TOOLS_CONF
 from vmtpy.migrate import Fate, Outcome, configuration, scripts, settings, tools_conf
@@ -21,11 +21,10 @@ DESCRIPTION = (
     "Reads open-vm-tools' tools.conf and scripts, says what becomes of each and what has no "
     "counterpart, and writes /etc/vmtpy/vmtpy.toml. Nothing of open-vm-tools is changed."
 )
-CONFIG = "/etc/vmtpy/vmtpy.toml"
 NEXT = """\
 Next, in this order; two agents would share the host's commands:
   systemctl disable --now open-vm-tools vmtoolsd
-  vmtpy install-service --config {config}
+  vmtpy install-service
   vmtpy doctor
 """
 
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
     root = str(Path(options.root).absolute()).rstrip("/")
     outcome = examine(root)
     tell(outcome, root)
-    files = {CONFIG: (configuration.render(outcome), 0o644)}
+    files = {FILE: (configuration.render(outcome), 0o644)}
     if outcome.power_hook:
         files[scripts.POWER_HOOK] = (outcome.power_hook, 0o755)
     if options.dry_run:
@@ -62,8 +61,8 @@ def main(arguments: list[str]) -> int:
     for file, (text, mode) in targets.items():
         configuration.write(file, text, mode=mode, force=options.force)
         print(f"{file} written")
-    load(f"{root}{CONFIG}")
-    print(NEXT.format(config=CONFIG), end="")
+    load(f"{root}{FILE}")
+    print(NEXT, end="")
     return 0
 
 

@@ -5,16 +5,16 @@ A file is whole or not there, and never in the place of another one unless that 
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmtpy.config_edit import in_toml
 from vmtpy.errors import SystemCallError, VmtError
 
 if TYPE_CHECKING:
-    from vmtpy.migrate import Outcome, Setting, Value
+    from vmtpy.migrate import Outcome, Setting
 
 HEAD = """\
 # vmtpy's configuration, written by `vmtpy migrate` from open-vm-tools' tools.conf and scripts.
@@ -26,12 +26,6 @@ class ExistsError(VmtError, FileExistsError):
     """There is a file already; it stays as it is."""
 
     hint = "--dry-run shows what would be written, --force writes it in its place"
-
-
-def in_toml(value: Value) -> str:
-    """A value as TOML has it."""
-    # JSON's strings are TOML's, but for DEL, which only TOML wants escaped.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def render(outcome: Outcome) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmtpy.config_edit import in_toml
 from vmtpy.migrate import Fate, Outcome, Setting, Value
-from vmtpy.migrate.configuration import in_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,164 @@
+"""`vmtpy-toolbox-cmd`: stands in for vmware-toolbox-cmd, for what monitoring and configuration
+management call. The same outputs and exit codes; messages begin with the program's own name.
+
+    ln -s "$(command -v vmtpy-toolbox-cmd)" /usr/local/bin/vmware-toolbox-cmd
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# sysexits.h
+EX_USAGE, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM = 64, 69, 75, 77
+
+# command → subcommands and what they do
+COMMANDS = {
+    "config": (
+        "settings, under the names that tools.conf has for them",
+        "get SECTION KEY: the value\n"
+        "set SECTION KEY VALUE: change it in /etc/vmtpy/vmtpy.toml\n"
+        "remove SECTION KEY: have the default again",
+    ),
+    "stat": (
+        "what the host knows of this virtual machine",
+        "hosttime: the host's time\n"
+        "speed: MHz of a processor\n"
+        "sessionid, balloon, swap, memlimit, memres, cpures, cpulimit: as ESXi counts them\n"
+        "raw [ENCODING STAT]: ESXi's statistics as text, json, xml or yaml",
+    ),
+    "timesync": (
+        "the host's wish to keep this guest's clock; the guest's is [time] synchronize",
+        "enable\ndisable\nstatus: exit code 69 if it is disabled",
+    ),
+}
+# Commands of vmware-toolbox-cmd that have no counterpart.
+ABSENT = ("device", "disk", "globalconf", "gueststore", "info", "logging", "script", "upgrade")
+
+
+class UsageError(Exception):
+    """A wrong command line; the text says what is wrong."""
+
+
+def main() -> int:
+    """Does what the command line says. Returns the exit code."""
+    from vmtpy.errors import NotVMwareError
+    from vmtpy.transport import find_ways
+
+    program = sys.argv[0]
+    try:
+        find_ways(spare=True)
+    except NotVMwareError:  # even for help, as the peer
+        print(f"{program} must be run inside a virtual machine.", file=sys.stderr)
+        return 1
+    return run(program, sys.argv[1:])
+
+
+def run(program: str, arguments: list[str]) -> int:
+    """The same on VMware, for a program of this name."""
+    import getopt
+
+    try:
+        options, words = getopt.gnu_getopt(arguments, "hqv", ["help", "quiet", "version"])
+    except getopt.GetoptError as error:
+        print(f"{program}: {as_glibc(error)}", file=sys.stderr)
+        print(f"Try '{program} -h' for more information.", file=sys.stderr)
+        return 1
+    given = {name.strip("-")[0] for name, _ in options}
+    if "v" in given:
+        from vmtpy import __version__
+
+        print(f"{__version__}.0 (build-0)")
+        return 0
+    if "h" in given:
+        help_of("")
+        return 0
+    return command(program, words, quiet="q" in given)
+
+
+def command(program: str, words: list[str], *, quiet: bool) -> int:
+    name = words[0] if words else ""
+    try:
+        if not words:
+            raise UsageError("Missing command")
+        if name == "help":
+            return help_command(program, words[1:])
+        if name in ABSENT:
+            print(f"{program}: vmtpy does not have '{name}'", file=sys.stderr)
+            return EX_UNAVAILABLE
+        if name not in COMMANDS:
+            raise UsageError(f"Unknown command '{name}'")
+        if name == "config" and not is_root():
+            print(f"{program}: You must be root to perform config operations.", file=sys.stderr)
+            return EX_NOPERM
+        if len(words) == 1:
+            raise UsageError("Missing subcommand")
+        return handler(name)(words[1:], quiet)
+    except UsageError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        about = f" {name}" if name in COMMANDS else ""
+        print(f"Try '{program} help{about}' for more information.", file=sys.stderr)
+        return EX_USAGE
+
+
+def handler(name: str) -> Callable[[list[str], bool], int]:
+    """What serves a command: called with its words and whether to be quiet."""
+    if name == "stat":
+        from vmtpy.toolbox import stat
+
+        return stat.main
+    if name == "timesync":
+        from vmtpy.toolbox import timesync
+
+        return timesync.main
+    from vmtpy.toolbox import config
+
+    return config.main
+
+
+def help_command(program: str, words: list[str]) -> int:
+    if not words:
+        help_of("")
+        return 0
+    if words[0] in ABSENT:
+        print(f"{words[0]}: vmtpy does not have it")
+        return 0
+    if words[0] in COMMANDS:
+        help_of(words[0])
+        return 0
+    if words[0] != "help":
+        print(f"{program}: Unknown subcommand '{words[0]}'", file=sys.stderr)
+    help_of("")
+    return 0 if words[0] == "help" else EX_USAGE
+
+
+def help_of(name: str) -> None:
+    if name:
+        text, subcommands = COMMANDS[name]
+        print(f"{name}: {text}\n")
+        print("\n".join(f"   {one}" for one in subcommands.splitlines()))
+        return
+    print("Usage: vmtpy-toolbox-cmd COMMAND [SUBCOMMAND]\n")
+    print("   -q, --quiet: print nothing   -v, --version   -h, --help\n")
+    for one, (text, _) in COMMANDS.items():
+        print(f"   {one:<9} {text}")
+    print(f"\n`help COMMAND` says more. vmtpy does not have: {', '.join(ABSENT)}.")
+
+
+def as_glibc(error: Exception) -> str:
+    """The text that getopt_long(3) has for a wrong option."""
+    option = getattr(error, "opt", "")
+    if "must not have" in str(error):
+        return f"option '--{option}' doesn't allow an argument"
+    if len(option) == 1:
+        return f"invalid option -- '{option}'"
+    return f"unrecognized option '--{option}'"
+
+
+def is_root() -> bool:
+    import os
+
+    return os.geteuid() == 0

@@ -1,0 +1,140 @@
+"""`vmtpy-toolbox-cmd config`: vmtpy's settings under the names that tools.conf has for them, as
+`vmtpy migrate` translates them. A running agent reads its configuration anew.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmtpy import config, config_edit
+from vmtpy.config import Config, parse
+from vmtpy.errors import VmtError
+from vmtpy.migrate import Outcome, configuration, settings
+from vmtpy.status_socket import NotRunningError, ask
+from vmtpy.toolbox import EX_TEMPFAIL, EX_UNAVAILABLE, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FILE = Path(config.FILE)
+
+
+class Counterpart(NamedTuple):
+    """Where vmtpy has a setting of tools.conf.
+
+    Attributes:
+        places: tables and keys that it may be written to.
+        shown: a configuration's value in tools.conf's words.
+    """
+
+    places: tuple[tuple[str, str], ...]
+    shown: Callable[[Config], str]
+
+
+def word(value: bool) -> str:
+    return "true" if value else "false"
+
+
+COUNTERPARTS = {
+    ("vmbackup", "excludedFileSystems"): Counterpart(
+        (("quiesce", "exclude"),), lambda one: ",".join(one.quiesce.exclude)
+    ),
+    ("vmbackup", "ignoreFrozenFileSystems"): Counterpart(
+        (("quiesce", "already_frozen"),),
+        lambda one: word(one.quiesce.already_frozen == "accept"),
+    ),
+    ("vmbackup", "execScripts"): Counterpart(
+        (("hooks", "legacy"),), lambda one: word(one.hooks.legacy)
+    ),
+    ("guestinfo", "poll-interval"): Counterpart(
+        (("guest_info", "interval"), ("guest_info", "enabled")),
+        lambda one: f"{one.guest_info.interval * one.guest_info.enabled:.0f}",
+    ),
+}
+
+
+def main(words: list[str], quiet: bool) -> int:
+    """get, set or remove. 0; 69 where there is no file, 75 where it cannot be written so."""
+    for number, name in enumerate(("config section", "config key"), 1):
+        if len(words) <= number:
+            raise UsageError(f"Missing {name}")
+    action, section, key = words[:3]
+    if action not in ("get", "set", "remove"):
+        raise UsageError(f"Unknown subcommand '{action}'")
+    if action == "set" and len(words) == 3:
+        raise UsageError("Missing config value")
+    there = FILE.exists()
+    try:
+        if action == "get":
+            print(shown(section, key))
+        elif action == "set":
+            change(section, key, words[3])
+        else:
+            change(section, key, None)
+    except VmtError as error:
+        if not quiet:
+            print(f"Error writing config: {error}", file=sys.stderr)
+        return EX_TEMPFAIL
+    return 0 if there or action == "set" else EX_UNAVAILABLE
+
+
+def shown(section: str, key: str) -> str:
+    """What `config get` prints: what the file says, not what is the default."""
+    found = COUNTERPARTS.get((section, key))
+    text = read()
+    tables = config_edit.tables(text)
+    if found is None or not any(name in tables.get(table, {}) for table, name in found.places):
+        return f"[{section}] {key} UNSET"
+    return f"[{section}] {key} = {found.shown(parse(tables, str(FILE)))}"
+
+
+def change(section: str, key: str, value: str | None) -> None:
+    """Writes a value, or None for the default.
+
+    Raises:
+        VmtError: there is no counterpart, the value is none, or the file cannot be written.
+    """
+    found = COUNTERPARTS.get((section, key))
+    if found is None:
+        if value is None:
+            return
+        raise VmtError(f"[{section}] {key} has no counterpart in vmtpy; see `vmtpy migrate`")
+    old = text = read()
+    for table, name in found.places:
+        text = config_edit.remove_key(text, table, name)
+    if value is not None:
+        for table, name, made in translated(section, key, value):
+            text = config_edit.set_key(text, table, name, made)
+    parse(config_edit.tables(text), str(FILE))
+    if text != old:
+        mode = FILE.stat().st_mode & 0o777 if FILE.exists() else 0o644
+        configuration.write(FILE, text, mode=mode, force=True)
+        reload()
+
+
+def translated(section: str, key: str, value: str) -> list[tuple[str, str, object]]:
+    if key == "execScripts":
+        return [("hooks", "legacy", value.strip() in settings.TRUE)]
+    outcome = Outcome()
+    settings.translate({section: {key: value}}, outcome)
+    return [(one.table, one.key, one.value) for one in outcome.settings]
+
+
+def read() -> str:
+    try:
+        return FILE.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise VmtError(f"{FILE}: {error}") from error
+
+
+def reload() -> None:
+    """As `systemctl reload vmtpy`, where an agent runs."""
+    with suppress(NotRunningError, OSError, KeyError):
+        os.kill(ask(Config().status.socket)["pid"], signal.SIGHUP)

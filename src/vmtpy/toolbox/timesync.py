@@ -1,0 +1,34 @@
+"""`vmtpy-toolbox-cmd timesync`: the host's option to keep this guest's clock with its own."""
+
+from __future__ import annotations
+
+import sys
+
+from vmtpy import _core
+from vmtpy.errors import VmtError
+from vmtpy.rpci import Rpci
+from vmtpy.toolbox import EX_UNAVAILABLE, UsageError
+from vmtpy.transport import find_ways
+
+
+def main(words: list[str], quiet: bool) -> int:
+    """Reads or sets the option. 0; 69 for a status of disabled; 1 where the host refuses."""
+    if words[0] not in ("enable", "disable", "status"):
+        raise UsageError(f"Unknown subcommand '{words[0]}'")
+    enabled = _core.read_time_option(find_ways(spare=True).backdoor)
+    code = 0
+    if words[0] == "status":
+        code = 0 if enabled else EX_UNAVAILABLE
+    elif enabled != (words[0] == "enable"):
+        enabled = words[0] == "enable"
+        try:
+            with Rpci() as rpci:
+                rpci.call(b"vmx.set_option synctime %d %d" % (not enabled, enabled), last=True)
+        except VmtError as error:
+            if not quiet:
+                reason = getattr(error, "reason", str(error).encode())
+                print(f"Error: {reason.decode('utf-8', 'replace')}", file=sys.stderr)
+            return 1
+    if not quiet:
+        print("Enabled" if enabled else "Disabled")
+    return code

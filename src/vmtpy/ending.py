@@ -1,5 +1,5 @@
 """How a program ends that somebody interrupts, or whose reader goes: silently, with the exit codes
-that shells give for SIGINT and SIGPIPE. For `vmtpy` and `vmtpy-rpctool`; it imports nothing large.
+that shells give for SIGINT and SIGPIPE. For all programs of vmtpy; it imports nothing large.
 """
 
 from __future__ import annotations

@@ -45,6 +45,12 @@ class UsageError(Exception):
 
 def main() -> int:
     """Does what the command line says. Returns the exit code."""
+    from vmtpy.ending import guarded
+
+    return guarded(start)
+
+
+def start() -> int:
     from vmtpy.errors import NotVMwareError
     from vmtpy.transport import find_ways
 

@@ -37,7 +37,7 @@ enum Command : std::uint16_t {
   GETTIMEFULL_WITH_LAG = 55,
   GET_VCPU_INFO = 68,
 };
-inline constexpr std::uint32_t GUI_SYNC_TIME = 1 << 10;        // in eax of GETGUIOPTIONS's answer
+inline constexpr std::uint32_t GUI_SYNC_TIME = 1 << 10;       // in eax of GETGUIOPTIONS's answer
 inline constexpr std::uint32_t UNKNOWN_COMMAND = 0xFFFFFFFF;  // eax of the answer
 
 // ebx low half (high bandwidth)

@@ -55,7 +55,9 @@ def parse(document: bytes) -> OvfEnvironment:
     parser.buffer_text = True
     try:
         parser.Parse(document.rstrip(b"\0"), True)
-    except expat.ExpatError as error:
+    except OvfEnvError:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the others: of its encoding
         raise OvfEnvError(f"guestinfo.ovfEnv is not well-formed XML: {error}") from error
     return reader.found
 

@@ -29,8 +29,9 @@ SECONDS = 180  # that a disk may take for a request
 TIMEOUT = 60.0  # seconds, for udevadm
 APPLY = (
     ("udevadm", "control", "--reload"),
-    ("udevadm", "trigger", "--action=change", "--subsystem-match=scsi"),
-    ("udevadm", "trigger", "--action=change", "--subsystem-match=misc", "--sysname-match=vsock"),
+    # "add" as at each boot; the vendor's match keeps it to VMware's devices.
+    ("udevadm", "trigger", "--action=add", "--subsystem-match=scsi", "--attr-match=vendor=VMware*"),
+    ("udevadm", "trigger", "--action=add", "--subsystem-match=misc", "--sysname-match=vsock"),
 )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.emulation import emulate, require_ptrace
 
 from vmtpy import ovfenv
@@ -76,6 +79,9 @@ OUTSIDE = '<!DOCTYPE x SYSTEM "file:///etc/passwd">'
         (BOMB + DOCUMENT.partition("?>")[2], "document type"),
         (OUTSIDE + DOCUMENT.partition("?>")[2], "document type"),
         (f"{HEAD}>&other;</Environment>", "not well-formed XML: undefined entity"),
+        (DOCUMENT.replace("UTF-8", "nonsense"), "not well-formed XML"),
+        (DOCUMENT.replace("UTF-8", "utf-16"), "not well-formed XML"),
+        (DOCUMENT.replace("UTF-8", "shift-jis"), "not well-formed XML"),
         ("<html/>", "no OVF environment: it begins with <html>"),
         ("<Environment/>", "no OVF environment"),
         (f"{HEAD}><PropertySection><Property/></PropertySection></Environment>", "without oe:key"),
@@ -84,6 +90,14 @@ OUTSIDE = '<!DOCTYPE x SYSTEM "file:///etc/passwd">'
 def test_what_is_none_is_refused_with_its_reason(text: str, reason: str) -> None:
     with pytest.raises(ovfenv.OvfEnvError, match=reason):
         ovfenv.parse(text.encode())
+
+
+@given(st.binary(max_size=200), st.integers(0, len(DOCUMENT)))
+def test_no_document_brings_another_error(noise: bytes, place: int) -> None:
+    whole = DOCUMENT.encode()
+    for document in (noise, whole[:place] + noise + whole[place:]):
+        with contextlib.suppress(ovfenv.OvfEnvError):
+            ovfenv.parse(document)
 
 
 def command(*words: str, document: str | None, into: Path) -> tuple[int, str, str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import guestlib as host
 from support.emulated import EmulatedHost
 
@@ -69,6 +72,14 @@ def test_a_configuration_that_is_wrong_stays(
     assert file.read_text() == "[hooks]\nlegacy = 'yes'\n"
 
 
+def test_what_cannot_be_read_is_said(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("[hooks\n")
+    assert run("config", "get", "vmbackup", "execScripts") == 75
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Error reading config: not valid TOML")
+
+
 def test_a_running_agent_reads_it_anew(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(config, "ask", lambda _: {"pid": 4711})
@@ -111,6 +122,17 @@ def test_any_cut_answer_is_an_error_and_no_crash() -> None:
             size = length - guestlib.HEAD.size
             with pytest.raises(guestlib.GuestLibError):
                 guestlib.parse(cut[:12] + size.to_bytes(4, "little") + cut[16:])
+
+
+@given(st.binary(max_size=200), st.integers(0, 500))
+def test_no_answer_brings_another_error(noise: bytes, place: int) -> None:
+    whole = host.answer()
+    size = len(whole) - guestlib.HEAD.size
+    for answer in (noise, whole[:place] + noise + whole[place + len(noise) :]):
+        head = whole[:12] + (len(answer[16:]) if len(answer) >= 16 else size).to_bytes(4, "little")
+        for one in (answer, head + answer[16:]):
+            with contextlib.suppress(guestlib.GuestLibError):
+                guestlib.parse(one)
 
 
 def test_a_newer_host_is_read_as_far_as_it_is_known() -> None:

@@ -25,6 +25,7 @@ DIRECTORY = "/etc/vmware-tools"
 TOOLS_CONF = f"{DIRECTORY}/tools.conf"
 OPERATIONS = ("poweron", "poweroff", "suspend", "resume")
 POWER_HOOKS = "/etc/vmtpy/power.d"
+MOST_TEXT = 65536  # bytes of a script that are looked through
 
 
 class Complaint(NamedTuple):
@@ -106,8 +107,18 @@ def power_not_run(root: str = "") -> list[str]:
     found = power_scripts(root)
     hooks = [one for one in _entries(f"{root}{POWER_HOOKS}") if is_program(one)] if found else []
     run = {os.path.realpath(one) for one in hooks}
-    text = "\n".join(map(files.read_text, hooks))
+    text = "\n".join(map(_text, hooks))
     return [one for one in found if one not in text and os.path.realpath(f"{root}{one}") not in run]
+
+
+def _text(hook: str) -> str:
+    """Of a script; "" for what is too large to be one, or may not be read."""
+    try:
+        if os.stat(hook).st_size > MOST_TEXT:  # noqa: PTH116
+            return ""
+        return files.read_text(hook)
+    except OSError:
+        return ""
 
 
 def _names(scripts: list[str]) -> str:

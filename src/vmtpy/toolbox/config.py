@@ -78,7 +78,8 @@ def main(words: list[str], quiet: bool) -> int:
             change(section, key, None)
     except VmtError as error:
         if not quiet:
-            print(f"Error writing config: {error}", file=sys.stderr)
+            verb = "reading" if action == "get" else "writing"
+            print(f"Error {verb} config: {error}", file=sys.stderr)
         return EX_TEMPFAIL
     return 0 if there or action == "set" else EX_UNAVAILABLE
 

@@ -1,0 +1,166 @@
+"""What the guardian puts back when the agent has died, and what it leaves to others: the switch
+rcu_expedited, the marker, filesystems that somebody else has frozen.
+
+The agent runs in a mount namespace in which a plain file lies in the switch's place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.bench import await_true
+from support.freezing import FreezingProcess, await_gone
+from support.loop import loop_mount, require_program
+from support.rcu import RCU
+
+from vmtpy import _core
+from vmtpy._host import StoppingOs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.loop import LoopMount
+
+
+@pytest.fixture(scope="module")
+def mount() -> Iterator[LoopMount]:
+    with loop_mount("ext4") as one:
+        yield one
+
+
+class Scene:
+    """An agent that stops at `places`, its marker and its switch."""
+
+    def __init__(
+        self, mounts: list[LoopMount], directory: Path, *places: str, **options: float
+    ) -> None:
+        require_program("unshare", "nsenter")
+        for mount in mounts:
+            mount.check_ours()
+        self.switch = directory / "switch"
+        self.switch.write_text("0\n")
+        self.run = directory / "run"
+        self.stops = StoppingOs(_core.real_os(), str(directory / "stops"))
+        for place in places:
+            self.stops.stop(place)
+        over = f'mount --bind "$0" {RCU} && exec "$@"'
+        self.agent = FreezingProcess(
+            [mount.path for mount in mounts],
+            self.run,
+            wrapper=["unshare", "--mount", "sh", "-c", over, str(self.switch)],
+            stops=directory / "stops",
+            **options,
+        )
+
+    def __enter__(self) -> Scene:
+        self.agent.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.agent.__exit__(*exception)
+
+    def await_stop(self, place: str) -> None:
+        await_true(lambda: self.stops.stopped(place))
+
+    def kill(self) -> None:
+        """Ends the agent; returns when its guardian has done what it had to."""
+        guardian = self.agent.guardian()
+        self.agent.process.kill()
+        self.agent.process.wait(timeout=10)
+        await_gone(guardian)
+
+    def markers(self) -> list[str]:
+        """The texts of the markers that are there."""
+        return [one.read_text() for one in self.run.glob("freeze-*")]
+
+
+def waits_for_an_end(guardian: int) -> bool:
+    """It is in its second futex(2), the one without a time limit."""
+    call = Path(f"/proc/{guardian}/syscall").read_text().split()
+    return call[0] == str(202) and int(call[4], 16) == 0
+
+
+def test_a_switch_that_somebody_else_has_set_meanwhile_is_left_to_them(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with Scene([mount], tmp_path, "before thaw") as scene:
+        assert scene.agent.line() == "frozen"
+        scene.agent.release()
+        scene.await_stop("before thaw")  # by now it is long since put back
+        assert scene.switch.read_text() == "0\n"
+        scene.switch.write_text("1\n")
+        scene.kill()
+        assert scene.switch.read_text() == "1\n"
+        assert scene.markers() == []
+    assert not mount.thaw()
+
+
+def test_the_marker_stays_when_the_switch_cannot_be_put_back(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with Scene([mount], tmp_path, "after freeze") as scene:
+        scene.await_stop("after freeze")
+        assert scene.switch.read_text() == "1\n"
+        remount = ["mount", "-o", "remount,bind,ro", str(RCU)]
+        subprocess.run(["nsenter", f"--mount=/proc/{scene.agent.pid}/ns/mnt", *remount], check=True)
+        scene.kill()
+        assert scene.switch.read_text() == "1\n"
+        [marker] = scene.markers()
+        assert "\nrcu_expedited 0\n" in marker
+    assert not mount.thaw()
+
+
+def test_the_marker_stays_while_an_agent_that_is_late_may_still_set_the_switch(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    """The guardian has acted at the limit; then both die, and only the marker knows."""
+    with Scene([mount], tmp_path, "before write_file", "after write_file", limit=0.2) as scene:
+        scene.await_stop("before write_file")
+        guardian = scene.agent.guardian()
+        await_true(lambda: waits_for_an_end(guardian))
+        assert len(scene.markers()) == 1
+        scene.stops.let_go("before write_file")
+        scene.await_stop("after write_file")
+        assert scene.switch.read_text() == "1\n"
+        os.kill(guardian, signal.SIGKILL)
+        scene.agent.process.kill()
+        scene.agent.process.wait(timeout=10)
+        [marker] = scene.markers()
+        assert "\nrcu_expedited 0\n" in marker
+    assert not mount.thaw()
+
+
+def test_an_agent_that_is_late_leaves_no_marker_of_what_the_guardian_has_thawed(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with Scene([mount], tmp_path, limit=0.5, expedite_rcu=False) as scene:
+        assert scene.agent.line() == "frozen"
+        guardian = scene.agent.guardian()
+        scene.agent.process.send_signal(signal.SIGSTOP)
+        await_true(lambda: waits_for_an_end(guardian))
+        assert scene.markers() == []
+        assert not mount.thaw()
+
+
+@pytest.mark.parametrize("place", ["before thaw", "before remove_file"])
+def test_what_somebody_else_has_frozen_stays_frozen_when_the_agent_dies(
+    place: str, mount: LoopMount, tmp_path: Path
+) -> None:
+    """Frozen before and accepted, or frozen as soon as this agent had thawed it."""
+    with loop_mount("ext4") as other:
+        if place == "before thaw":
+            mount.freeze()
+        with Scene([mount, other], tmp_path, place, accept_frozen=True) as scene:
+            assert scene.agent.line() == "frozen"
+            scene.agent.release()
+            scene.await_stop(place)
+            if place == "before remove_file":
+                mount.freeze()
+            scene.kill()
+        assert mount.thaw()
+        assert not other.thaw()

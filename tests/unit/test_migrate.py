@@ -151,6 +151,8 @@ def test_power_scripts_are_called_as_open_vm_tools_would(
     noting(put, "/etc/vmware-tools/scripts/poweroff-vm-default.d/10-a", seen)
     noting(put, "/etc/vmware-tools/scripts/poweroff-vm-default.d/20-b", seen)
     put("/etc/vmware-tools/scripts/poweroff-vm-default.d/notes", mode=0o644)
+    noting(put, "/etc/vmware-tools/scripts/vmware/network", seen)
+    noting(put, "/etc/vmware-tools/scripts/vmware/zz", seen)
     noting(put, "/etc/vmware-tools/suspend-vm-default", seen)
     migrated(tmp_path)
     rooted(tmp_path)
@@ -160,7 +162,8 @@ def test_power_scripts_are_called_as_open_vm_tools_would(
     for operation in ("poweron", "halt", "suspend", "resume", "reboot"):
         assert run_power_hooks(operation, 10, lines.append, place) == []
     off = "/etc/vmware-tools/scripts/poweroff-vm-default.d"
-    halted = [f"{off}/10-a poweroff-vm", f"{off}/20-b poweroff-vm"]
+    last = "/etc/vmware-tools/scripts/vmware/zz poweroff-vm"
+    halted = [f"{off}/10-a poweroff-vm", f"{off}/20-b poweroff-vm", last]
     assert seen.read_text().splitlines() == ["/etc/vmware-tools/mine ", *halted, *halted]
 
 

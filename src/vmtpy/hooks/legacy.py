@@ -23,6 +23,7 @@ POST_THAW = "/usr/sbin/post-thaw-script"
 BACKUP_SCRIPTS = "/etc/vmware-tools/backupScripts.d"
 DIRECTORY = "/etc/vmware-tools"
 TOOLS_CONF = f"{DIRECTORY}/tools.conf"
+NETWORK = "network"  # in scripts/vmware; acts at suspend and resume only
 OPERATIONS = ("poweron", "poweroff", "suspend", "resume")
 POWER_HOOKS = "/etc/vmtpy/power.d"
 MOST_TEXT = 65536  # bytes of a script that are looked through
@@ -94,12 +95,22 @@ def power_scripts(root: str = "") -> list[str]:
         default = f"{operation}-vm-default"
         script = named.get(f"{operation}-script", default).strip()
         if script == default:
-            found += [
-                one[len(root) :] for one in _entries(f"{root}{DIRECTORY}/scripts/{default}.d")
-            ]
+            found += default_scripts(root, operation)
         elif script:
-            found.append(os.path.join(DIRECTORY, script))  # noqa: PTH118
-    return [one for one in dict.fromkeys(found) if is_program(f"{root}{one}")]
+            path = script if script.startswith("/") else f"{DIRECTORY}/{script}"
+            found += [path] if is_program(f"{root}{path}") else []
+    return list(dict.fromkeys(found))
+
+
+def default_scripts(root: str, operation: str) -> list[str]:
+    """What open-vm-tools' default script for an operation runs, in its order; without its own
+    `network`.
+    """
+    theirs = f"{root}{DIRECTORY}/scripts/vmware"
+    own = [one for one in _entries(theirs) if one != f"{theirs}/{NETWORK}"]
+    added = _entries(f"{root}{DIRECTORY}/scripts/{operation}-vm-default.d")
+    found = [*own, *added] if operation in ("poweron", "resume") else [*added, *own]
+    return [one[len(root) :] for one in found if is_program(one)]
 
 
 def power_not_run(root: str = "") -> list[str]:

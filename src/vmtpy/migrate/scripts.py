@@ -33,7 +33,7 @@ OPERATIONS = {
 # scripts/*-vm-default.d, and scripts/vmware/network, which acts at suspend and resume only.
 DEFAULT_SCRIPTS = {"aaa22bf1fa46299795fde79011127697f5dd3ea56707df63d553decdb315fdaa"}
 TIMEOUT = 600  # seconds: open-vm-tools has no limit for one script, this is vmtpy's highest
-NETWORK = f"{DIRECTORY}/scripts/vmware/network"
+NETWORK = f"{DIRECTORY}/scripts/vmware/{legacy.NETWORK}"
 
 
 def backup_scripts(root: str, sections: Sections, outcome: Outcome) -> None:
@@ -105,10 +105,11 @@ def _commands(
         path = f"{DIRECTORY}/{path}"
     here = f"{root}{path}"
     if path == default and _is_default(here):
-        for script in _all(root, f"{DIRECTORY}/scripts/{operation}-vm-default.d"):
-            if legacy.is_program(f"{root}{script}"):
-                outcome.fates.append(Fate(script, POWER_HOOK, _trouble(f"{root}{script}")))
-                yield [script, f"{operation}-vm"]
+        for script in legacy.default_scripts(root, operation):
+            fate = Fate(script, POWER_HOOK, _trouble(f"{root}{script}"))
+            if fate not in outcome.fates:
+                outcome.fates.append(fate)
+            yield [script, f"{operation}-vm"]
     elif legacy.is_program(here):
         thing = path if told is None else f"[powerops] {key} = {told}"
         outcome.fates.append(Fate(thing, POWER_HOOK, _trouble(here)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from vmtpy.ending import at_once, guarded
+
 # command → (module under vmtpy.commands, one line of help)
 COMMANDS = {
     "demo": "prove a quiesced snapshot on this machine: writers, freeze, copy, check",
@@ -44,9 +46,7 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns the exit code; 2 for a wrong command line."""
-    from vmtpy import ending
-
-    return ending.guarded(lambda: dispatch(sys.argv[1:] if arguments is None else arguments))
+    return guarded(lambda: dispatch(sys.argv[1:] if arguments is None else arguments))
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -67,10 +67,9 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def run(command: str, arguments: list[str]) -> int:
-    from vmtpy.ending import at_once
-    from vmtpy.errors import VmtError
-
     with at_once():
+        from vmtpy.errors import VmtError
+
         module = importlib.import_module(f"vmtpy.commands.{command.replace('-', '_')}")
     try:
         return int(module.main(arguments))

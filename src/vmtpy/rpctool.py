@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import sys
 
+from vmtpy.ending import at_once, guarded
+
 USAGE = """\
 rpctool syntax:
 
@@ -20,8 +22,6 @@ rpctool syntax:
 
 def main() -> int:
     """Sends the first argument. 0: granted, 1: refused or no argument, 255: not on VMware."""
-    from vmtpy.ending import guarded
-
     return guarded(send)
 
 
@@ -30,12 +30,10 @@ def send() -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="", file=sys.stderr)
         return 0 if arguments else 1
-    from vmtpy.ending import at_once
-    from vmtpy.errors import NotVMwareError, VmtError
-
     with at_once():
         from vmtpy.commands import off_vmware
         from vmtpy.commands.rpc import call
+        from vmtpy.errors import NotVMwareError, VmtError
         from vmtpy.rpci import Rpci
 
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmtpy.config import Config, find, load
 from vmtpy.errors import ConfigError
-from vmtpy.status_socket import NotRunningError, ask
+from vmtpy.status_socket import ONLY_ROOT, NotRunningError, ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,11 @@ class InForce(NamedTuple):
     trouble: str
     error: ConfigError | None = None
     differing: Sequence[str] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether there is an agent that does not answer this user."""
+        return self.status is None and self.trouble.startswith(ONLY_ROOT)
 
     @property
     def origin(self) -> str:

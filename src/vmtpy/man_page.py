@@ -1,7 +1,12 @@
-"""Man pages, in the language of man(7), made from the commands' own parsers."""
+"""Man pages, in the language of man(7), made from the commands' own parsers.
+
+`python -m vmtpy.man_page DIR` writes all of them there.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.command_line import Command, commands
@@ -25,6 +30,7 @@ FILES = {
 def pages() -> dict[str, str]:
     """All of them: file name → text."""
     made = {"vmtpy.1": main_page()}
+    made["vmtpy-rpctool.1"] = rpctool_page()
     made |= {f"{one.name.replace(' ', '-')}.1": page(one) for one in commands()}
     return made
 
@@ -41,6 +47,25 @@ def main_page() -> str:
         lines += [".TP", f".I {escaped(file)}", *text(f"{what}.")]
     see = ", ".join(f"\\fB{escaped(one.name.replace(' ', '-'))}\\fR(1)" for one in commands())
     return "\n".join([*lines, ".SH SEE ALSO", see]) + "\n"
+
+
+def rpctool_page() -> str:
+    """vmtpy-rpctool(1), whose one argument needs no parser."""
+    lines = head("vmtpy-rpctool", "stands in for vmware-rpctool")
+    lines += [".SH SYNOPSIS", ".B vmtpy\\-rpctool", "TEXT", ".SH DESCRIPTION"]
+    lines += paragraphs(
+        "Sends TEXT to the host as a request, and writes the answer to standard output, or the "
+        "host's reason to refuse to standard error. Arguments, outputs and exit codes are those "
+        "of vmware-rpctool, for programs that call it: only the first argument counts.\n\n"
+        "A link by that name lets them find it: "
+        '`ln -s "$(command -v vmtpy-rpctool)" /usr/local/bin/vmware-rpctool`'
+    )
+    codes = {"0": "the request was granted", "1": "it was refused, or there was none"}
+    codes["255"] = "this is not VMware"
+    lines.append(".SH EXIT STATUS")
+    for code, what in codes.items():
+        lines += [".TP", code, *text(f"{what}.")]
+    return "\n".join([*lines, ".SH SEE ALSO", r"\fBvmtpy\-rpc\fR(1)"]) + "\n"
 
 
 def page(command: Command) -> str:
@@ -111,3 +136,8 @@ def escaped(source: str) -> str:
     for sign, name in (("…", "..."), ("→", "\\(->"), ("µ", "\\(mc")):
         source = source.replace(sign, name)
     return f"\\&{source}" if source.startswith((".", "'")) else source
+
+
+if __name__ == "__main__":
+    for file, content in pages().items():
+        (Path(sys.argv[1]) / file).write_text(content, encoding="utf-8")

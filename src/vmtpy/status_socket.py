@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 5.0  # seconds, for one who asks and for one who is asked
 PAUSE = 0.5  # seconds until another try where the machine has no descriptors left
+ONLY_ROOT = "only root may ask"
 STACK = 256 * 1024
 
 
@@ -56,7 +57,7 @@ def ask(path: str) -> dict[str, Any]:
                 data += part
         answer: dict[str, Any] = json.loads(data)
     except PermissionError as error:
-        refused = NotRunningError(f"only root may ask the agent on {path}")
+        refused = NotRunningError(f"{ONLY_ROOT} the agent on {path}")
         refused.hint = "run it with sudo"
         raise refused from error
     except OSError as error:

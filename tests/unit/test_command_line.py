@@ -54,7 +54,7 @@ def test_help_says_what_the_option_says(capsys: Capture) -> None:
 
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_the_man_page_in_the_repository_is_the_one_that_is_made(name: str) -> None:
-    remedy = f"`vmtpy help --man {name[6:-2]} > man/{name}` makes it anew".replace("  ", " ")
+    remedy = "`python -m vmtpy.man_page man` makes it anew"
     assert (ROOT / "man" / name).read_text() == pages()[name], remedy
 
 

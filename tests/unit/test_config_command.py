@@ -14,7 +14,7 @@ from vmtpy.config import Config, QuiesceConfig, find, load
 from vmtpy.errors import ConfigError
 from vmtpy.in_force import in_force
 from vmtpy.log import Log
-from vmtpy.status_socket import served
+from vmtpy.status_socket import ONLY_ROOT, NotRunningError, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,6 +202,20 @@ def test_plan_says_whose_includes_it_has(
         (["/var"], [], []),
         ([], ["/z"], []),
     ]
+
+
+@pytest.mark.usefixtures("default")
+def test_a_plan_made_without_the_agents_answer_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def refuse(path: str) -> None:
+        raise NotRunningError(f"{ONLY_ROOT} the agent on {path}")
+
+    monkeypatch.setattr("vmtpy.in_force.ask", refuse)
+    assert main(["plan"]) == 0
+    assert "only root may ask the agent on " in capsys.readouterr().err
+    assert main(["plan", "--config", "/dev/null"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_doctor_names_what_the_running_agent_has_otherwise(

@@ -33,14 +33,16 @@ def only(found: Iterable[Finding]) -> Finding:
     return one
 
 
-def process(proc: Path, number: int, name: str, command_line: str = "", wchan: str = "0") -> None:
+def process(
+    proc: Path, number: int, name: str, command_line: str = "", wchan: str = "0", *, parent: int = 1
+) -> None:
     entry = proc / str(number)
     entry.mkdir(parents=True)
     (entry / "comm").write_text(f"{name}\n")
     (entry / "cmdline").write_text(command_line.replace(" ", "\0") + "\0")
     (entry / "wchan").write_text(wchan)
-    numbers = " ".join(str(one) for one in range(4, 53))
-    (entry / "stat").write_text(f"{number} ({name}) S {numbers}\n")  # started at 22
+    numbers = " ".join(str(one) for one in range(5, 53))
+    (entry / "stat").write_text(f"{number} ({name}) S {parent} {numbers}\n")  # started at 22
 
 
 def status(**values: object) -> dict[str, Any]:
@@ -114,6 +116,12 @@ def test_two_agents_are_one_too_many_and_whoever_starts_one_is_not_counted(tmp_p
 def test_a_guardian_is_no_second_agent(tmp_path: Path) -> None:
     process(tmp_path, 30, "vmtpy", "/usr/bin/python3 /usr/local/bin/vmtpy run")
     process(tmp_path, 31, "vmtpy-guardian", "/usr/bin/python3 /usr/local/bin/vmtpy run")
+    assert only(machine.check_clients(tmp_path)).level == "ok"
+
+
+def test_a_child_that_is_about_to_become_a_hook_is_no_second_agent(tmp_path: Path) -> None:
+    process(tmp_path, 30, "vmtpy", "/usr/bin/python3 /usr/local/bin/vmtpy run")
+    process(tmp_path, 31, "vmtpy", "/usr/bin/python3 /usr/local/bin/vmtpy run", parent=30)
     assert only(machine.check_clients(tmp_path)).level == "ok"
 
 

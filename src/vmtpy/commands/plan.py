@@ -69,6 +69,8 @@ def main(arguments: list[str]) -> int:
         running = in_force(options.config)
         if running.error is not None:
             raise running.error
+        if running.refused and not options.config:
+            print(f"vmtpy plan: {running.trouble}: it may have other includes", file=sys.stderr)
         quiesce, origin = running.config.quiesce, running.origin
         include, exclude = include or [*quiesce.include], [*exclude, *quiesce.exclude]
     made = plan(include, exclude, options.volumes)

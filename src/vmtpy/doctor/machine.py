@@ -78,7 +78,7 @@ def check_privilege(proc: Path, user: int) -> Iterator[Finding]:
 
 def check_clients(proc: Path) -> Iterator[Finding]:
     """Commands of the host go to one client: with two, each hears half of a conversation."""
-    agents = []
+    agents: dict[int, int] = {}
     rivals = False
     for process, name, command in processes(proc):
         if name in CLIENTS:
@@ -86,12 +86,22 @@ def check_clients(proc: Path) -> Iterator[Finding]:
             text = f"{name} (process {process}) answers the host, too: a snapshot may be its"
             yield Finding("clients", "problem", text, CLIENTS[name])
         elif name != GUARDIAN and is_agent(command):
-            agents.append(str(process))
-    if len(agents) > 1:
-        text = f"{len(agents)} agents of vmtpy run (processes {', '.join(agents)})"
+            agents[process] = parent_of(proc, process)
+    # A child that has its parent's command line has not become another program yet.
+    grown = [str(process) for process, parent in agents.items() if parent not in agents]
+    if len(grown) > 1:
+        text = f"{len(grown)} agents of vmtpy run (processes {', '.join(grown)})"
         yield Finding("clients", "problem", text, "end all but the service")
     elif not rivals:
         yield Finding("clients", "ok", "nobody else answers the host")
+
+
+def parent_of(proc: Path, process: int) -> int:
+    """0 if it has ended meanwhile."""
+    try:
+        return int((proc / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def is_agent(command: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,26 @@ def test_power_scripts_are_missed_until_a_hook_is_or_names_them(root: Path) -> N
     hook.symlink_to(script)
     assert legacy.power_not_run(str(root)) == []
     assert list(legacy.complaints(HooksConfig(legacy=True), str(root))) == []
+
+
+def test_the_agent_looks_without_large_modules(root: Path) -> None:
+    put(root, legacy.TOOLS_CONF, "[powerops]\npoweroff-script=mine\n")
+    put(root, "/etc/vmware-tools/mine")
+    put(root, "/etc/vmtpy/power.d/50-hook")
+    program = (
+        "import sys, vmtpy.commands.run; from vmtpy.config import HooksConfig; "
+        "from vmtpy.hooks import legacy; before = set(sys.modules); "
+        "assert len(list(legacy.complaints(HooksConfig(), sys.argv[1]))) == 2; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["vmtpy.migrate", "vmtpy.migrate.tools_conf"]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ lists what vmtpy does not do, configuration.py writes the outcome, commands/migr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 Value = bool | int | float | str | list[str]
@@ -35,7 +34,6 @@ class Fate(NamedTuple):
     note: str = ""
 
 
-@dataclass(slots=True)
 class Outcome:
     """What a migration leads to.
 
@@ -45,6 +43,7 @@ class Outcome:
         power_hook: the text of the program for /etc/vmtpy/power.d, "" if none is needed.
     """
 
-    fates: list[Fate] = field(default_factory=list)
-    settings: list[Setting] = field(default_factory=list)
-    power_hook: str = ""
+    def __init__(self) -> None:  # dataclasses would cost the agent 1.5 MiB
+        self.fates: list[Fate] = []
+        self.settings: list[Setting] = []
+        self.power_hook = ""

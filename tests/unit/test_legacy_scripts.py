@@ -157,15 +157,23 @@ def test_run_warns_before_it_starts(
     ("text", "found"),
     [
         ("[a]\nk=v\n", {"a": {"k": "v"}}),
-        ("[a]\n k = v w \n#k=x\n\n[b]\n", {"a": {"k": "v w"}, "b": {}}),
-        ("[a]\nk=\n[a]\nl=a=b\n", {"a": {"k": "", "l": "a=b"}}),
+        ("[a]\n k = v w\n#k=x\n\n[b]\n", {"a": {"k": "v w"}, "b": {}}),
+        ("[a]\nk=v \n[a]\nl=a=b\r\n", {"a": {"k": "v ", "l": "a=b"}}),
         ("[a]\nk=one\\ntwo\\s\\\\ \\q\n", {"a": {"k": "one\ntwo \\ \\q"}}),
-        ("k=v\nnonsense\n[a]\nnonsense\n", {"a": {}}),
+        ("[a]\nk=\ufffd\nl=1", {"a": {"l": "1"}}),
         ("", {}),
     ],
 )
 def test_tools_conf_is_read_as_glib_reads_key_files(text: str, found: tools_conf.Sections) -> None:
     assert tools_conf.parse(text) == found
+
+
+@pytest.mark.parametrize("text", ["k=v\n[a]\n", "[a]\nnonsense\n", "[]\n", "[a]\n=v\n", "[a] b\n"])
+def test_a_line_that_glib_refuses_costs_the_whole_file(text: str, root: Path) -> None:
+    with pytest.raises(tools_conf.ToolsConfError, match=r"line \d$"):
+        tools_conf.parse(text)
+    put(root, legacy.TOOLS_CONF, f"[vmbackup]\nexecScripts=false\n{text}nonsense\n")
+    assert legacy.not_run(HooksConfig(), str(root)) == ALL, "as open-vm-tools, by its defaults"
 
 
 @pytest.mark.parametrize(

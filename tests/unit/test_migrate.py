@@ -85,7 +85,7 @@ def test_a_setting_becomes_one_of_ours(
         "[vmbackup]\nignoreFrozenFileSystems=false\n",
         "[vmbackup]\nenableSyncDriver=true\nenableSyncDriver=false\n",
         "[guestinfo]\npoll-interval=often\nprimary-nics=eth0\n",
-        "[logging]\nvmsvc.level=debug\n",
+        "[logging]\nvmsvc.level=debug \n[vmbackup]\nexecScripts=true \n",
         "[unknown]\nkey=value\x1b[2J\x7f\n",
     ],
 )
@@ -95,6 +95,14 @@ def test_what_has_no_counterpart_changes_nothing(
     put(legacy.TOOLS_CONF, text)
     assert migrated(tmp_path) == config.Config()
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_file_that_open_vm_tools_does_not_take_is_named(
+    tmp_path: Path, put: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(legacy.TOOLS_CONF, "[vmbackup]\nexcludedFileSystems=/mnt\nnonsense\n")
+    assert migrated(tmp_path) == config.Config()
+    assert "uses nothing of this file, for line 3" in capsys.readouterr().out
 
 
 def test_strange_names_survive(tmp_path: Path, put: Callable[..., Path]) -> None:

@@ -75,7 +75,11 @@ def examine(root: str) -> Outcome:
         text = ""
     except OSError as error:
         raise SystemCallError("read", f"{root}{TOOLS_CONF}", error.errno or 0) from error
-    sections = tools_conf.parse(text)
+    sections: tools_conf.Sections = {}
+    try:
+        sections = tools_conf.parse(text)
+    except tools_conf.ToolsConfError as error:
+        outcome.fates.append(Fate(TOOLS_CONF, "the defaults", str(error)))
     settings.translate(sections, outcome)
     scripts.backup_scripts(root, sections, outcome)
     scripts.power_scripts(root, sections, outcome)

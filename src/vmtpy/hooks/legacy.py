@@ -170,4 +170,7 @@ def _tools_conf(root: str) -> dict[str, dict[str, str]]:
         return {}
     from vmtpy.migrate import tools_conf
 
-    return tools_conf.parse(text)
+    try:
+        return tools_conf.parse(text)
+    except tools_conf.ToolsConfError:  # open-vm-tools has its defaults, too
+        return {}

@@ -4,23 +4,42 @@ the agent looks in here, too.
 
 from __future__ import annotations
 
+from vmtpy.errors import VmtError
+
 Sections = dict[str, dict[str, str]]
 ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+BLANKS = " \t\v\f\r"
+NOT_UTF8 = "\ufffd"  # what Python puts in place of bytes that are not
+
+
+class ToolsConfError(VmtError, ValueError):
+    """A line that GLib does not take: open-vm-tools then uses nothing of the file."""
 
 
 def parse(text: str) -> Sections:
-    """Sections, keys and values. What is not `[section]`, `key = value` or a comment is skipped."""
+    """Sections, keys and values. Blanks at the end of a line belong to the value.
+
+    Args:
+        text: what is not UTF-8 has been replaced; a value with it does not count.
+
+    Raises:
+        ToolsConfError: open-vm-tools uses nothing of this file, but its defaults.
+    """
     found: Sections = {}
     section = ""
-    for line in text.splitlines():
-        name, sign, value = line.strip().partition("=")
-        if name.startswith("#"):
+    for number, line in enumerate(text.split("\n"), 1):
+        words = line.lstrip(BLANKS).removesuffix("\r")
+        whole = words.rstrip(BLANKS)
+        name, sign, value = words.partition("=")
+        if not whole or whole.startswith("#"):
             continue
-        if name.startswith("[") and name.endswith("]") and not sign:
-            section = name[1:-1]
+        if whole.startswith("[") and whole.endswith("]") and len(whole) > 2:
+            section = whole[1:-1]
             found.setdefault(section, {})
-        elif sign and section:
-            found[section][name.rstrip()] = unescaped(value.lstrip())
+        elif not sign or not name or not section:
+            raise ToolsConfError(f"open-vm-tools uses nothing of this file, for line {number}")
+        elif NOT_UTF8 not in value:
+            found[section][name.rstrip(BLANKS)] = unescaped(value.lstrip(BLANKS))
     return found
 
 

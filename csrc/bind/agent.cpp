@@ -92,7 +92,7 @@ void bind_agent_options(py::module_& module) {
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
                        std::string notify_socket, double watchdog, double patience,
-                       double prepare_patience, ToolsState tools) {
+                       double patience_busy, double prepare_patience, ToolsState tools) {
              AgentOptions options;
              options.poll_min = from_seconds("poll_min", poll_min);
              options.poll_max = from_seconds("poll_max", poll_max);
@@ -104,13 +104,15 @@ void bind_agent_options(py::module_& module) {
              options.notify.watchdog = from_seconds("watchdog", watchdog);
              options.patience = from_seconds("patience", patience);
              options.backup.prepare_patience = from_seconds("prepare_patience", prepare_patience);
-             options.patience_busy = std::min(options.patience, options.patience_busy);
+             options.patience_busy =
+                 std::min(options.patience, from_seconds("patience_busy", patience_busy));
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
            py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = "",
            py::arg("watchdog") = 0.0, py::arg("patience") = 5.0,
-           py::arg("prepare_patience") = 180.0, py::arg("tools") = ToolsState());
+           py::arg("patience_busy") = 1.0, py::arg("prepare_patience") = 180.0,
+           py::arg("tools") = ToolsState());
 }
 
 void bind_status(py::module_& module) {

@@ -577,6 +577,7 @@ class AgentOptions:
         notify_socket: str = "",
         watchdog: float = 0.0,
         patience: float = 5.0,
+        patience_busy: float = 1.0,
         prepare_patience: float = 180.0,
         tools: ToolsState = ...,
     ) -> None: ...

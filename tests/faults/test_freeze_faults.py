@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 
 import pytest
-from support.bench import RCU, Bench, await_true
+from support.bench import RCU, Bench
+from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase, RunRecord
 from vmtpy._host import FaultyOs, SimulatedDisk

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.loop import loop_mount
+from support.patience import PATIENCE
 from support.rcu import await_rcu_restored
 
 from vmtpy import _core
@@ -35,9 +36,9 @@ def test_nothing_stays_frozen_or_changed_on_a_real_filesystem(call: str, tmp_pat
             options = FreezeOptions(run_directory=tmp_path / "run")
             session = FreezeSession(os, None, plan.filesystems, options)
             session.start()
-            assert session.wait_for(Phase.FROZEN, 20)
+            assert session.wait_for(Phase.FROZEN, PATIENCE)
             session.release()
-            assert session.wait_for(Phase.ENDED, 20)
+            assert session.wait_for(Phase.ENDED, PATIENCE)
             record = session.record()
             assert not mount.thaw()
             await_rcu_restored()

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bench import await_true
-from support.freezing import FreezingProcess, await_gone, guardians_of
+from support.freezing import FreezingProcess, await_gone, guardians_of, in_freeze
 from support.holder import holding
 from support.loop import loop_mount
+from support.patience import PATIENCE, await_true
 from support.rcu import RCU, await_rcu_restored
 from support.writer import Writer
 
@@ -69,7 +69,7 @@ def test_an_agent_killed_between_any_two_steps_leaves_nothing_behind(
         await_true(lambda: stops.stopped(place))
         guardians = guardians_of(agent.pid)
         agent.process.kill()
-        agent.process.wait(timeout=10)
+        agent.process.wait(timeout=PATIENCE)
         for guardian in guardians:
             await_gone(guardian)
     await_true(lambda: not markers(run))
@@ -86,7 +86,7 @@ def test_an_agent_that_sets_the_switch_after_its_limit_and_dies_has_it_put_back(
     stops.stop("after write_file")
     run = tmp_path / "run"
     mount.check_ours()
-    with FreezingProcess([mount.path], run, stops=tmp_path / "stops", limit=0.2) as agent:
+    with FreezingProcess([mount.path], run, stops=tmp_path / "stops", limit=1) as agent:
         await_true(lambda: stops.stopped("before write_file"))
         guardian = agent.guardian()
         RCU.write_text("1")
@@ -121,22 +121,13 @@ def test_when_both_are_killed_inside_a_freeze_the_rescue_waits_for_it_and_thaws(
         rescue.start()
         time.sleep(0.1)  # it has tried by now, and found nothing frozen
         holder.kill()
-        rescue.join(20)
+        rescue.join(PATIENCE)
         [result] = results
         assert (result.result, result.path) == (Rescue.THAWED, str(mount.path))
         writer.wait_for_more()
     assert not markers(run)
     await_rcu_restored()
     assert not mount.thaw()
-
-
-def in_freeze(pid: int) -> bool:
-    """One of its threads is in the ioctl."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        call = (thread / "syscall").read_text().split()
-        if len(call) > 2 and int(call[2], 16) == 0xC0045877:
-            return True
-    return False
 
 
 def test_a_process_that_is_being_killed_is_not_taken_for_alive(

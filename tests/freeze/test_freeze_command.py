@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.freezing import FreezingProcess
 from support.loop import LoopMount, find_mount, loop_mount, require_root
+from support.patience import PATIENCE
 from support.rcu import await_rcu_restored
 from support.writer import Writer
 
@@ -34,7 +35,7 @@ def command(*arguments: object) -> subprocess.Popen[str]:
 
 def run(*arguments: object) -> tuple[int, str, str]:
     with command(*arguments) as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
         return process.returncode, out, err
 
 
@@ -131,7 +132,7 @@ def test_a_signal_thaws_and_ends_the_command(number: signal.Signals) -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "started\n"
             process.send_signal(number)
-            assert process.wait(timeout=10) == 128 + number
+            assert process.wait(timeout=PATIENCE) == 128 + number
         writer.wait_for_more()
 
 
@@ -168,7 +169,7 @@ def test_thaw_thaws_what_the_dead_left_frozen(
             assert told["result"] == "refused"
             os.kill(agent.guardian(), signal.SIGKILL)
             agent.process.kill()
-            agent.process.wait(timeout=10)
+            agent.process.wait(timeout=PATIENCE)
         assert thaw_command.main([]) == 0
         assert capsys.readouterr().out == f"{mount.path} is thawed\n"
         assert not mount.thaw()
@@ -183,7 +184,10 @@ def test_an_error_out_of_the_kernel_itself_leaves_nothing_frozen(
     require_root()
     probe = (
         subprocess.run(
-            ["strace", "-o", "/dev/null", "true"], capture_output=True, timeout=20, check=False
+            ["strace", "-o", "/dev/null", "true"],
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
         )
         if Path("/usr/bin/strace").exists()
         else None

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support.bench import await_true
 from support.freezing import FreezingProcess, await_gone, guardians_of
 from support.loop import loop_mount
+from support.patience import PATIENCE, await_true
 
 from vmtpy import _core
 from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase, PlanRequest
@@ -54,7 +54,7 @@ def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(tmp_path
         await_true(lambda: threads(guardian) == 1)  # those that thaw have ended
         assert not first.thaw()  # the guardian has
         stops.let_go("after freeze")
-        assert session.wait_for(Phase.ENDED, 10)
+        assert session.wait_for(Phase.ENDED, PATIENCE)
         record = session.record()
         assert record.outcome == Outcome.FAILED
         runs = {one.path: one for one in record.filesystems}
@@ -72,10 +72,10 @@ def test_a_thaw_by_someone_else_is_not_taken_for_the_guardians(tmp_path: Path) -
         options = FreezeOptions(run_directory=tmp_path)
         session = FreezeSession(_core.real_os(), None, plan.filesystems, options)
         session.start()
-        assert session.wait_for(Phase.FROZEN, 30)
+        assert session.wait_for(Phase.FROZEN, PATIENCE)
         assert mount.thaw()
         session.release()
-        assert session.wait_for(Phase.ENDED, 30)
+        assert session.wait_for(Phase.ENDED, PATIENCE)
         assert [one.note for one in session.record().filesystems] == ["thawed by someone else"]
 
 
@@ -96,7 +96,7 @@ def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thr
             stops.let_go("before freeze")
             await_true(lambda: stops.stopped("after freeze"))
             agent.process.kill()
-            agent.process.wait(timeout=10)
+            agent.process.wait(timeout=PATIENCE)
             stops.let_go("after guardian's thaw")
             await_gone(guardian)
         assert not mount.thaw()

@@ -48,7 +48,8 @@ def test_nothing_but_a_loop_mount_of_ours_is_frozen(tmp_path: Path) -> None:
             stranger.freeze()
 
 
-def test_the_watchdog_thaws_what_a_test_forgets() -> None:
+def forget() -> None:
+    """Leaves a mount frozen, for a time that is longer than its watchdog bears."""
     with (
         loop.loop_mount("ext4", longest_freeze=0.5) as mount,
         Writer(mount.path / "log") as writer,
@@ -56,6 +57,11 @@ def test_the_watchdog_thaws_what_a_test_forgets() -> None:
         mount.freeze()
         writer.wait_for_more()
         assert not mount.thaw()
+
+
+def test_the_watchdog_thaws_what_a_test_forgets_and_fails_it() -> None:
+    with pytest.raises(AssertionError, match="until the watchdog thawed it"):
+        forget()
 
 
 def test_nothing_is_left_when_the_test_is_killed_while_frozen() -> None:

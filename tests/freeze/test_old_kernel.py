@@ -18,6 +18,7 @@ from support.guest import running_guest
 from support.hooks import seen, write_script
 from support.loop import loop_mount
 from support.old_kernel import OLD
+from support.patience import PATIENCE
 from support.rcu import await_rcu_restored
 from support.writer import Writer
 
@@ -38,7 +39,7 @@ for call in (lambda: os.pidfd_open(os.getpid()), os.getpid):
         [*OLD, sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stdout.split() == [str(errno.ENOSYS), "0"]

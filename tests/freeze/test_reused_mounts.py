@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import loop, watchdog
-from support.bench import await_true
 from support.freezing import FreezingProcess, await_gone
 from support.loop import LoopMount, loop_mount
+from support.patience import PATIENCE, await_true
 
 from vmtpy import _core
 from vmtpy._core import (
@@ -107,9 +107,9 @@ def freeze(filesystems: list[Filesystem], run_directory: Path) -> _core.RunRecor
     options = FreezeOptions(run_directory=run_directory)
     session = FreezeSession(_core.real_os(), None, filesystems, options)
     session.start()
-    assert session.wait_for(Phase.FROZEN, 30)
+    assert session.wait_for(Phase.FROZEN, PATIENCE)
     session.abort("")
-    assert session.wait_for(Phase.ENDED, 30)
+    assert session.wait_for(Phase.ENDED, PATIENCE)
     return session.record()
 
 
@@ -177,7 +177,7 @@ def left_frozen(mount: LoopMount, run_directory: Path) -> Iterator[None]:
         guardian = agent.guardian()
         os.kill(guardian, 9)
         agent.process.kill()
-        agent.process.wait(timeout=10)
+        agent.process.wait(timeout=PATIENCE)
         await_gone(guardian)
         yield
 
@@ -230,7 +230,7 @@ def test_a_filesystem_that_takes_the_place_of_another_during_a_rescue_is_left_al
         with replaced(mount, other.device):
             other.freeze()
             stops.let_go("before open_directory")
-            rescue.join(30)
+            rescue.join(PATIENCE)
             assert other.thaw()
         [result] = results
         assert (result.result, result.path) == (Rescue.FAILED, str(mount.path))

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from support import loop, watchdog
-from support.bench import await_true
 from support.freezing import guardians_of
 from support.loop import LoopMount, loop_mount
-from support.patience import at_once
+from support.patience import PATIENCE, at_once, await_true
 from support.rcu import await_rcu_restored
 from support.writer import Writer, check_log
 
@@ -43,14 +42,14 @@ def make_session(*mounts: LoopMount, run_directory: Path, **options: float) -> F
 def freeze(*mounts: LoopMount, run_directory: Path, **options: float) -> FreezeSession:
     session = make_session(*mounts, run_directory=run_directory, **options)
     session.start()
-    assert session.wait_for(Phase.FROZEN, 30)
+    assert session.wait_for(Phase.FROZEN, PATIENCE)
     assert session.phase() == Phase.FROZEN, session.record().error
     return session
 
 
 def end(session: FreezeSession) -> RunRecord:
     session.release()
-    assert session.wait_for(Phase.ENDED, 30)
+    assert session.wait_for(Phase.ENDED, PATIENCE)
     return session.record()
 
 
@@ -106,7 +105,7 @@ def test_a_filesystem_frozen_by_someone_else_is_left_to_them(fs: str, tmp_path: 
         mount.freeze()
         session = make_session(mount, run_directory=tmp_path / "run")
         session.start()
-        assert session.wait_for(Phase.ENDED, 30)
+        assert session.wait_for(Phase.ENDED, PATIENCE)
         record = session.record()
         assert record.outcome == Outcome.FAILED
         assert record.error == f"FIFREEZE {mount.path}: already frozen by someone else"
@@ -125,7 +124,7 @@ def test_a_thaw_by_someone_else_is_found(fs: str, tmp_path: Path) -> None:
 def test_the_limit_thaws(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
         session = freeze(mount, run_directory=tmp_path / "run", limit=0.5)
-        assert session.wait_for(Phase.ENDED, 10)
+        assert session.wait_for(Phase.ENDED, PATIENCE)
         writer.wait_for_more()
         record = session.record()
         assert record.outcome == Outcome.EXPIRED
@@ -141,7 +140,7 @@ def test_an_abort_thaws_while_others_still_freeze(tmp_path: Path) -> None:
             session = make_session(one, two, run_directory=tmp_path / "run")
             session.start()
             session.abort("changed my mind")
-            assert session.wait_for(Phase.ENDED, 30)
+            assert session.wait_for(Phase.ENDED, PATIENCE)
             assert session.record().outcome == Outcome.ABORTED
             assert not one.thaw()
             assert not two.thaw()
@@ -198,7 +197,7 @@ def test_what_is_only_synced_is_not_frozen(tmp_path: Path) -> None:
         options = FreezeOptions(run_directory=tmp_path / "run")
         session = FreezeSession(_core.real_os(), None, filesystems, options)
         session.start()
-        assert session.wait_for(Phase.FROZEN, 30)
+        assert session.wait_for(Phase.FROZEN, PATIENCE)
         (boot.path / "file").write_bytes(b"not frozen")
         assert end(session).outcome == Outcome.RELEASED
         assert not boot.thaw()
@@ -209,7 +208,7 @@ def test_a_mount_that_vanishes_after_the_plan_is_named(tmp_path: Path) -> None:
         session = make_session(stays, goes, run_directory=tmp_path / "run")
         loop.take_away(goes)
         session.start()
-        assert session.wait_for(Phase.ENDED, 30)
+        assert session.wait_for(Phase.ENDED, PATIENCE)
         record = session.record()
         assert record.outcome == Outcome.FAILED
         assert record.error == f"{goes.path}: the planned mount is gone, or hidden by another one"
@@ -222,7 +221,7 @@ def test_a_mount_hidden_by_another_after_the_plan_is_named(tmp_path: Path) -> No
         loop.run(["mount", "-t", "tmpfs", "hides", str(mount.path)])
         try:
             session.start()
-            assert session.wait_for(Phase.ENDED, 30)
+            assert session.wait_for(Phase.ENDED, PATIENCE)
             assert "hidden by another one" in session.record().error
         finally:
             loop.run(["umount", str(mount.path)])
@@ -245,7 +244,7 @@ def test_a_session_leaves_nothing_behind(tmp_path: Path) -> None:
                 await_true(lambda: len(set(guardians_of(os.getpid())) - adopted) == 1)
                 assert end(session).error == ""
             del session
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while set(guardians_of(os.getpid())) - adopted or count("/proc/self/task") > threads:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)

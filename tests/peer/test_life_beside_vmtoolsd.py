@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.guest import require_ptrace
 from support.namespace import INSIDE, require_namespaces
+from support.patience import PATIENCE
 from support.statistics import read as read_statistics
 from support.xdr import read_nics
 
@@ -86,14 +87,14 @@ def lead(command: list[str], announced: bytes, informed: bytes) -> Life:
     entries: list[_host.TranscriptEntry] = []
 
     def until(text: bytes, kind: _host.MessageKind, count: int = 1) -> None:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + PATIENCE
         while sum(one.kind == kind and one.request.startswith(text) for one in entries) < count:
             assert time.monotonic() < deadline, f"{text!r} never came: {entries}"
             entries.extend(device.take_transcript(time.monotonic() + 0.05))
 
     host.start()
     try:
-        assert device.wait_for_tools(time.monotonic() + 20)
+        assert device.wait_for_tools(time.monotonic() + PATIENCE)
         for number, one in enumerate(COMMANDS, 1):
             device.send_command(one)
             until(b"", _host.MessageKind.TCLO_REPLY, number)
@@ -103,9 +104,9 @@ def lead(command: list[str], announced: bytes, informed: bytes) -> Life:
         until(STATISTICS, _host.MessageKind.RPCI)
     finally:
         host.signal(15)
-        if not host.wait(time.monotonic() + 20):
+        if not host.wait(time.monotonic() + PATIENCE):
             host.signal(9)
-            host.wait(time.monotonic() + 5)
+            host.wait(time.monotonic() + PATIENCE)
     entries.extend(device.take_transcript())
     return Life(entries)
 

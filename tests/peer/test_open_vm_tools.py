@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.emulation import TIMEOUT, emulate, require_low_ports, require_ptrace
 from support.names import unique_base
+from support.patience import PATIENCE
 
 from vmtpy._core import SteadyClock
 from vmtpy._host import Device, MessageKind, TrapHost, VsockService, Way
@@ -93,7 +94,7 @@ def running_vmtoolsd(vsock: str | None = None) -> Iterator[tuple[Device, list[Tr
         yield device, entries
     finally:
         host.signal(signal.SIGTERM)
-        ended = host.wait(time.monotonic() + 20)
+        ended = host.wait(time.monotonic() + PATIENCE)
         if not ended:
             host.signal(signal.SIGKILL)
     assert ended

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.emulation import TIMEOUT, require_ptrace
+from support.patience import PATIENCE
 from support.vix import (
     HEADER,
     NAME,
@@ -104,9 +105,9 @@ def vmtoolsd() -> Iterator[Exchange]:
             yield exchange
     finally:
         host.signal(signal.SIGTERM)
-        if not host.wait(time.monotonic() + 20):
+        if not host.wait(time.monotonic() + PATIENCE):
             host.signal(signal.SIGKILL)
-            host.wait(time.monotonic() + 5)
+            host.wait(time.monotonic() + PATIENCE)
     assert host.wait_status() == 0
 
 

@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from support.patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -44,7 +46,7 @@ class Debugger:
     """The program at the other end of qemu's stub: GDB's remote serial protocol."""
 
     def __init__(self, path: Path, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(60)
         while self.socket.connect_ex(str(path)) != 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from support.patience import PATIENCE
+
 from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Os, Phase, RunRecord
 from vmtpy._host import ManualClock, SimulatedDisk
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RCU = "/sys/kernel/rcu_expedited"
-PATIENCE = 10.0  # seconds of real time that anything may take
 
 
 class Bench:
@@ -78,10 +79,3 @@ class Bench:
 
     def markers(self) -> list[str]:
         return [name for name in self.disk.files() if name.startswith("/run/vmtpy/")]
-
-
-def await_true(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

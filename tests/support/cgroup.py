@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.loop import require_root
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,7 @@ def freezable_group(version: int) -> Iterator[FreezableGroup]:
 
 def remove(path: Path) -> None:
     """Takes a group away whose processes are ending."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while (path / "cgroup.procs").read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
     path.rmdir()

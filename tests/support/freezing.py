@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+FIFREEZE = 0xC0045877
+
+
 class FreezingProcess:
     """A running one; ended by kill if it still runs at the end of the `with`.
 
@@ -60,7 +63,7 @@ class FreezingProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.process.kill()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=60)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
@@ -74,6 +77,11 @@ class FreezingProcess:
         """Its next line, "" at its end."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
+
+    def silent(self) -> bool:
+        """It has not said anything that has not been read."""
+        assert self.process.stdout is not None
+        return not select.select([self.process.stdout], [], [], 0)[0]
 
     def release(self) -> None:
         assert self.process.stdin is not None
@@ -116,14 +124,28 @@ def exists(pid: int) -> bool:
     return True
 
 
-def await_gone(pid: int, timeout: float = 10) -> None:
+def state_of(pid: int) -> str:
+    """The letter of its state in /proc: "T" is stopped, "Z" a zombie, "" gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def in_freeze(pid: int) -> bool:
+    """One of its threads is in FIFREEZE."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        call = (thread / "syscall").read_text().split()
+        if len(call) > 2 and int(call[2], 16) == FIFREEZE:
+            return True
+    return False
+
+
+def await_gone(pid: int, timeout: float = 60) -> None:
     """Waits until a process that is no child of ours has ended (or is a zombie for its parent)."""
     deadline = time.monotonic() + timeout
     while exists(pid):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
-        except OSError:
+        if state_of(pid) in ("Z", ""):
             return
         assert time.monotonic() < deadline, f"process {pid} does not end"
         time.sleep(0.001)
@@ -135,7 +157,7 @@ def main(facts: dict[str, object]) -> None:
     paths = facts.pop("paths")
     assert isinstance(paths, list)
     ballast = os.urandom(1) * int(str(facts.pop("ballast", 0)))  # noqa: F841 (is only there)
-    stuck = int(str(facts.pop("stuck", 0)))
+    stuck = int(float(str(facts.pop("stuck", 0))))
     machine = _core.real_os()
     if "stops" in facts:
         from vmtpy import _host

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.loop import require_root
 from support.names import unique_base
+from support.patience import PATIENCE
 
 from vmtpy import _core, _host
 
@@ -134,7 +135,7 @@ class Guest:
     def end(self) -> int:
         """SIGTERM, and the wait status."""
         self.host.signal(signal.SIGTERM)
-        assert self.host.wait(time.monotonic() + 20), "the agent does not end"
+        assert self.host.wait(time.monotonic() + PATIENCE), "the agent does not end"
         return self.host.wait_status()
 
 
@@ -173,9 +174,9 @@ def running_guest(
         if not guest.host.wait(time.monotonic()):
             guest.host.signal(signal.SIGCONT)
             guest.host.signal(signal.SIGTERM)
-            if not guest.host.wait(time.monotonic() + 20):
+            if not guest.host.wait(time.monotonic() + PATIENCE):
                 guest.host.signal(signal.SIGKILL)
-                guest.host.wait(time.monotonic() + 5)
+                guest.host.wait(time.monotonic() + PATIENCE)
 
 
 def require_ptrace() -> None:
@@ -188,4 +189,4 @@ def require_ptrace() -> None:
         host.start()
     except OSError as error:
         pytest.skip(f"needs ptrace ({os.strerror(error.errno or 0)})")
-    host.wait(time.monotonic() + 10)
+    host.wait(time.monotonic() + PATIENCE)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def holding(path: Path, code: str = SPLICE) -> Iterator[subprocess.Popen[bytes]]
         assert holder.stdout is not None
         if holder.stdout.read(1) != b".":
             pytest.skip("needs userfaultfd")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not Path(f"/proc/{holder.pid}/syscall").read_text().startswith(NUMBERS[code]):
             assert time.monotonic() < deadline
         try:

@@ -2,9 +2,9 @@
 
 Whoever freezes in a test takes its mount from here: nothing else is ever handed out, and freeze()
 and thaw() look again before each call that the mount is still on the loop device over our image.
-A watchdog process (watchdog.py) guards each mount: it thaws what stays frozen for 20 seconds and
-cleans up when this process has died. Relies on root, losetup, mkfs.* and loop devices; what is
-missing skips the test by name.
+A watchdog process (watchdog.py) guards each mount: it thaws what stays frozen for 20 seconds, for
+which loop_mount() raises AssertionError at its end, and cleans up when this process has died.
+Relies on root, losetup, mkfs.* and loop devices; what is missing skips the test by name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import watchdog
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +141,7 @@ def require_loop(fs: str = "ext4") -> None:
     if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
         pytest.skip("needs loop devices (/dev/loop-control)")
     free = subprocess.run(
-        ["losetup", "-f"], capture_output=True, text=True, timeout=10, check=False
+        ["losetup", "-f"], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if free.returncode != 0:
         pytest.skip(f"needs loop devices: {free.stderr.strip()}")
@@ -151,7 +152,7 @@ def require_reflink(directory: Path) -> None:
     source, copy = directory / "reflink.source", directory / "reflink.copy"
     source.write_bytes(b"x" * 4096)
     command = ["cp", "--reflink=always", str(source), str(copy)]
-    done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     source.unlink()
     copy.unlink(missing_ok=True)
     if done.returncode != 0:
@@ -182,16 +183,20 @@ def loop_mount(
     work = Path(tempfile.mkdtemp(prefix="vmtpy-loop-", dir=base))
     image = Path(tempfile.mkdtemp(prefix="image-", dir=directory or work)) / f"{fs}.img"
     mount: LoopMount | None = None
+    rescued = False
     try:
         mount = make(fs, image, size or SIZES[fs], work / "mnt", options)
         mount.guard = watchdog.start(mount.path, mount.device, mount.image, longest_freeze)
         yield mount
     finally:
         if mount is not None:
-            take_away(mount)
+            rescued = take_away(mount)
         image.unlink(missing_ok=True)
         image.parent.rmdir()
         shutil.rmtree(work)  # never enters a mount: take_away() has raised if one is left
+    assert not rescued, (
+        f"a {fs} stayed frozen for {longest_freeze:g} s until the watchdog thawed it"
+    )
 
 
 def make(fs: str, image: Path, size: int, path: Path, options: str) -> LoopMount:
@@ -217,15 +222,20 @@ def make(fs: str, image: Path, size: int, path: Path, options: str) -> LoopMount
     return LoopMount(path, image, device, fs, found.number, found.mount_id)
 
 
-def take_away(mount: LoopMount) -> None:
-    """Thaws, unmounts, frees the loop device. Bounded: raises if the filesystem stays busy."""
+def take_away(mount: LoopMount) -> bool:
+    """Thaws, unmounts, frees the loop device; whether the watchdog had to thaw before.
+
+    Bounded: raises if the filesystem stays busy.
+    """
+    rescued = False
     if find_mount(mount.path) is not None:
         with suppress(AssertionError):
             while mount.thaw():
                 pass
     if mount.guard is not None:
-        watchdog.stop(mount.guard)
-    deadline = time.monotonic() + 20
+        rescued = watchdog.stop(mount.guard)
+        mount.guard = None
+    deadline = time.monotonic() + PATIENCE
     while find_mount(mount.path) is not None:
         try:
             run(["umount", str(mount.path)])
@@ -235,11 +245,12 @@ def take_away(mount: LoopMount) -> None:
             time.sleep(0.05)
     if backing_file(mount.device) == mount.image:
         run(["losetup", "-d", mount.device])
+    return rescued
 
 
 def run(command: list[str]) -> str:
-    """Runs a program for at most 60 s; its output. Raises CalledProcessError showing stderr."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    """Runs a program for at most PATIENCE; its output. Raises CalledProcessError showing stderr."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stderr)
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)

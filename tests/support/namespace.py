@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from support.loop import require_program, require_root
+from support.patience import PATIENCE
 
 NAME = "guest"
 MAC = "02:00:00:00:00:01"
@@ -39,4 +40,4 @@ def require_namespaces() -> None:
 def inside(process: int, command: str) -> None:
     """Runs a shell command in the namespaces of a process that runs there."""
     enter = ["nsenter", "-t", str(process), "-n", "-u"]
-    subprocess.run([*enter, "sh", "-ec", command], check=True, timeout=30)
+    subprocess.run([*enter, "sh", "-ec", command], check=True, timeout=PATIENCE)

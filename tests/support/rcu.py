@@ -7,10 +7,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from support.patience import PATIENCE
+
 RCU = Path("/sys/kernel/rcu_expedited")
 
 
-def await_rcu_restored(timeout: float = 10) -> None:
+def await_rcu_restored(timeout: float = PATIENCE) -> None:
     """Waits until the switch is off. Raises AssertionError if it stays on."""
     deadline = time.monotonic() + timeout
     while RCU.read_text() != "0\n":

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from support.names import unique_base
+from support.patience import PATIENCE
 
 from vmtpy import _core, _host
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 EVENT = b"vmbackup.eventSet "
 KIND = _core.AgentEvent.Kind
 State = _core.BackupState
-PATIENCE = 0.2  # real seconds that the loop waits for a reply over vsock
+QUICK = 0.2  # real seconds for a reply over vsock, where the host keeps silent
 
 
 class Rig:
@@ -28,6 +29,8 @@ class Rig:
         vsock: the host listens on vsock, too, and the agent may connect to it.
         alone: there is no backdoor.
         tools: what a host hears that asks for the state of the tools.
+        patience: real seconds that the loop waits for a reply over vsock, and
+        patience_busy: during a backup where the backdoor serves; a busy host is not to be left.
         session: options of the freeze session.
     """
 
@@ -38,6 +41,8 @@ class Rig:
         vsock: bool = False,
         alone: bool = False,
         tools: _core.ToolsState | None = None,
+        patience: float = PATIENCE,
+        patience_busy: float = PATIENCE,
         **session: float,
     ) -> None:
         self.clock = _host.ManualClock()
@@ -53,7 +58,8 @@ class Rig:
             poll_busy=0.002,
             announce=["log hello"],
             withdraw=[],
-            patience=PATIENCE,
+            patience=patience,
+            patience_busy=patience_busy,
             tools=tools or _core.ToolsState(),
         )
         if not vsock:
@@ -79,7 +85,7 @@ class Rig:
 
     def until(self, condition: Callable[[], bool], seconds: float = 0.002) -> None:
         """Turns until `condition`; the session's threads get real time to run."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"never came: {self.events()} {self.replies()}"
             self.turn(seconds)

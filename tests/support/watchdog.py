@@ -1,7 +1,8 @@
 """The guard of one loop mount of the tests: a process of its own that survives the test.
 
-It thaws the mount when a write to it has been waiting for 20 seconds (or as long as it was told),
-and when its parent dies it thaws, unmounts and frees the loop device. The probe is a write of zero
+It thaws the mount when a write to it has been waiting for 20 seconds (or as long as it was told)
+and says so, which fails the test; when its parent dies it thaws, unmounts and frees the loop
+device. The probe is a write of zero
 bytes, which waits on a frozen filesystem but changes nothing. Started by loop.py as a program; uses
 the standard library only.
 """
@@ -32,17 +33,19 @@ def start(path: Path, device: str, image: Path, longest: float) -> subprocess.Po
         cwd="/",
     )
     assert guard.stdout is not None
-    ready, _, _ = select.select([guard.stdout], [], [], 20)
-    assert ready, "the watchdog did not start within 20 s"
+    ready, _, _ = select.select([guard.stdout], [], [], 60)
+    assert ready, "the watchdog did not start within 60 s"
     assert guard.stdout.readline() == b"ready\n"
-    guard.stdout.close()
     return guard
 
 
-def stop(guard: subprocess.Popen[bytes]) -> None:
-    """Ends the guard. The mount must be thawed, or its probe cannot die."""
+def stop(guard: subprocess.Popen[bytes]) -> bool:
+    """Ends the guard; whether it had to thaw. The mount must be thawed, or its probe cannot die."""
     guard.kill()
-    guard.wait(timeout=30)
+    guard.wait(timeout=60)
+    assert guard.stdout is not None
+    with guard.stdout:
+        return b"thawed" in guard.stdout.read()
 
 
 class Probe(threading.Thread):
@@ -63,11 +66,17 @@ class Probe(threading.Thread):
             time.sleep(1)
 
 
-def thaw(directory: int) -> None:
-    """FITHAW until it says that nothing is frozen (bounded: freezes do not nest deeply)."""
-    with suppress(OSError):
-        for _ in range(8):
+def thaw(directory: int) -> bool:
+    """FITHAW until it says that nothing is frozen (bounded: freezes do not nest deeply).
+
+    Whether something was frozen.
+    """
+    for turn in range(8):
+        try:
             fcntl.ioctl(directory, FITHAW, 0)
+        except OSError:
+            return turn > 0
+    return True
 
 
 def clean_up(path: str, device: str, image: str) -> None:
@@ -91,8 +100,10 @@ def main(path: str, device: str, image: str, parent: int, longest: float) -> Non
     poll.register(life, select.POLLIN)
     while not poll.poll(1000):
         since = probe.waiting_since
-        if since is not None and time.monotonic() - since > longest:
-            thaw(directory)
+        late = since is not None and time.monotonic() - since > longest
+        if late and thaw(directory):
+            with suppress(OSError):
+                os.write(1, b"thawed\n")
     thaw(directory)
     clean_up(path, device, image)
 

@@ -78,7 +78,7 @@ class Writer:
         """Begins anew with `longest`; a write just then may be lost to it."""
         self._page[8:16] = bytes(8)
 
-    def wait_for(self, number: int, timeout: float = 10) -> None:
+    def wait_for(self, number: int, timeout: float = 60) -> None:
         """Waits until that record is acknowledged. Raises AssertionError if it does not come."""
         deadline = time.monotonic() + timeout
         while self.acknowledged < number:
@@ -86,14 +86,14 @@ class Writer:
             assert time.monotonic() < deadline, f"no record {number} in {self.path}"
             time.sleep(0.001)
 
-    def wait_for_more(self, timeout: float = 10) -> None:
+    def wait_for_more(self, timeout: float = 60) -> None:
         """Waits until two more records are acknowledged: it writes again."""
         self.wait_for(self.acknowledged + 2, timeout)
 
     def stop(self) -> None:
         """Ends the process; its filesystem must be thawed."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=60)
         os.close(self._memory)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.guest import running_guest
 from support.loop import loop_mount, require_program
+from support.patience import PATIENCE
 from support.writer import Writer
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def test_an_interpreter_that_is_stuck_does_not_keep_anything_frozen(
             os.kill(guest.pid, signal.SIGTERM)
         elif ending == "SIGKILL":
             os.kill(guest.pid, signal.SIGKILL)
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         assert time.monotonic() - began < AT_ONCE + (1 if ending == "limit" else 0)
         if ending in ("SIGTERM", "limit"):
             guest.until(lambda: any(one.startswith(b"req.aborted 4 ") for one in guest.events()))
@@ -110,6 +111,6 @@ def test_a_run_that_is_full_or_read_only_costs_the_marker_and_nothing_else(
             assert not any(one.startswith((b"req.error", b"req.abort")) for one in guest.events())
         else:
             os.kill(guest.pid, signal.SIGKILL)
-            writer.wait_for_more(timeout=5)
+            writer.wait_for_more(timeout=PATIENCE)
             assert time.monotonic() - began < AT_ONCE
     assert not mount.thaw()

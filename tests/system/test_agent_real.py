@@ -13,7 +13,7 @@ import pytest
 from support.guest import running_guest
 from support.holder import holding
 from support.loop import loop_mount, require_loop
-from support.patience import at_once
+from support.patience import PATIENCE, at_once
 from support.writer import Writer, check_log
 
 import vmtpy
@@ -75,7 +75,7 @@ def test_killed_while_frozen_it_leaves_nothing_frozen(mount: LoopMount, tmp_path
                 guest.freeze()
                 begin = time.monotonic()
                 os.kill(guest.pid, signal.SIGKILL)
-                writer.wait_for_more(timeout=5)
+                writer.wait_for_more(timeout=PATIENCE)
                 delays.append(time.monotonic() - begin)
                 assert not mount.thaw()
     assert sorted(delays)[2] < at_once(), delays
@@ -90,7 +90,7 @@ def test_stopped_while_frozen_it_is_thawed_at_the_limit(mount: LoopMount, tmp_pa
         guest.freeze()
         begin = time.monotonic()
         os.kill(guest.pid, signal.SIGSTOP)
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         assert 0.5 < time.monotonic() - begin < 2
         os.kill(guest.pid, signal.SIGCONT)
         assert guest.command("vmbackup.snapshotDone").startswith(b"ERROR ")
@@ -107,7 +107,7 @@ def test_without_snapshot_done_it_thaws_at_the_limit_and_says_so(
     ):
         guest.freeze()
         frozen = guest.when(b"prov.snapshotCommit")
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         guest.done()
         assert 0.9 < guest.when(b"req.aborted") - frozen < 2
         assert guest.events()[-2].startswith(b"req.aborted 4 ")
@@ -126,7 +126,7 @@ def test_a_whole_backup_goes_by_hypercall_where_the_ports_fault(
     ):
         guest.freeze()
         assert guest.command("vmbackup.snapshotDone") == b"OK "
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         guest.done()
         traps = guest.device.traps()
     assert {name.split()[0] for name in traps} <= {"vmcall", "vmmcall"}
@@ -137,7 +137,7 @@ def test_an_abort_thaws(mount: LoopMount, tmp_path: Path) -> None:
     with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
         guest.freeze()
         assert guest.command("vmbackup.abort") == b"OK "
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         guest.done()
         assert guest.events()[-2] == b"req.aborted 4 aborted by the host"
         assert guest.command("vmbackup.snapshotDone") == LATE
@@ -149,7 +149,7 @@ def test_sigterm_while_frozen_thaws_tells_the_host_and_ends(
     with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
         guest.freeze()
         assert guest.end() == 0
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         guest.done()
         assert guest.events()[-2] == b"req.aborted 4 the agent was told to stop"
         assert guest.device.open_channels() == 0
@@ -186,7 +186,7 @@ def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_p
         assert len((home / "runs.jsonl").read_text().splitlines()) == 1
         guest.freeze()
         guest.device.answer_with("vmbackup.eventSet req.keepAlive", "0 gone")  # is logged
-        guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "], timeout=10)
+        guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "], timeout=PATIENCE)
         guest.until(lambda: "refused req.keepAlive" in guest.text())
         assert any(one.startswith(b"req.aborted 4 ") for one in guest.events())
         assert set(home.rglob("*.pyc")) == caches

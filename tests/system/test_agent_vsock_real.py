@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.guest import Guest, running_guest
 from support.loop import loop_mount
+from support.patience import PATIENCE
 from support.writer import Writer
 
 from vmtpy._host import MessageKind, VsockFault, Way
@@ -151,5 +152,5 @@ def test_killed_while_frozen_on_vsock_it_leaves_nothing_frozen(
         until_on_vsock(guest, tmp_path)
         guest.freeze()
         os.kill(guest.pid, signal.SIGKILL)
-        writer.wait_for_more(timeout=5)
+        writer.wait_for_more(timeout=PATIENCE)
         assert not mount.thaw()

@@ -19,7 +19,7 @@ import pytest
 from support.freezing import await_gone, guardians_of
 from support.guest import Guest, running_guest
 from support.loop import loop_mount
-from support.patience import at_once
+from support.patience import PATIENCE, at_once
 from support.writer import Writer
 
 from vmtpy import _core
@@ -106,7 +106,7 @@ def hit(
             guardians = guardians_of(pid)
             began = time.monotonic()
             deed(backup, guardians)
-            writer.wait_for_more(timeout=15)
+            writer.wait_for_more(timeout=PATIENCE)
             waits.append(time.monotonic() - began)
             for guardian in guardians:
                 await_gone(guardian)
@@ -147,7 +147,7 @@ def test_when_both_are_killed_the_next_start_or_vmtpy_thaw_thaws(
         guest = backup.guest
         victims = [guest.pid, *guardians] if agent_first else [*guardians, guest.pid]
         signal_all(victims, signal.SIGKILL)
-        assert guest.host.wait(time.monotonic() + 10)
+        assert guest.host.wait(time.monotonic() + PATIENCE)
         run(cure)
 
     hit(mount, writer, tmp_path / "log", deed)
@@ -173,7 +173,7 @@ def run(cure: list[str]) -> None:
     """A vmtpy after a death, until it has thawed."""
     if cure == ["thaw"]:
         command = [sys.executable, "-m", "vmtpy", "thaw"]
-        subprocess.run(command, check=False, timeout=30, capture_output=True)
+        subprocess.run(command, check=False, timeout=PATIENCE, capture_output=True)
         return
     guest = Guest([], Path(os.devnull), "", "", *cure[1:])
     guest.host.start()

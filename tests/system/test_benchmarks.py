@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.guest import require_ptrace
 from support.loop import loop_mount, require_loop, require_program, require_root
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def running(command: list[str], program: str) -> Iterator[int]:
     """A process that becomes `program`; its pid, when it has."""
     process = subprocess.Popen(command)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while Path(f"/proc/{process.pid}/exe").readlink().name != program:
             assert process.poll() is None, f"{command} has ended"
             assert time.monotonic() < deadline, f"{command} does not become {program}"
@@ -211,7 +212,7 @@ def freezer(store: Path, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
 
 def wait_until_gone(store: Path) -> None:
     """Waits until neither a mount nor an image is left."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while str(store) in Path("/proc/mounts").read_text() or list(store.glob("*.img")):
         assert time.monotonic() < deadline, "the watchdog does not clean up"
         time.sleep(0.02)
@@ -223,7 +224,7 @@ def test_the_watchdog_thaws_what_stays_frozen_for_too_long(tmp_path: Path) -> No
     with freezer(tmp_path, 0.5) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"thawed\n"
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     wait_until_gone(tmp_path)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support.emulation import EMULATE, TIMEOUT, compile_c, emulate, emulating, require_ptrace
+from support.patience import PATIENCE
 
 GUESTS = Path(__file__).parent / "guests"
 
@@ -244,14 +245,14 @@ def status_field(pid: int, name: str) -> str:
 
 
 def wait_for_state(pid: int, states: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while status_field(pid, "State") not in states:
         assert time.monotonic() < deadline, status_field(pid, "State")
         time.sleep(0.005)
 
 
 def read_until(terminal: int, wanted: bytes) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     seen = b""
     while wanted not in seen:
         ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))

@@ -19,6 +19,7 @@ from support.freezing import await_gone, guardians_of
 from support.guest import running_guest
 from support.hooks import write_script
 from support.loop import loop_mount
+from support.patience import PATIENCE
 from support.writer import Writer
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def run_out_of_memory(guest: Guest, group: ControlGroup, writer: Writer) -> floa
     before, deaths = writer.acknowledged, group.deaths()
     files = [str(group.path / name) for name in ("cgroup.procs", group.events)]
     with subprocess.Popen([sys.executable, "-IS", "-c", HOG, *files]):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while group.deaths() == deaths:  # the kernel counts them when it kills
             alive = time.monotonic()
             assert alive < deadline
@@ -120,7 +121,7 @@ def test_an_agent_ended_by_the_oom_killer_while_frozen_leaves_nothing_frozen(
             with running_guest([mount], tmp_path / f"log{turn}", "", inside(memory)) as guest:
                 guest.freeze()
                 waits.append(run_out_of_memory(guest, memory, writer))
-                assert guest.host.wait(time.monotonic() + 5)
+                assert guest.host.wait(time.monotonic() + PATIENCE)
                 assert os.WTERMSIG(guest.host.wait_status()) == signal.SIGKILL
             assert not mount.thaw()
     assert statistics.median(waits) < AT_ONCE, waits
@@ -169,7 +170,7 @@ def test_a_hook_that_cannot_be_started_fails_the_backup_and_the_next_one_works(
 
 def await_threads(group: ControlGroup, number: int) -> None:
     """Waits until that many are left in the group."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while group.threads() != number:
         assert time.monotonic() < deadline, group.threads()
         time.sleep(0.01)

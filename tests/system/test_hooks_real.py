@@ -11,6 +11,7 @@ import pytest
 from support.guest import running_guest
 from support.hooks import write_script
 from support.loop import loop_mount
+from support.patience import PATIENCE
 from support.start_options import start_options
 from support.writer import Writer
 
@@ -130,7 +131,7 @@ def test_sigterm_while_a_hook_runs_ends_it_and_the_agent(
     writing_hook(place, mount, "a", '[ "$1" = freeze ] && exec sleep 60')
     with running_guest([mount], tmp_path / "log", config(place)) as guest:
         assert guest.command("vmbackup.start 1") == b"OK "
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while phases(mount) != ["a freeze"]:
             assert time.monotonic() < deadline
             guest.read()
@@ -147,12 +148,12 @@ def test_an_agent_killed_while_a_hook_runs_leaves_the_next_one_free(
     (tmp_path / "slow").touch()
     with running_guest([mount], tmp_path / "log", config(place)) as guest:
         assert guest.command("vmbackup.start 1") == b"OK "
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while phases(mount) != ["a freeze"]:
             assert time.monotonic() < deadline
             guest.read()
         os.kill(guest.pid, signal.SIGKILL)
-        assert guest.host.wait(time.monotonic() + 10)
+        assert guest.host.wait(time.monotonic() + PATIENCE)
     (tmp_path / "slow").unlink()
     with running_guest([mount], tmp_path / "log2", config(place)) as guest:
         guest.freeze()

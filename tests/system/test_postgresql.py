@@ -13,6 +13,7 @@ import pytest
 from support import loop
 from support.guest import running_guest
 from support.loop import loop_mount, require_loop
+from support.patience import PATIENCE
 from support.postgres import Cluster, cluster, place
 
 from vmtpy.demo import disk
@@ -57,7 +58,7 @@ class Counters:
                 self.acknowledged[client] = number
 
     def wait_for(self, number: int) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while min(self.acknowledged) < number:
             assert time.monotonic() < deadline, self.acknowledged
             time.sleep(0.005)
@@ -70,7 +71,7 @@ class Counters:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE)
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def pgbench(server: Cluster) -> Iterator[None]:
         assert process.poll() is None, "pgbench has ended by itself"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.guest import require_ptrace, running_guest
 from support.loop import loop_mount
+from support.patience import PATIENCE
 from support.writer import Writer
 
 from vmtpy import service
@@ -209,7 +210,7 @@ def test_metrics_are_written_and_served(mount: LoopMount, tmp_path: Path) -> Non
 
 
 def scrape(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE) as answer:
         return str(answer.read().decode())
 
 
@@ -217,7 +218,7 @@ def test_the_doctor_sees_who_waits_for_a_thaw_and_freezes_nothing(mount: LoopMou
     with Writer(mount.path / "log") as writer:
         mount.freeze()
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             found: list[tuple[int, str]] = []
             while writer.pid not in dict(found):
                 assert time.monotonic() < deadline, "the writer is not seen to wait"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.emulation import TIMEOUT, compile_c, require_ptrace
+from support.patience import PATIENCE
 
 from vmtpy._core import SteadyClock
 from vmtpy._host import CpuidMethod, Device, TrapHost
@@ -196,7 +197,7 @@ def children() -> set[str]:
 
 
 def wait_until(condition: object) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.guest import running_guest
 from support.loop import loop_mount, require_loop
+from support.patience import PATIENCE
 from support.writer import Writer, check_log
 
 from vmtpy._host import MessageKind, Way
@@ -96,7 +97,7 @@ def test_with_every_way_lost_while_frozen_it_thaws(mount: LoopMount, tmp_path: P
         lost = time.monotonic()
         guest.vsock.stop_listening()
         guest.vsock.drop_connections()
-        writer.wait_for_more(timeout=20)
+        writer.wait_for_more(timeout=PATIENCE)
         assert time.monotonic() - lost < 15  # well before its limit of 30 s
         guest.vsock.listen_again()
         reply = guest.command("vmbackup.snapshotDone")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.patience import PATIENCE
 from support.rig import EVENT, KIND, Rig, State
 
 from vmtpy import _core
@@ -215,7 +216,7 @@ def test_a_failed_freeze_is_reported_by_path_and_errno() -> None:
     options = _core.FreezeOptions(guardian=False, expedite_rcu=False)
     other = _core.FreezeSession(rig.disk, rig.clock, rig.disk.filesystems(), options)
     other.start()
-    assert other.wait_for(_core.Phase.FROZEN, 10)
+    assert other.wait_for(_core.Phase.FROZEN, PATIENCE)
     assert rig.command("vmbackup.start 1") == b"OK "
     rig.take(KIND.START)
     rig.arm()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 from support.rig import KIND, Rig, State
 
 from vmtpy import _core, _host
@@ -80,7 +81,7 @@ def test_a_fork_that_lets_go_of_its_copy_does_not_stop_the_parents_agent() -> No
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     polls = agent.status().polls
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while agent.status().polls <= polls + 5:
         assert time.monotonic() < deadline, "the parent's agent has stopped"
         time.sleep(0.001)

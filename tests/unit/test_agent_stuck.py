@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from support.patience import PATIENCE
 from support.rig import KIND, Rig, State
 
 from vmtpy import _core, _host
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PATIENCE = 180.0
+PREPARE_PATIENCE = 180.0
 LATE_ANSWERS: dict[str, Callable[[Rig], None]] = {
     "arm": Rig.arm,
     "skip": lambda rig: rig.agent.skip(30.0),
@@ -59,7 +60,7 @@ def test_a_python_that_never_answers_is_given_up_and_refused_until_it_does(
 ) -> None:
     begin(rig, state)
     begun = rig.clock.now()
-    rig.turn(PATIENCE - 1)
+    rig.turn(PREPARE_PATIENCE - 1)
     assert rig.agent.backup_state == state
     assert not rig.agent.status().stuck_since
     rig.turn(1)
@@ -97,14 +98,14 @@ def test_a_python_that_never_answers_is_given_up_and_refused_until_it_does(
 def test_the_log_says_once_that_python_is_stuck(rig: Rig, state: State) -> None:
     begin(rig, state)
     for _ in range(10):
-        rig.turn(PATIENCE)
+        rig.turn(PREPARE_PATIENCE)
         rig.command("vmbackup.start 1")
     assert sum("Python is stuck" in line for line in log_lines(rig)) == 1
 
 
 def test_the_end_of_a_backup_is_no_answer_to_its_start(rig: Rig) -> None:
     begin(rig, State.PREPARING)
-    rig.turn(PATIENCE)
+    rig.turn(PREPARE_PATIENCE)
     rig.agent.finish()
     rig.turn()
     assert rig.command("vmbackup.start 1").startswith(b"ERROR Error: Python is stuck: ")
@@ -113,14 +114,14 @@ def test_the_end_of_a_backup_is_no_answer_to_its_start(rig: Rig) -> None:
 def test_a_python_that_works_through_many_slow_hooks_is_not_stuck(rig: Rig) -> None:
     begin(rig, State.PREPARING)
     for _ in range(20):
-        rig.turn(PATIENCE - 1)
+        rig.turn(PREPARE_PATIENCE - 1)
         assert rig.agent.preparing()
     rig.command("vmbackup.abort")
     for _ in range(20):  # hooks that have frozen already thaw
-        rig.turn(PATIENCE - 1)
+        rig.turn(PREPARE_PATIENCE - 1)
         assert not rig.agent.preparing()
     assert rig.agent.backup_state == State.CANCELLED
-    rig.turn(PATIENCE)
+    rig.turn(PREPARE_PATIENCE)
     assert rig.agent.backup_state == State.IDLE
 
 
@@ -175,12 +176,12 @@ def test_the_watchdog_starves_while_python_is_stuck(tmp_path: Path) -> None:
         device.send_command("vmbackup.start 1")
         turn(1)
         assert agent.backup_state == State.PREPARING
-        assert b"WATCHDOG=1" in turn(PATIENCE - 1)
+        assert b"WATCHDOG=1" in turn(PREPARE_PATIENCE - 1)
         assert turn(15) == [b"STATUS=Python is stuck: backups are refused"]
         assert turn(1000) == []
         agent.preparing()  # It is at work again, which takes its time.
         assert turn(15) == [b"STATUS=serving the host", b"WATCHDOG=1"]
-        assert b"WATCHDOG=1" not in turn(PATIENCE)
+        assert b"WATCHDOG=1" not in turn(PREPARE_PATIENCE)
         agent.refuse(_core.BackupCode.SCRIPT, "cancelled")
         assert b"WATCHDOG=1" in turn(0)
 
@@ -254,7 +255,7 @@ def test_a_whole_agent_that_is_stuck_says_so_and_works_again_when_it_goes_on() -
             held.append("left")
 
     def until(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{agent.status()} {lines}"
             time.sleep(0.002)
@@ -294,5 +295,5 @@ def test_a_whole_agent_that_is_stuck_says_so_and_works_again_when_it_goes_on() -
     finally:
         go_on.set()
         agent.stop()
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not disk.frozen("/srv")

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.machine import Machine
+from support.patience import PATIENCE
 
 from vmtpy import _core, _host, backup_report
 from vmtpy._core import Cause, Outcome
@@ -62,10 +63,10 @@ class Guest:
 
     def __exit__(self, *_: object) -> None:
         self.agent.stop()
-        self.thread.join(10)
+        self.thread.join(PATIENCE)
 
     def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{self.agent.status()} {self.lines}"
             time.sleep(0.002)

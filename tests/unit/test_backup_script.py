@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy._core import Rpci, SteadyClock, Tclo
 from vmtpy._host import Device, EmulatedBackdoor
@@ -56,10 +57,10 @@ def guest(answer: Answer) -> Iterator[tuple[Device, Listener]]:
     made = Guest(device, answer)
     with Listener(device) as listener:
         made.thread.start()
-        assert device.wait_for_tools(time.monotonic() + 10)
+        assert device.wait_for_tools(time.monotonic() + PATIENCE)
         yield device, listener
         made.stop.set()
-        made.thread.join(10)
+        made.thread.join(PATIENCE)
 
 
 def backup(answer: Answer, request: BackupRequest | None = None) -> BackupResult:
@@ -158,7 +159,7 @@ def test_a_guest_that_thawed_by_itself_has_the_snapshot_rolled_back() -> None:
             return b"OK "
         return b"ERROR Error: no quiesce operation in progress"
 
-    result = backup(answer, BackupRequest(snapshot=lambda: thawed.wait(10)))
+    result = backup(answer, BackupRequest(snapshot=lambda: thawed.wait(PATIENCE)))
     assert result.outcome is BackupOutcome.ROLLED_BACK
     assert result.done_reply == "ERROR Error: no quiesce operation in progress"
     assert result.error == "limit"
@@ -185,7 +186,7 @@ def test_the_end_of_the_guest_ends_the_backup() -> None:
     with Listener(device) as listener:
         thread = threading.Thread(target=lambda: results.append(run_backup(device, listener)))
         thread.start()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert results[0].outcome is BackupOutcome.LOST
 
 

@@ -17,6 +17,7 @@ from support.emulated import (
     EmulatedHost,
     pattern,
 )
+from support.patience import PATIENCE
 
 from vmtpy._core import BackdoorChannel, Protocol
 from vmtpy.errors import ChannelError, MessageSizeError
@@ -421,6 +422,6 @@ def test_exchanges_of_many_threads_do_not_mix() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     assert wrong == []

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy._host import cpuid_sites, read_instruction
 
@@ -105,7 +106,7 @@ def addresses(file: str) -> set[int]:
         ["readelf", "--wide", "--segments", file],
         stdout=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=True,
     )
     loads = [line.split()[1:5] for line in done.stdout.splitlines() if "LOAD " in line]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.bench import Bench, await_true
+from support.bench import Bench
+from support.patience import await_true
 
 from vmtpy._core import Phase
 from vmtpy._host import FaultyOs, SimulatedDisk

@@ -47,7 +47,10 @@ CROSSINGS: dict[str, Callable[[float], object]] = {
     "presync_budget": lambda value: _core.FreezeOptions(presync_budget=value),
     "wait_for's timeout": lambda value: session().wait_for(_core.Phase.FROZEN, value),
     **{name: agent_options(name) for name in ("poll_min", "poll_max", "poll_busy")},
-    **{name: agent_options(name) for name in ("watchdog", "patience", "prepare_patience")},
+    **{
+        name: agent_options(name)
+        for name in ("watchdog", "patience", "patience_busy", "prepare_patience")
+    },
     "next_event's timeout": lambda value: agent().next_event(value),
     "skip's limit": lambda value: agent().skip(value),
     "connect": transports,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PATH = "/srv"
 PERIODS = Periods(ping=0.2, stun=0.05)
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 class Life:

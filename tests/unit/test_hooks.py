@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.hooks import Clock
+from support.patience import PATIENCE
 
 from vmtpy.config import HooksConfig
 from vmtpy.hooks import AbortedError, Call, HookError, Hooks
@@ -61,7 +62,7 @@ class Bench:
         def step(what: str) -> None:
             if hangs == what:
                 self.clock.now += LIMIT + 1
-                assert self.go_on.wait(20)
+                assert self.go_on.wait(PATIENCE)
             self.seen.append(f"{name} {what}")
             if fails == what:
                 raise OSError("no space")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.hooks import seen, write_script
+from support.patience import PATIENCE
 
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
@@ -46,7 +47,7 @@ class Rig:
         self.thread = threading.Thread(target=self.agent.run)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{self.events()} {self.log}"
             for one in self.device.take_transcript(time.monotonic() + 0.002):
@@ -78,7 +79,7 @@ class Rig:
 
     def __exit__(self, *_: object) -> None:
         self.agent.stop()
-        self.thread.join(30)
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
 
 
@@ -130,7 +131,7 @@ def test_a_python_hook_that_hangs_fails_the_backup_while_the_host_is_kept_alive(
     @rig.agent.hook
     @contextmanager
     def stuck() -> Iterator[None]:
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         try:
             yield
         except AbortedError:
@@ -142,7 +143,7 @@ def test_a_python_hook_that_hangs_fails_the_backup_while_the_host_is_kept_alive(
         assert rig.keep_alives() >= 1
         assert rig.events()[-2] == b"req.error 2 hook stuck: not ready after 1.3 s"
         go_on.set()
-        assert left.wait(20)  # it is left when it returns
+        assert left.wait(PATIENCE)  # it is left when it returns
 
 
 def test_an_abort_while_hooks_run_is_answered_at_once_and_unwinds_them(place: Path) -> None:
@@ -165,12 +166,12 @@ def test_an_abort_is_honoured_although_a_python_hook_hangs() -> None:
     @contextmanager
     def stuck() -> Iterator[None]:
         entered.set()
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         yield
 
     with rig:
         assert rig.command("vmbackup.start 0") == b"OK "
-        assert entered.wait(20)
+        assert entered.wait(PATIENCE)
         assert rig.command("vmbackup.abort") == b"OK "
         rig.done()
         assert rig.events() == [b"reset 0 ", b"req.aborted 4 aborted by the host", b"req.done 0 "]

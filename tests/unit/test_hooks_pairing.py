@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.hooks import Clock, seen, write_script
+from support.patience import PATIENCE
 
 from vmtpy.config import HooksConfig
 from vmtpy.hooks import HookError, Hooks
@@ -71,7 +72,7 @@ class Stage:
         self.events.append((what, number))
         if how == "hangs":
             self.clock.now += LIMIT + 1
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(PATIENCE)
         if how == "fails":
             self.events.append(("left", number))
             raise OSError("as the plot has it")
@@ -83,7 +84,7 @@ class Stage:
 def await_threads() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("hook "):
-            thread.join(20)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 

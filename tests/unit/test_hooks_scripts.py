@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.hooks import seen, write_script
+from support.patience import PATIENCE
 
 from vmtpy.config import HooksConfig
 from vmtpy.hooks import HookError, Hooks, directory
@@ -52,7 +53,7 @@ def descriptors_of_this_process() -> list[int]:
 
 
 def await_true(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.005)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 BEGINNING = """
 import errno, os, re, socket, sys, threading
@@ -40,7 +41,7 @@ def lines(program: str) -> list[str]:
         [sys.executable, "-c", BEGINNING + program],
         stdout=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=True,
     )
     return done.stdout.splitlines()

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from support.emulated import EmulatedHost
+from support.patience import PATIENCE
 
 import vmtpy
 from vmtpy import _core
@@ -108,13 +109,13 @@ def test_other_threads_go_on_and_may_probe_too() -> None:
     for thread in askers:
         thread.start()
     for thread in askers:
-        thread.join(30)
+        thread.join(PATIENCE)
     before = turns
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + PATIENCE
     while turns == before and time.monotonic() < limit:
         time.sleep(0.001)
     stop.set()
-    worker.join(10)
+    worker.join(PATIENCE)
     assert found == ["fault"] * 150
     assert turns > before
 

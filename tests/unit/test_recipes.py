@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy import backup_report
 from vmtpy._core import Cause, Outcome
@@ -118,7 +119,7 @@ def test_the_python_recipe_takes_a_cut_list_for_a_partial_snapshot(
 
 
 def test_the_shell_recipe_is_shell() -> None:
-    subprocess.run(["sh", "-n"], input=blocks("sh")[0], text=True, check=True, timeout=30)
+    subprocess.run(["sh", "-n"], input=blocks("sh")[0], text=True, check=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(("report", "wrong"), CASES)
@@ -173,7 +174,7 @@ def test_the_playbook_is_yaml_and_judges_a_real_report(report: str | None, wrong
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     modules, good, said, when = json.loads(done.stdout)
     assert modules == [

@@ -8,7 +8,8 @@ import select
 import time
 
 import pytest
-from support.bench import PATIENCE, RCU, Bench, await_true
+from support.bench import RCU, Bench
+from support.patience import PATIENCE, await_true
 
 from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase
 from vmtpy._host import FaultyOs, SimulatedDisk

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from support.patience import PATIENCE
+
 from vmtpy._host import Device, ManualClock, SimulatedDisk
 
 
@@ -35,11 +37,11 @@ def test_a_wait_on_the_manual_clock_ends_when_it_is_turned_past_the_deadline() -
 
     thread = threading.Thread(target=wait)
     thread.start()
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + PATIENCE
     clock.advance(9)
     assert not ended.wait(0.05)
     while not ended.is_set() and time.monotonic() < limit:
         clock.advance(1)
         ended.wait(0.01)
-    thread.join(10)
+    thread.join(PATIENCE)
     assert ended.is_set()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.patience import PATIENCE
 from support.start_options import start_options
 
 from vmtpy import _core, _host
@@ -146,10 +147,10 @@ class Guest:
 def guest() -> Iterator[Guest]:
     one = Guest()
     one.thread.start()
-    assert one.device.wait_for_tools(time.monotonic() + 10)
+    assert one.device.wait_for_tools(time.monotonic() + PATIENCE)
     yield one
     one.agent.stop()
-    one.thread.join(20)
+    one.thread.join(PATIENCE)
     assert not one.thread.is_alive()
 
 

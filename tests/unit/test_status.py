@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
@@ -64,7 +65,7 @@ class Machine:
         return self.agent.status()
 
     def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{self.status()} {self.lines}"
             time.sleep(0.002)
@@ -88,7 +89,7 @@ def machine() -> Iterator[Machine]:
     one.until(lambda: one.status()["channel"]["connected"])
     yield one
     one.agent.stop()
-    one.thread.join(10)
+    one.thread.join(PATIENCE)
 
 
 def test_the_status_tells_of_host_channel_and_announcement(machine: Machine) -> None:
@@ -258,7 +259,7 @@ def test_who_asks_while_there_are_no_descriptors_is_answered_later(tmp_path: Pat
         try:
             assert ask(path) == {"a": 1}
             waiting.connect(path)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while not lines and time.monotonic() < deadline:
                 time.sleep(0.01)
         finally:

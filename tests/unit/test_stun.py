@@ -14,7 +14,7 @@ from support.emulated import CHECKPOINT, EmulatedHost, pattern
 from vmtpy._core import Preference, Rpci, SteadyClock, Transports
 from vmtpy._host import UnixDialer, VsockService
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 class Call(threading.Thread):

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from support.patience import PATIENCE
+
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
 from vmtpy.config import Config, GuestInfoConfig
@@ -39,7 +41,7 @@ def test_an_agent_whose_log_and_record_cannot_be_written_takes_snapshot_after_sn
     said: list[bytes] = []
 
     def until(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, said
             said.extend(one.request for one in device.take_transcript(time.monotonic() + 0.002))
@@ -61,6 +63,6 @@ def test_an_agent_whose_log_and_record_cannot_be_written_takes_snapshot_after_sn
         device.send_command("vmbackup.snapshotDone")
         until(lambda: said.count(b"vmbackup.eventSet req.done 0 ") == turn)  # noqa: B023
     agent.stop()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert [one.outcome for one in records] == [_core.Outcome.RELEASED] * 2

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RPCI, TCLO = 976, 975
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 _sockets: list[socket.socket] = []
 
 

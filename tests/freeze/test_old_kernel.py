@@ -18,11 +18,9 @@ from support.guest import running_guest
 from support.hooks import seen, write_script
 from support.loop import loop_mount
 from support.old_kernel import OLD
-from support.patience import PATIENCE
+from support.patience import FAR, PATIENCE
 from support.rcu import await_rcu_restored
 from support.writer import Writer
-
-LIMIT = 60  # seconds: nothing here waits for it
 
 
 def test_the_calls_of_later_kernels_are_refused() -> None:
@@ -67,7 +65,7 @@ def test_a_guardian_that_is_killed_ends_the_freeze_and_the_snapshot_is_refused(
     with (
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
-        FreezingProcess([mount.path], tmp_path, wrapper=OLD, limit=LIMIT) as agent,
+        FreezingProcess([mount.path], tmp_path, wrapper=OLD, limit=FAR) as agent,
     ):
         assert agent.line() == "frozen"
         guardian = agent.guardian()
@@ -80,14 +78,12 @@ def test_a_guardian_that_is_killed_ends_the_freeze_and_the_snapshot_is_refused(
 
 def test_an_agent_that_is_killed_has_its_filesystems_thawed(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
-        with FreezingProcess([mount.path], tmp_path, wrapper=OLD, limit=LIMIT) as agent:
+        with FreezingProcess([mount.path], tmp_path, wrapper=OLD, limit=FAR) as agent:
             assert agent.line() == "frozen"
             guardian = agent.guardian()
             time.sleep(0.05)  # the writer is waiting by now
-            began = time.monotonic()
             agent.process.kill()
             writer.wait_for_more()
-            assert time.monotonic() - began < LIMIT / 2
             await_gone(guardian)
         assert not mount.thaw()
         assert list(tmp_path.iterdir()) == []
@@ -147,6 +143,6 @@ def test_a_signal_reaches_the_emulated_program() -> None:
             assert emulator.stdout is not None
             assert emulator.stdout.readline() == b"started\n"
             emulator.terminate()
-            assert emulator.wait(timeout=LIMIT / 2) == 3
+            assert emulator.wait(timeout=PATIENCE) == 3
         finally:
             emulator.kill()

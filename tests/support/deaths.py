@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.loop import run
+from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,9 +91,10 @@ class Striker(threading.Thread):
 
     def finish(self) -> float:
         """Waits for it; how long the writer had to wait. Raises what went wrong."""
-        self.join(60)
+        self.join(2 * PATIENCE)
         if self.failure:
             raise self.failure
+        assert self.done, f"{self.hit.deed} has not ended"
         return self.waited
 
     def run(self) -> None:
@@ -103,7 +105,7 @@ class Striker(threading.Thread):
             if self.hit.deed == "kill both":
                 self.cure()
                 began = time.monotonic()
-            self.backup.writer.wait_for_more(timeout=30)
+            self.backup.writer.wait_for_more()
             self.waited = time.monotonic() - began
         except BaseException as failure:
             self.failure = failure
@@ -155,7 +157,7 @@ class Backup:
 
     def play(self, over: Callable[[], bool]) -> None:
         """Does what a host does until `over` or the end of the backup."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not over() and self.events[-1:] != [b"req.done 0 "]:
             assert time.monotonic() < deadline, f"{self.events} {self.guest.text()}"
             self.guest.read()

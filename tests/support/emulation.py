@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EMULATE = (sys.executable, "-m", "vmtpy", "emulate")
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 _PTRACE_TRACEME = 0
 _CAP_NET_BIND_SERVICE = 10  # the bit in CapEff
 

@@ -33,8 +33,8 @@ class FreezingProcess:
         cwd: its working directory.
         wrapper: a command that runs it.
         stops: the file of its StoppingOs, if it is to have one.
-        options: further FreezeOptions; `ballast` bytes of memory are filled before; for `stuck`
-            seconds, once it is frozen, the interpreter does nothing and holds the GIL.
+        options: further FreezeOptions; for `stuck` seconds, once it is frozen, the interpreter
+            does nothing and holds the GIL.
     """
 
     def __init__(
@@ -156,7 +156,6 @@ def main(facts: dict[str, object]) -> None:
 
     paths = facts.pop("paths")
     assert isinstance(paths, list)
-    ballast = os.urandom(1) * int(str(facts.pop("ballast", 0)))  # noqa: F841 (is only there)
     stuck = int(float(str(facts.pop("stuck", 0))))
     machine = _core.real_os()
     if "stops" in facts:

@@ -73,7 +73,7 @@ class Guest:
         """Takes what the host has seen meanwhile."""
         self.entries += self.device.take_transcript(time.monotonic() + 0.002)
 
-    def until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    def until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Waits for something that the guest says."""
         deadline = time.monotonic() + timeout
         while not condition():

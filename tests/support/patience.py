@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE = 60.0  # seconds for whatever must come; pytest-timeout ends a test that takes much longer
-FAR = 300.0  # seconds of a limit that must not matter to a test
+FAR = 240.0  # seconds of a limit that must not matter to a test: the longest that there is
 TURNS = 20
 
 

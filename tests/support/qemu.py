@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 QEMU = "qemu-system-x86_64"
 # Software emulation on a machine that others use as well: a boot may take many times its 4 seconds.
-BOOT = 120.0
-COMMAND = 60.0
+BOOT = 300.0
+COMMAND = 180.0
 MEMORY = 768  # MiB
 UUID = "6f0c8a6e-1f44-4d0f-9d5b-3c2e1a0b9f87"
 
@@ -180,10 +180,10 @@ class VirtualMachine:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(timeout=20)
+                self._process.wait(timeout=COMMAND)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(timeout=20)
+                self._process.wait(timeout=COMMAND)
         for one in self._sockets:
             one.close()
 

@@ -41,7 +41,7 @@ class LineReader:
 class Qmp:
     """A monitor, ready for commands."""
 
-    def __init__(self, reader: LineReader, timeout: float = 30.0) -> None:
+    def __init__(self, reader: LineReader, timeout: float = 120.0) -> None:
         self._reader = reader
         self._timeout = timeout
         self.events: list[dict[str, Any]] = []

@@ -38,7 +38,7 @@ class Acknowledged:
     def now(self) -> dict[str, int]:
         return dict(self._last)
 
-    def wait_for_more(self, number: int = 50, timeout: float = 60) -> None:
+    def wait_for_more(self, number: int = 50, timeout: float = 180) -> None:
         """Waits until both kinds of records have so many more."""
         wanted = {kind: self._last.get(kind, 0) + number for kind in ("synced", "buffered")}
         deadline = time.monotonic() + timeout

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support.guest import running_guest
 from support.loop import loop_mount, require_program
-from support.patience import PATIENCE
+from support.patience import FAR
 from support.writer import Writer
 
 if TYPE_CHECKING:
@@ -43,8 +42,7 @@ from vmtpy.commands import run
 run.Agent = Agent
 sys.exit(main(sys.argv[sys.argv.index("run"):]))
 """
-CONFIG = "[quiesce]\ntimeout = 1\n"
-AT_ONCE = 0.5  # seconds; under a tracer, on a busy machine
+CONFIG = "[quiesce]\ntimeout = {}\n"
 
 
 @pytest.fixture
@@ -65,14 +63,13 @@ def stuck(tmp_path: Path) -> str:
 def test_an_interpreter_that_is_stuck_does_not_keep_anything_frozen(
     ending: str, stuck: str, mount: LoopMount, tmp_path: Path
 ) -> None:
+    limit = 4 if ending == "limit" else FAR
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], tmp_path / "log", CONFIG, stuck) as guest,
+        running_guest([mount], tmp_path / "log", CONFIG.format(limit), stuck) as guest,
     ):
         guest.freeze()
         guest.until((tmp_path / "stuck.py.sleeps").exists)
-        time.sleep(0.02)
-        began = time.monotonic()
         if ending == "done":
             assert guest.command("vmbackup.snapshotDone") == b"OK "
         elif ending == "abort":
@@ -81,8 +78,7 @@ def test_an_interpreter_that_is_stuck_does_not_keep_anything_frozen(
             os.kill(guest.pid, signal.SIGTERM)
         elif ending == "SIGKILL":
             os.kill(guest.pid, signal.SIGKILL)
-        writer.wait_for_more(timeout=PATIENCE)
-        assert time.monotonic() - began < AT_ONCE + (1 if ending == "limit" else 0)
+        writer.wait_for_more()
         if ending in ("SIGTERM", "limit"):
             guest.until(lambda: any(one.startswith(b"req.aborted 4 ") for one in guest.events()))
         assert b"req.done 0 " not in guest.events()  # that would have been Python's part
@@ -100,10 +96,9 @@ def test_a_run_that_is_full_or_read_only_costs_the_marker_and_nothing_else(
     inside = f"unshare -m sh -c '{run} none /run && exec \"$@\"' sh"
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], tmp_path / "log", CONFIG, inside) as guest,
+        running_guest([mount], tmp_path / "log", CONFIG.format(FAR), inside) as guest,
     ):
         guest.freeze()
-        began = time.monotonic()
         if ending == "done":
             assert guest.command("vmbackup.snapshotDone") == b"OK "
             guest.done()
@@ -111,6 +106,5 @@ def test_a_run_that_is_full_or_read_only_costs_the_marker_and_nothing_else(
             assert not any(one.startswith((b"req.error", b"req.abort")) for one in guest.events())
         else:
             os.kill(guest.pid, signal.SIGKILL)
-            writer.wait_for_more(timeout=PATIENCE)
-            assert time.monotonic() - began < AT_ONCE
+            writer.wait_for_more()
     assert not mount.thaw()

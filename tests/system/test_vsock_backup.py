@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support.guest import running_guest
 from support.loop import loop_mount, require_loop
-from support.patience import PATIENCE
+from support.patience import FAR
 from support.writer import Writer, check_log
 
 from vmtpy._host import MessageKind, Way
@@ -88,17 +87,16 @@ def test_with_vsock_lost_while_frozen_the_backdoor_ends_the_backup_well(
 
 
 def test_with_every_way_lost_while_frozen_it_thaws(mount: LoopMount, tmp_path: Path) -> None:
+    config = f"[quiesce]\ntimeout = {FAR}\n"
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], tmp_path / "log", vsock=True, backdoor=False) as guest,
+        running_guest([mount], tmp_path / "log", config, vsock=True, backdoor=False) as guest,
     ):
         until_on_vsock(guest)
         guest.freeze()
-        lost = time.monotonic()
         guest.vsock.stop_listening()
         guest.vsock.drop_connections()
-        writer.wait_for_more(timeout=PATIENCE)
-        assert time.monotonic() - lost < 15  # well before its limit of 30 s
+        writer.wait_for_more()
         guest.vsock.listen_again()
         reply = guest.command("vmbackup.snapshotDone")
         assert reply.startswith(b"ERROR "), reply

@@ -125,7 +125,7 @@ def test_the_host_reads_which_hook_failed_and_its_first_line(place: Path) -> Non
 
 
 def test_a_python_hook_that_hangs_fails_the_backup_while_the_host_is_kept_alive() -> None:
-    rig = Rig(timeout=1.3)
+    rig = Rig(timeout=4)
     go_on, left = threading.Event(), threading.Event()
 
     @rig.agent.hook
@@ -141,7 +141,7 @@ def test_a_python_hook_that_hangs_fails_the_backup_while_the_host_is_kept_alive(
         assert rig.command("vmbackup.start 0") == b"OK "
         rig.done()
         assert rig.keep_alives() >= 1
-        assert rig.events()[-2] == b"req.error 2 hook stuck: not ready after 1.3 s"
+        assert rig.events()[-2] == b"req.error 2 hook stuck: not ready after 4 s"
         go_on.set()
         assert left.wait(PATIENCE)  # it is left when it returns
 

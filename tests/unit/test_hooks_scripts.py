@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.hooks import seen, write_script
-from support.patience import PATIENCE
+from support.patience import FAR, PATIENCE
 
 from vmtpy.config import HooksConfig
-from vmtpy.hooks import HookError, Hooks, directory
-from vmtpy.hooks.process import GRACE, KEPT, Ending, Process
+from vmtpy.hooks import HookError, Hooks, directory, process
+from vmtpy.hooks.process import KEPT, Ending, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+LIMIT = 4.0  # seconds, in which a hook has done its part on a busy machine
 
 
 @pytest.fixture
@@ -131,32 +133,36 @@ def test_at_the_limit_the_whole_process_group_is_killed(place: Path) -> None:
         place / "a",
         f'[ "$1" = freeze ] || exit 0\n'
         f"(trap '' TERM; echo started; while :; do sleep 0.1; done) &\n"
-        f"echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait; sleep 60",
+        f"echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait; sleep 600",
     )
     begin = time.monotonic()
-    with pytest.raises(HookError, match=r"^hook a freeze: killed after 1 s: started$"):
-        hooks_of(place, timeout=1.0).freeze()
-    assert 1 <= time.monotonic() - begin < 1 + 3 * GRACE
+    with pytest.raises(HookError, match=r"^hook a freeze: killed after 4 s: started$"):
+        hooks_of(place, timeout=LIMIT).freeze()
+    assert time.monotonic() >= begin + LIMIT
     leader, child = (int(one) for one in pids.read_text().split())
     await_true(lambda: gone(leader) and gone(child), "the process group still lives")
     assert seen(place) == ["a freeze", "a freezeFail"]
 
 
-def test_a_hook_that_ends_at_sigterm_is_not_sent_sigkill(place: Path) -> None:
+def test_a_hook_that_ends_at_sigterm_is_not_sent_sigkill(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE", FAR)  # as long as this would SIGKILL be waited for
     tidy = place.parent / "tidy"
     write_script(
         place / "a",
         f'[ "$1" = freeze ] || exit 0\ntrap "echo tidy > {tidy}; exit 0" TERM\n'
         "while :; do sleep 0.05; done",
     )
-    begin = time.monotonic()
-    with pytest.raises(HookError, match=r"killed after 0\.5 s"):
-        hooks_of(place, timeout=0.5).freeze()
-    assert time.monotonic() - begin < 0.5 + GRACE
+    with pytest.raises(HookError, match="killed after 4 s"):
+        hooks_of(place, timeout=LIMIT).freeze()
     assert tidy.read_text() == "tidy\n"
 
 
-def test_children_have_their_grace_although_the_hook_itself_ends_at_once(place: Path) -> None:
+def test_children_have_their_grace_although_the_hook_itself_ends_at_once(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "GRACE", FAR)
     tidy = place.parent / "tidy"
     write_script(
         place / "a",
@@ -164,8 +170,8 @@ def test_children_have_their_grace_although_the_hook_itself_ends_at_once(place: 
         f"(trap 'sleep 0.3; echo tidy > {tidy}; exit' TERM; while :; do sleep 0.05; done) &\n"
         "exec sleep 60",
     )
-    with pytest.raises(HookError, match=r"killed after 0\.5 s"):
-        hooks_of(place, timeout=0.5).freeze()
+    with pytest.raises(HookError, match="killed after 4 s"):
+        hooks_of(place, timeout=LIMIT).freeze()
     assert tidy.read_text() == "tidy\n"
 
 
@@ -173,11 +179,11 @@ def test_the_limit_holds_for_the_thaw_as_well_and_the_others_are_asked(place: Pa
     write_script(place / "a")
     write_script(place / "b", '[ "$1" = freeze ] || exec sleep 60')
     log: list[str] = []
-    hooks = hooks_of(place, log, timeout=1.0)
+    hooks = hooks_of(place, log, timeout=LIMIT)
     hooks.freeze()
     hooks.thaw(aborted=False)
     assert seen(place)[-2:] == ["b thaw", "a thaw"]
-    assert log == ["hook b thaw: killed after 1 s"]
+    assert log == ["hook b thaw: killed after 4 s"]
 
 
 def test_a_cancelled_backup_kills_the_running_hook_and_unwinds(place: Path) -> None:
@@ -192,12 +198,10 @@ def test_what_a_hook_leaves_in_the_background_is_neither_waited_for_nor_killed(
     place: Path,
 ) -> None:
     pid = place.parent / "pid"
-    write_script(place / "a", f'[ "$1" = freeze ] && {{ sleep 60 & echo $! > {pid}; }}; exit 0')
+    write_script(place / "a", f'[ "$1" = freeze ] && {{ sleep 600 & echo $! > {pid}; }}; exit 0')
     hooks = hooks_of(place)
-    begin = time.monotonic()
     hooks.freeze()
     hooks.thaw(aborted=False)
-    assert time.monotonic() - begin < 20
     left = int(pid.read_text())
     assert not gone(left)
     os.kill(left, signal.SIGKILL)
@@ -219,8 +223,8 @@ def test_output_goes_to_the_log_line_by_line_and_bounded(place: Path) -> None:
 def test_a_hook_that_floods_its_output_is_limited_all_the_same(place: Path) -> None:
     write_script(place / "a", '[ "$1" = freeze ] && exec yes flood')
     log: list[str] = []
-    with pytest.raises(HookError, match=r"killed after 0\.3 s: flood$"):
-        hooks_of(place, log, timeout=0.3).freeze()
+    with pytest.raises(HookError, match=r"killed after 2 s: flood$"):
+        hooks_of(place, log, timeout=2.0).freeze()
     assert sum(len(line) for line in log) < 6 * KEPT  # each line is a few bytes with its prefix
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from support.qemu import Root
     from support.vm_backup import BusyGuest
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def back_up(guest: BusyGuest, work: Path) -> dict[str, int]:
 def judge(root: Root, snapshot: Path, acknowledged: dict[str, int]) -> Verdict:
     """Boots a snapshot in a new machine: fsck, mount, records."""
     with virtual_machine(root, snapshot) as machine:
-        first = machine.run("e2fsck", "-f", "-n", "/dev/vda", timeout=120)
-        boot = machine.run("e2fsck", "-f", "-p", "/dev/vda", timeout=120)
-        again = machine.run("e2fsck", "-f", "-n", "/dev/vda", timeout=120)
+        first = machine.run("e2fsck", "-f", "-n", "/dev/vda", timeout=300)
+        boot = machine.run("e2fsck", "-f", "-p", "/dev/vda", timeout=300)
+        again = machine.run("e2fsck", "-f", "-n", "/dev/vda", timeout=300)
         machine.check("mount", "-t", "ext4", "/dev/vda", "/data")
         found = json.loads(machine.check("python", "/opt/guest/writers.py", "--check", "/data"))
     lost = [

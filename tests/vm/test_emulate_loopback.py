@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from support.qemu import VirtualMachine
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 CLIENT = """
 import errno, os, socket
@@ -18,7 +18,7 @@ from vmtpy._host import PacketDecoder, encode_packet
 
 def stream(port=None):
     made = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-    made.settimeout(10)
+    made.settimeout(60)
     if port:
         made.bind((socket.VMADDR_CID_ANY, port))
     return made

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.qemu import Root
     from support.vm_backup import BusyGuest
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 SUSPENDED = 40.0
 
@@ -42,7 +42,7 @@ def uptime(guest: BusyGuest) -> float:
 
 
 def test_a_clock_stepped_by_hours_while_frozen_changes_nothing(guest: BusyGuest) -> None:
-    host = guest.freeze(limit(60))
+    host = guest.freeze(limit(240))
     now = int(guest.machine.check("date", "+%s"))
     frozen = guest.acknowledged.now()
     for hours in (5, -5, 0):
@@ -63,7 +63,7 @@ def test_an_agent_that_the_oom_killer_ends_while_frozen_is_survived_by_its_guard
     agent = guest.agent()
     frozen = guest.acknowledged.now()
     guest.machine.run("python", "/opt/guest/hog.py", str(agent))  # itself killed, perhaps
-    guest.acknowledged.wait_for_more(timeout=60)  # long before the limit
+    guest.acknowledged.wait_for_more()  # before the limit
     assert f"Out of memory: Killed process {agent} " in guest.machine.check("dmesg")
     assert guest.acknowledged.now()["synced"] > frozen["synced"]
     assert guest.markers() == []
@@ -75,12 +75,14 @@ def test_after_a_suspend_and_resume_the_limit_strikes_and_the_host_is_told(
     guest: BusyGuest,
 ) -> None:
     host = guest.freeze(limit(15))
+    began = time.monotonic()
     before = uptime(guest)
     guest.machine.qmp.execute("stop")
     time.sleep(SUSPENDED)
     guest.machine.qmp.execute("cont")
     # The guest's clocks stood still meanwhile: the limit is one of the guest's own time.
-    assert uptime(guest) - before < SUSPENDED / 2
+    ran = uptime(guest) - before
+    assert time.monotonic() - began - ran > SUSPENDED / 2
     guest.acknowledged.wait_for_more()
     assert guest.events() == ["reset", "prov.snapshotCommit", "req.aborted", "req.done"]
     guest.release()  # too late: the host may not keep that snapshot
@@ -99,7 +101,7 @@ def test_a_machine_that_is_reset_while_frozen_boots_with_nothing_frozen(
         guest.machine.qmp.execute("system_reset")
         guest.machine.wait_for_boot()
         assert guest.markers() == []
-        checked = guest.machine.run("e2fsck", "-f", "-p", "/dev/vda", timeout=120)
+        checked = guest.machine.run("e2fsck", "-f", "-p", "/dev/vda", timeout=300)
         assert checked.code == 0, checked
         guest.machine.check("mount", "-t", "ext4", "/dev/vda", "/data")
         guest.machine.check("sh", "-c", "echo written > /data/new && sync")

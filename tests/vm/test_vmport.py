@@ -14,7 +14,7 @@ from support.qemu import MEMORY, UUID
 if TYPE_CHECKING:
     from support.qemu import Ran, VirtualMachine
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 PROBE = ("python", "-m", "vmtpy", "probe", "--json")
 # Root without one capability, as in most containers: exec takes it away with the bounding set.

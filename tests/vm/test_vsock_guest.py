@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from support.qemu import Root, VirtualMachine
     from support.vm_backup import BusyGuest
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 LOOPBACK = "--vsock-loopback"
 

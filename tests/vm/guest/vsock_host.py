@@ -41,7 +41,7 @@ class Talk:
 
     def ask_until(self, condition: Callable[[], object]) -> None:
         """Connecting takes its time, and the backdoor serves meanwhile."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, self.trouble()
             self.ask()

@@ -110,9 +110,8 @@ void bind_agent_options(py::module_& module) {
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
            py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = "",
-           py::arg("watchdog") = 0.0, py::arg("patience") = 5.0,
-           py::arg("patience_busy") = 1.0, py::arg("prepare_patience") = 180.0,
-           py::arg("tools") = ToolsState());
+           py::arg("watchdog") = 0.0, py::arg("patience") = 5.0, py::arg("patience_busy") = 1.0,
+           py::arg("prepare_patience") = 180.0, py::arg("tools") = ToolsState());
 }
 
 void bind_status(py::module_& module) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -202,6 +203,24 @@ def test_a_session_of_an_entry_point_holds_its_lock_until_the_thaw(
             guest.done()
             assert free()
         assert "hook" not in guest.text(), "it was left without a failure"
+
+
+def test_a_checkpoint_that_takes_too_long_ends_by_itself() -> None:
+    from vmtpy.hooks.postgresql import checkpointed
+
+    with loop_mount("ext4", size=SIZE) as mount, cluster(mount.path) as server:
+        with psycopg.connect(server.dsn) as connection:
+            query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+            [(checkpointer,)] = connection.execute(query).fetchall()
+        os.kill(checkpointer, signal.SIGSTOP)
+        try:
+            with (
+                pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"),
+                checkpointed(server.dsn, timeout=2),
+            ):
+                pytest.fail("a checkpointer that stands still has ended")
+        finally:
+            os.kill(checkpointer, signal.SIGCONT)
 
 
 def test_a_server_that_is_down_fails_the_backup_and_is_named(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bench import await_true
 from support.freezing import FreezingProcess, await_gone
 from support.loop import loop_mount, require_program
+from support.patience import await_true
 from support.rcu import RCU
 
 from vmtpy import _core

@@ -10,7 +10,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bench import Bench, await_true
+from support.bench import Bench
+from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase
 from vmtpy._host import FaultyOs, SimulatedDisk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from support.bench import await_true
+from support.patience import await_true
 
 from vmtpy.hooks.process import Ending, Process
 

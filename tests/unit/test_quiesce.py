@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bench import RCU, await_true
+from support.bench import RCU
+from support.patience import await_true
 from support.rig import KIND, Rig, State
 
 from vmtpy import _core

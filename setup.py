@@ -17,10 +17,13 @@ HOST = sorted(glob("csrc/host/*.cpp"))
 BIND = sorted(set(glob("csrc/bind/*.cpp")) - set(glob("csrc/bind/host_*.cpp")))
 BIND_HOST = sorted(glob("csrc/bind/host_*.cpp"))
 INCLUDED = [*glob("csrc/**/*.h", recursive=True), *BIND, *BIND_HOST]
-if platform.machine() != "x86_64":  # the ptrace host is x86-64's
+MACHINE = os.environ.get("VMTPY_MACHINE") or platform.machine()  # set where it is cross-compiled
+if MACHINE != "x86_64":  # the ptrace host is x86-64's
     PTRACE = Path("csrc/host/x86_64_only").read_text().split()
     HOST = sorted(set(HOST) - {f"csrc/host/{name}.cpp" for name in PTRACE})
     BIND_HOST.remove("csrc/bind/host_trap.cpp")
+
+UNITS = [("core", BIND, 2), ("host", BIND_HOST, 1)]
 
 # VMTPY_SANITIZE=address,undefined builds both extensions with those sanitizers.
 SANITIZE = os.environ.get("VMTPY_SANITIZE", "")
@@ -89,11 +92,17 @@ def jobs() -> int:
     return max(1, min(os.cpu_count() or 1, free // COMPILER_MEMORY))
 
 
-ParallelCompile("VMTPY_BUILD_JOBS", jobs(), needs_recompile=needs_recompile).install()
-setup(
-    ext_modules=[
-        # The slowest first: the last compiler to end is then a quick one.
-        extension("vmtpy._core", units("core", BIND, 2) + CORE),
-        extension("vmtpy._host", units("host", BIND_HOST, 1) + CORE + HOST),
-    ],
-)
+def extensions() -> list[Pybind11Extension]:
+    """The slowest files come first: the last compiler to end is then a quick one."""
+    if os.environ.get("VMTPY_EXTENSIONS") == "none":  # .ci/wheels adds its own
+        return []
+    made = {name: units(name, sources, count) for name, sources, count in UNITS}
+    return [
+        extension("vmtpy._core", made["core"] + CORE),
+        extension("vmtpy._host", made["host"] + CORE + HOST),
+    ]
+
+
+if __name__ == "__main__":
+    ParallelCompile("VMTPY_BUILD_JOBS", jobs(), needs_recompile=needs_recompile).install()
+    setup(ext_modules=extensions())

@@ -71,8 +71,10 @@ Agent::~Agent() {
 
 void Agent::start() {
   prepare_to_throw();
-  // What the start has left over is given back: an agent lives for months.
+#ifdef __GLIBC__
+  // What the start has left over is given back: an agent lives for months. musl cannot.
   ::malloc_trim(0);
+#endif
   process_ = ::getpid();
   try {
     thread_ = std::thread([this] { run(); });

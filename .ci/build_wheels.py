@@ -1,0 +1,262 @@
+"""Cross-compiles the wheels with zig: each C++ file once a target, each binding once a Python.
+
+Run by .ci/wheels, which makes the environment. The sources and their flags are setup.py's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pybind11
+import python_headers
+import ziglang
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+INTO = Path("build/wheels")
+WHEELHOUSE = Path("build/wheelhouse")
+ZIG = [sys.executable, "-m", "ziglang"]
+LIBRARY = Path(ziglang.__file__).parent / "lib"
+PYTHONS = [*python_headers.SUITES]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A platform tag, and what the compiler and CPython call that platform."""
+
+    tag: str
+    machine: str
+    triple: str  # the compiler's
+    suffix: str  # of an extension's file name
+
+    @property
+    def objects(self) -> Path:
+        return INTO / self.tag
+
+
+TARGETS = [
+    Target("manylinux_2_28_x86_64", "x86_64", "x86_64-linux-gnu.2.28", "x86_64-linux-gnu"),
+    Target("musllinux_1_2_x86_64", "x86_64", "x86_64-linux-musl", "x86_64-linux-musl"),
+    Target("manylinux_2_28_aarch64", "aarch64", "aarch64-linux-gnu.2.28", "aarch64-linux-gnu"),
+    Target("musllinux_1_2_aarch64", "aarch64", "aarch64-linux-musl", "aarch64-linux-musl"),
+]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """One file that becomes one object."""
+
+    source: str
+    built: Path
+    command: list[str]
+
+
+def load_setup(machine: str) -> ModuleType:
+    """setup.py as it is for `machine`: its lists of sources and its flags."""
+    os.environ["VMTPY_MACHINE"] = machine
+    spec = importlib.util.spec_from_file_location("vmtpy_setup", "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compiler(target: Target) -> list[str]:
+    return [*ZIG, "c++", "-target", target.triple]
+
+
+def compilation(target: Target, flags: list[str], source: str, into: Path) -> Compilation:
+    built = into / (source.replace("/", "_") + ".o")
+    command = [*compiler(target), *flags, "-c", source, "-o", str(built)]
+    return Compilation(source, built, command)
+
+
+def type_comparison(target: Target) -> Compilation:
+    """The part of the C++ runtime that compares types when an exception is caught.
+
+    libc++ takes types of two libraries for different ones, even if they have one name. Here
+    exceptions of _host are caught in _core, so names are compared, as libstdc++ does.
+    """
+    source = LIBRARY / "libcxxabi/src/private_typeinfo.cpp"
+    flags = [
+        "-D_LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION=2",
+        "-D_LIBCXXABI_DISABLE_VISIBILITY_ANNOTATIONS",
+        "-D_LIBCXXABI_BUILDING_LIBRARY",
+        f"-I{LIBRARY}/libcxxabi/include",
+        f"-I{LIBRARY}/libcxxabi/src",
+        f"-I{LIBRARY}/libcxx/src",
+        *["-std=c++23", "-Os", "-g0", "-fPIC", "-fvisibility=hidden", "-fno-sanitize=all"],
+    ]
+    built = target.objects / "private_typeinfo.o"
+    command = [*compiler(target), *flags, "-c", str(source), "-o", str(built)]
+    return Compilation(str(source), built, command)
+
+
+class Build:
+    """All objects and wheels of one target."""
+
+    def __init__(self, target: Target, pythons: list[str]) -> None:
+        self._target = target
+        self._setup = load_setup(target.machine)
+        self._pythons = pythons
+        common = ["-std=c++20", "-Icsrc", "-Os", "-g0", "-MMD", "-fPIC", "-fvisibility=hidden"]
+        self._flags = [
+            *common,
+            *self._setup.HARDENING,
+            *self._setup.WARNINGS,
+            "-fno-sanitize=all",
+            "-D_LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION=2",
+        ]
+        self._core = self._compilations(self._setup.CORE)
+        self._host = self._compilations(self._setup.HOST)
+        self._types = type_comparison(target)
+
+    def _compilations(self, sources: list[str]) -> list[Compilation]:
+        return [compilation(self._target, self._flags, name, self._objects()) for name in sources]
+
+    def _objects(self, python: str = "") -> Path:
+        into = self._target.objects / (python or "any")
+        into.mkdir(parents=True, exist_ok=True)
+        return into
+
+    def _bindings(self, python: str) -> dict[str, list[Compilation]]:
+        headers = python_headers.directory(python) / "include"
+        found = [pybind11.get_include(), headers / f"python{python}", headers]
+        flags = [*self._flags, *(f"-isystem{directory}" for directory in found)]
+        return {
+            name: [
+                compilation(self._target, flags, unit, self._objects(python))
+                for unit in self._setup.units(f"{self._target.machine}_{name}", sources, count)
+            ]
+            for name, sources, count in self._setup.UNITS
+        }
+
+    def compile(self) -> None:
+        """Two at a time, the slowest first."""
+        bindings = [self._bindings(python) for python in self._pythons]
+        wanted = [one for found in bindings for group in found.values() for one in group]
+        wanted += [self._types, *self._core, *self._host]
+        stale = [one for one in wanted if self._setup.needs_recompile(str(one.built), one.source)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(lambda one: subprocess.run(one.command, check=True), stale):
+                pass
+
+    def link(self, python: str) -> list[Path]:
+        bindings = self._bindings(python)
+        tag = python.replace(".", "")
+        built = []
+        for name, parts in [("core", self._core), ("host", [*self._core, *self._host])]:
+            extension = self._objects(python) / f"_{name}.cpython-{tag}-{self._target.suffix}.so"
+            objects = [str(one.built) for one in [*bindings[name], *parts, self._types]]
+            flags = ["-shared", "-s", "-Wl,-z,relro,-z,now", "-pthread", "-o", str(extension)]
+            subprocess.run([*compiler(self._target), *objects, *flags], check=True)
+            built.append(extension)
+        return built
+
+    def pack(self, python: str, pure: Path) -> Path:
+        """The wheel without extensions, with those of this target and its tags."""
+        tag = f"cp{python.replace('.', '')}"
+        tree = self._objects(python) / "tree"
+        shutil.rmtree(tree, ignore_errors=True)
+        shutil.copytree(pure, tree)
+        for extension in self.link(python):
+            shutil.copy2(extension, tree / "vmtpy" / extension.name)
+        (info,) = tree.glob("*.dist-info")
+        facts = (info / "WHEEL").read_text()
+        facts = facts.replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
+        facts = re.sub(r"Tag: .*", f"Tag: {tag}-{tag}-{self._target.tag}", facts)
+        (info / "WHEEL").write_text(facts)
+        run_wheel("pack", str(tree), "--dest-dir", str(WHEELHOUSE))
+        (made,) = WHEELHOUSE.glob(f"*-{tag}-{tag}-{self._target.tag}.whl")
+        return made
+
+
+def run_wheel(*words: str) -> None:
+    subprocess.run([sys.executable, "-m", "wheel", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def pure_tree() -> Path:
+    """The unpacked wheel of everything but the extensions, made by setuptools and setup.py."""
+    into = INTO / "pure"
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(into)!r})"
+    environment = {**os.environ, "VMTPY_EXTENSIONS": "none"}
+    command = [sys.executable, "-c", build]
+    built = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if built.returncode:
+        sys.exit(built.stdout + built.stderr)
+    (made,) = into.glob("*.whl")
+    run_wheel("unpack", str(made), "--dest", str(into / "tree"))
+    (tree,) = (into / "tree").iterdir()
+    return tree
+
+
+def audit(wheel: Path, target: Target) -> None:
+    """Ends the build if the wheel needs a newer libc, or more libraries, than its tag says."""
+    command = [sys.executable, "-m", "auditwheel", "show", str(wheel)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = " ".join(told.split())
+    found = re.search(r'platform tag: "((?:many|musl)linux_(\d+)_(\d+)_\w+)"', said)
+    allowed = re.fullmatch(r"(many|musl)linux_(\d+)_(\d+)_(\w+)", target.tag)
+    assert allowed
+    fits = (
+        found
+        and found[1].startswith(allowed[1])
+        and found[1].endswith(allowed[4])
+        and (int(found[2]), int(found[3])) <= (int(allowed[2]), int(allowed[3]))
+    )
+    if not fits:
+        sys.exit(f"{wheel.name} does not keep the promise of its tag:\n{told}")
+    size = wheel.stat().st_size / 1e6
+    print(f"{wheel.name}: {size:.2f} MB, fits {found and found[1]}", flush=True)
+
+
+def parse(arguments: list[str]) -> list[tuple[Target, list[str]]]:
+    parser = argparse.ArgumentParser(prog=".ci/wheels", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["ci", "all"], default="ci")
+    tags = [target.tag for target in TARGETS]
+    parser.add_argument("--target", action="append", choices=tags, help="only these")
+    parser.add_argument("--python", action="append", choices=PYTHONS, help="only these")
+    given = parser.parse_args(arguments)
+    wanted = []
+    for number, target in enumerate(TARGETS):
+        # In CI every Python for the first target, one Python for the others.
+        usual = PYTHONS if given.what == "all" or number == 0 else PYTHONS[-1:]
+        if given.target is None or target.tag in given.target:
+            wanted.append((target, given.python or usual))
+    return wanted
+
+
+def main() -> None:
+    wanted = parse(sys.argv[1:])
+    began = time.monotonic()
+    machines = {target.machine for target, _ in wanted}
+    python_headers.fetch({python for _, pythons in wanted for python in pythons}, machines)
+    print(f"Python's headers: {time.monotonic() - began:.0f} s", flush=True)
+    WHEELHOUSE.mkdir(parents=True, exist_ok=True)
+    pure = pure_tree()
+    for target, pythons in wanted:
+        began = time.monotonic()
+        build = Build(target, pythons)
+        build.compile()
+        for python in pythons:
+            audit(build.pack(python, pure), target)
+        print(f"{target.tag}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

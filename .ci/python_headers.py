@@ -38,7 +38,8 @@ def _download(suite: str, package: str, architectures: list[str]) -> list[Path]:
     if not architectures:
         return []
     state = (INTO / "apt" / suite).resolve()
-    for part in ("lists/partial", "cache/archives/partial", "fetched", "etc"):
+    lists = ("lists/partial", "cache/archives/partial")
+    for part in (*lists, "fetched", "etc/apt.conf.d", "etc/preferences.d"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     # An unstable suite's Release file is valid for a week, and a mirror may be older.

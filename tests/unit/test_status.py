@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import threading
@@ -318,10 +319,18 @@ def test_the_command_prints_lines_or_json(
     with served(path, machine.agent.status, collect([])):
         assert command.main(["--socket", path]) == 0
         shown = capsys.readouterr().out
-        assert "host         ESX" in shown
-        assert "filesystems  not frozen" in shown
+        assert re.search("^host +ESX", shown, re.MULTILINE)
+        assert re.search("^filesystems +not frozen", shown, re.MULTILINE)
+        assert re.search("^configuration +the defaults$", shown, re.MULTILINE)
         assert command.main(["--socket", path, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["host"]["product"] == "ESX"
+
+
+def test_people_are_told_the_file_and_what_is_kept_to() -> None:
+    told = {"configuration_file": "/etc/vmtpy/vmtpy.toml", "include": ["/srv"], "exclude": []}
+    assert command.configuration(told) == "/etc/vmtpy/vmtpy.toml, include /srv"
+    told = {"include": [], "exclude": ["/a", "/b"]}
+    assert command.configuration(told) == "the defaults, exclude /a, /b"
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,18 @@ def lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
         names = [f"{one['path']} ({one['type']})" for one in missed[:MOST_NAMED]]
         more = f" and {len(missed) - MOST_NAMED} more" if len(missed) > MOST_NAMED else ""
         yield "not in it", f"{', '.join(names)}{more}: writable, but cannot be frozen"
+    yield "configuration", configuration(status)
     if status["refused_configuration"]:
-        yield "configuration", f"the new one was refused: {status['refused_configuration']}"
+        yield "", f"the new one was refused: {status['refused_configuration']}"
+
+
+def configuration(status: dict[str, Any]) -> str:
+    """The file, and what is kept to."""
+    text = status.get("configuration_file") or "the defaults"
+    for key in ("include", "exclude"):
+        if status[key]:
+            text += f", {key} {', '.join(status[key])}"
+    return text
 
 
 def channel(status: dict[str, Any]) -> str:

@@ -149,11 +149,11 @@ class Disks:
     guard: Guard
 
     @contextmanager
-    def freezable(self) -> Iterator[None]:
-        """Within this they may be frozen, for 20 seconds at most; afterwards they are thawed."""
+    def freezable(self, longest: float = LONGEST_FREEZE) -> Iterator[None]:
+        """Within this they may be frozen, for `longest` seconds at most; then they are thawed."""
         for disk in self.disks:
             disk.check()
-        self.guard.tell("arm", str(LONGEST_FREEZE))
+        self.guard.tell("arm", str(longest))
         try:
             yield
         finally:

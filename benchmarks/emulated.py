@@ -17,7 +17,7 @@ from vmtpy.host.listener import Listener
 from vmtpy.host.script import GREETING, BackupRequest, greet, run_backup
 
 START_UP = 30.0  # seconds for an agent to speak to its host
-TIMEOUT = 60.0  # seconds for one snapshot
+TIMEOUT = 150.0  # seconds for one snapshot
 
 
 class GuestError(Exception):

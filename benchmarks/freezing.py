@@ -21,7 +21,9 @@ from benchmarks.writer import Write, Writers
 SETTLE, CHANCE = 1.5, 0.5
 
 STALL = Metric("beyond_ms", "longest write stall beyond the host's snapshot, ms")
+GAP = Metric("gap_ms", "longest gap between two finished writes beyond the host's snapshot, ms")
 METRICS = (
+    GAP,
     STALL,
     Metric("start_commit_ms", "start received → commit, ms"),
     Metric("asked_commit_ms", "host asks → commit, ms"),
@@ -84,6 +86,7 @@ class Freeze:
         seconds = {
             "stall_ms": self.longest.duration,
             "beyond_ms": self.longest.duration - taking,
+            "gap_ms": max(gap_beyond(writes, moments) for writes in self.writes),
         }
         if moments.done > moments.commit:  # somebody froze
             seconds["start_commit_ms"] = moments.commit - moments.received
@@ -95,6 +98,16 @@ class Freeze:
             begins = [one.begin for one in self.frozen]
             seconds["first_last_ms"] = max(begins) - min(begins)
         return {key: value * 1e3 for key, value in seconds.items()} | moments.own
+
+
+def gap_beyond(writes: Sequence[Write], moments: Snapshot) -> float:
+    """The longest time without a write of one writer, less what the host's snapshot took of it."""
+
+    def beyond(gap: Write) -> float:
+        taking = min(gap.end, moments.taken) - max(gap.begin, moments.commit)
+        return gap.duration - max(taking, 0.0)
+
+    return max((beyond(gap) for gap in writer.gaps(writes)), default=0.0)
 
 
 def contenders() -> dict[str, str]:

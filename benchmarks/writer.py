@@ -8,9 +8,14 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import native
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 HEADER = struct.Struct("<QQ")
 ENTRY = struct.Struct("<QQ")
@@ -34,31 +39,27 @@ class Write:
         return self.end - self.begin
 
 
-class Writers:
-    """One running writer for each path; a context manager that ends them.
+class Noted:
+    """A running program that takes notes of its writes; a context manager that ends it.
 
     Args:
-        paths: files to write, made.
-        shared: directory on a tmpfs.
-        pause: seconds between two writes of one writer; default 200 µs.
-        longest: seconds for which there is room to take notes.
+        command: the program; `notes` and the capacity are among its arguments.
+        notes: the file that they are in, on a tmpfs.
+        count: of its writers.
+        capacity: writes for which there is room.
     """
 
     def __init__(
-        self, paths: Sequence[Path], shared: Path, pause: float = 200e-6, longest: float = 40.0
+        self, command: Sequence[str | Path], notes: Path, count: int, capacity: int
     ) -> None:
-        self._count = len(paths)
-        self._capacity = int(longest / pause)
-        self._size = HEADER.size + self._capacity * ENTRY.size
-        notes = shared / "writes"
+        self._count = count
+        self._size = HEADER.size + capacity * ENTRY.size
         notes.touch()
-        numbers = [str(self._capacity), str(int(pause * 1e6))]
-        command: list[str | Path] = [native.compiled("writer"), notes, *numbers, *paths]
-        self._process = subprocess.Popen(command, cwd="/")
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd="/")
         self._notes = notes
         self._map: mmap.mmap | None = None
 
-    def __enter__(self) -> Writers:
+    def __enter__(self) -> Self:
         self.wait()
         return self
 
@@ -103,6 +104,50 @@ class Writers:
         for at, took in ENTRY.iter_unpack(self._map[first:last]):
             if at / 1e9 <= end and (at + took) / 1e9 >= begin:
                 yield Write(at / 1e9, (at + took) / 1e9)
+
+
+class Writers(Noted):
+    """One running writer for each path.
+
+    Args:
+        paths: files to write, made.
+        shared: directory on a tmpfs.
+        pause: seconds between two writes of one writer; default 200 µs.
+        longest: seconds for which there is room to take notes.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], shared: Path, pause: float = 200e-6, longest: float = 40.0
+    ) -> None:
+        capacity, notes = int(longest / pause), shared / "writes"
+        numbers = [str(capacity), str(int(pause * 1e6))]
+        command: list[str | Path] = [native.compiled("writer"), notes, *numbers, *paths]
+        super().__init__(command, notes, len(paths), capacity)
+
+
+class Bulk(Noted):
+    """One that writes blocks of 1 MiB at a steady rate, over and over the same file.
+
+    Args:
+        path: file to write.
+        shared: directory on a tmpfs.
+        rate: MiB each second.
+        size: MiB of the file.
+        longest: seconds for which there is room to take notes.
+    """
+
+    def __init__(
+        self, path: Path, shared: Path, rate: int, size: int, longest: float = 400.0
+    ) -> None:
+        capacity, notes = int(longest * rate), shared / "bulk"
+        numbers = [str(rate), str(size)]
+        command: list[str | Path] = [native.compiled("load"), path, *numbers, notes, str(capacity)]
+        super().__init__(command, notes, 1, capacity)
+
+
+def gaps(writes: Sequence[Write]) -> list[Write]:
+    """What lies between the ends of each two writes of one writer: all that it had to wait for."""
+    return [Write(one.end, next_one.end) for one, next_one in pairwise(writes)]
 
 
 def longest(writes: Iterable[Write]) -> Write:

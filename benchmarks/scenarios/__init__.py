@@ -77,9 +77,21 @@ def scenarios() -> dict[str, Scenario]:
         picture,
         quiesce,
         rpc,
+        slow,
         startup,
         transports,
     )
 
-    modules: list[Scenario] = [quiesce, dirty, many, rpc, startup, idle, transports, demo, picture]
+    modules: list[Scenario] = [
+        quiesce,
+        dirty,
+        slow,
+        many,
+        rpc,
+        startup,
+        idle,
+        transports,
+        demo,
+        picture,
+    ]
     return {module.NAME: module for module in modules}

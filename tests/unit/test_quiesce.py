@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bench import RCU
+from support.hooks import seen, write_script
 from support.patience import await_true
 from support.rig import KIND, Rig, State
+from support.start_options import start_options
 
 from vmtpy import _core
 from vmtpy.config import HooksConfig, QuiesceConfig
@@ -21,16 +23,22 @@ from vmtpy.quiesce import Quiesce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class Guest:
     """An agent, and the Python side of it as it is."""
 
-    def __init__(self, clock: Callable[[], float] = lambda: 0.0, **config: object) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = lambda: 0.0,
+        directory: str = "",
+        **config: object,
+    ) -> None:
         self.rig = Rig()
         self.records: list[_core.RunRecord] = []
         self.log: list[str] = []
-        self.hooks = Hooks(HooksConfig(directory=""), clock=clock)
+        self.hooks = Hooks(HooksConfig(directory=directory), clock=clock)
         self.quiesce = Quiesce(
             QuiesceConfig(**config),  # type: ignore[arg-type]
             self.hooks,
@@ -42,7 +50,7 @@ class Guest:
             on_record=self.records.append,
         )
 
-    def start(self, command: str = "vmbackup.start 1") -> None:
+    def start(self, command: str | bytes = "vmbackup.start 1") -> None:
         assert self.rig.command(command) == b"OK "
         self.quiesce.start(self.rig.agent, self.rig.take(KIND.START).request)
 
@@ -115,6 +123,18 @@ def test_the_host_hears_of_a_manifest_that_it_wants_after_a_good_backup_alone(
     told = [one.split()[0] for one in guest.rig.events()]
     assert told[-1] == b"req.done"
     assert (b"req.genericManifest" in told) == (good and argument == "1")
+
+
+def test_scripts_get_the_hosts_argument_before_and_after(tmp_path: Path) -> None:
+    place = tmp_path / "hooks.d"
+    place.mkdir(mode=0o755)
+    write_script(place / "a")
+    guest = Guest(directory=str(place))
+    guest.start(b"vmbackup.startWithOpts " + start_options(argument=b"nightly"))
+    guest.rig.until(lambda: guest.rig.agent.backup_state == State.FROZEN)
+    assert guest.rig.command("vmbackup.snapshotDone") == b"OK "
+    guest.end()
+    assert seen(place) == ["a freeze nightly", "a thaw nightly"]
 
 
 def test_an_interrupt_while_hooks_thaw_does_not_keep_the_end_from_the_host() -> None:

@@ -1,0 +1,78 @@
+"""Who tells a session to end, when, and what counts then; who only waits for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from typing import TYPE_CHECKING
+
+from support.bench import Bench
+from support.patience import PATIENCE, await_true
+
+from vmtpy._core import Outcome, Phase
+from vmtpy._host import FaultyOs, SimulatedDisk, StoppingOs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Stopped:
+    """A session that stands right before it writes its marker: nothing is frozen yet."""
+
+    def __init__(self, directory: Path) -> None:
+        self.disk = SimulatedDisk(["/a"])
+        self.os = FaultyOs(self.disk)
+        self.stops = StoppingOs(self.os, str(directory / "stops"))
+        self.stops.stop("before create_file")
+        self.bench = Bench(disk=self.disk, os=self.stops)
+        await_true(lambda: self.stops.stopped("before create_file"))
+
+    def go_on(self) -> None:
+        self.stops.let_go("before create_file")
+
+
+def test_an_abort_before_the_first_freeze_freezes_nothing(tmp_path: Path) -> None:
+    stopped = Stopped(tmp_path)
+    stopped.bench.session.abort("enough")
+    stopped.go_on()
+    record = stopped.bench.end()
+    assert (record.outcome, record.error) == (Outcome.ABORTED, "enough")
+    assert record.first_freeze == 0
+    assert "freeze" not in stopped.os.calls()
+
+
+def test_an_abort_after_a_release_changes_nothing(tmp_path: Path) -> None:
+    stopped = Stopped(tmp_path)
+    stopped.bench.session.release()
+    stopped.bench.session.abort("too late")
+    stopped.go_on()
+    assert stopped.bench.end().error == "released before everything was frozen"
+
+
+def test_a_phase_that_was_passed_over_is_not_waited_for() -> None:
+    machine = FaultyOs(disk := SimulatedDisk(["/a"]))
+    machine.fail(1, errno.EIO, for_good=True, call="freeze")
+    bench = Bench(disk=disk, os=machine)
+    bench.reach(Phase.ENDED)
+    assert bench.session.wait_for(Phase.FROZEN, 0)
+
+
+def test_a_fork_that_lets_go_of_its_copy_neither_thaws_nor_waits() -> None:
+    bench = Bench("/a")
+    bench.reach(Phase.FROZEN)
+    child = os.fork()
+    if child == 0:
+        del bench.session
+        os._exit(0)
+    deadline = time.monotonic() + PATIENCE
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(child, 9)
+            ended = os.waitpid(child, 0)
+            break
+        time.sleep(0.005)
+    assert ended[1] == 0
+    assert bench.session.phase() == Phase.FROZEN
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED

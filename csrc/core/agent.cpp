@@ -62,7 +62,7 @@ Agent::Agent(std::shared_ptr<Transports> transports, Clock& clock, AgentOptions 
 Agent::~Agent() {
   if (!thread_.joinable()) return;
   if (::getpid() != process_) {
-    thread_.detach();
+    abandon(std::move(thread_));
     return;
   }
   request_stop();

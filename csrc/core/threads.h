@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <thread>
 
 #include "core/privileges.h"
 
@@ -15,5 +16,9 @@ int start_thread(const char* name, Role role, std::function<void()> body);
 // For the calling thread. The first throw of a thread takes memory of its own for it, and where
 // there is none the C library ends the process: so it is taken while there is some.
 void prepare_to_throw();
+
+// In a fork of the process that started `thread`, for the copy of an owner there. The thread does
+// not exist there and glibc has given its stack away: to join or to detach it would corrupt memory.
+void abandon(std::thread thread);
 
 }  // namespace vmtpy

@@ -1,14 +1,19 @@
 #include "host/trap.h"
 
+#include <unistd.h>
+
 #include "host/tracer.h"
 
 namespace vmtpy::host {
 
 TrapHost::TrapHost(std::shared_ptr<Device> device, std::vector<std::string> command,
                    TrapHostOptions options)
-    : tracer_(std::make_unique<Tracer>(std::move(device), std::move(command), std::move(options))) {
+    : tracer_(std::make_unique<Tracer>(std::move(device), std::move(command), std::move(options))),
+      process_(getpid()) {}
+
+TrapHost::~TrapHost() {
+  if (getpid() != process_) (void)tracer_.release();
 }
-TrapHost::~TrapHost() = default;
 
 void TrapHost::start() {
   tracer_->start();

@@ -10,6 +10,8 @@
 // where it is plain that every signal was blocked, the handler cannot be.
 #pragma once
 
+#include <sys/types.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,7 +42,7 @@ class TrapHost {
  public:
   TrapHost(std::shared_ptr<Device> device, std::vector<std::string> command,
            TrapHostOptions options = {});
-  ~TrapHost();  // detaches what still runs; nothing is killed
+  ~TrapHost();  // detaches what still runs; nothing is killed. In a fork it does nothing
 
   void start();  // throws SystemError: fork, ptrace or exec refused, with the program's name
   // True when the program and all its traced descendants have ended.
@@ -60,6 +62,7 @@ class TrapHost {
  private:
   class Tracer;
   std::unique_ptr<Tracer> tracer_;
+  pid_t process_;  // that has the tracer's thread
 };
 
 }  // namespace vmtpy::host

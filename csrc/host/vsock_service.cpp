@@ -1,5 +1,7 @@
 #include "host/vsock_service.h"
 
+#include <unistd.h>
+
 #include <utility>
 
 #include "host/vsock_server.h"
@@ -7,8 +9,13 @@
 namespace vmtpy::host {
 
 VsockService::VsockService(std::shared_ptr<Device> device, std::string base, bool tclo)
-    : server_(std::make_unique<Server>(std::move(device), std::move(base), tclo)) {}
-VsockService::~VsockService() = default;
+    : server_(std::make_unique<Server>(std::move(device), std::move(base), tclo)),
+      process_(getpid()) {}
+
+VsockService::~VsockService() {
+  // In a fork there is no thread to be joined, and the sockets are the parent's, too.
+  if (getpid() != process_) (void)server_.release();
+}
 
 void VsockService::call(const std::function<void()>& body) {
   server_->call(body);

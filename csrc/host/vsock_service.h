@@ -4,6 +4,8 @@
 // listening and to drop all connections. Thread-safe.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -36,6 +38,7 @@ class VsockService {
   class Server;
   void call(const std::function<void()>& body);
   std::unique_ptr<Server> server_;
+  pid_t process_;  // that has the server's thread
 };
 
 }  // namespace vmtpy::host

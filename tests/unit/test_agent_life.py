@@ -89,6 +89,46 @@ def test_a_fork_that_lets_go_of_its_copy_does_not_stop_the_parents_agent() -> No
     device.send_command("ping")
 
 
+class Cycle:
+    """What the garbage collector has to find, and so a fork may take along."""
+
+    def __init__(self, held: object) -> None:
+        self.held, self.me = held, self
+
+
+def test_a_fork_collects_what_had_threads_and_its_memory_stays_whole() -> None:
+    """The threads that ended unjoined are not in the fork, whose new threads get their stacks."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        base = f"@vmtpy-fork-{os.getpid()}"
+        device = _host.Device(_core.SteadyClock())
+        services = [_host.VsockService(device, f"{base}-{number}") for number in range(5)]
+        Cycle([_host.VsockService(device, f"{base}-garbage-{number}") for number in range(5)])
+        agents = [an_agent()[1] for _ in range(5)]
+        for agent in agents:
+            agent.start()
+            agent.request_stop()
+            while (event := agent.next_event(10)) and event.kind != _core.AgentEvent.Kind.STOPPED:
+                pass
+        Cycle(agents)
+        del agents, agent, event
+        child = os.fork()
+        if child == 0:
+            gc.collect()
+            for _ in range(20):
+                thread = threading.Thread(target=gc.collect)
+                thread.start()
+                thread.join()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+    finally:
+        if enabled:
+            gc.enable()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert all(service.connections() == 0 for service in services)  # their threads answer
+
+
 @pytest.mark.parametrize("room", range(4))
 def test_without_descriptors_none_is_lost(room: int) -> None:
     device = _host.Device(_core.SteadyClock())

@@ -34,14 +34,14 @@ REQUEST = "info-get guestinfo.bench"
 SCRIPT = """\
 #!{python}
 import sys
-from {module} import main
+from {module} import {function}
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit({function}())
 """
-# name → module of the console script, arguments
+# name → entry point of the console script, arguments
 SCRIPTS = {
-    "vmtpy": ("vmtpy.rpctool", [REQUEST]),
-    "vmtpy rpc": ("vmtpy.__main__", ["rpc", REQUEST]),
+    "vmtpy": ("vmtpy.rpctool:program", [REQUEST]),
+    "vmtpy rpc": ("vmtpy.__main__:main", ["rpc", REQUEST]),
 }
 RPCTOOL = "vmware-rpctool"
 PYTHON = "python -c pass"
@@ -80,7 +80,8 @@ def command(contender: str, directory: Path) -> list[str]:
         return [RPCTOOL, REQUEST]
     if contender == PYTHON:
         return [sys.executable, "-c", "pass"]
-    module, arguments = SCRIPTS[contender]
+    entry_point, arguments = SCRIPTS[contender]
+    module, function = entry_point.split(":")
     script = directory / "script"
-    script.write_text(SCRIPT.format(python=sys.executable, module=module))
+    script.write_text(SCRIPT.format(python=sys.executable, module=module, function=function))
     return [sys.executable, str(script), *arguments]

@@ -20,6 +20,14 @@ rpctool syntax:
 """
 
 
+def program() -> None:
+    """The program: main(), and the end without Python's own, which would take another 2 ms."""
+    code = main()
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os._exit(code)  # nothing is left that could want to be closed
+
+
 def main() -> int:
     """Sends the first argument. 0: granted, 1: refused or no argument, 255: not on VMware."""
     return guarded(send)
@@ -47,4 +55,4 @@ def send() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -59,7 +59,7 @@ def rpctool(tmp_path: Path) -> Path:
     directory.mkdir()
     program = directory / "vmware-rpctool"
     program.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom vmtpy.rpctool import main\nsys.exit(main())\n"
+        f"#!{sys.executable}\nimport sys\nfrom vmtpy.rpctool import program\nprogram()\n"
     )
     program.chmod(0o755)
     return program

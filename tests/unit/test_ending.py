@@ -149,3 +149,18 @@ def test_the_handler_is_what_it_was() -> None:
     with ending.at_once():
         assert signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, before)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_rpctool_ends_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "output"  # a file: what is printed is written late
+    script = "from vmtpy import rpctool; rpctool.send = lambda: print('x' * 99) or 3; "
+    with output.open("w") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", f"{script}rpctool.program()"],
+            stdout=file,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, output.read_text()) == (3, f"{'x' * 99}\n")
+    done = subprocess.run(RPCTOOL, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr[:16]) == (1, b"rpctool syntax:\n")

@@ -24,6 +24,12 @@ void bind_faults(py::module_& module) {
             py::gil_scoped_release release;
             clock.advance(by);
           },
+          py::arg("seconds"))
+      .def(
+          "jump",
+          [](ManualClock& clock, double seconds) {
+            clock.jump(from_seconds("seconds", seconds, -MOST_SECONDS));
+          },
           py::arg("seconds"));
 
   py::class_<FaultyOs, Os>(module, "FaultyOs")

@@ -40,4 +40,9 @@ void ManualClock::advance(Duration by) {
   }
 }
 
+void ManualClock::jump(Duration by) {
+  std::lock_guard guard(mutex_);
+  now_ += by;
+}
+
 }  // namespace vmtpy::host

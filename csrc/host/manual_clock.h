@@ -14,6 +14,8 @@ class ManualClock final : public Clock {
   bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                   Time deadline) override;
   void advance(Duration by);
+  // Moves the time, also back, and wakes nobody: as a process finds it that was stopped, or sleeps.
+  void jump(Duration by);
 
  private:
   struct Waiter {

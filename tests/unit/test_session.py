@@ -199,6 +199,20 @@ def test_the_limit_strikes_also_while_freezing() -> None:
     assert bench.frozen() == []
 
 
+def test_what_has_frozen_after_the_limit_is_not_followed_by_the_next_level() -> None:
+    """As after a stop: the freeze has ended, the limit has passed, and nobody was woken for it."""
+    os = FaultyOs(disk := SimulatedDisk(["/a", "/b"]))
+    disk.hold("/a")
+    bench = Bench(disk=disk, os=os, levels={"/b": 1}, limit=5, filesystem_budget=60)
+    await_true(lambda: os.calls().count("freeze") == 1)
+    bench.clock.jump(6)
+    disk.let_go("/a")
+    record = bench.advance_to_end()
+    assert record.outcome == Outcome.EXPIRED
+    assert os.calls().count("freeze") == 1
+    assert bench.frozen() == []
+
+
 def test_dropping_a_session_thaws() -> None:
     bench = Bench("/a")
     bench.reach(Phase.FROZEN)

@@ -1,0 +1,99 @@
+"""What wakes the loop's thread and what lets it sleep, and what it waits for when it is to stop."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support.patience import PATIENCE, await_true
+from support.rig import EVENT, KIND, Rig, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def running() -> Iterator[Rig]:
+    """An agent on vsock with its own thread; the clock stands still."""
+    rig = Rig(vsock=True, filesystem_budget=3600.0)
+    rig.agent.start()
+    try:
+        assert rig.device.wait_for_tools(time.monotonic() + PATIENCE)
+        yield rig
+    finally:
+        rig.agent.request_stop()
+        await_event(rig, KIND.STOPPED)
+
+
+def await_event(rig: Rig, kind: object) -> None:
+    def come() -> bool:
+        event = rig.agent.next_event(1)
+        return event is not None and event.kind == kind
+
+    await_true(come)
+
+
+def await_told(rig: Rig, request: bytes) -> None:
+    """Waits until the host has heard it."""
+    await_true(lambda: any(one.request == request for one in rig.device.take_transcript()))
+
+
+def time_on_a_processor() -> float:
+    """Seconds that threads with the loop's name have had so far."""
+    spent = 0
+    for thread in Path("/proc/self/task").iterdir():
+        if (thread / "comm").read_text() == "vmtpy-loop\n":
+            spent += int((thread / "schedstat").read_text().split()[0])
+    return spent / 1e9
+
+
+def test_a_freeze_that_has_come_about_wakes_it() -> None:
+    with running() as rig:
+        rig.disk.hold("/srv")
+        rig.device.send_command("vmbackup.start 1")
+        await_event(rig, KIND.START)
+        rig.arm()
+        await_true(lambda: rig.agent.backup_state == State.FREEZING)
+        rig.clock.jump(-3600)  # from its next turn on nothing is due for an hour
+        time.sleep(1.5)  # it takes that turn for the keep-alive that was due within a second
+        rig.disk.let_go("/srv")
+        await_told(rig, EVENT + b"prov.snapshotCommit 0 ")
+        rig.device.send_command("vmbackup.snapshotDone")
+        await_event(rig, KIND.ENDED)
+        rig.agent.finish()
+        await_true(lambda: rig.agent.backup_state == State.IDLE)
+
+
+def test_it_sleeps_while_an_answer_is_owed_although_the_host_has_spoken() -> None:
+    with running() as rig:
+        rig.device.send_command("OS_Halt")
+        await_event(rig, KIND.COMMAND)
+        rig.device.send_command("ping")
+        before = time_on_a_processor()
+        time.sleep(1)
+        assert time_on_a_processor() - before < 0.03
+        rig.agent.answer(1, b"OK ")
+        rig.agent.settle(1)
+        await_true(lambda: len(rig.device.take_transcript()) > 0)
+
+
+def test_told_to_stop_it_waits_for_a_freeze_in_the_kernel_whatever_that_takes() -> None:
+    rig = Rig(filesystem_budget=3600.0)
+    rig.disk.hold("/srv")
+    assert rig.command("vmbackup.start 1") == b"OK "
+    rig.take(KIND.START)
+    rig.arm()
+    rig.until(lambda: rig.agent.backup_state == State.FREEZING)
+    rig.agent.request_stop()
+    for _ in range(120):
+        rig.turn(1.0)
+    events = []
+    while event := rig.agent.next_event(0):
+        events.append(event.kind)
+    assert KIND.STOPPED not in events
+    assert rig.agent.backup_state == State.ABORTING
+    rig.disk.let_go("/srv")
+    rig.take(KIND.STOPPED)
+    assert not rig.disk.frozen("/srv")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.loop import loop_mount
+from support.patience import PATIENCE
 
 from vmtpy import _core
 from vmtpy._core import FreezeOptions, FreezeSession, Phase, PlanRequest
@@ -33,10 +34,10 @@ def test_core_dumps_are_possible_again_when_the_last_session_has_ended(tmp_path:
         may = []
         for session in sessions:
             session.start()
-            assert session.wait_for(Phase.FROZEN, 30)
+            assert session.wait_for(Phase.FROZEN, PATIENCE)
             may.append(may_dump())
         for session in sessions:
             session.release()
-            assert session.wait_for(Phase.ENDED, 30)
+            assert session.wait_for(Phase.ENDED, PATIENCE)
             may.append(may_dump())
         assert may == [False, False, False, True]

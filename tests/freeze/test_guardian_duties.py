@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.freezing import FreezingProcess, await_gone
 from support.loop import loop_mount, require_program
-from support.patience import await_true
+from support.patience import PATIENCE, await_true
 from support.rcu import RCU
 
 from vmtpy import _core
@@ -73,7 +73,7 @@ class Scene:
         """Ends the agent; returns when its guardian has done what it had to."""
         guardian = self.agent.guardian()
         self.agent.process.kill()
-        self.agent.process.wait(timeout=10)
+        self.agent.process.wait(timeout=PATIENCE)
         await_gone(guardian)
 
     def markers(self) -> list[str]:
@@ -131,7 +131,7 @@ def test_the_marker_stays_while_an_agent_that_is_late_may_still_set_the_switch(
         assert scene.switch.read_text() == "1\n"
         os.kill(guardian, signal.SIGKILL)
         scene.agent.process.kill()
-        scene.agent.process.wait(timeout=10)
+        scene.agent.process.wait(timeout=PATIENCE)
         [marker] = scene.markers()
         assert "\nrcu_expedited 0\n" in marker
     assert not mount.thaw()

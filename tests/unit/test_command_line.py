@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy.__main__ import COMMANDS, main, usage
 from vmtpy.command_line import Command, commands, parser_of
@@ -73,7 +74,7 @@ def test_a_man_page_shows_all_that_help_says(command: Command, capsys: Capture) 
         env=THEIRS,
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.stderr == b"", "groff warns of something"
     shown = " ".join(done.stdout.decode().split())
@@ -120,7 +121,7 @@ def by_bash(file: Path, line: str, where: Path) -> set[str]:
         cwd=where,
         env=THEIRS,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert done.stderr == ""
     return set(done.stdout.split())

@@ -227,7 +227,7 @@ def test_an_interrupt_while_hooks_thaw_leaves_the_others_all_the_same() -> None:
     def slow() -> Iterator[None]:
         yield
         bench.clock.arm()
-        assert bench.go_on.wait(20)
+        assert bench.go_on.wait(PATIENCE)
 
     bench.hooks.freeze()
     with pytest.raises(KeyboardInterrupt):
@@ -283,7 +283,7 @@ def test_a_hook_that_fails_right_behind_its_deadline_is_named_with_its_failure()
 
     @contextmanager
     def hook() -> Iterator[None]:
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE)
         raise OSError("no space")
         yield
 
@@ -291,7 +291,7 @@ def test_a_hook_that_fails_right_behind_its_deadline_is_named_with_its_failure()
         now = next(times)
         if now > LIMIT:
             go_on.set()
-            next(one for one in threading.enumerate() if one.name == "hook slow").join(20)
+            next(one for one in threading.enumerate() if one.name == "hook slow").join(PATIENCE)
         return now
 
     call = Call(LIMIT, "", lambda: False, lambda _: None, clock)
@@ -315,10 +315,10 @@ def test_a_hook_that_is_held_is_not_abandoned_although_nobody_has_heard_of_it_ye
     visit = _Visit(hook)
     visit.entered = Unheard()
     threading.Thread(target=visit.live, daemon=True).start()
-    assert held.wait(20)
+    assert held.wait(PATIENCE)
     assert not visit.abandon()
     visit.leave(aborted=False)
-    assert visit.left.wait(20)
+    assert visit.left.wait(PATIENCE)
 
 
 def test_hooks_can_be_used_again() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bench import RCU
 from support.hooks import seen, write_script
-from support.patience import await_true
+from support.patience import PATIENCE, await_true
 from support.rig import KIND, Rig, State
 from support.start_options import start_options
 
@@ -98,7 +98,7 @@ def test_what_is_frozen_already_is_taken_as_configured(
     disk = guest.rig.disk
     other = _core.FreezeSession(disk, guest.rig.clock, disk.filesystems(), options)
     other.start()
-    assert other.wait_for(_core.Phase.FROZEN, 20)
+    assert other.wait_for(_core.Phase.FROZEN, PATIENCE)
     guest.start()
     rig = guest.rig
     rig.until(lambda: rig.agent.backup_state in (State.FROZEN, State.FINISHING))
@@ -153,7 +153,7 @@ def test_an_interrupt_while_hooks_thaw_does_not_keep_the_end_from_the_host() -> 
     def hook() -> Iterator[None]:
         yield
         armed.set()
-        assert go_on.wait(20)
+        assert go_on.wait(PATIENCE)
 
     guest.freeze()
     assert guest.rig.command("vmbackup.snapshotDone") == b"OK "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy import service, udev
 from vmtpy.commands import install_service, uninstall_service
@@ -252,7 +253,7 @@ def test_an_image_gets_files_and_a_link_and_nobody_is_told(
     assert tree(image) == sorted([*before, SYSTEMD.file, SYSTEMD.link, udev.FILE])
     if shutil.which("systemctl", path="/usr/bin:/bin"):
         asked = ["/usr/bin/systemctl", "--root", str(image), "is-enabled", "vmtpy.service"]
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.stdout == "enabled\n", done.stderr
     assert uninstall_service.main(into) == 0
     assert tree(image) == before

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +39,7 @@ class Churn:
     def __exit__(self, *exception: object) -> None:
         still = self._process.poll() is None
         self._process.send_signal(signal.SIGTERM)
-        self._process.wait(timeout=PATIENCE)
+        self._process.wait(timeout=60)
         assert still, "it had ended by itself"
 
 

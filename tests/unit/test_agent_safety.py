@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -147,3 +148,16 @@ def test_commands_that_python_never_takes_cost_a_bounded_amount_of_memory() -> N
     rig.until(lambda: rig.agent.backup_state == State.PREPARING)
     assert len(queued(rig)) <= 1100
     assert EVENT + b"reset 0 " in [one.request for one in rig.seen]
+
+
+def test_a_reload_does_not_reach_python_in_the_middle_of_a_backup(rig: Rig) -> None:
+    assert rig.command("vmbackup.start 1") == b"OK "
+    rig.take(KIND.START)
+    os.eventfd_write(rig.agent.reload_fd, 1)
+    rig.turn(1.0)
+    assert KIND.RELOAD not in [event.kind for event in queued(rig)]
+    rig.agent.refuse(_core.BackupCode.SCRIPT, "a hook has failed")
+    rig.until(lambda: rig.agent.backup_state == State.FINISHING)
+    assert KIND.RELOAD not in [event.kind for event in queued(rig)]
+    rig.agent.finish()
+    rig.take(KIND.RELOAD)

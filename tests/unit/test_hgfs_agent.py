@@ -12,7 +12,7 @@ import pytest
 from support.hgfs import CASES, CONTENT, LAST, Talk
 from support.rig import KIND, Rig, State
 
-from vmtpy import _host
+from vmtpy import _core, _host
 from vmtpy.host.hgfs import (
     BY_HANDLE,
     HEADER,
@@ -107,6 +107,25 @@ def test_it_is_there_until_the_next_backup(rig: Rig) -> None:
     rig.agent.finish(PATH, b"second")
     rig.until(lambda: rig.agent.backup_state == State.IDLE)
     assert fetch(ask, PATH) == b"second"
+
+
+def test_a_manifest_that_comes_when_its_backup_is_over_is_neither_served_nor_announced(
+    rig: Rig,
+) -> None:
+    """Its hooks took longer than Python is waited for at the end; the next backup fails."""
+    rig.freeze()
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    rig.take(KIND.ENDED)
+    rig.until(lambda: rig.agent.backup_state == State.IDLE, seconds=60)
+    assert rig.command("vmbackup.start 1") == b"OK "
+    rig.agent.finish(PATH, CONTENT)
+    rig.take(KIND.START)
+    with pytest.raises(HgfsStatusError, match="no such file"):
+        fetch(exchange(rig), PATH)
+    rig.agent.refuse(_core.BackupCode.SCRIPT, "a hook has failed")
+    rig.until(lambda: rig.agent.backup_state == State.FINISHING)
+    rig.until(lambda: rig.agent.backup_state == State.IDLE, seconds=60)
+    assert b"req.genericManifest 0 " + PATH.encode() not in rig.events()
 
 
 def test_nothing_of_the_disk_is_served_nor_written(rig: Rig) -> None:

@@ -50,6 +50,33 @@ def test_an_abort_after_a_release_changes_nothing(tmp_path: Path) -> None:
     assert stopped.bench.end().error == "released before everything was frozen"
 
 
+def test_an_abort_thaws_level_by_level_at_once_although_another_is_stuck_in_its_freeze() -> None:
+    """The clock stands still: nothing of this waits for a time limit."""
+    machine = FaultyOs(disk := SimulatedDisk(["/a", "/b", "/c"]))
+    disk.hold("/c")
+    bench = Bench(disk=disk, os=machine, levels={"/b": 1, "/c": 2}, filesystem_budget=60)
+    await_true(lambda: machine.calls().count("freeze") == 3)
+    bench.session.abort("enough")
+    await_true(lambda: bench.frozen() == [])
+    disk.let_go("/c")
+    assert bench.end().outcome == Outcome.ABORTED
+    await_true(lambda: bench.markers() == [])
+    assert bench.frozen() == []
+
+
+def test_a_directory_is_not_closed_while_its_filesystem_is_being_synced() -> None:
+    """Its number may be another file's when the syncfs begins."""
+    machine = FaultyOs(disk := SimulatedDisk(["/a", "/b"]))
+    disk.hold_syncs("/a")
+    bench = Bench(disk=disk, os=machine)
+    await_true(lambda: machine.calls().count("sync") == 2)
+    bench.session.abort("enough")
+    bench.end()
+    assert machine.calls().count("close") <= 1
+    disk.let_sync_go("/a")
+    await_true(lambda: machine.calls().count("close") == 2)
+
+
 def test_a_phase_that_was_passed_over_is_not_waited_for() -> None:
     machine = FaultyOs(disk := SimulatedDisk(["/a"]))
     machine.fail(1, errno.EIO, for_good=True, call="freeze")

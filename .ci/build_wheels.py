@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import load_extensions
 import pybind11
 import python_headers
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 INTO = Path("build/wheels")
 WHEELHOUSE = Path("build/wheelhouse")
-ZIG = [sys.executable, "-m", "ziglang"]
-LIBRARY = Path(sysconfig.get_path("purelib")) / "ziglang/lib"  # the compiler's
+LIBRARY = Path(sysconfig.get_path("purelib")) / "ziglang/lib"
+ZIG = str(LIBRARY.parent / "zig")
 PYTHONS = [*python_headers.SUITES]
 
 
@@ -75,7 +76,7 @@ def load_setup(machine: str) -> ModuleType:
 
 
 def compiler(target: Target) -> list[str]:
-    return [*ZIG, "c++", "-target", target.triple]
+    return [ZIG, "c++", "-target", target.triple]
 
 
 def compilation(target: Target, flags: list[str], source: str, into: Path) -> Compilation:
@@ -246,7 +247,8 @@ def main() -> None:
     began = time.monotonic()
     machines = {target.machine for target, _ in wanted}
     python_headers.fetch({python for _, pythons in wanted for python in pythons}, machines)
-    print(f"Python's headers: {time.monotonic() - began:.0f} s", flush=True)
+    load_extensions.fetch(machines)
+    print(f"packages of Debian: {time.monotonic() - began:.0f} s", flush=True)
     WHEELHOUSE.mkdir(parents=True, exist_ok=True)
     pure = pure_tree()
     for target, pythons in wanted:
@@ -254,7 +256,9 @@ def main() -> None:
         build = Build(target, pythons)
         build.compile()
         for python in pythons:
-            audit(build.pack(python, pure), target)
+            wheel = build.pack(python, pure)
+            audit(wheel, target)
+            load_extensions.check(wheel, target.tag)
         print(f"{target.tag}: {time.monotonic() - began:.0f} s", flush=True)
 
 

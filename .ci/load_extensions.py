@@ -1,0 +1,64 @@
+"""Has the loaders of old libcs resolve all that the extensions of a wheel need.
+
+Debian 11 has glibc 2.31 and musl 1.2.2, the oldest of any suite here, and a Python that is
+too old to import the extensions. Nothing but CPython's own symbols may stay unresolved. For arm64
+the loaders run under QEMU (apt install qemu-user-static).
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import debian_packages
+
+INTO = Path("build/wheels/libc")
+RUNNERS = {"x86_64": [], "aarch64": ["qemu-aarch64-static"]}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+RESOLVE_ALL = {"LD_TRACE_LOADED_OBJECTS": "1", "LD_WARN": "yes", "LD_BIND_NOW": "yes"}
+UNRESOLVED = re.compile(r"undefined symbol: (\S+)|Error relocating .*: (\S+): symbol not found")
+
+
+def fetch(machines: set[str]) -> None:
+    for machine in sorted(machines):
+        architecture = ARCHITECTURES[machine]
+        debian_packages.unpack("bullseye", ["libc6", "musl"], [architecture], INTO / machine)
+
+
+def loader(tag: str) -> tuple[list[str], dict[str, str]]:
+    """The command that resolves a library, and its environment."""
+    machine = tag.split("_", 3)[3]
+    root = INTO / machine
+    if tag.startswith("musl"):
+        return [*RUNNERS[machine], f"{root}/lib/ld-musl-{machine}.so.1", "--list"], {}
+    libraries = root / "lib" / f"{machine}-linux-gnu"
+    (found,) = libraries.glob("ld-2.31.so")
+    return [*RUNNERS[machine], str(found), "--library-path", str(libraries)], RESOLVE_ALL
+
+
+def unresolved(tag: str, extension: Path) -> tuple[set[str], str]:
+    """The symbols that are found nowhere, and all that the loader says."""
+    command, environment = loader(tag)
+    # QEMU hands its guest the environment.
+    done = subprocess.run(
+        [*command, extension], env=environment, capture_output=True, text=True, check=False
+    )
+    told = done.stdout + done.stderr
+    return {one or other for one, other in UNRESOLVED.findall(told)}, told
+
+
+def check(wheel: Path, tag: str) -> None:
+    with tempfile.TemporaryDirectory() as directory, zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".so")]
+        for name in names:
+            symbols, told = unresolved(tag, Path(archive.extract(name, directory)))
+            others = sorted(one for one in symbols if not re.match("_?Py", one))
+            known = "_Py_NoneStruct" in symbols  # else the loader did not come so far
+            if others or not known or "not found (required" in told or "No such file" in told:
+                sys.exit(f"{wheel.name}: {name} cannot be loaded: {others}\n{told}")
+    if len(names) != 2:
+        sys.exit(f"{wheel.name} has not two extensions but {names}")

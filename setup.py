@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from glob import glob
 from pathlib import Path
 
@@ -103,6 +104,35 @@ def extensions() -> list[Pybind11Extension]:
     ]
 
 
+def source_address() -> str:
+    """Where the sources are, if pyproject.toml says so: [project.urls] Source."""
+    found = re.search(r'^Source = "(.+?)/?"', Path("pyproject.toml").read_text(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def long_description(text: str, address: str) -> str:
+    """README.md where its neighbours are not, as on PyPI.
+
+    Links to other files become links to `address`. Without one they become plain text, and the
+    pictures, which the text tells in words as well, are left out.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        picture, label, target = match.groups()
+        if re.match("[a-z]+:|#", target):
+            return match[0]
+        if address:
+            return f"{picture}[{label}]({address}/{'raw' if picture else 'blob'}/HEAD/{target})"
+        return "" if picture else label if label == target else f"{label} ({target})"
+
+    return re.sub(r"(!?)\[([^]]*)\]\(([^)]*)\)", link, text)
+
+
 if __name__ == "__main__":
+    description = long_description(Path("README.md").read_text(), source_address())
     ParallelCompile("VMTPY_BUILD_JOBS", jobs(), needs_recompile=needs_recompile).install()
-    setup(ext_modules=extensions())
+    setup(
+        ext_modules=extensions(),
+        long_description=description,
+        long_description_content_type="text/markdown",
+    )

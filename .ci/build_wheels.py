@@ -260,6 +260,8 @@ def main() -> None:
             audit(wheel, target)
             load_extensions.check(wheel, target.tag)
         print(f"{target.tag}: {time.monotonic() - began:.0f} s", flush=True)
+    made = sorted(str(wheel) for wheel in WHEELHOUSE.glob("*.whl"))
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *made], check=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.freezing import FreezingProcess, await_gone, guardians_of
@@ -17,6 +18,9 @@ from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase
 from vmtpy._host import ManualClock, StoppingOs
 from vmtpy.errors import VmtError
 
+if TYPE_CHECKING:
+    from support.loop import LoopMount
+
 LIMIT = 4.0  # seconds; a busy machine begins its first FIFREEZE well before
 
 
@@ -24,37 +28,47 @@ def threads(process: int) -> int:
     return len(list(Path(f"/proc/{process}/task").iterdir()))
 
 
-def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(tmp_path: Path) -> None:
+def in_two_levels(first: LoopMount, second: LoopMount) -> list[Filesystem]:
+    planned = _core.make_plan(PlanRequest(include=[first.path, second.path])).filesystems
+    return [
+        Filesystem(
+            one.path,
+            mount_id=one.mount_id,
+            device=one.device,
+            type=one.type,
+            source=one.source,
+            level=0 if one.path == str(first.path) else 1,
+        )
+        for one in planned
+    ]
+
+
+@pytest.mark.parametrize("begun", ["before guardian's thaw", "after guardian's thaw"])
+def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(
+    begun: str, tmp_path: Path
+) -> None:
     """The limit passes inside the first FIFREEZE, and the session does not see that."""
+    has_thawed = begun.startswith("after")
     with loop_mount("ext4") as first, loop_mount("ext4") as second:
-        planned = _core.make_plan(PlanRequest(include=[first.path, second.path])).filesystems
-        filesystems = [
-            Filesystem(
-                one.path,
-                mount_id=one.mount_id,
-                device=one.device,
-                type=one.type,
-                source=one.source,
-                level=0 if one.path == str(first.path) else 1,
-            )
-            for one in planned
-        ]
         stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
         stops.stop("after freeze")
-        stops.stop("after guardian's thaw")
+        stops.stop(begun)
         clock = ManualClock()
         clock.advance(time.monotonic())  # the guardian has no other time than the real one
         options = FreezeOptions(run_directory=tmp_path / "run", limit=LIMIT)
-        session = FreezeSession(stops, clock, filesystems, options)
-        adopted = set(guardians_of(os.getpid()))  # zombies, where this is process 1
+        session = FreezeSession(stops, clock, in_two_levels(first, second), options)
         session.start()
         await_true(lambda: stops.stopped("after freeze"))
-        await_true(lambda: stops.stopped("after guardian's thaw"))
-        [guardian] = set(guardians_of(os.getpid())) - adopted
-        stops.let_go("after guardian's thaw")
-        await_true(lambda: threads(guardian) == 1)  # those that thaw have ended
-        assert not first.thaw()  # the guardian has
+        await_true(lambda: stops.stopped(begun))
+        [guardian] = guardians_of(os.getpid())
+        if has_thawed:
+            stops.let_go(begun)
+            await_true(lambda: threads(guardian) == 1)  # those that thaw have ended
+            assert not first.thaw()  # the guardian has
         stops.let_go("after freeze")
+        await_true(lambda: session.phase() != Phase.FREEZING)
+        session.abort("not too late if the second was frozen, too")
+        stops.let_go(begun)
         assert session.wait_for(Phase.ENDED, PATIENCE)
         record = session.record()
         assert record.outcome == Outcome.FAILED
@@ -63,7 +77,9 @@ def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(tmp_path
             "FIFREEZE",
             errno.ECANCELED,
         )
-        assert runs[str(first.path)].note == "thawed by the guardian"
+        note = runs[str(first.path)].note
+        assert note == ("thawed by the guardian" if has_thawed else "")
+        assert not first.thaw()
         assert not second.thaw()
 
 

@@ -1,4 +1,9 @@
-"""Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware)."""
+"""Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware).
+
+Each folder of csrc is a floor and becomes one static library; csrc/bind is compiled into the
+extensions. A library is linked before those that it may use, so what a floor takes from one above
+it stays undefined (tests/native/Makefile links the same libraries without Python, and fails then).
+"""
 
 import os
 import platform
@@ -8,32 +13,60 @@ from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+FLOORS = ["base", "linux", "wire", "plan", "freeze", "agent", "emulator", "doubles"]
+CORE = FLOORS[: FLOORS.index("agent") + 1]  # what _core is made of
+HOST = ["emulator", "doubles"]  # what _host has beside it
+MACHINE = os.environ.get("VMTPY_MACHINE") or platform.machine()  # set where it is cross-compiled
 
 WARNINGS = ["-Wall", "-Wextra"]
 HARDENING = ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"]
-# The core carries no Python: it is compiled once into each extension that uses it, and _host
-# reaches the classes of _core only through their virtual functions.
-CORE = sorted(glob("csrc/core/*.cpp"))
-HOST = sorted(glob("csrc/host/*.cpp"))
-BIND = sorted(set(glob("csrc/bind/*.cpp")) - set(glob("csrc/bind/host_*.cpp")))
-BIND_HOST = sorted(glob("csrc/bind/host_*.cpp"))
-INCLUDED = [*glob("csrc/**/*.h", recursive=True), *BIND, *BIND_HOST]
-MACHINE = os.environ.get("VMTPY_MACHINE") or platform.machine()  # set where it is cross-compiled
-if MACHINE != "x86_64":  # the ptrace host is x86-64's
-    PTRACE = Path("csrc/host/x86_64_only").read_text().split()
-    HOST = sorted(set(HOST) - {f"csrc/host/{name}.cpp" for name in PTRACE})
-    BIND_HOST.remove("csrc/bind/host_trap.cpp")
-
-UNITS = [("core", BIND, 2), ("host", BIND_HOST, 1)]
-
+# -MMD writes beside each object which files it was made from. -Os: pybind11's templates compile
+# faster and take a third less memory at run time.
+FLAGS = [*WARNINGS, *HARDENING, "-Os", "-MMD"]
+LINK_FLAGS = ["-pthread", "-Wl,-z,relro,-z,now"]
 # VMTPY_SANITIZE=address,undefined builds both extensions with those sanitizers.
-SANITIZE = os.environ.get("VMTPY_SANITIZE", "")
+if sanitizers := os.environ.get("VMTPY_SANITIZE", ""):
+    SANITIZE = [
+        f"-fsanitize={sanitizers}",
+        "-U_FORTIFY_SOURCE",
+        "-O1",  # half the time to compile, and stacks that can be read
+        "-g1",
+        "-fno-omit-frame-pointer",
+        "-fno-sanitize-recover",
+    ]
+    FLAGS += SANITIZE
+    LINK_FLAGS += SANITIZE
 
 COMPILER_MEMORY = 1 << 30  # bytes that one compiler may need
 
 
-def units(name: str, sources: list[str], count: int) -> list[str]:
-    """`count` files that include all `sources` between them.
+def sources(directory: str) -> list[str]:
+    """The C++ files below a directory, without those that are for x86-64 where this is not one."""
+    found = sorted(glob(f"csrc/{directory}/**/*.cpp", recursive=True))
+    if MACHINE != "x86_64":
+        found = [file for file in found if "/ptrace/" not in file]
+    return found
+
+
+EVERY_FILE = [*glob("csrc/**/*.h", recursive=True), *glob("csrc/**/*.cpp", recursive=True)]
+
+
+def library(floor: str) -> tuple[str, dict[str, object]]:
+    """The static library of a floor."""
+    flags = ["-std=c++20", "-fvisibility=hidden", "-g0", *FLAGS]
+    depends = {"": EVERY_FILE}  # coarse: needs_recompile() decides for each object
+    return f"vmtpy_{floor}", {
+        "sources": sources(floor),
+        "include_dirs": ["csrc"],
+        "cflags": flags,
+        "obj_deps": depends,
+    }
+
+
+def units(name: str, files: list[str], count: int) -> list[str]:
+    """`count` files that include all of `files` between them.
 
     pybind11's headers cost a compiler 10 s for each file that includes them, whatever else is in
     it. Each file stays within COMPILER_MEMORY.
@@ -43,37 +76,46 @@ def units(name: str, sources: list[str], count: int) -> list[str]:
     made = []
     for number in range(count):
         unit = directory / f"{name}{number}.cpp"
-        text = "".join(f'#include "{source[5:]}"\n' for source in sources[number::count])
+        text = "".join(f'#include "{file[5:]}"\n' for file in files[number::count])
         if not unit.exists() or unit.read_text() != text:
             unit.write_text(text)
         made.append(str(unit))
     return made
 
 
-def extension(name: str, sources: list[str]) -> Pybind11Extension:
-    built = Pybind11Extension(
-        name,
-        sources,
-        include_dirs=["csrc"],
-        depends=INCLUDED,
-        cxx_std=20,
-        # -MMD writes beside each object which files it was made from. -Os: pybind11's templates
-        # compile faster and take a third less memory at run time.
-        extra_compile_args=[*WARNINGS, *HARDENING, "-Os", "-MMD"],
-        extra_link_args=["-pthread", "-Wl,-z,relro,-z,now"],
-    )
-    if SANITIZE:
-        flags = [
-            f"-fsanitize={SANITIZE}",
-            "-U_FORTIFY_SOURCE",
-            "-O1",  # half the time to compile, and stacks that can be read
-            "-g1",
-            "-fno-omit-frame-pointer",
-            "-fno-sanitize-recover",
-        ]
-        built.extra_compile_args += flags
-        built.extra_link_args += flags
-    return built
+def parts(name: str, floors: list[str]) -> list[str]:
+    """The module file of _`name` and the bindings of `floors`."""
+    bindings = [file for floor in floors for file in sources(f"bind/{floor}")]
+    return [f"csrc/bind/{name}_module.cpp", *bindings]
+
+
+UNITS = [("core", parts("core", CORE), 2), ("host", parts("host", HOST), 1)]
+
+
+def extensions() -> list[Pybind11Extension]:
+    """None where VMTPY_EXTENSIONS=none: .ci/wheels adds its own."""
+    if os.environ.get("VMTPY_EXTENSIONS") == "none":
+        return []
+    return [
+        Pybind11Extension(
+            f"vmtpy._{name}",
+            units(name, files, count),
+            include_dirs=["csrc"],
+            depends=EVERY_FILE,
+            cxx_std=20,
+            extra_compile_args=FLAGS,
+            extra_link_args=LINK_FLAGS,
+        )
+        for name, files, count in UNITS
+    ]
+
+
+class BuildLibrariesFirst(build_ext):
+    """build_ext alone, as for a build in place, does not build the libraries."""
+
+    def run(self) -> None:
+        self.run_command("build_clib")
+        super().run()
 
 
 def needs_recompile(built: str, source: str) -> bool:
@@ -91,17 +133,6 @@ def jobs() -> int:
     """As many compilers at once as there are processors, and as fit into the free memory."""
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(os.cpu_count() or 1, free // COMPILER_MEMORY))
-
-
-def extensions() -> list[Pybind11Extension]:
-    """The slowest files come first: the last compiler to end is then a quick one."""
-    if os.environ.get("VMTPY_EXTENSIONS") == "none":  # .ci/wheels adds its own
-        return []
-    made = {name: units(name, sources, count) for name, sources, count in UNITS}
-    return [
-        extension("vmtpy._core", made["core"] + CORE),
-        extension("vmtpy._host", made["host"] + CORE + HOST),
-    ]
 
 
 def source_address() -> str:
@@ -131,8 +162,11 @@ def long_description(text: str, address: str) -> str:
 if __name__ == "__main__":
     description = long_description(Path("README.md").read_text(), source_address())
     ParallelCompile("VMTPY_BUILD_JOBS", jobs(), needs_recompile=needs_recompile).install()
+    built = extensions()
     setup(
-        ext_modules=extensions(),
+        cmdclass={"build_ext": BuildLibrariesFirst},
+        libraries=[library(floor) for floor in reversed(FLOORS)] if built else [],
+        ext_modules=built,
         long_description=description,
         long_description_content_type="text/markdown",
     )

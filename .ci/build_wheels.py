@@ -121,12 +121,16 @@ class Build:
             "-fno-sanitize=all",
             "-D_LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION=2",
         ]
-        self._core = self._compilations(self._setup.CORE)
-        self._host = self._compilations(self._setup.HOST)
+        self._core = self._floors(self._setup.CORE)
+        self._host = self._floors(self._setup.HOST)
         self._types = type_comparison(target)
 
-    def _compilations(self, sources: list[str]) -> list[Compilation]:
-        return [compilation(self._target, self._flags, name, self._objects()) for name in sources]
+    def _floors(self, floors: list[str]) -> list[Compilation]:
+        return [
+            compilation(self._target, self._flags, file, self._objects())
+            for floor in floors
+            for file in self._setup.sources(floor)
+        ]
 
     def _objects(self, python: str = "") -> Path:
         into = self._target.objects / (python or "any")

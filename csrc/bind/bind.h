@@ -11,7 +11,7 @@
 #include <cstdio>
 #include <string>
 
-#include "core/clock.h"
+#include "base/clock.h"
 
 namespace py = pybind11;
 

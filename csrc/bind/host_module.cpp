@@ -1,7 +1,7 @@
 // Table of contents of vmtpy._host: the emulated VMware and the means of tests. The agent never
 // imports it. The base classes (Backdoor, Os, Clock) are those of _core.
+#include "base/errors.h"
 #include "bind/bind.h"
-#include "core/errors.h"
 
 PYBIND11_MODULE(_host, module) {
   using namespace vmtpy::bind;

@@ -1,6 +1,6 @@
 """`with vmtpy.freeze(["/srv"]) as session:` a safe freeze for anyone, with or without VMware.
 
-All that has a clock on it is native (csrc/core/session.h): the body may be slow, stuck or killed,
+All that has a clock on it is native (csrc/freeze/session.h): the body may be slow, stuck or killed,
 and the filesystems are thawed all the same, by the limit at the latest.
 """
 

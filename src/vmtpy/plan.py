@@ -1,6 +1,6 @@
 """What would be frozen, in which order, and why not the rest: `vmtpy.plan()`.
 
-The work is native (csrc/core/plan.h). Nothing is frozen, and no filesystem that may hang is looked
+The work is native (csrc/plan/plan.h). Nothing is frozen, and no filesystem that may hang is looked
 into; any user may ask, though only root can find the images of loop devices that were deleted.
 """
 

@@ -1,6 +1,6 @@
 """The ways to the host that a conversation is given: the backdoor that answers, vsock, or both.
 
-The decision between them is the core's (core/transports.h); here is what there is to decide about.
+The decision between them is the core's (wire/transports.h); here is what there is to decide about.
 """
 
 from __future__ import annotations

@@ -11,11 +11,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = sorted((ROOT / "csrc" / "core").glob("*.*"))
-HOST = sorted((ROOT / "csrc" / "host").glob("*.*"))
-BIND = sorted((ROOT / "csrc" / "bind").glob("*.*"))
+CSRC = ROOT / "csrc"
+# Each floor of csrc, from the ground up, and those it may include. What stands beside it is not
+# among them: plan and freeze know nothing of the wire.
+FLOORS = {
+    "base": [],
+    "linux": ["base"],
+    "wire": ["base", "linux"],
+    "plan": ["base", "linux"],
+    "freeze": ["base", "linux", "plan"],
+    "agent": ["base", "linux", "wire", "plan", "freeze"],
+    "emulator": ["base", "linux", "wire"],
+    "doubles": ["base", "linux", "wire", "plan", "emulator"],
+    "bind": ["base", "linux", "wire", "plan", "freeze", "agent", "emulator", "doubles"],
+}
+NATIVE = sorted(file for file in CSRC.rglob("*.*") if file.suffix in (".h", ".cpp"))
+BELOW_PYTHON = [file for file in NATIVE if file.relative_to(CSRC).parts[0] != "bind"]
 PYTHON = sorted((ROOT / "src" / "vmtpy").rglob("*.py"))
-SOURCES = [*CORE, *HOST, *BIND, *PYTHON]
+SOURCES = [*NATIVE, *PYTHON]
 
 
 def includes(file: Path) -> list[str]:
@@ -26,68 +39,78 @@ def name(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("file", CORE, ids=name)
-def test_the_core_includes_only_the_core(file: Path) -> None:
-    assert [one for one in includes(file) if not one.startswith("core/")] == []
+def module(file: str) -> str:
+    """What a header and its source are together: "wire/channel"."""
+    return file.rsplit(".", 1)[0]
 
 
-@pytest.mark.parametrize("file", HOST, ids=name)
-def test_the_host_includes_only_itself_and_the_core(file: Path) -> None:
-    assert [one for one in includes(file) if not one.startswith(("core/", "host/"))] == []
+def find_ring(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that need each other, or nothing."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node not in done:
+            for one in sorted(graph.get(node, ())):
+                if ring := visit(one, [*path, node]):
+                    return ring
+            done.add(node)
+        return []
+
+    return next((ring for node in sorted(graph) if (ring := visit(node, []))), [])
 
 
-def test_what_other_processors_compile_includes_nothing_that_is_of_x86_64_only() -> None:
-    """setup.py and tests/native build all but what csrc/host/x86_64_only names. What these files
-    themselves need shows when tests/native/test_arm64.py compiles the rest.
+def test_every_folder_is_a_floor() -> None:
+    assert {file.relative_to(CSRC).parts[0] for file in NATIVE} == set(FLOORS)
+
+
+@pytest.mark.parametrize("file", NATIVE, ids=name)
+def test_a_floor_includes_itself_and_those_below(file: Path) -> None:
+    floor = file.relative_to(CSRC).parts[0]
+    allowed = [floor, *FLOORS[floor]]
+    assert [one for one in includes(file) if one.split("/")[0] not in allowed] == []
+
+
+@pytest.mark.parametrize("file", BELOW_PYTHON, ids=name)
+def test_the_folder_is_the_namespace(file: Path) -> None:
+    """base alone is vmtpy itself: clock and errors are everybody's."""
+    floor = file.relative_to(CSRC).parts[0]
+    expected = "vmtpy" if floor == "base" else f"vmtpy::{floor}"
+    opened = re.findall(r"^namespace (vmtpy[\w:]*)", file.read_text(), re.M)
+    assert [one for one in opened if one != expected and not one.startswith(f"{expected}::")] == []
+
+
+def test_modules_need_each_other_in_one_direction() -> None:
+    """A header and its source count as one: neither pair of them may include the other."""
+    graph: dict[str, set[str]] = {}
+    for file in BELOW_PYTHON:
+        own = module(str(file.relative_to(CSRC)))
+        others = {module(one) for one in includes(file)} - {own}
+        graph.setdefault(own, set()).update(others)
+    assert " → ".join(find_ring(graph)) == ""
+
+
+def test_what_is_for_x86_64_only_is_in_one_folder() -> None:
+    """setup.py and tests/native leave emulator/ptrace out elsewhere. What else needs x86-64 shows
+    when tests/native/test_arm64.py compiles the rest.
     """
-    only = (ROOT / "csrc" / "host" / "x86_64_only").read_text().split()
-    assert only == sorted(set(only))
-    named = {f"host/{one}.cpp" for one in only}
-    assert named <= {f"host/{file.name}" for file in HOST}
-    headers = {one.removesuffix("cpp") + "h" for one in named}
-
-    def needs(file: Path) -> bool:
-        included = includes(file)
-        return not headers.isdisjoint(included) or any(
-            needs(ROOT / "csrc" / one) for one in included
-        )
-
-    needing = {
-        f"{file.parent.name}/{file.name}"
-        for file in [*CORE, *HOST, *BIND]
-        if file.suffix == ".cpp" and needs(file)
-    }
-    assert needing - named == {"bind/host_trap.cpp"}  # which setup.py leaves out
+    needing = [
+        name(file)
+        for file in NATIVE
+        if "ptrace" not in file.parts and any("emulator/ptrace/" in one for one in includes(file))
+    ]
+    assert needing == []
 
 
-@pytest.mark.parametrize("file", [*CORE, *HOST], ids=name)
+@pytest.mark.parametrize("file", BELOW_PYTHON, ids=name)
 def test_no_python_below_the_bindings(file: Path) -> None:
     assert not re.search(r"pybind|Python\.h|\bpy::", file.read_text())
 
 
 def test_one_header_includes_pybind11() -> None:
-    assert [name(file) for file in BIND if "#include <pybind11" in file.read_text()] == [
-        "csrc/bind/bind.h"
-    ]
-
-
-def test_core_files_include_each_other_without_a_ring() -> None:
-    graph = {
-        f"core/{file.name}": [one for one in includes(file) if one != f"core/{file.name}"]
-        for file in CORE
-        if file.suffix == ".h"
-    }
-    done: set[str] = set()
-
-    def visit(file: str, path: tuple[str, ...]) -> None:
-        assert file not in path, " → ".join((*path, file))
-        if file not in done:
-            for one in graph[file]:
-                visit(one, (*path, file))
-            done.add(file)
-
-    for file in graph:
-        visit(file, ())
+    found = [name(file) for file in NATIVE if "#include <pybind11" in file.read_text()]
+    assert found == ["csrc/bind/bind.h"]
 
 
 @pytest.mark.parametrize("number", ["564D5868", "5658", "5659", "49435052", "4F4C4354"])
@@ -95,7 +118,7 @@ def test_the_wire_constants_stand_in_one_header(number: str) -> None:
     found = [
         name(file) for file in SOURCES if re.search(rf"0x0*{number}\b", file.read_text(), re.I)
     ]
-    assert [one for one in found if one != "csrc/core/wire.h"] == []
+    assert [one for one in found if one != "csrc/wire/wire.h"] == []
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=name)

@@ -3,11 +3,11 @@
 #include <chrono>
 #include <memory>
 
-#include "core/agent.h"
+#include "agent/agent.h"
 #include "fuzz.h"
-#include "host/emulated_backdoor.h"
-#include "host/manual_clock.h"
-#include "host/simulated_disk.h"
+#include "emulator/emulated_backdoor.h"
+#include "doubles/manual_clock.h"
+#include "doubles/simulated_disk.h"
 
 using namespace vmtpy;
 
@@ -19,7 +19,7 @@ class Guest {
  public:
   explicit Guest(FuzzedDataProvider& input)
       : input_(input),
-        device_(std::make_shared<host::Device>(clock_)),
+        device_(std::make_shared<emulator::Device>(clock_)),
         backdoor_(device_),
         disk_({"/srv"}),
         agent_(backdoor_, clock_, options()) {}
@@ -35,39 +35,39 @@ class Guest {
     for (int turn = 0; agent_.step() != Time::max(); ++turn) {
       check(turn < MOST_TURNS, "an agent that is told to stop does so");
       clock_.advance(std::chrono::seconds(1));
-      await(Phase::ENDED);
+      await(freeze::Phase::ENDED);
     }
     check(!disk_.frozen("/srv"), "nothing stays frozen");
   }
 
  private:
-  static AgentOptions options() {
-    AgentOptions options;
+  static agent::AgentOptions options() {
+    agent::AgentOptions options;
     options.announce = {"log hello"};
     return options;
   }
 
   // The session's own threads need real time; one that was never started does not come to it.
-  void await(Phase phase) {
-    if (!session_ || session_->phase() == Phase::NEW) return;
+  void await(freeze::Phase phase) {
+    if (!session_ || session_->phase() == freeze::Phase::NEW) return;
     session_->wait_for(phase, std::chrono::steady_clock::now() + std::chrono::seconds(1));
   }
 
   void turn_loop(Duration later) {
     clock_.advance(later);
     agent_.step();
-    for (const host::TranscriptEntry& entry : device_->take_transcript(Time{})) {
-      if (entry.kind != host::MessageKind::TCLO_REPLY) continue;
+    for (const emulator::TranscriptEntry& entry : device_->take_transcript(Time{})) {
+      if (entry.kind != emulator::MessageKind::TCLO_REPLY) continue;
       check(entry.request.starts_with("OK ") || entry.request.starts_with("ERROR "),
             "an answer is OK or ERROR");
     }
   }
 
   void play_python() {
-    while (const std::optional<AgentEvent> event = agent_.events().take()) {
-      if (event->kind == AgentEvent::Kind::COMMAND) agent_.answer(event->id, "OK ");
-      if (event->kind == AgentEvent::Kind::ENDED) agent_.finish();
-      if (event->kind == AgentEvent::Kind::START) prepare();
+    while (const std::optional<agent::AgentEvent> event = agent_.events().take()) {
+      if (event->kind == agent::AgentEvent::Kind::COMMAND) agent_.answer(event->id, "OK ");
+      if (event->kind == agent::AgentEvent::Kind::ENDED) agent_.finish();
+      if (event->kind == agent::AgentEvent::Kind::START) prepare();
     }
   }
 
@@ -76,7 +76,7 @@ class Guest {
       case 0:
         return arm();
       case 1:
-        return agent_.refuse(BackupCode::SCRIPT, "no");
+        return agent_.refuse(agent::BackupCode::SCRIPT, "no");
       case 2:
         return;  // stuck
       default:
@@ -85,22 +85,22 @@ class Guest {
   }
 
   void arm() {
-    FreezeOptions options;
+    freeze::FreezeOptions options;
     options.guardian = false;
     options.expedite_rcu = false;
-    session_ = std::make_shared<FreezeSession>(disk_, clock_, disk_.filesystems(), options);
+    session_ = std::make_shared<freeze::FreezeSession>(disk_, clock_, disk_.filesystems(), options);
     agent_.arm(session_);
     turn_loop({});
-    await(Phase::FROZEN);
+    await(freeze::Phase::FROZEN);
   }
 
   FuzzedDataProvider& input_;
-  host::ManualClock clock_;
-  std::shared_ptr<host::Device> device_;
-  host::EmulatedBackdoor backdoor_;
-  host::SimulatedDisk disk_;
-  std::shared_ptr<FreezeSession> session_;
-  Agent agent_;
+  doubles::ManualClock clock_;
+  std::shared_ptr<emulator::Device> device_;
+  emulator::EmulatedBackdoor backdoor_;
+  doubles::SimulatedDisk disk_;
+  std::shared_ptr<freeze::FreezeSession> session_;
+  agent::Agent agent_;
 };
 
 }  // namespace

@@ -1,11 +1,11 @@
 // Any bytes in any pieces to the decoder of vsock packets: it takes or refuses them, keeps no more
 // than has arrived, and what it takes is the same however it is cut, and when it is encoded again.
-#include "core/data_map.h"
+#include "wire/data_map.h"
 
 #include <string>
 #include <vector>
 
-#include "core/errors.h"
+#include "base/errors.h"
 #include "fuzz.h"
 
 using namespace vmtpy;
@@ -16,20 +16,20 @@ constexpr std::size_t MOST_PAYLOAD = 512;
 constexpr std::size_t MOST_PACKET = MOST_PAYLOAD + 4096;
 
 struct Taken {
-  std::vector<Packet> packets;
+  std::vector<wire::Packet> packets;
   bool refused = false;
 };
 
 Taken decode(std::string_view bytes, FuzzedDataProvider* cuts) {
   Taken taken;
-  PacketDecoder decoder(MOST_PAYLOAD);
+  wire::PacketDecoder decoder(MOST_PAYLOAD);
   try {
     while (!bytes.empty()) {
       const std::size_t size =
           cuts == nullptr ? bytes.size() : cuts->ConsumeIntegralInRange<std::size_t>(1, 32);
       decoder.feed(bytes.substr(0, size));
       bytes.remove_prefix(std::min(size, bytes.size()));
-      while (std::optional<Packet> packet = decoder.take()) taken.packets.push_back(*packet);
+      while (std::optional<wire::Packet> packet = decoder.take()) taken.packets.push_back(*packet);
       check(!decoder.backlog(), "what can be taken is taken");
       check(decoder.kept() <= 2 * (size + MOST_PACKET), "no more is kept than one packet");
     }
@@ -39,7 +39,7 @@ Taken decode(std::string_view bytes, FuzzedDataProvider* cuts) {
   return taken;
 }
 
-bool same(const Packet& one, const Packet& other) {
+bool same(const wire::Packet& one, const wire::Packet& other) {
   return one.type == other.type && one.payload == other.payload && one.close == other.close;
 }
 
@@ -54,10 +54,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check(whole.packets.size() == pieces.packets.size(), "as many packets however they are cut");
   check(whole.refused == pieces.refused, "refused however it is cut");
   for (std::size_t i = 0; i < whole.packets.size(); ++i) {
-    const Packet& packet = whole.packets[i];
+    const wire::Packet& packet = whole.packets[i];
     check(same(packet, pieces.packets[i]), "the same packets however they are cut");
     check(packet.payload.size() <= MOST_PAYLOAD, "no payload is too large");
-    const Taken again = decode(encode_packet(packet), nullptr);
+    const Taken again = decode(wire::encode_packet(packet), nullptr);
     check(again.packets.size() == 1 && same(again.packets[0], packet), "what is encoded decodes");
   }
   return 0;

@@ -4,16 +4,16 @@
 #include <memory>
 #include <vector>
 
-#include "core/rpci.h"
+#include "wire/rpci.h"
 #include "fuzz.h"
-#include "host/emulated_backdoor.h"
-#include "host/manual_clock.h"
+#include "emulator/emulated_backdoor.h"
+#include "doubles/manual_clock.h"
 
 using namespace vmtpy;
 
 namespace {
 
-class SmallMemory final : public host::GuestMemory {
+class SmallMemory final : public emulator::GuestMemory {
  public:
   bool read(std::uint64_t address, void* into, std::size_t size) override {
     if (address > bytes_.size() || size > bytes_.size() - address) return false;
@@ -30,8 +30,8 @@ class SmallMemory final : public host::GuestMemory {
   std::vector<char> bytes_ = std::vector<char>(70'000);
 };
 
-host::DeviceOptions options(FuzzedDataProvider& input) {
-  host::DeviceOptions options;
+emulator::DeviceOptions options(FuzzedDataProvider& input) {
+  emulator::DeviceOptions options;
   options.high_bandwidth = input.ConsumeBool();
   options.cookies = input.ConsumeBool();
   options.checkpoint_every = input.ConsumeIntegralInRange(0, 5);
@@ -39,10 +39,10 @@ host::DeviceOptions options(FuzzedDataProvider& input) {
   return options;
 }
 
-Registers registers(FuzzedDataProvider& input, host::Instruction instruction) {
-  Registers one;
+wire::Registers registers(FuzzedDataProvider& input, emulator::Instruction instruction) {
+  wire::Registers one;
   const auto any = [&input] { return input.ConsumeIntegral<std::uint64_t>(); };
-  const bool low = instruction == host::Instruction::LOW;
+  const bool low = instruction == emulator::Instruction::LOW;
   one.rax = wire::MAGIC;
   one.rbx = input.ConsumeBool() ? std::uint64_t(wire::SUCCESS) << 16 : any();
   one.rcx = input.ConsumeIntegralInRange<std::uint64_t>(0, low ? 8 : 70'000);
@@ -55,9 +55,9 @@ Registers registers(FuzzedDataProvider& input, host::Instruction instruction) {
   return one;
 }
 
-std::uint64_t with_flags(std::uint64_t rdx, host::Instruction instruction) {
-  unsigned flags = instruction == host::Instruction::LOW ? 0 : wire::FLAG_HB;
-  if (instruction == host::Instruction::HIGH_OUT) flags |= wire::FLAG_OUT;
+std::uint64_t with_flags(std::uint64_t rdx, emulator::Instruction instruction) {
+  unsigned flags = instruction == emulator::Instruction::LOW ? 0 : wire::FLAG_HB;
+  if (instruction == emulator::Instruction::HIGH_OUT) flags |= wire::FLAG_OUT;
   return (rdx & ~std::uint64_t{0xFFFF}) | flags;
 }
 
@@ -66,27 +66,27 @@ std::uint64_t with_flags(std::uint64_t rdx, host::Instruction instruction) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size > 16384) return -1;
   FuzzedDataProvider input(data, size);
-  host::ManualClock clock;
-  const host::DeviceOptions configuration = options(input);
-  const auto device = std::make_shared<host::Device>(clock, configuration);
+  doubles::ManualClock clock;
+  const emulator::DeviceOptions configuration = options(input);
+  const auto device = std::make_shared<emulator::Device>(clock, configuration);
   SmallMemory memory;
   while (input.remaining_bytes() > 0) {
-    const auto instruction = static_cast<host::Instruction>(input.ConsumeIntegralInRange(0, 2));
+    const auto instruction = static_cast<emulator::Instruction>(input.ConsumeIntegralInRange(0, 2));
     if (input.ConsumeIntegralInRange(0, 15) == 0)
       device->send_command(input.ConsumeRandomLengthString());
-    Registers one = registers(input, instruction);
+    wire::Registers one = registers(input, instruction);
     if (input.ConsumeIntegralInRange(0, 3) != 0) {
       device->trap(instruction, one, memory);
     } else {  // the same by hypercall; now and then with the port in place of the flags
       if (input.ConsumeIntegralInRange(0, 7) != 0) one.rdx = with_flags(one.rdx, instruction);
-      device->hypercall(host::Carrier::VMMCALL, one, memory);
+      device->hypercall(emulator::Carrier::VMMCALL, one, memory);
     }
   }
   check(device->open_channels() <= wire::MAX_CHANNELS, "there are no more channels than there are");
   device->lose_channels();
   if (configuration.checkpoint_every > 0) return 0;  // too many of them are an error by right
-  host::EmulatedBackdoor backdoor(device);
-  Rpci rpci(backdoor);
+  emulator::EmulatedBackdoor backdoor(device);
+  wire::Rpci rpci(backdoor);
   check(rpci.call("log still here").ok, "the host still answers");
   return 0;
 }

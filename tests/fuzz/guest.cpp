@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "core/data_map.h"
+#include "wire/data_map.h"
 #include "fuzz.h"
-#include "host/manual_clock.h"
-#include "host/vsock_conversation.h"
+#include "doubles/manual_clock.h"
+#include "emulator/vsock/vsock_conversation.h"
 
 using namespace vmtpy;
-using host::VsockConversation;
+using emulator::VsockConversation;
 
 namespace {
 
@@ -20,7 +20,7 @@ constexpr std::size_t MOST_WAITING = 1UL << 20;
 std::string packet(FuzzedDataProvider& input) {
   const bool ping = input.ConsumeIntegralInRange(0, 7) == 0;
   const std::string payload = input.ConsumeRandomLengthString(64);
-  std::string bytes = encode_packet({ping ? wire::PacketType::PING : wire::PacketType::DATA,
+  std::string bytes = wire::encode_packet({ping ? wire::PacketType::PING : wire::PacketType::DATA,
                                      input.ConsumeBool() ? "info-get guestinfo.large" : payload,
                                      input.ConsumeIntegralInRange(0, 15) == 0});
   if (input.ConsumeBool()) {
@@ -35,11 +35,11 @@ std::string packet(FuzzedDataProvider& input) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size > 4096) return -1;
   FuzzedDataProvider input(data, size);
-  host::ManualClock clock;
-  host::Device device(clock);
+  doubles::ManualClock clock;
+  emulator::Device device(clock);
   device.set_guestinfo("large", std::string(60'000, 'x'));
-  host::VsockFaults faults;
-  host::VsockCounts counts;
+  emulator::VsockFaults faults;
+  emulator::VsockCounts counts;
   std::vector<std::unique_ptr<VsockConversation>> guests;
   while (input.remaining_bytes() > 0) {
     if (guests.size() < 4 || input.ConsumeIntegralInRange(0, 15) == 0) {
@@ -59,8 +59,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     guest.proceed();
   }
   VsockConversation good(device, faults, counts, wire::VSOCK_RPCI, false);
-  good.receive(encode_packet({wire::PacketType::DATA, "log still here", false}));
-  PacketDecoder decoder;
+  good.receive(wire::encode_packet({wire::PacketType::DATA, "log still here", false}));
+  wire::PacketDecoder decoder;
   decoder.feed(good.outgoing());
   const auto reply = decoder.take();
   check(reply && reply->payload == "1 ", "the host still answers");

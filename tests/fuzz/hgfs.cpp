@@ -1,6 +1,6 @@
 // Any packets to the guest's HGFS server, while files are served and withdrawn: it gives nothing
 // but the file that is served, only by a handle that was opened on it, and still serves afterwards.
-#include "core/hgfs.h"
+#include "wire/hgfs.h"
 
 #include <set>
 #include <stdexcept>
@@ -28,9 +28,9 @@ std::string packet(std::uint32_t op, std::uint64_t session, std::string_view bod
   const auto put = [&made](std::uint64_t value, int size) {
     for (int i = 0; i < size; ++i) made += static_cast<char>(value >> 8 * i);
   };
-  const std::uint64_t whole = hgfs::HEADER + body.size();
-  for (const std::uint64_t field : {std::uint64_t{1}, std::uint64_t{hgfs::NEW_HEADER}, whole,
-                                    std::uint64_t{hgfs::HEADER}, std::uint64_t{7}}) {
+  const std::uint64_t whole = wire::hgfs::HEADER + body.size();
+  for (const std::uint64_t field : {std::uint64_t{1}, std::uint64_t{wire::hgfs::NEW_HEADER}, whole,
+                                    std::uint64_t{wire::hgfs::HEADER}, std::uint64_t{7}}) {
     put(field, 4);
   }
   put(op, 4);
@@ -46,7 +46,7 @@ class Guest {
  public:
   void serve(const std::string& path, const std::string& content) {
     const bool good = path.size() > 1 && path[0] == '/' && path.find('\0') == std::string::npos &&
-                      content.size() <= HgfsServer::MAX_CONTENT;
+                      content.size() <= wire::HgfsServer::MAX_CONTENT;
     try {
       server_.serve(path, content);
       check(good, "only what can be served is served");
@@ -74,10 +74,10 @@ class Guest {
     check(answer.starts_with("OK "), "an answer is OK or ERROR");
     const std::string reply = answer.substr(3);
     check(number(reply, 8, 4) == reply.size(), "a reply tells its size");
-    check(number(reply, 12, 4) == hgfs::HEADER, "a reply tells its header's size");
-    check(number(reply, FLAGS, 4) == hgfs::REPLY, "a reply says that it is one");
+    check(number(reply, 12, 4) == wire::hgfs::HEADER, "a reply tells its header's size");
+    check(number(reply, FLAGS, 4) == wire::hgfs::REPLY, "a reply says that it is one");
     check(number(reply, 16, 8) == number(asked, 16, 8), "a reply names its request");
-    const std::string body = reply.substr(hgfs::HEADER);
+    const std::string body = reply.substr(wire::hgfs::HEADER);
     if (number(reply, STATUS, 4) != 0) {
       check(body.empty(), "a refusal has no body");
       return "";
@@ -93,32 +93,32 @@ class Guest {
     const std::uint64_t op = number(asked, 20, 4), session = number(asked, SESSION, 8);
     const std::string_view body = asked.substr(number(asked, 12, 4));
     switch (op) {
-      case hgfs::OPEN:
-      case hgfs::OPEN_V3:
-        check(!name_.empty() && body.substr(op == hgfs::OPEN ? 21 : 80).starts_with(name_) &&
-                  number(body, op == hgfs::OPEN ? 17 : 64, 4) == name_.size(),
+      case wire::hgfs::OPEN:
+      case wire::hgfs::OPEN_V3:
+        check(!name_.empty() && body.substr(op == wire::hgfs::OPEN ? 21 : 80).starts_with(name_) &&
+                  number(body, op == wire::hgfs::OPEN ? 17 : 64, 4) == name_.size(),
               "only the file is opened");
         check(number(body, 8, 8) == 0, "it is opened to be read");
-        open_.emplace(session, op == hgfs::OPEN ? number(told, 8, 4) : number(told, 0, 4));
+        open_.emplace(session, op == wire::hgfs::OPEN ? number(told, 8, 4) : number(told, 0, 4));
         return;
-      case hgfs::READ_V3:
+      case wire::hgfs::READ_V3:
         check(open_.contains({session, number(body, 0, 4)}), "only what is open is read");
         read(number(body, 4, 8), number(body, 12, 4), told);
         return;
-      case hgfs::CLOSE:
-      case hgfs::CLOSE_V3:
-        check(open_.erase({session, number(body, op == hgfs::CLOSE ? 8 : 0, 4)}) == 1,
+      case wire::hgfs::CLOSE:
+      case wire::hgfs::CLOSE_V3:
+        check(open_.erase({session, number(body, op == wire::hgfs::CLOSE ? 8 : 0, 4)}) == 1,
               "only what is open is closed");
         return;
-      case hgfs::GETATTR_V2:
+      case wire::hgfs::GETATTR_V2:
         check(!name_.empty() && number(told, 20, 8) == content_.size(),
               "attributes are the file's");
         return;
-      case hgfs::DESTROY_SESSION_V4:
+      case wire::hgfs::DESTROY_SESSION_V4:
         std::erase_if(open_, [session](const Handle& one) { return one.first == session; });
         return;
       default:
-        check(op == hgfs::CREATE_SESSION_V4, "nothing else succeeds");
+        check(op == wire::hgfs::CREATE_SESSION_V4, "nothing else succeeds");
     }
   }
 
@@ -129,7 +129,7 @@ class Guest {
     check(told.substr(12) == expected + '\0', "the file's own bytes are read");
   }
 
-  HgfsServer server_{0};
+  wire::HgfsServer server_{0};
   std::string name_;  // as on the wire; "": no file is served
   std::string content_;
   std::set<Handle> open_;  // the server may have forgotten the oldest ones
@@ -137,15 +137,15 @@ class Guest {
 
 void check_it_still_serves(Guest& guest) {
   guest.serve("/a", "still here");
-  const std::string begun = guest.ask(packet(hgfs::CREATE_SESSION_V4, 0, std::string(24, '\0')));
+  const std::string begun = guest.ask(packet(wire::hgfs::CREATE_SESSION_V4, 0, std::string(24, '\0')));
   check(!begun.empty(), "a session can begin");
   const std::uint64_t session = number(begun, 0, 8);
   const std::string name("\6\0\0\0root\0a\0", 11);  // its length before it
   const std::string opened =
-      guest.ask(packet(hgfs::OPEN, session, std::string(8 + 4 + 4 + 1, '\0') + name));
+      guest.ask(packet(wire::hgfs::OPEN, session, std::string(8 + 4 + 4 + 1, '\0') + name));
   check(!opened.empty(), "the file can be opened");
   const std::string all = std::string(8, '\0') + "\xff" + std::string(11, '\0');
-  check(guest.ask(packet(hgfs::READ_V3, session, opened.substr(8, 4) + all)).size() == 12 + 10 + 1,
+  check(guest.ask(packet(wire::hgfs::READ_V3, session, opened.substr(8, 4) + all)).size() == 12 + 10 + 1,
         "the file can be read");
 }
 
@@ -160,7 +160,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 0: {
         const std::string path = input.ConsumeRandomLengthString(64);
         std::string content = input.ConsumeRandomLengthString();
-        if (input.ConsumeBool()) content.resize(HgfsServer::MAX_CONTENT + input.ConsumeBool());
+        if (input.ConsumeBool()) content.resize(wire::HgfsServer::MAX_CONTENT + input.ConsumeBool());
         guest.serve(path, content);
         break;
       }

@@ -2,12 +2,12 @@
 // wire may only answer or throw its own errors, within a bounded number of traps.
 #include <algorithm>
 
-#include "core/channel.h"
-#include "core/errors.h"
-#include "core/hardware.h"
-#include "core/probe.h"
-#include "core/rpci.h"
-#include "core/tclo.h"
+#include "wire/channel.h"
+#include "base/errors.h"
+#include "wire/hardware.h"
+#include "wire/probe.h"
+#include "wire/rpci.h"
+#include "wire/tclo.h"
 #include "fuzz.h"
 
 using namespace vmtpy;
@@ -16,11 +16,11 @@ namespace {
 
 constexpr int MOST_TRAPS = 2'000'000;
 
-class HostileBackdoor final : public Backdoor {
+class HostileBackdoor final : public wire::Backdoor {
  public:
   explicit HostileBackdoor(FuzzedDataProvider& input) : input_(input) {}
 
-  void low(Registers& registers) override {
+  void low(wire::Registers& registers) override {
     count();
     if (input_.ConsumeIntegralInRange(0, 15) == 0) return scramble(registers);
     // Near enough to the protocol to get on.
@@ -34,13 +34,13 @@ class HostileBackdoor final : public Backdoor {
     registers.rdx = input_.ConsumeIntegralInRange<std::uint64_t>(0, 3) << 16;
   }
 
-  void high_out(Registers& registers) override {
+  void high_out(wire::Registers& registers) override {
     count();
     sum_ = bytes(registers.rsi, registers.rcx);  // ASan looks whether they are all ours
     finish(registers);
   }
 
-  void high_in(Registers& registers) override {
+  void high_in(wire::Registers& registers) override {
     count();
     auto* into = reinterpret_cast<std::uint8_t*>(registers.rdi);
     std::fill_n(into, registers.rcx, input_.ConsumeIntegral<std::uint8_t>());
@@ -57,13 +57,13 @@ class HostileBackdoor final : public Backdoor {
     return sum;
   }
 
-  void finish(Registers& registers) {
+  void finish(wire::Registers& registers) {
     if (input_.ConsumeIntegralInRange(0, 7) == 0) return scramble(registers);
     registers.rbx = std::uint64_t(wire::SUCCESS) << 16;
     registers.rcx = 0;
   }
 
-  void scramble(Registers& registers) {
+  void scramble(wire::Registers& registers) {
     for (std::uint64_t* one : {&registers.rax, &registers.rbx, &registers.rcx, &registers.rdx,
                                &registers.rsi, &registers.rdi, &registers.rbp}) {
       *one = input_.ConsumeIntegral<std::uint64_t>();
@@ -75,11 +75,11 @@ class HostileBackdoor final : public Backdoor {
   volatile unsigned sum_ = 0;
 };
 
-void converse(FuzzedDataProvider& input, Rpci& rpci, Tclo& tclo, Backdoor& backdoor) {
+void converse(FuzzedDataProvider& input, wire::Rpci& rpci, wire::Tclo& tclo, wire::Backdoor& backdoor) {
   const auto choice = input.ConsumeIntegralInRange(0, 7);
-  if (choice == 0) read_hardware(backdoor);
-  if (choice == 1) read_host_time(backdoor);
-  if (choice == 2) probe(backdoor);
+  if (choice == 0) wire::read_hardware(backdoor);
+  if (choice == 1) wire::read_host_time(backdoor);
+  if (choice == 2) wire::probe(backdoor);
   if (choice > 2 && choice < 6) rpci.call(input.ConsumeRandomLengthString());
   if (choice > 5 && tclo.poll()) tclo.answer("OK ");
 }
@@ -90,10 +90,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size > 65536) return -1;
   FuzzedDataProvider input(data, size);
   HostileBackdoor backdoor(input);
-  ChannelOptions options;
+  wire::ChannelOptions options;
   options.high_bandwidth = input.ConsumeBool();
-  Rpci rpci(backdoor, options);
-  Tclo tclo(backdoor, options);
+  wire::Rpci rpci(backdoor, options);
+  wire::Tclo tclo(backdoor, options);
   for (int turn = 0; turn < 64 && input.remaining_bytes() > 0; ++turn) {
     try {
       converse(input, rpci, tclo, backdoor);

@@ -5,9 +5,9 @@
 
 #include <string>
 
-#include "core/errors.h"
-#include "core/mounts.h"
-#include "core/plan.h"
+#include "base/errors.h"
+#include "plan/mounts.h"
+#include "plan/plan.h"
 #include "fuzz.h"
 
 using namespace vmtpy;
@@ -34,9 +34,9 @@ std::string up_to_nul(std::string& text) {
   return part;
 }
 
-void check_plan(const Plan& plan, const Mounts& mounts) {
-  for (const Filesystem& one : plan.filesystems) {
-    const Superblock* superblock = mounts.superblock(one.device);
+void check_plan(const plan::Plan& plan, const plan::Mounts& mounts) {
+  for (const plan::Filesystem& one : plan.filesystems) {
+    const plan::Superblock* superblock = mounts.superblock(one.device);
     check(superblock != nullptr, "what is planned is mounted");
     check(superblock->main().point == one.path && one.level >= 0,
           "it is opened where it is mounted");
@@ -51,11 +51,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string exclude = up_to_nul(text);
   const std::string volumes = up_to_nul(text);
   const std::string swaps = up_to_nul(text);
-  const Mounts mounts(text);
+  const plan::Mounts mounts(text);
   mounts.under(include);
-  for (const Superblock& one : mounts.superblocks()) one.option("upperdir");
+  for (const plan::Superblock& one : mounts.superblocks()) one.option("upperdir");
 
-  PlanRequest request;
+  plan::PlanRequest request;
   if (!include.empty()) request.include = {include};
   if (!exclude.empty()) request.exclude = {exclude};
   if (!volumes.empty()) request.volumes = {volumes};
@@ -63,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const MemoryFile swap(swaps);
   try {
     check_plan(
-        make_plan(request, {mountinfo.path(), swap.path(), "/nowhere", "/nowhere", "/nowhere"}),
+        plan::make_plan(request, {mountinfo.path(), swap.path(), "/nowhere", "/nowhere", "/nowhere"}),
         mounts);
   } catch (const PlanError&) {  // says what is wrong
   }

@@ -1,15 +1,15 @@
 // Any bytes as the body of vmbackup.startWithOpts: read or refused, and refused leaves no trace.
 #include <string_view>
 
-#include "core/quiesce_request.h"
+#include "agent/quiesce_request.h"
 #include "fuzz.h"
 
 using namespace vmtpy;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  for (const auto parse : {parse_start, parse_start_with_options}) {
-    QuiesceRequest request;
+  for (const auto parse : {agent::parse_start, agent::parse_start_with_options}) {
+    agent::QuiesceRequest request;
     request.volumes = "as before";
     const std::string error = parse(body, request);
     check(error.empty() || error.starts_with("ERROR "), "an error is one on the wire");

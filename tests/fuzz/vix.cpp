@@ -1,12 +1,12 @@
 // Any requests by VIX, and any state of the tools: the answer is one of three, is bounded, holds
 // nothing but the five properties that tell what the guest is, and only for a whole request.
-#include "core/vix.h"
+#include "wire/vix.h"
 
 #include <map>
 #include <string>
 #include <string_view>
 
-#include "core/vix_wire.h"
+#include "wire/vix_wire.h"
 #include "fuzz.h"
 
 using namespace vmtpy;
@@ -43,10 +43,10 @@ std::string from_base64(std::string_view text) {
 }
 
 std::string expected(const std::string& value) {
-  return value.substr(0, value.find('\0')).substr(0, ToolsState::MAX_VALUE);
+  return value.substr(0, value.find('\0')).substr(0, wire::ToolsState::MAX_VALUE);
 }
 
-void check_properties(std::string_view left, const ToolsState& state) {
+void check_properties(std::string_view left, const wire::ToolsState& state) {
   std::map<std::uint32_t, std::string> wanted = {{4503, expected(state.os_name)},
                                                  {4520, expected(state.os_short_name)},
                                                  {4511, expected(state.product)},
@@ -56,7 +56,7 @@ void check_properties(std::string_view left, const ToolsState& state) {
   while (!left.empty()) {
     const auto found = wanted.find(word(left, 0));
     check(found != wanted.end(), "only what the guest is is told, and once");
-    check(word(left, 4) == vix::STRING, "all of it is text");
+    check(word(left, 4) == wire::vix::STRING, "all of it is text");
     const std::string value = found->second + '\0';
     check(word(left, 8) == value.size() && left.substr(12, value.size()) == value,
           "the text is what was given");
@@ -69,8 +69,8 @@ void check_properties(std::string_view left, const ToolsState& state) {
 void check_request(std::string_view request) {
   check(request.starts_with('"'), "a name is quoted");
   const std::string_view packet = request.substr(request.find('"', 1) + 1);
-  check(packet.starts_with('\0') && packet.size() > vix::HEADER, "a packet is whole");
-  check(word(packet, 1) == vix::MAGIC, "a packet has its magic number");
+  check(packet.starts_with('\0') && packet.size() > wire::vix::HEADER, "a packet is whole");
+  check(word(packet, 1) == wire::vix::MAGIC, "a packet has its magic number");
   check(word(packet, 7) < packet.size(), "a packet is as long as it says");
 }
 
@@ -79,24 +79,24 @@ void check_request(std::string_view request) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size > 16384) return -1;
   FuzzedDataProvider input(data, size);
-  ToolsState state;
+  wire::ToolsState state;
   for (std::string* text :
        {&state.os_name, &state.os_short_name, &state.product, &state.version, &state.host_name}) {
     *text = input.ConsumeRandomLengthString();
   }
   const std::string request = input.ConsumeRemainingBytesAsString();
-  const std::string answer = answer_vix(request, state);
+  const std::string answer = wire::answer_vix(request, state);
   check(answer.size() <= LARGEST, "an answer is bounded");
   check(answer.ends_with('\0'), "an answer ends with a NUL");
   if (answer == std::string_view("OK 10000 0 \0", 12)) return 0;
   check_request(request);
   const std::string_view packet = std::string_view(request).substr(request.find('"', 1) + 2);
   if (answer == std::string_view("OK 3025 0 \0", 11)) {
-    check(word(packet, 23) != vix::GET_TOOLS_STATE, "the state is told");
+    check(word(packet, 23) != wire::vix::GET_TOOLS_STATE, "the state is told");
     return 0;
   }
   check(answer.starts_with("OK 0 0 "), "an answer is success or one of two errors");
-  check(word(packet, 23) == vix::GET_TOOLS_STATE, "nothing but the state is told");
+  check(word(packet, 23) == wire::vix::GET_TOOLS_STATE, "nothing but the state is told");
   check_properties(from_base64(std::string_view(answer).substr(7, answer.size() - 8)), state);
   return 0;
 }

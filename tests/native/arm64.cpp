@@ -5,8 +5,8 @@
 #include <cstdio>
 
 #include "arm64_talk.h"
-#include "core/data_map.h"
-#include "core/errors.h"
+#include "wire/data_map.h"
+#include "base/errors.h"
 
 using namespace vmtpy;
 
@@ -14,16 +14,16 @@ namespace {
 
 // A packet whose bytes are known, byte by byte and in both directions.
 void packets() {
-  const std::string encoded = encode_packet({wire::PacketType::DATA, "ping", false});
+  const std::string encoded = wire::encode_packet({wire::PacketType::DATA, "ping", false});
   const char known[] = {0, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,   1,   0,   0,
                         0, 0, 0, 0,  0, 2, 0, 0, 0, 2, 0, 0, 0, 4, 'p', 'i', 'n', 'g'};
   CHECK(encoded == std::string(known, sizeof known));
-  PacketDecoder decoder;
+  wire::PacketDecoder decoder;
   for (const char& byte : encoded) {
     CHECK(!decoder.take());
     decoder.feed({&byte, 1});
   }
-  const std::optional<Packet> packet = decoder.take();
+  const std::optional<wire::Packet> packet = decoder.take();
   CHECK(packet && packet->payload == "ping" && packet->type == wire::PacketType::DATA);
   CHECK(!decoder.take() && !decoder.in_the_middle());
   decoder.feed("\xFF\xFF\xFF\xFF");
@@ -41,10 +41,10 @@ int main(int count, char** words) {
   const std::string wanted = count == 2 ? words[1] : "";
   try {
     if (wanted == "probe") {
-      const Probe found = probe_machine();
+      const wire::Probe found = wire::probe_machine();
       std::printf("%d %s\n", static_cast<int>(found.presence), found.reason.c_str());
     } else if (wanted == "talk") {
-      PortBackdoor backdoor;
+      wire::PortBackdoor backdoor;
       talk(backdoor);
       std::puts("all is said");
     } else if (wanted == "packets") {

@@ -24,14 +24,14 @@
 #include <set>
 
 #include "arm64_talk.h"
-#include "core/plan.h"
-#include "core/session.h"
-#include "host/emulated_backdoor.h"
+#include "plan/plan.h"
+#include "freeze/session.h"
+#include "emulator/emulated_backdoor.h"
 
 extern "C" {
-void vmtpy_backdoor_in(vmtpy::Registers* registers);
-void vmtpy_backdoor_outsb(vmtpy::Registers* registers);
-void vmtpy_backdoor_insb(vmtpy::Registers* registers);
+void vmtpy_backdoor_in(vmtpy::wire::Registers* registers);
+void vmtpy_backdoor_outsb(vmtpy::wire::Registers* registers);
+void vmtpy_backdoor_insb(vmtpy::wire::Registers* registers);
 }
 
 using namespace vmtpy;
@@ -40,7 +40,7 @@ using namespace std::chrono_literals;
 namespace {
 
 SteadyClock clock_;
-std::shared_ptr<host::Device> device = std::make_shared<host::Device>(clock_);
+std::shared_ptr<emulator::Device> device = std::make_shared<emulator::Device>(clock_);
 
 // --- the machine ------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ int trapped = 0;
 
 // Linux forbids the instruction to user space. QEMU 7.2's processors do not know that bit of
 // MDSCR_EL1 and read on: so an undefined instruction stands in its place, and the same SIGILL comes.
-void forbid_instruction(void (*function)(Registers*)) {
+void forbid_instruction(void (*function)(wire::Registers*)) {
   const auto address = reinterpret_cast<std::uint64_t>(function);
   std::uint32_t* word = reinterpret_cast<std::uint32_t*>(address);
   while (*word != INSTRUCTION) CHECK(++word < reinterpret_cast<std::uint32_t*>(address) + 16);
@@ -86,10 +86,10 @@ void play_host(int /*signal*/, siginfo_t* /*information*/, void* context) {
     ::signal(SIGILL, SIG_DFL);  // not ours: the end
     return;
   }
-  Registers registers;
+  wire::Registers registers;
   static_assert(sizeof registers == 7 * sizeof machine.regs[0]);
   std::memcpy(&registers, machine.regs, sizeof registers);
-  host::EmulatedBackdoor host(device);
+  emulator::EmulatedBackdoor host(device);
   switch (static_cast<std::uint32_t>(machine.regs[7])) {
     case 0x0E:
       host.low(registers);
@@ -110,7 +110,7 @@ void play_host(int /*signal*/, siginfo_t* /*information*/, void* context) {
 }
 
 std::string probe_survives() {
-  const Probe found = probe_machine();
+  const wire::Probe found = wire::probe_machine();
   CHECK(found.presence == Presence::FAULT || found.presence == Presence::NO_ANSWER);
   return found.reason;
 }
@@ -119,7 +119,7 @@ std::string probe_faults() {
   forbid_instruction(vmtpy_backdoor_in);
   forbid_instruction(vmtpy_backdoor_outsb);
   forbid_instruction(vmtpy_backdoor_insb);
-  const Probe found = probe_machine();
+  const wire::Probe found = wire::probe_machine();
   CHECK(found.presence == Presence::FAULT);
   return found.reason;
 }
@@ -130,7 +130,7 @@ std::string instruction_traps() {
   action.sa_flags = SA_SIGINFO;
   CHECK(::sigaction(SIGILL, &action, nullptr) == 0);
   for (const char* command : {"ping", "end"}) device->send_command(command);
-  PortBackdoor backdoor;
+  wire::PortBackdoor backdoor;
   talk(backdoor);
   CHECK(trapped > 100 && device->open_channels() == 0);
   return std::to_string(trapped) + " traps";
@@ -162,18 +162,18 @@ pid_t start_writer() {
   return start([] { ::close(::open("/disk/written", O_CREAT | O_WRONLY, 0644)), ::sync(); });
 }
 
-std::vector<Filesystem> planned() {
-  const Plan plan = make_plan({{"/disk"}, {}, {}});
+std::vector<plan::Filesystem> planned() {
+  const plan::Plan plan = plan::make_plan({{"/disk"}, {}, {}});
   CHECK(plan.filesystems.size() == 1 && plan.filesystems[0].type == "ext4");
   return plan.filesystems;
 }
 
-std::unique_ptr<FreezeSession> frozen_session(Duration limit) {
+std::unique_ptr<freeze::FreezeSession> frozen_session(Duration limit) {
   auto session =
-      std::make_unique<FreezeSession>(real_os(), clock_, planned(), FreezeOptions{.limit = limit});
+      std::make_unique<freeze::FreezeSession>(linux::real_os(), clock_, planned(), freeze::FreezeOptions{.limit = limit});
   session->start();
   CHECK(session->wait_for(Phase::FROZEN, clock_.now() + 20s));
-  if (session->phase() != Phase::FROZEN) throw std::runtime_error(session->record().error);
+  if (session->phase() != freeze::Phase::FROZEN) throw std::runtime_error(session->record().error);
   return session;
 }
 

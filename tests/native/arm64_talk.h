@@ -4,10 +4,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "core/hardware.h"
-#include "core/probe.h"
-#include "core/rpci.h"
-#include "core/tclo.h"
+#include "wire/hardware.h"
+#include "wire/probe.h"
+#include "wire/rpci.h"
+#include "wire/tclo.h"
 
 #define CHECK(CONDITION) \
   if (!(CONDITION)) throw std::runtime_error(#CONDITION)
@@ -21,21 +21,21 @@ inline std::string pattern(std::size_t size) {
   return text;
 }
 
-inline void talk_hardware(Backdoor& backdoor) {
-  const Probe found = probe(backdoor);
-  CHECK(found.presence == Presence::VMWARE);
+inline void talk_hardware(wire::Backdoor& backdoor) {
+  const wire::Probe found = wire::probe(backdoor);
+  CHECK(found.presence == wire::Presence::VMWARE);
   CHECK(found.version == 6);
-  const Hardware hardware = read_hardware(backdoor);
+  const wire::Hardware hardware = wire::read_hardware(backdoor);
   CHECK(hardware.uuid == "564d5668-6f73-7420-656d-756c61746564");
   CHECK(hardware.memory_mib.value_or(0) > 0);
   CHECK(read_host_time(backdoor).has_value());
 }
 
-inline void talk_rpci(Backdoor& backdoor) {
-  Rpci rpci(backdoor);
+inline void talk_rpci(wire::Backdoor& backdoor) {
+  wire::Rpci rpci(backdoor);
   for (std::size_t size : {1, 2, 3, 4, 5, 6, 7, 301, 5003}) {
     CHECK(rpci.call("info-set guestinfo.x " + pattern(size)).ok);
-    const RpciReply reply = rpci.call("info-get guestinfo.x");
+    const wire::RpciReply reply = rpci.call("info-get guestinfo.x");
     CHECK(reply.ok);
     CHECK(reply.data == pattern(size));
   }
@@ -43,8 +43,8 @@ inline void talk_rpci(Backdoor& backdoor) {
 }
 
 // The host's commands come back to it, until it says "end".
-inline void talk_tclo(Backdoor& backdoor) {
-  Tclo tclo(backdoor);
+inline void talk_tclo(wire::Backdoor& backdoor) {
+  wire::Tclo tclo(backdoor);
   for (int polls = 0; polls < 100; ++polls) {
     const std::optional<std::string> command = tclo.poll();
     if (!command) continue;
@@ -56,7 +56,7 @@ inline void talk_tclo(Backdoor& backdoor) {
   CHECK(!"the host said end");
 }
 
-inline void talk(Backdoor& backdoor) {
+inline void talk(wire::Backdoor& backdoor) {
   talk_hardware(backdoor);
   talk_rpci(backdoor);
   talk_tclo(backdoor);

@@ -13,12 +13,12 @@
 #include <thread>
 #include <vector>
 
-#include "core/agent.h"
-#include "core/errors.h"
-#include "host/emulated_backdoor.h"
-#include "host/simulated_disk.h"
-#include "host/unix_dialer.h"
-#include "host/vsock_service.h"
+#include "agent/agent.h"
+#include "base/errors.h"
+#include "emulator/emulated_backdoor.h"
+#include "doubles/simulated_disk.h"
+#include "doubles/unix_dialer.h"
+#include "emulator/vsock/vsock_service.h"
 
 using namespace vmtpy;
 using namespace std::chrono_literals;
@@ -29,15 +29,15 @@ const std::vector<std::string> PATHS = {"/", "/home", "/srv", "/var"};
 
 struct World {
   SteadyClock clock;
-  std::shared_ptr<host::Device> device = std::make_shared<host::Device>(clock);
-  host::EmulatedBackdoor backdoor{device};
+  std::shared_ptr<emulator::Device> device = std::make_shared<emulator::Device>(clock);
+  emulator::EmulatedBackdoor backdoor{device};
   const std::string base = "@vmtpy-threads-" + std::to_string(::getpid());
-  host::UnixDialer dialer{base};
-  std::unique_ptr<host::VsockService> vsock;
-  host::SimulatedDisk disk{PATHS};
-  const std::shared_ptr<Transports> transports;
-  Agent agent{transports, clock, options()};
-  Rpci rpci{transports};
+  doubles::UnixDialer dialer{base};
+  std::unique_ptr<emulator::VsockService> vsock;
+  doubles::SimulatedDisk disk{PATHS};
+  const std::shared_ptr<wire::Transports> transports;
+  agent::Agent agent{transports, clock, options()};
+  wire::Rpci rpci{transports};
   std::atomic<bool> over = false;
   std::atomic<int> ended = 0;
   std::atomic<int> released = 0;
@@ -46,19 +46,19 @@ struct World {
   std::atomic<std::uint64_t> vsock_calls = 0;
 
   explicit World(bool with_vsock)
-      : vsock(with_vsock ? std::make_unique<host::VsockService>(device, base) : nullptr),
-        transports(with_vsock ? std::make_shared<Transports>(backdoor, dialer, clock, transport())
-                              : std::make_shared<Transports>(backdoor)) {}
+      : vsock(with_vsock ? std::make_unique<emulator::VsockService>(device, base) : nullptr),
+        transports(with_vsock ? std::make_shared<wire::Transports>(backdoor, dialer, clock, transport())
+                              : std::make_shared<wire::Transports>(backdoor)) {}
 
-  static TransportOptions transport() {
-    TransportOptions options;
+  static wire::TransportOptions transport() {
+    wire::TransportOptions options;
     options.rest_min = 1ms;
     options.rest_max = 5ms;
     return options;
   }
 
-  static AgentOptions options() {
-    AgentOptions options;
+  static agent::AgentOptions options() {
+    agent::AgentOptions options;
     options.announce = {"log hello"};
     options.poll_min = 1ms;
     options.poll_max = 2ms;
@@ -69,27 +69,27 @@ struct World {
 };
 
 void arm(World& world) {
-  FreezeOptions options;
+  freeze::FreezeOptions options;
   options.guardian = false;
   options.expedite_rcu = false;
   world.agent.arm(
-      std::make_shared<FreezeSession>(world.disk, world.clock, world.disk.filesystems(), options));
+      std::make_shared<freeze::FreezeSession>(world.disk, world.clock, world.disk.filesystems(), options));
 }
 
 void play_python(World& world) {
   int turn = 0;
   for (;;) {
-    const std::optional<AgentEvent> event = world.agent.events().take();
+    const std::optional<agent::AgentEvent> event = world.agent.events().take();
     if (!event) {
       std::this_thread::sleep_for(200us);
       continue;
     }
-    using Kind = AgentEvent::Kind;
+    using Kind = agent::AgentEvent::Kind;
     if (event->kind == Kind::STOPPED) return;
     if (event->kind == Kind::COMMAND) world.agent.answer(event->id, "OK ");
     if (event->kind == Kind::START) {
       if (++turn % 7 == 0) {
-        world.agent.refuse(BackupCode::SCRIPT, "no");
+        world.agent.refuse(agent::BackupCode::SCRIPT, "no");
       } else if (turn % 5 == 0) {
         world.agent.skip(1s);
       } else {
@@ -97,7 +97,7 @@ void play_python(World& world) {
       }
     }
     if (event->kind == Kind::ENDED) {
-      world.released += event->record.outcome == Outcome::RELEASED;
+      world.released += event->record.outcome == freeze::Outcome::RELEASED;
       world.agent.finish();
       ++world.ended;
     }
@@ -117,8 +117,8 @@ void play_host(World& world, int backups) {
     const Time begun = world.clock.now();
     while (world.ended == before && world.clock.now() - begun < 500ms) {
       world.device->take_transcript(world.clock.now() + 1ms);
-      if (world.agent.backup_state() == BackupState::FROZEN ||
-          world.agent.backup_state() == BackupState::UNFROZEN) {
+      if (world.agent.backup_state() == agent::BackupState::FROZEN ||
+          world.agent.backup_state() == agent::BackupState::UNFROZEN) {
         world.device->send_command("vmbackup.snapshotDone");
       }
     }

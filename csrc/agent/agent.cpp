@@ -1,0 +1,290 @@
+#include "agent/agent.h"
+
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "base/errors.h"
+#include "linux/thread_role.h"
+#include "linux/threads.h"
+
+namespace vmtpy::agent {
+
+namespace {
+
+// Signals are the main thread's. Synchronous faults stay open: blocked, the kernel would kill.
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&all, fault);
+  pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
+// For `systemctl status`.
+std::string in_words(const AgentStatus& status) {
+  if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
+  if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
+  if (status.stuck_since != Time{}) return "Python is stuck: backups are refused";
+  if (status.connected) return "serving the host";
+  if (status.trouble.empty()) return "waiting for the host";
+  return "the host does not answer: " + status.trouble;
+}
+
+}  // namespace
+
+Agent::Agent(wire::Backdoor& backdoor, Clock& clock, AgentOptions options)
+    : Agent(std::make_shared<wire::Transports>(backdoor), clock, std::move(options)) {}
+
+Agent::Agent(std::shared_ptr<wire::Transports> transports, Clock& clock, AgentOptions options)
+    : clock_(clock),
+      options_(std::move(options)),
+      transports_(std::move(transports)),
+      rpci_(transports_),
+      tclo_(transports_),
+      backup_(rpci_, queue_, clock, options_.backup),
+      commands_(queue_, clock, options_.commands),
+      hgfs_(static_cast<std::uint64_t>(clock.now().time_since_epoch().count())),
+      process_(::getpid()),
+      notify_(options_.notify),
+      poll_delay_(options_.poll_min),
+      retry_delay_(options_.retry_min) {}
+
+// A fork has a copy of the object, but not of the thread, and the eventfds are the parent's, too.
+Agent::~Agent() {
+  if (!thread_.joinable()) return;
+  if (::getpid() != process_) {
+    linux::abandon(std::move(thread_));
+    return;
+  }
+  request_stop();
+  thread_.join();
+}
+
+void Agent::start() {
+  linux::prepare_to_throw();
+#ifdef __GLIBC__
+  // What the start has left over is given back: an agent lives for months. musl cannot.
+  ::malloc_trim(0);
+#endif
+  process_ = ::getpid();
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    throw SystemError("pthread_create", "", error.code().value());
+  }
+}
+
+void Agent::request_stop() {
+  if (::getpid() == process_) stop_.raise();
+}
+
+void Agent::arm(std::shared_ptr<freeze::FreezeSession> session) {
+  post([this, session = std::move(session)] { backup_.arm(session); });
+}
+
+void Agent::skip(Duration limit) {
+  post([this, limit] { backup_.skip(limit); });
+}
+
+void Agent::refuse(BackupCode code, std::string text) {
+  post([this, code, text = std::move(text)] { backup_.refuse(code, text); });
+}
+
+void Agent::finish(std::string path, std::string manifest) {
+  if (!path.empty()) wire::HgfsServer::check(path, manifest);
+  post([this, path = std::move(path), manifest = std::move(manifest)] {
+    // The host may fetch it as soon as it is told of it.
+    if (backup_.state() == BackupState::FINISHING && !path.empty()) hgfs_.serve(path, manifest);
+    backup_.finish(path);
+  });
+}
+
+void Agent::answer(std::uint64_t id, std::string text) {
+  post([this, id, text = std::move(text)] { commands_.answer(id, text); });
+}
+
+void Agent::settle(std::uint64_t id) {
+  post([this, id] { commands_.settle(id); });
+}
+
+void Agent::configure(AgentOptions options) {
+  post([this, options = std::move(options)] {
+    options_.poll_min = options.poll_min;
+    options_.poll_max = options.poll_max;
+    options_.poll_busy = options.poll_busy;
+    backup_.set_prepare_patience(options.backup.prepare_patience);
+    poll_delay_ = options.poll_min;
+    if (options_.announce != options.announce) announced_ = false;
+    options_.announce = options.announce;
+    options_.tools = options.tools;
+  });
+}
+
+AgentStatus Agent::status() const {
+  AgentStatus status;
+  {
+    std::lock_guard guard(status_mutex_);
+    status = status_;
+  }
+  status.backup = backup_.state();  // the turn may still be under way
+  if (may_be_frozen(status.backup) && status.busy_since == Time{}) status.busy_since = clock_.now();
+  return status;
+}
+
+Time Agent::step() noexcept {
+  try {
+    return turn();
+  } catch (const std::exception& error) {
+    try {
+      recover(error.what());
+    } catch (const std::exception&) {  // it is tried again in the next turn
+    }
+  }
+  return due_ = clock_.now() + options_.poll_busy;
+}
+
+void Agent::recover(const char* what) {
+  backup_.recover(std::string("the agent has failed: ") + what);
+  queue_.log(std::string("a turn of the loop failed: ") + what, true);
+}
+
+Time Agent::turn() {
+  if (ended_) return Time::max();
+  const Time now = clock_.now();
+  starved_ = starved_ || (due_ != Time::max() && now - due_ >= options_.starved);
+  const bool hurry = backup_.state() != BackupState::IDLE && transports_->backdoor_serves();
+  rpci_.set_patience(hurry ? options_.patience_busy : options_.patience);
+  transports_->pause(hurry);
+  tclo_.set_patience(hurry ? options_.patience_busy : options_.patience);
+  read_mailbox();
+  if (stop_.drain() && !std::exchange(stopping_, true)) {
+    stop_by_ = now + options_.stop_patience;
+    notify_.stopping();
+    backup_.stop();
+  }
+  Time next = backup_.step();
+  if (stopping_ && (backup_.state() == BackupState::IDLE || now >= stop_by_)) {
+    // Whatever Python is still busy with, nothing may stay frozen: that alone is waited for.
+    if (backup_.session_fd() < 0) {
+      end();
+      return Time::max();
+    }
+  }
+  look_for_reload();
+  commands_.step();
+  poll_host(now);
+  next = std::min({next, publish(now), commands_.due(), answer_pending() ? Time::max() : poll_at_});
+  if (stopping_) next = std::min(next, std::max(stop_by_, now + options_.poll_busy));
+  due_ = next;
+  return next;
+}
+
+void Agent::run() {
+  pthread_setname_np(pthread_self(), "vmtpy-loop");
+  block_signals();
+  linux::take_role(linux::Role::LOOP);
+  linux::prepare_to_throw();
+  for (Time next = step(); !ended_; next = step()) wait(next);
+}
+
+void Agent::wait(Time until) {
+  pollfd watched[] = {
+      {wake_.get(), POLLIN, 0},
+      {stop_.get(), POLLIN, 0},
+      {reload_event_.get(), POLLIN, 0},
+      {backup_.session_fd(), POLLIN, 0},
+      // Not while an answer is owed: the host is not listened to, also if it has gone.
+      {answer_pending() ? -1 : tclo_.descriptor(), POLLIN, 0},
+      {answer_pending() ? -1 : tclo_.connecting_descriptor(), POLLOUT, 0}};
+  timespec timeout{};
+  if (until != Time::max()) {
+    const auto left = std::max(Duration::zero(), Duration(until - clock_.now()));
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+    timeout.tv_sec = seconds.count();
+    timeout.tv_nsec = (left - seconds).count();
+  }
+  ::ppoll(watched, std::size(watched), until == Time::max() ? nullptr : &timeout, nullptr);
+}
+
+void Agent::post(std::function<void()> message) {
+  {
+    std::lock_guard guard(mutex_);
+    mailbox_.push_back(std::move(message));
+  }
+  wake_.raise();
+}
+
+void Agent::read_mailbox() {
+  wake_.drain();
+  for (;;) {
+    std::function<void()> message;
+    {
+      std::lock_guard guard(mutex_);
+      if (mailbox_.empty()) return;
+      message = std::move(mailbox_.front());
+      mailbox_.pop_front();
+    }
+    message();  // if it throws, the others are still there
+  }
+}
+
+// Python would otherwise take a new configuration into a backup that began with the old one.
+void Agent::look_for_reload() {
+  reload_ = reload_event_.drain() || reload_;
+  if (!reload_ || stopping_ || backup_.state() != BackupState::IDLE) return;
+  reload_ = false;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::RELOAD;
+  queue_.push(std::move(event));
+}
+
+// The turn's end: whoever asks sees how it left things, and the service manager hears of it.
+Time Agent::publish(Time now) {
+  seen_.connected = connected_ && seen_.polls > 0;
+  if (!seen_.transport.empty()) seen_.transport_reason = tclo_.reason();
+  seen_.announced = announced_;
+  seen_.backup = backup_.state();
+  seen_.stuck_since = backup_.stuck_since();
+  if (!may_be_frozen(seen_.backup)) {
+    seen_.busy_since = {};
+  } else if (seen_.busy_since == Time{}) {
+    seen_.busy_since = now;
+  }
+  {
+    std::lock_guard guard(status_mutex_);
+    status_ = seen_;
+  }
+  notify_.ready();
+  notify_.status(in_words(seen_));
+  // Nothing is frozen then, nor will be. A new start of the service is the cure.
+  return seen_.stuck_since == Time{} ? notify_.feed(now) : Time::max();
+}
+
+void Agent::end() {
+  backup_.leave();
+  for (const std::string& request : options_.withdraw) {
+    try {
+      rpci_.call(request, &request == &options_.withdraw.back());
+    } catch (const Error&) {
+      break;
+    }
+  }
+  tclo_.close();
+  rpci_.close();
+  ended_ = true;
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::STOPPED;
+  queue_.hold(false);
+  queue_.push(std::move(event));
+}
+
+}  // namespace vmtpy::agent

@@ -1,0 +1,40 @@
+// The commands that a host may send over TCLO: the name of each, who answers it, and whether text
+// or bytes follow the name. Serves the loop's dispatch. Pure functions of what the host sent, which
+// may be anything.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace vmtpy::agent {
+
+struct HostCommand {
+  enum class Answerer : std::uint8_t {
+    NOBODY,   // it is unknown
+    LOOP,     // the loop itself: it is about the conversation
+    BACKUP,   // the backup machine
+    HGFS,     // the server of the manifest
+    VIX,      // what tells the state of the tools
+    SERVICE,  // Python
+  };
+  enum class Body : std::uint8_t { TEXT, BINARY };
+  std::string_view name;
+  Answerer answerer = Answerer::NOBODY;
+  Body body = Body::TEXT;
+};
+
+// All of them, sorted by name.
+std::span<const HostCommand> host_commands();
+
+struct HostRequest {
+  std::string_view name;
+  std::string_view arguments;  // what follows the name and one blank
+  HostCommand::Answerer answerer = HostCommand::Answerer::NOBODY;
+};
+
+// Real hosts end some commands with a NUL ("ping\0"), others not: the NULs at the end of a text
+// command are no part of it. A binary body stays as it is. The parts point into `message`.
+HostRequest read_host_request(std::string_view message);
+
+}  // namespace vmtpy::agent

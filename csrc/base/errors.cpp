@@ -1,0 +1,15 @@
+#include "base/errors.h"
+
+#include <system_error>
+#include <utility>
+
+namespace vmtpy {
+
+SystemError::SystemError(std::string call_name, std::string file, int error_number)
+    : Error(call_name + (file.empty() ? "" : " " + file) + ": " +
+            std::generic_category().message(error_number)),
+      call(std::move(call_name)),
+      path(std::move(file)),
+      code(error_number) {}
+
+}  // namespace vmtpy

@@ -1,0 +1,75 @@
+// The means of tests: an Os that fails or stops on request, disks that are not there, a clock
+// turned by hand, what the guardian closes.
+#include "bind/bind.h"
+#include "doubles/faulty_os.h"
+#include "doubles/manual_clock.h"
+#include "doubles/simulated_disk.h"
+#include "doubles/stopping_os.h"
+#include "linux/descriptors.h"
+
+namespace vmtpy::bind {
+
+void bind_faults(py::module_& module) {
+  using doubles::FaultyOs;
+  using doubles::ManualClock;
+  using doubles::SimulatedDisk;
+  using doubles::StoppingOs;
+
+  py::class_<ManualClock, Clock>(module, "ManualClock")
+      .def(py::init<>())
+      .def(
+          "advance",
+          [](ManualClock& clock, double seconds) {
+            const Duration by = from_seconds("seconds", seconds);
+            py::gil_scoped_release release;
+            clock.advance(by);
+          },
+          py::arg("seconds"))
+      .def(
+          "jump",
+          [](ManualClock& clock, double seconds) {
+            clock.jump(from_seconds("seconds", seconds, -MOST_SECONDS));
+          },
+          py::arg("seconds"));
+
+  py::class_<FaultyOs, linux::Os>(module, "FaultyOs")
+      .def(py::init<linux::Os&>(), py::keep_alive<1, 2>(), py::arg("real"))
+      .def("fail", &FaultyOs::fail, py::arg("nth"), py::arg("error"), py::arg("for_good"),
+           py::arg("call") = "")
+      .def("fired", &FaultyOs::fired)
+      .def("calls", &FaultyOs::calls);
+
+  py::class_<StoppingOs, linux::Os>(module, "StoppingOs")
+      .def(py::init<linux::Os&, std::string>(), py::keep_alive<1, 2>(), py::arg("real"),
+           py::arg("path"))
+      .def("stop", &StoppingOs::stop, py::arg("place"))
+      .def("stopped", &StoppingOs::stopped, py::arg("place"))
+      .def("let_go", &StoppingOs::let_go, py::arg("place"));
+
+  py::class_<SimulatedDisk, linux::Os>(module, "SimulatedDisk")
+      .def(py::init<std::vector<std::string>>(), py::arg("paths"))
+      .def("filesystems", &SimulatedDisk::filesystems)
+      .def(
+          "write",
+          [](SimulatedDisk& disk, const std::string& path) {
+            py::gil_scoped_release release;
+            return to_seconds(disk.write(path));
+          },
+          py::arg("path"))
+      .def("written", &SimulatedDisk::written, py::arg("path"))
+      .def("frozen", &SimulatedDisk::frozen, py::arg("path"))
+      .def("thaw_by_someone_else", &SimulatedDisk::thaw_by_someone_else, py::arg("path"))
+      .def("hold", &SimulatedDisk::hold, py::arg("path"))
+      .def("let_go", &SimulatedDisk::let_go, py::arg("path"))
+      .def("hold_syncs", &SimulatedDisk::hold_syncs, py::arg("path"))
+      .def("let_sync_go", &SimulatedDisk::let_sync_go, py::arg("path"))
+      .def("files", &SimulatedDisk::files)
+      .def("put_file", &SimulatedDisk::put_file, py::arg("path"), py::arg("text"));
+
+  module.def(
+      "close_all_but",
+      [](const std::vector<int>& kept) { linux::close_all_but(kept.data(), kept.size()); },
+      py::arg("kept"));
+}
+
+}  // namespace vmtpy::bind

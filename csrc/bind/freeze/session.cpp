@@ -1,0 +1,102 @@
+// Os, FreezeOptions, FreezeSession.
+#include "freeze/session.h"
+
+#include "bind/bind.h"
+#include "bind/text.h"
+
+namespace vmtpy::bind {
+
+namespace {
+
+// Waits that Python can interrupt come back this often to look for signals.
+// Seconds: what is frozen for longer than a day is not meant to be.
+constexpr double SHORTEST_LIMIT = 0.001;
+constexpr double LONGEST_LIMIT = 86400.0;
+
+constexpr Duration SLICE = std::chrono::milliseconds(100);
+
+Clock& steady_clock() {
+  static SteadyClock& clock = *new SteadyClock;
+  return clock;
+}
+
+// A thread of the session that is stuck in the kernel uses os and clock for as long as that lasts,
+// after the session is gone: what Python made is therefore kept for ever.
+std::shared_ptr<freeze::FreezeSession> make_session(const py::object& os, const py::object& clock,
+                                                    std::vector<plan::Filesystem> filesystems,
+                                                    const freeze::FreezeOptions& options) {
+  os.inc_ref();
+  clock.inc_ref();
+  Clock& used = clock.is_none() ? steady_clock() : clock.cast<Clock&>();
+  return {new freeze::FreezeSession(os.cast<linux::Os&>(), used, std::move(filesystems), options),
+          DeleteUnlocked<freeze::FreezeSession>()};
+}
+
+bool wait_for(freeze::FreezeSession& session, freeze::Phase phase, double timeout) {
+  const Time deadline = std::chrono::steady_clock::now() + from_seconds("timeout", timeout);
+  for (;;) {
+    const Time now = std::chrono::steady_clock::now();
+    {
+      py::gil_scoped_release release;
+      if (session.wait_for(phase, std::min(deadline, now + SLICE))) return true;
+    }
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (now >= deadline) return false;
+  }
+}
+
+freeze::FreezeOptions make_options(double limit, double filesystem_budget, double presync_budget,
+                                   bool expedite_rcu, bool guardian, const FsText& run_directory,
+                                   bool accept_frozen, std::vector<plan::LeftOut> left_out) {
+  return {from_seconds("limit", limit, SHORTEST_LIMIT, LONGEST_LIMIT),
+          from_seconds("filesystem_budget", filesystem_budget, SHORTEST_LIMIT, LONGEST_LIMIT),
+          from_seconds("presync_budget", presync_budget, 0.0, LONGEST_LIMIT),
+          expedite_rcu,
+          guardian,
+          run_directory.value,
+          accept_frozen,
+          std::move(left_out)};
+}
+
+void bind_freeze_options(py::module_& module) {
+  const freeze::FreezeOptions usual;
+  py::class_<freeze::FreezeOptions>(module, "FreezeOptions")
+      .def(py::init(&make_options), py::kw_only(), py::arg("limit") = to_seconds(usual.limit),
+           py::arg("filesystem_budget") = to_seconds(usual.filesystem_budget),
+           py::arg("presync_budget") = to_seconds(usual.presync_budget),
+           py::arg("expedite_rcu") = usual.expedite_rcu, py::arg("guardian") = usual.guardian,
+           py::arg("run_directory") = FsText{usual.run_directory},
+           py::arg("accept_frozen") = usual.accept_frozen,
+           py::arg("left_out") = std::vector<plan::LeftOut>{});
+}
+
+}  // namespace
+
+void bind_session(py::module_& module) {
+  static_cast<void>(py::class_<linux::Os>(module, "Os"));
+  module.def("real_os", &linux::real_os, py::return_value_policy::reference);
+  bind_freeze_options(module);
+
+  py::enum_<freeze::Phase>(module, "Phase")
+      .value("NEW", freeze::Phase::NEW)
+      .value("PREPARING", freeze::Phase::PREPARING)
+      .value("FREEZING", freeze::Phase::FREEZING)
+      .value("FROZEN", freeze::Phase::FROZEN)
+      .value("THAWING", freeze::Phase::THAWING)
+      .value("ENDED", freeze::Phase::ENDED);
+
+  py::class_<freeze::FreezeSession, std::shared_ptr<freeze::FreezeSession>>(module, "FreezeSession")
+      .def(py::init(&make_session), py::arg("os"), py::arg("clock"), py::arg("filesystems"),
+           py::arg("options") = freeze::FreezeOptions())
+      .def("start", &freeze::FreezeSession::start, ReleaseGil())
+      .def("release", &freeze::FreezeSession::release, ReleaseGil())
+      .def("abort", &freeze::FreezeSession::abort, py::arg("reason"), ReleaseGil())
+      .def("phase", &freeze::FreezeSession::phase, ReleaseGil())
+      .def("event_fd", &freeze::FreezeSession::event_fd)
+      .def("clear_event", &freeze::FreezeSession::clear_event)
+      .def("wait_for", &wait_for, py::arg("phase"), py::arg("timeout"))
+      .def("wait_until_ended", &freeze::FreezeSession::wait_until_ended, ReleaseGil())
+      .def("record", &freeze::FreezeSession::record, ReleaseGil());
+}
+
+}  // namespace vmtpy::bind

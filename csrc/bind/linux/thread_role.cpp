@@ -1,0 +1,18 @@
+// confine_process, take_role and the roles of Python's threads.
+#include "linux/thread_role.h"
+
+#include "bind/bind.h"
+
+namespace vmtpy::bind {
+
+void bind_privileges(py::module_& module) {
+  py::enum_<linux::Role>(module, "Role")
+      .value("MAIN", linux::Role::MAIN)
+      .value("STATUS", linux::Role::STATUS);
+  module.def("confine_process", &linux::confine_process);
+  module.def("take_role", &linux::take_role, py::arg("role"));
+  module.def("effective_capabilities",
+             [] { return linux::to_text(linux::effective_capabilities()); });
+}
+
+}  // namespace vmtpy::bind

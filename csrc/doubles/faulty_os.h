@@ -1,0 +1,50 @@
+// An Os whose n-th call fails. Sweeps count n up until no fault fires any more, once with the call
+// failing a single time and once for good, and check the invariants on every path.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "linux/os.h"
+
+namespace vmtpy::doubles {
+
+class FaultyOs final : public linux::Os {
+ public:
+  explicit FaultyOs(linux::Os& real);
+  // The nth call (1-based; of `call` only, if it is not empty: "freeze", "thaw", "fork", …) answers
+  // -error; with `for_good`, every later one as well.
+  void fail(int nth, int error, bool for_good, std::string call = "");
+  bool fired() const;
+  std::vector<std::string> calls() const;  // names in order, for tests of order
+
+  int open_directory(const std::string& path) override;
+  int close(int descriptor) override;
+  int mount_id(int descriptor, linux::MountId& id) override;
+  int sync(int descriptor) override;
+  int freeze(int descriptor) override;
+  int thaw(int descriptor) override;
+  pid_t fork() override;
+  int read_file(const std::string& path, std::string& text) override;
+  int write_file(const std::string& path, std::string_view text) override;
+  int create_file(const std::string& path, std::string_view text) override;
+  int make_directory(const std::string& path) override;
+  int remove_file(const std::string& path) override;
+
+ private:
+  int fault(const char* call);  // 0, or the error to answer (negative)
+  linux::Os& real_;
+  const pid_t process_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> calls_;
+  std::string only_;
+  int countdown_ = 0;
+  int error_ = 0;
+  bool for_good_ = false;
+  bool fired_ = false;
+};
+
+}  // namespace vmtpy::doubles

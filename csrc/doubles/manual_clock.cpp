@@ -1,0 +1,48 @@
+#include "doubles/manual_clock.h"
+
+namespace vmtpy::doubles {
+
+Time ManualClock::now() const {
+  std::lock_guard guard(mutex_);
+  return now_;
+}
+
+Duration ManualClock::uptime() const {
+  return now().time_since_epoch();
+}
+
+bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
+                             Time deadline) {
+  std::list<Waiter>::iterator me;
+  {
+    std::lock_guard guard(mutex_);
+    if (now_ >= deadline) return false;
+    me = waiters_.insert(waiters_.end(), {lock.mutex(), &changed});
+  }
+  changed.wait(lock);
+  std::lock_guard guard(mutex_);
+  waiters_.erase(me);
+  return now_ < deadline;
+}
+
+// Each waiter's own mutex is taken before it is notified: it has either reached its wait or will
+// see the new time. The list is copied because a waiter that wakes takes mutex_ to leave it.
+void ManualClock::advance(Duration by) {
+  std::list<Waiter> waiting;
+  {
+    std::lock_guard guard(mutex_);
+    now_ += by;
+    waiting = waiters_;
+  }
+  for (const Waiter& waiter : waiting) {
+    std::lock_guard guard(*waiter.mutex);
+    waiter.changed->notify_all();
+  }
+}
+
+void ManualClock::jump(Duration by) {
+  std::lock_guard guard(mutex_);
+  now_ += by;
+}
+
+}  // namespace vmtpy::doubles

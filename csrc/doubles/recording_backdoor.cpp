@@ -1,0 +1,71 @@
+#include "doubles/recording_backdoor.h"
+
+#include <new>
+
+namespace vmtpy::doubles {
+
+void RecordingBackdoor::break_down(int times) {
+  std::lock_guard guard(mutex_);
+  break_downs_ = times;
+}
+
+void RecordingBackdoor::may_break_down() {
+  std::lock_guard guard(mutex_);
+  if (break_downs_ == 0) return;
+  --break_downs_;
+  throw std::bad_alloc();
+}
+
+void RecordingBackdoor::change(std::size_t nth, std::uint64_t wire::Registers::*target,
+                               std::uint64_t value) {
+  std::lock_guard guard(mutex_);
+  changes_.push_back({nth, target, value});
+}
+
+std::vector<Frame> RecordingBackdoor::frames() const {
+  std::lock_guard guard(mutex_);
+  return frames_;
+}
+
+std::vector<bool> RecordingBackdoor::privileges() const {
+  std::lock_guard guard(mutex_);
+  return privileges_;
+}
+
+void RecordingBackdoor::low(wire::Registers& registers) {
+  may_break_down();
+  wire::Registers before = registers;
+  inner_.low(registers);
+  record(emulator::Instruction::LOW, before, registers);
+}
+
+void RecordingBackdoor::high_out(wire::Registers& registers) {
+  may_break_down();
+  wire::Registers before = registers;
+  inner_.high_out(registers);
+  record(emulator::Instruction::HIGH_OUT, before, registers);
+}
+
+void RecordingBackdoor::high_in(wire::Registers& registers) {
+  may_break_down();
+  wire::Registers before = registers;
+  inner_.high_in(registers);
+  record(emulator::Instruction::HIGH_IN, before, registers);
+}
+
+bool RecordingBackdoor::set_privilege(bool raised) {
+  std::lock_guard guard(mutex_);
+  privileges_.push_back(raised);
+  return privilege_allowed_;
+}
+
+void RecordingBackdoor::record(emulator::Instruction instruction, const wire::Registers& before,
+                               wire::Registers& after) {
+  std::lock_guard guard(mutex_);
+  for (const Change& change : changes_) {
+    if (change.nth == frames_.size() + 1) after.*change.target = change.value;
+  }
+  frames_.push_back({instruction, before, after});
+}
+
+}  // namespace vmtpy::doubles

@@ -1,0 +1,70 @@
+// Filesystems that are not there: an Os whose mount points are names, whose freeze stops those who
+// write() through it and whose thaw lets them go on. For unit tests without root and for the demo
+// in a plain container. Files (the marker) are kept in memory; there is nothing for a guardian to
+// do, so sessions on it run without one and fork() answers -ENOSYS.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "linux/os.h"
+#include "plan/filesystem.h"
+
+namespace vmtpy::doubles {
+
+class SimulatedDisk final : public linux::Os {
+ public:
+  explicit SimulatedDisk(std::vector<std::string> paths);
+  // As a plan would list them, all in level 0.
+  std::vector<plan::Filesystem> filesystems() const;
+  // One write by a writer: waits while frozen; returns how long it had to wait.
+  Duration write(const std::string& path);
+  std::uint64_t written(const std::string& path) const;
+  bool frozen(const std::string& path) const;
+  void thaw_by_someone_else(const std::string& path);
+  // The next freeze of `path` waits inside the kernel, as behind a stuck writer, until let_go().
+  void hold(const std::string& path);
+  void let_go(const std::string& path);
+  // From now on each sync of `path` waits until let_sync_go(), which lets one of them go.
+  void hold_syncs(const std::string& path);
+  void let_sync_go(const std::string& path);
+  // The files by name, and one more or another text for one.
+  std::map<std::string, std::string> files() const;
+  void put_file(const std::string& path, const std::string& text);
+
+  int open_directory(const std::string& path) override;
+  int close(int descriptor) override;
+  int mount_id(int descriptor, linux::MountId& id) override;
+  int sync(int descriptor) override;
+  int freeze(int descriptor) override;
+  int thaw(int descriptor) override;
+  pid_t fork() override;
+  int read_file(const std::string& path, std::string& text) override;
+  int write_file(const std::string& path, std::string_view text) override;
+  int create_file(const std::string& path, std::string_view text) override;
+  int make_directory(const std::string& path) override;
+  int remove_file(const std::string& path) override;
+
+ private:
+  struct Disk {
+    std::string path;
+    bool frozen = false;
+    bool held = false;
+    bool syncs_held = false;
+    int syncs_let_go = 0;
+    std::uint64_t written = 0;
+  };
+  Disk* find(const std::string& path);
+  Disk* at(int descriptor);
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Disk> disks_;
+  std::map<std::string, std::string> files_;
+};
+
+}  // namespace vmtpy::doubles

@@ -1,0 +1,52 @@
+// A dialer for tests: an AF_UNIX socket in place of AF_VSOCK. The host listens at BASE.976 (RPCI)
+// and BASE.975 (TCLO), where BASE is a path, or a name in the abstract space if it begins with "@".
+// Local ports are told by the client's own address: "\0vmtpy-vsock-<local port>-<anything unique>";
+// they go down from 1023 (privileged) or up from 1024 with each attempt, as VsockDialer's do.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "emulator/device.h"
+#include "wire/dialer.h"
+
+namespace vmtpy::doubles {
+
+class UnixDialer final : public wire::Dialer {
+ public:
+  // With a `device`, an attempt from a port whose pair the host still holds is reset.
+  explicit UnixDialer(std::string base, std::shared_ptr<emulator::Device> device = nullptr)
+      : base_(std::move(base)), device_(std::move(device)) {}
+  int dial(std::uint32_t port, bool privileged) override;
+  int progress(int descriptor) override;
+
+  // So many attempts (0: all from now on) end with -error; `later`: by progress(), not by dial().
+  // fail(0, 0, …): no longer.
+  void fail(int error, int times, bool later);
+  void hold(bool held);     // connections do not come through
+  void forbid_privilege();  // a privileged dial() answers -EACCES
+  int dials() const { return dials_; }
+  int privileged_dials() const { return privileged_dials_; }
+
+ private:
+  struct Failure {
+    int error = 0;
+    int left = 0;  // so many times more; 0: without end
+  };
+  int due(Failure& failure);
+
+  const std::string base_;
+  const std::shared_ptr<emulator::Device> device_;
+  std::mutex mutex_;  // of the failures
+  Failure dialing_;
+  Failure connecting_;
+  std::atomic<bool> held_ = false;
+  std::atomic<bool> forbidden_ = false;
+  std::atomic<int> dials_ = 0;
+  std::atomic<int> privileged_dials_ = 0;
+};
+
+}  // namespace vmtpy::doubles

@@ -1,0 +1,87 @@
+// The thread behind emulator/ptrace/trap.h: it starts the program, is told by the kernel of every
+// stop of every traced thread, answers those that are traps to the host, and passes all else on. It
+// waits with __WALL | __WNOTHREAD: children that other threads of this process have are theirs.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "emulator/device.h"
+#include "emulator/ptrace/cpuid.h"
+#include "emulator/ptrace/decode.h"
+#include "emulator/ptrace/played_iopl.h"
+#include "emulator/ptrace/socket_calls.h"
+#include "emulator/ptrace/tracee.h"
+#include "emulator/ptrace/trap_options.h"
+
+namespace vmtpy::emulator {
+
+class Tracer {
+ public:
+  enum State { NEW, RUNNING, PROGRAM_ENDED, ALL_ENDED };
+  enum Stun { NONE, WHEN_IN_FLIGHT, NOW, STUNNED };
+
+  Tracer(std::shared_ptr<Device> device, std::vector<std::string> command, TrapHostOptions options);
+  ~Tracer();
+  void start();
+  bool wait(State state, Time deadline);
+  int wait_status() const;
+  int process() const;
+  void signal(int number);
+  bool stun(Time deadline);
+  void resume();
+  CpuidMethod cpuid_answered() const { return cpuid_.method(); }
+
+ private:
+  static void* thread_main(void* self);
+  void run();
+  pid_t launch_program();
+  void trace();
+  void stopped(pid_t thread, int status);
+  void ended(pid_t thread, int status);
+  bool answered(Tracee& tracee, int signal);
+  void at_event(Tracee& tracee, int event, int& signal);
+  bool linker_called(Tracee& tracee, const siginfo_t& info, user_regs_struct& registers);
+  Faulted what_faulted(Tracee& tracee, const siginfo_t& info, const user_regs_struct& registers);
+  bool is_answered(Faulted faulted, const siginfo_t& info, pid_t thread) const;
+  void ask_device(Faulted faulted, wire::Registers& frame, Tracee& tracee);
+  void answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers);
+  void detach_all();
+  bool stop_for_detach(pid_t thread, int& signal);
+  void move_to(State state);
+  bool leaving() const;
+  bool stun_due() const;
+  void stand_still();
+
+  std::shared_ptr<Device> device_;
+  std::vector<std::string> command_;
+  const TrapHostOptions options_;
+  Cpuid cpuid_;
+  IoPrivilege io_privilege_;                   // of a host that asks for it
+  std::unique_ptr<SocketCalls> socket_calls_;  // must outlive the trace: they are waited for
+  std::set<pid_t> threads_;                    // the tracer's alone
+  sigset_t mask_{};                            // of the thread that started us: the program's
+  pthread_t thread_{};
+
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  State state_ = NEW;
+  bool leave_ = false;
+  Stun stun_ = NONE;
+  bool gone_ = true;  // the thread
+  std::exception_ptr failure_;
+  pid_t process_ = -1;
+  int pidfd_ = -1;
+  int wait_status_ = 0;
+};
+
+}  // namespace vmtpy::emulator

@@ -1,0 +1,47 @@
+// What the emulated host answers to RPCI requests: guestinfo, the option about time, and "1 " to
+// what a guest announces or reports; everything else is an unknown command. Answers can be
+// replaced, for tests of bad hosts. Thread-safe; used by emulator/channels.h and, through Device,
+// by host/vsock_connection.h.
+#pragma once
+
+#include <list>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "emulator/way.h"
+
+namespace vmtpy::emulator {
+
+class RpciAnswers {
+ public:
+  // secure: as a host with secure GuestRPC, where only a privileged way may set guestinfo.
+  explicit RpciAnswers(bool secure) : secure_(secure) {}
+  std::string answer(std::string_view request, Way way);
+
+  void set_guestinfo(std::string key, std::string value);
+  std::optional<std::string> guestinfo(const std::string& key) const;
+  bool keeps_time() const;  // the option "synchronize guest time with host"
+  void answer_with(std::string prefix, std::string reply, int times);
+
+ private:
+  struct Canned {
+    std::string prefix;
+    std::string reply;
+    int times;  // 0: for good
+  };
+  std::optional<std::string> canned(std::string_view request);
+  std::string info_get(std::string_view key) const;
+  std::string info_set(std::string_view arguments);
+  std::string set_option(std::string_view arguments);
+
+  const bool secure_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string, std::less<>> values_;
+  std::list<Canned> canned_;
+  bool keeps_time_ = false;
+};
+
+}  // namespace vmtpy::emulator

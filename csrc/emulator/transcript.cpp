@@ -1,0 +1,31 @@
+#include "emulator/transcript.h"
+
+#include <utility>
+
+namespace vmtpy::emulator {
+
+void Transcript::add(MessageKind kind, Way way, std::string request, std::string reply) {
+  Time time = clock_.now();
+  {
+    std::lock_guard guard(mutex_);
+    entries_.push_back({kind, way, time, std::move(request), std::move(reply)});
+  }
+  changed_.notify_all();
+}
+
+std::vector<TranscriptEntry> Transcript::take(Time deadline) {
+  std::unique_lock lock(mutex_);
+  while (entries_.empty() && !over_ && clock_.wait_until(lock, changed_, deadline)) {
+  }
+  return std::exchange(entries_, {});
+}
+
+void Transcript::end_waits() {
+  {
+    std::lock_guard guard(mutex_);
+    over_ = true;
+  }
+  changed_.notify_all();
+}
+
+}  // namespace vmtpy::emulator

@@ -1,0 +1,45 @@
+// Every RPCI and TCLO message with its time, in order, for one reader who drains it (the script
+// that plays the host, the timeline, tests). Thread-safe; used by emulator/channels.h, emptied
+// through Device.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "emulator/way.h"
+
+namespace vmtpy::emulator {
+
+enum class MessageKind {
+  RPCI,          // request of the guest and the reply it was given
+  TCLO_COMMAND,  // handed to the guest
+  TCLO_REPLY,    // of the guest; the empty ones of idle polls are not recorded
+};
+
+struct TranscriptEntry {
+  MessageKind kind;
+  Way way;
+  Time time;
+  std::string request;  // RPCI: request. TCLO_COMMAND: the command. TCLO_REPLY: the reply.
+  std::string reply;    // RPCI only, as sent: "1 …" or "0 …"
+};
+
+class Transcript {
+ public:
+  explicit Transcript(Clock& clock) : clock_(clock) {}
+  void add(MessageKind kind, Way way, std::string request, std::string reply = "");
+  std::vector<TranscriptEntry> take(Time deadline);
+  void end_waits();
+
+ private:
+  Clock& clock_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<TranscriptEntry> entries_;
+  bool over_ = false;
+};
+
+}  // namespace vmtpy::emulator

@@ -1,0 +1,358 @@
+// The conductor: the one thread that takes a session from its first open to its last thaw. It never
+// makes a call that could wait for a frozen filesystem (its workers do), so it always comes to the
+// next deadline; its own death is what the guardian watches.
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+#include "base/errors.h"
+#include "freeze/dirty.h"
+#include "freeze/marker.h"
+#include "freeze/session_state.h"
+#include "linux/cgroups.h"
+#include "linux/core_dump.h"
+
+namespace vmtpy::freeze {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int PRESYNC_ROUNDS = 3;
+constexpr Duration SHORT_ROUND = 5ms;       // nothing much is left to sync
+constexpr Duration GUARDIAN_GRACE = 100ms;  // by which its deadline is later than ours
+constexpr Duration GUARDIAN_LOOK = 50ms;    // how often we see to it that it lives
+constexpr Duration GUARDIAN_EXIT = 50ms;    // that its exit may delay the end
+constexpr Duration LEVEL_PATIENCE = 250ms;  // then the next level is thawed beside a slow one
+constexpr Duration THAW_PATIENCE = 5s;  // then the end is told, though a FITHAW is still failing
+constexpr Duration SCOUT_PATIENCE = 300ms;
+constexpr Duration RESUME_PATIENCE = 2s;  // for who takes a snapshot of a volume below
+constexpr Duration RESUME_LOOK = 10ms;
+constexpr Duration RCU_PAUSE = 1s;  // between tries to put the switch back when all is over
+
+}  // namespace
+
+void FreezeSession::State::conduct() {
+  try {
+    if (prepare() && presync() && protect() && freeze()) hold();
+  } catch (const std::bad_alloc&) {  // from prepare() or protect(): the others allocate nothing
+    end(Reason::CALL, -1, "malloc", ENOMEM);
+  }
+  thaw();
+  conclude();
+  linger();
+}
+
+bool FreezeSession::State::prepare() {
+  for (std::size_t index = 0; index < freezer_->size(); ++index) {
+    const char* call = "";
+    const int error = freezer_->open(index, call);
+    if (error < 0) return end(Reason::CALL, static_cast<int>(index), call, -error);
+  }
+  std::size_t index = 0;
+  if (const int error = freezer_->compare_mounts(index, replaced_)) {
+    if (error != -ESTALE) return end(Reason::CALL, -1, "read /proc/self/mountinfo", -error);
+    return end(Reason::REPLACED, static_cast<int>(index), "", ESTALE);
+  }
+  if (!await_resumed()) return false;  // a syncfs would wait for it, too
+  if (const int error = freezer_->start_threads(freezer_)) {
+    return end(Reason::CALL, -1, "pthread_create", error);
+  }
+  scout_->start();
+  return true;
+}
+
+// A snapshot of a volume below is being taken: the two freezes would get in each other's way, up to
+// kernels that never freeze this filesystem for a snapshot again. It takes milliseconds, mostly.
+bool FreezeSession::State::await_resumed() {
+  const Time deadline = clock_.now() + RESUME_PATIENCE;
+  for (;;) {
+    const int index = find_suspended();
+    if (index < 0) return true;
+    std::unique_lock lock(freezer_->mutex);
+    if (asked_ != Asked::NOTHING) return end_as_asked();
+    const Time now = clock_.now();
+    if (now >= deadline) return end(Reason::SUSPENDED, index);
+    clock_.wait_until(lock, freezer_->changed, std::min(deadline, now + RESUME_LOOK));
+  }
+}
+
+int FreezeSession::State::find_suspended() {
+  std::string text;
+  for (std::size_t index = 0; index < freezer_->size(); ++index) {
+    for (const std::string& device : freezer_->filesystems()[index].mapped) {
+      const std::string directory = "/sys/dev/block/" + device + "/dm";
+      if (os_.read_file(directory + "/suspended", text) != 0 || !text.starts_with('1')) continue;
+      const bool named = os_.read_file(directory + "/name", text) == 0;
+      suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
+      return static_cast<int>(index);
+    }
+  }
+  return -1;
+}
+
+// Dirty pages go out while the writers still run; what is left then is what FIFREEZE has to write
+// while they wait. Another round helps only while each is clearly shorter than the last.
+bool FreezeSession::State::presync() {
+  const auto dirty = dirty_bytes(os_);
+  std::unique_lock lock(freezer_->mutex);
+  times_.dirty_before = dirty;
+  const Time deadline = clock_.now() + options_.presync_budget;
+  Duration last = Duration::max();
+  for (int round = 0; round < PRESYNC_ROUNDS; ++round) {
+    const Time began = clock_.now();
+    freezer_->begin(Task::SYNC, -1);
+    const Woken woken = wait_for_tasks(lock, deadline);
+    if (woken == Woken::ASKED) return end_as_asked();
+    if (woken == Woken::DEADLINE) return end(Reason::PRESYNC_BUDGET, find_busy(Task::SYNC));
+    if (woken == Woken::FAILED) return end(Reason::CALL, freezer_->failed());
+    const Duration took = clock_.now() - began;
+    if (took < SHORT_ROUND || took >= last / 2 || clock_.now() >= deadline) break;
+    last = took;
+  }
+  times_.presynced = clock_.now();
+  return true;
+}
+
+// The guardian comes first: it takes back what the others have done when the session dies between
+// two of these steps.
+bool FreezeSession::State::protect() {
+  scout_->stop();
+  if (!await_resumed()) return false;
+  {
+    const auto dirty = dirty_bytes(os_);
+    std::lock_guard guard(freezer_->mutex);
+    times_.dirty_left = dirty;
+  }
+  if (options_.expedite_rcu) rcu_.look();
+  PreparedMarker marker;
+  int error = prepare_marker(os_, options_.run_directory, freezer_->filesystems(),
+                             rcu_.wanted() ? rcu_.found() : "", marker);
+  deadline_ = clock_.now() + options_.limit;
+  if (options_.guardian) {
+    const GuardianDuties duties = {rcu_.path(), rcu_.found(), marker.path, linux::root_groups(os_)};
+    const int failed = freezer_->guardian().start(os_, freezer_->descriptors(), duties,
+                                                  deadline_ + GUARDIAN_GRACE);
+    if (failed < 0) return end(Reason::CALL, -1, "fork", -failed);
+    linux::forbid_core_dumps();
+    core_dumps_forbidden_ = true;
+  }
+  if (error == 0) error = write_marker(os_, options_.run_directory, marker);
+  if (error == 0) {
+    marker_.swap(marker.path);
+  } else {
+    const SystemError why("write", options_.run_directory, -error);
+    warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
+  }
+  if (rcu_.wanted()) {
+    freezer_->guardian().set_rcu(
+        true);  // before: it may be put back once too often, never too little
+    const bool used = rcu_.set();
+    if (!used) freezer_->guardian().set_rcu(false);
+    std::lock_guard guard(freezer_->mutex);
+    rcu_used_ = used;
+  }
+  return true;
+}
+
+bool FreezeSession::State::freeze() {
+  std::unique_lock lock(freezer_->mutex);
+  if (asked_ != Asked::NOTHING) return end_as_asked();
+  set_phase(Phase::FREEZING);
+  times_.first_freeze = clock_.now();
+  for (const int level : levels_) {
+    if (!freeze_level(level, lock)) return false;
+  }
+  times_.all_frozen = clock_.now();
+  set_phase(Phase::FROZEN);
+  return true;
+}
+
+bool FreezeSession::State::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
+  const Time budget = clock_.now() + options_.filesystem_budget;
+  freezer_->begin(Task::FREEZE, level);
+  const Woken woken = wait_for_tasks(lock, std::min(budget, deadline_));
+  // Stopped and continued, we find a guardian that has thawed and lets nothing freeze any more.
+  if (clock_.now() >= deadline_) return end(Reason::EXPIRED);
+  switch (woken) {
+    case Woken::DONE:
+      return true;
+    case Woken::ASKED:
+      return end_as_asked();
+    case Woken::FAILED:
+      return end(Reason::CALL, freezer_->failed());
+    case Woken::DEADLINE:
+      break;
+  }
+  return end(Reason::BUDGET, find_busy(Task::FREEZE));
+}
+
+void FreezeSession::State::hold() {
+  restore_rcu();
+  std::unique_lock lock(freezer_->mutex);
+  const Guardian& guardian = freezer_->guardian();
+  for (;;) {
+    const Time now = clock_.now();
+    // The time first: stopped and continued, we find a limit that the guardian has acted upon.
+    if (now >= deadline_) {
+      end(Reason::EXPIRED);
+    } else if (asked_ == Asked::RELEASE) {
+      end(Reason::RELEASED);
+    } else if (asked_ == Asked::ABORT) {
+      end(Reason::ABORTED);
+    } else if (guardian.started() && !guardian.alive()) {
+      // Without it our own death would leave all frozen: better no snapshot than that.
+      end(Reason::GUARDIAN_DIED);
+    }
+    if (end_.reason != Reason::NONE) return;
+    if (guardian.started()) guardian.rouse();
+    const Time look = guardian.started() ? now + GUARDIAN_LOOK : Time::max();
+    clock_.wait_until(lock, freezer_->changed, std::min(deadline_, look));
+  }
+}
+
+void FreezeSession::State::thaw() {
+  std::unique_lock lock(freezer_->mutex);
+  times_.release_asked = clock_.now();
+  set_phase(Phase::THAWING);
+  freezer_->give_up();
+  for (auto level = levels_.rbegin(); level != levels_.rend(); ++level) {
+    freezer_->begin(Task::THAW, *level);
+    const Time next = clock_.now() + LEVEL_PATIENCE;
+    while (!freezer_->settled(*level) && clock_.now() < next) {
+      clock_.wait_until(lock, freezer_->changed, next);
+    }
+  }
+  wait_for_thaws(lock);
+  times_.all_thawed = clock_.now();
+}
+
+// A FIFREEZE that is still under way has its budget; a FITHAW that fails is tried again for a
+// while.
+void FreezeSession::State::wait_for_thaws(std::unique_lock<std::mutex>& lock) {
+  const Time began = clock_.now();
+  while (!freezer_->settled()) {
+    Time until = began;
+    for (std::size_t index = 0; index < freezer_->size(); ++index) {
+      const Progress& progress = freezer_->progress(index);
+      if (progress.frozen) until = std::max(until, began + THAW_PATIENCE);
+      if (progress.task == Task::FREEZE) {
+        until = std::max(until, progress.freeze_began + options_.filesystem_budget);
+      }
+    }
+    if (clock_.now() >= until) return;
+    clock_.wait_until(lock, freezer_->changed, until);
+  }
+}
+
+void FreezeSession::State::conclude() {
+  restore_rcu();
+  bool settled = false;
+  {
+    std::lock_guard guard(freezer_->mutex);
+    settled = freezer_->settled();
+  }
+  if (settled && !rcu_.changed()) {
+    stand_down();
+  } else if (end_.reason == Reason::BUDGET) {
+    scout_->look_again(SCOUT_PATIENCE);
+  }
+  std::shared_ptr<const Texts> texts = speechless_;
+  try {
+    texts = std::make_shared<const Texts>(compose());
+  } catch (const std::bad_alloc&) {
+  }
+  std::lock_guard guard(freezer_->mutex);
+  texts_ = std::move(texts);
+  set_phase(Phase::ENDED);
+}
+
+// The owner has been told; what is stuck in the kernel is waited for, for however long.
+void FreezeSession::State::linger() {
+  {
+    std::unique_lock lock(freezer_->mutex);
+    freezer_->changed.wait(lock, [this] { return freezer_->settled(); });
+    while (!restore_rcu()) {
+      clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
+    }
+  }
+  stand_down();
+  scout_->quit();
+  if (freezer_->guardian().started()) freezer_->guardian().reap();
+  std::unique_lock lock(freezer_->mutex);
+  freezer_->changed.wait(lock, [this] { return freezer_->running() == 0; });
+  lock.unlock();
+  freezer_->close_idle();
+  lock.lock();
+  freezer_->begin(Task::QUIT, -1);
+}
+
+void FreezeSession::State::stand_down() {
+  remove_marker();  // while the guardian still stands in for us
+  Guardian& guardian = freezer_->guardian();
+  if (guardian.started()) guardian.all_clear();
+  if (core_dumps_forbidden_) linux::allow_core_dumps();
+  core_dumps_forbidden_ = false;
+  freezer_->close_idle();
+  if (guardian.started()) guardian.end_within(GUARDIAN_EXIT);
+}
+
+void FreezeSession::State::remove_marker() {
+  if (marker_.empty()) return;
+  const int error = os_.remove_file(marker_);
+  if (error < 0 && error != -ENOENT) {
+    try {
+      warnings_.push_back(SystemError("unlink", marker_, -error).what());
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  marker_.clear();
+}
+
+bool FreezeSession::State::restore_rcu() {
+  if (!rcu_.restore()) return false;
+  freezer_->guardian().set_rcu(false);
+  return true;
+}
+
+bool FreezeSession::State::end(Reason reason, int index, const char* call, int code) {
+  if (end_.reason != Reason::NONE) return false;
+  end_ = {reason, index, call, code};
+  if (reason == Reason::CALL && code == 0) {
+    end_.call = freezer_->progress(static_cast<std::size_t>(index)).call;
+    end_.code = freezer_->progress(static_cast<std::size_t>(index)).error;
+  }
+  return false;
+}
+
+bool FreezeSession::State::end_as_asked() {
+  return end(Reason::ABORTED);
+}
+
+int FreezeSession::State::find_busy(Task task) const {
+  for (std::size_t index = 0; index < freezer_->size(); ++index) {
+    if (freezer_->progress(index).task == task) return static_cast<int>(index);
+  }
+  return -1;
+}
+
+FreezeSession::State::Woken FreezeSession::State::wait_for_tasks(std::unique_lock<std::mutex>& lock,
+                                                                 Time deadline) {
+  for (;;) {
+    if (asked_ != Asked::NOTHING) return Woken::ASKED;
+    if (freezer_->failed() >= 0) return Woken::FAILED;
+    if (freezer_->running() == 0) return Woken::DONE;
+    if (clock_.now() >= deadline) return Woken::DEADLINE;
+    clock_.wait_until(lock, freezer_->changed, deadline);
+  }
+}
+
+void FreezeSession::State::set_phase(Phase phase) {
+  phase_ = phase;
+  event_.raise();
+  phase_changed_.notify_all();
+}
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,29 @@
+#include "freeze/dirty.h"
+
+#include <cstdlib>
+#include <string>
+
+namespace vmtpy::freeze {
+
+namespace {
+
+// The value of "Name:   123 kB", in bytes.
+std::optional<std::int64_t> value_of(const std::string& text, const std::string& name) {
+  const std::string heading = "\n" + name + ":";
+  const std::size_t at = text.find(heading);  // never the first line: that is MemTotal
+  if (at == std::string::npos) return std::nullopt;
+  return std::strtoll(text.c_str() + at + heading.size(), nullptr, 10) * 1024;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> dirty_bytes(linux::Os& os) {
+  std::string text;
+  if (os.read_file("/proc/meminfo", text) != 0) return std::nullopt;
+  const auto waiting = value_of(text, "Dirty");
+  const auto going = value_of(text, "Writeback");
+  if (!waiting || !going) return std::nullopt;
+  return *waiting + *going;
+}
+
+}  // namespace vmtpy::freeze

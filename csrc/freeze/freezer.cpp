@@ -1,0 +1,233 @@
+#include "freeze/freezer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "linux/threads.h"
+#include "plan/mounts.h"
+
+namespace vmtpy::freeze {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// Between two tries of a FITHAW that fails.
+constexpr Duration FIRST_PAUSE = 5ms;
+constexpr Duration LONGEST_PAUSE = 1s;
+
+std::string describe(const std::string& type, const std::string& source,
+                     const std::string& device) {
+  return type + " " + source + " (" + device + ")";
+}
+
+}  // namespace
+
+Freezer::Freezer(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+                 bool accept_foreign)
+    : os_(os),
+      clock_(clock),
+      filesystems_(std::move(filesystems)),
+      accept_foreign_(accept_foreign),
+      descriptors_(filesystems_.size(), -1),
+      unique_ids_(filesystems_.size()),
+      workers_(filesystems_.size()),
+      guardian_(filesystems_.size()) {}
+
+Freezer::~Freezer() {
+  close_idle();
+}
+
+void Freezer::close_idle() {
+  for (std::size_t index = 0; index < size(); ++index) {
+    if (descriptors_[index] < 0) continue;
+    {
+      std::lock_guard guard(mutex);
+      const Progress& progress = workers_[index].progress;
+      if (progress.frozen || progress.task == Task::SYNC || progress.task == Task::FREEZE) continue;
+    }
+    os_.close(descriptors_[index]);
+    descriptors_[index] = -1;
+  }
+}
+
+int Freezer::open(std::size_t index, const char*& call) {
+  call = "open";
+  const int descriptor = os_.open_directory(filesystems_[index].path);
+  if (descriptor < 0) return descriptor;
+  descriptors_[index] = descriptor;
+  call = "statx";
+  linux::MountId id;
+  if (const int error = os_.mount_id(descriptor, id)) return error;
+  unique_ids_[index] = id.unique;
+  return id.id == filesystems_[index].mount_id ? 0 : -ESTALE;
+}
+
+int Freezer::compare_mounts(std::size_t& index, std::string& what) {
+  std::string text;
+  if (const int error = linux::read_mountinfo(os_, text)) return error;
+  const plan::Mounts mounts(text);
+  for (index = 0; index < size(); ++index) {
+    const plan::Filesystem& planned = filesystems_[index];
+    const plan::Mount* mount = mounts.by_id(planned.mount_id);
+    if (mount == nullptr) {  // unmounted lazily
+      what = "the planned mount is gone";
+      return -ESTALE;
+    }
+    // An anonymous number, as btrfs has, is given to the next filesystem at once.
+    const bool anonymous = planned.device.starts_with("0:");
+    if (mount->device != planned.device || mount->type != planned.type ||
+        (anonymous && mount->source != planned.source)) {
+      what = describe(mount->type, mount->source, mount->device) +
+             " has been mounted there since the plan was made, in place of " +
+             describe(planned.type, planned.source, planned.device);
+      return -ESTALE;
+    }
+    if (planned.unique_id != 0 && planned.unique_id != unique_ids_[index]) {
+      what = "it has been unmounted and mounted again since the plan was made";
+      return -ESTALE;
+    }
+  }
+  return 0;
+}
+
+int Freezer::start_threads(const std::shared_ptr<Freezer>& self) {
+  for (std::size_t index = 0; index < size(); ++index) {
+    const int error =
+        linux::start_thread("vmtpy-fs", linux::Role::FREEZER, [self, index] { self->work(index); });
+    if (error) return error;
+  }
+  return 0;
+}
+
+bool Freezer::applies(Task task, std::size_t index) const {
+  const Progress& progress = workers_[index].progress;
+  if (task == Task::THAW) return progress.frozen && progress.task == Task::NONE;
+  return progress.task == Task::NONE;
+}
+
+void Freezer::begin(Task task, int level) {
+  for (std::size_t index = 0; index < size(); ++index) {
+    if (level >= 0 && filesystems_[index].level != level) continue;
+    if (!applies(task, index)) continue;
+    workers_[index].progress.task = task;
+    ++running_;
+    workers_[index].wake.notify_one();
+  }
+}
+
+bool Freezer::settled() const {
+  return std::all_of(workers_.begin(), workers_.end(), [](const Worker& worker) {
+    return !worker.progress.frozen && worker.progress.task != Task::FREEZE;
+  });
+}
+
+bool Freezer::settled(int level) const {
+  for (std::size_t index = 0; index < size(); ++index) {
+    if (filesystems_[index].level == level && workers_[index].progress.frozen) return false;
+  }
+  return true;
+}
+
+void Freezer::work(std::size_t index) {
+  Worker& me = workers_[index];
+  std::unique_lock lock(mutex);
+  for (;;) {
+    me.wake.wait(lock, [&me] { return me.progress.task != Task::NONE; });
+    switch (me.progress.task) {
+      case Task::SYNC:
+        sync(index, lock);
+        break;
+      case Task::FREEZE:
+        freeze(index, lock);
+        if (me.progress.frozen && giving_up_) thaw(index, lock);
+        break;
+      case Task::THAW:
+        thaw(index, lock);
+        break;
+      case Task::QUIT:
+        finish(index);
+        return;
+      case Task::NONE:
+        break;
+    }
+    finish(index);
+  }
+}
+
+void Freezer::sync(std::size_t index, std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  const Time began = clock_.now();
+  const int result = os_.sync(descriptors_[index]);
+  const Time ended = clock_.now();
+  lock.lock();
+  Progress& progress = workers_[index].progress;
+  progress.presync += ended - began;
+  ++progress.rounds;
+  if (result < 0) fail(index, "syncfs", -result);
+}
+
+void Freezer::freeze(std::size_t index, std::unique_lock<std::mutex>& lock) {
+  if (giving_up_) return;
+  Progress& progress = workers_[index].progress;
+  progress.freeze_began = clock_.now();
+  const bool sync_only = filesystems_[index].sync_only;
+  if (!sync_only && !guardian_.begin_freeze(index)) return fail(index, "FIFREEZE", ECANCELED);
+  lock.unlock();
+  const int result = sync_only ? os_.sync(descriptors_[index]) : os_.freeze(descriptors_[index]);
+  const Time ended = clock_.now();
+  if (!sync_only && result == 0) guardian_.set_frozen(index);
+  if (!sync_only && result < 0) guardian_.set_thawed(index);
+  lock.lock();
+  progress.frozen_at = ended;
+  if (result == 0) {
+    progress.frozen = !sync_only;
+  } else if (result == -EBUSY && accept_foreign_ && !sync_only) {
+    progress.foreign = true;
+  } else {
+    fail(index, sync_only ? "syncfs" : "FIFREEZE", -result);
+  }
+}
+
+// Until it has succeeded, or somebody else has done it. The descriptor stays open for as long.
+void Freezer::thaw(std::size_t index, std::unique_lock<std::mutex>& lock) {
+  Worker& me = workers_[index];
+  me.progress.task = Task::THAW;
+  me.progress.thaw_began = clock_.now();
+  for (Duration pause = FIRST_PAUSE;; pause = std::min(2 * pause, LONGEST_PAUSE)) {
+    lock.unlock();
+    const int result = os_.thaw(descriptors_[index]);
+    const Time ended = clock_.now();
+    const bool settled = result == 0 || result == -EINVAL;
+    const bool by_guardian = settled && guardian_.set_thawed(index);
+    lock.lock();
+    me.progress.thaw_error = result == -EINVAL ? 0 : -result;
+    if (settled) {
+      me.progress.frozen = false;
+      me.progress.found_thawed = result == -EINVAL;
+      me.progress.by_guardian = by_guardian;
+      me.progress.thawed_at = ended;
+      return;
+    }
+    changed.notify_one();
+    const Time again = ended + pause;
+    while (clock_.now() < again) clock_.wait_until(lock, me.wake, again);
+  }
+}
+
+void Freezer::fail(std::size_t index, const char* call, int error) {
+  Progress& progress = workers_[index].progress;
+  progress.call = call;
+  progress.error = error;
+  if (failed_ < 0) failed_ = static_cast<int>(index);
+  changed.notify_one();
+}
+
+void Freezer::finish(std::size_t index) {
+  workers_[index].progress.task = Task::NONE;
+  if (--running_ == 0 || giving_up_) changed.notify_one();
+}
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,104 @@
+// The filesystems of a session, each with a thread of its own: a FIFREEZE may wait for ever,
+// uninterruptibly, and then it must hold up nobody but itself. The conductor gives the threads
+// their tasks and waits on one condition; all is guarded by one mutex, which is also the session's.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "freeze/guardian.h"
+#include "linux/os.h"
+#include "plan/filesystem.h"
+
+namespace vmtpy::freeze {
+
+enum class Task { NONE, SYNC, FREEZE, THAW, QUIT };
+
+// How far one filesystem is. Plain data, so that it can be copied under the lock without
+// allocating.
+struct Progress {
+  Task task = Task::NONE;     // what its thread is at
+  bool frozen = false;        // by us, and not yet thawed
+  bool found_thawed = false;  // FITHAW found it not frozen: somebody else has thawed it
+  bool by_guardian = false;   // who was the guardian
+  bool foreign = false;       // frozen by somebody else, which was accepted
+  int rounds = 0;             // of syncfs
+  Duration presync{};
+  Time freeze_began{};
+  Time frozen_at{};
+  Time thaw_began{};
+  Time thawed_at{};
+  int error = 0;          // of the first call that failed, positive
+  const char* call = "";  // that call
+  int thaw_error = 0;     // of the last FITHAW that failed; 0 once it has succeeded
+};
+
+class Freezer {
+ public:
+  Freezer(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+          bool accept_foreign);
+  ~Freezer();  // no thread is left then: each of them keeps this alive
+
+  const std::vector<plan::Filesystem>& filesystems() const { return filesystems_; }
+  std::size_t size() const { return filesystems_.size(); }
+  const std::vector<int>& descriptors() const { return descriptors_; }
+  Guardian& guardian() { return guardian_; }
+
+  // Before anything is frozen, without the lock.
+  // Opens the directory of `index` and compares the mount's id: 0 or -errno, with the failed call;
+  // -ESTALE: the planned mount is not there any more.
+  int open(std::size_t index, const char*& call);
+  // Whether all that is open is what was planned, for ids are given again. 0 or -errno; -ESTALE:
+  // `index` is not, and `what` says so. A mount that is open keeps its id.
+  int compare_mounts(std::size_t& index, std::string& what);
+  // One thread per filesystem; `self` keeps this alive. 0 or an errno (positive).
+  int start_threads(const std::shared_ptr<Freezer>& self);
+  // Closes the directories whose threads have nothing more to do. Called by who gives the tasks.
+  void close_idle();
+
+  // All that follows: with the lock held.
+  std::mutex mutex;
+  std::condition_variable changed;  // notified when the last running task ends or one fails
+  const Progress& progress(std::size_t index) const { return workers_[index].progress; }
+  // Gives `task` to every filesystem of `level` that it applies to; level < 0: of all.
+  void begin(Task task, int level);
+  std::size_t running() const { return running_; }
+  int failed() const { return failed_; }  // index of the first that failed to sync or freeze, or -1
+  // From now on what becomes frozen late is thawed at once by its own thread.
+  void give_up() { giving_up_ = true; }
+  // Nothing is frozen, nothing is in FIFREEZE.
+  bool settled() const;
+  bool settled(int level) const;
+
+ private:
+  struct Worker {
+    Progress progress;
+    std::condition_variable wake;
+  };
+  bool applies(Task task, std::size_t index) const;
+  void work(std::size_t index);
+  void sync(std::size_t index, std::unique_lock<std::mutex>& lock);
+  void freeze(std::size_t index, std::unique_lock<std::mutex>& lock);
+  void thaw(std::size_t index, std::unique_lock<std::mutex>& lock);
+  void fail(std::size_t index, const char* call, int error);
+  void finish(std::size_t index);
+
+  linux::Os& os_;
+  Clock& clock_;
+  const std::vector<plan::Filesystem> filesystems_;
+  const bool accept_foreign_;
+  std::vector<int> descriptors_;
+  std::vector<std::uint64_t> unique_ids_;  // of what is open
+  std::deque<Worker> workers_;             // of things that cannot move
+  Guardian guardian_;
+  std::size_t running_ = 0;
+  int failed_ = -1;
+  bool giving_up_ = false;
+};
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,73 @@
+// What a freeze session and its guardian process share, and what the process is given at the fork.
+// Included by guardian.cpp (the session's side) and guardian_process.cpp (the other) only.
+#pragma once
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "linux/os.h"
+
+namespace vmtpy::freeze {
+
+enum WardState : std::uint32_t {
+  IDLE,      // not frozen by us
+  FREEZING,  // in FIFREEZE, or just before or after it
+  FROZEN,
+  THAWED,  // by the guardian
+};
+
+struct Ward {
+  std::atomic<std::uint32_t> state;
+  std::atomic<std::int32_t> thread;  // that freezes it
+};
+
+// The kernel walks a dying thread's robust list (set_robust_list(2)): ours has one entry, `node`,
+// and `owner` is its futex: the conductor's thread id, 0 after the all-clear, FUTEX_OWNER_DIED set
+// by the kernel. Our own list instead of a pthread mutex: the guardian, a bare clone, has no
+// pthread identity.
+struct GuardianPage {
+  robust_list_head head;
+  robust_list node;
+  std::atomic<std::uint32_t> owner;
+  std::atomic<std::uint32_t> ready;   // futex: the process stands guard
+  std::atomic<std::uint32_t> closed;  // it has begun to thaw: no freeze may begin any more
+  std::atomic<std::uint32_t> done;    // futex: wards that it is done with
+  std::atomic<std::uint32_t> rcu;     // rcu_expedited is changed
+  Ward wards[];
+};
+
+struct Watch {
+  linux::Os* os;
+  GuardianPage* page;
+  std::size_t count;
+  const int* descriptors;  // of the wards
+  const int* kept;         // the same, ascending
+  char* stacks;            // count × GUARDIAN_STACK, for the threads that thaw
+  pid_t agent;
+  timespec deadline;  // CLOCK_MONOTONIC
+  const char* rcu_path;
+  const char* rcu_value;
+  const char* marker;         // "" if there is none
+  const char* const* groups;  // ends with nullptr
+};
+
+inline constexpr std::size_t GUARDIAN_STACK = 16384;
+
+[[noreturn]] void stand_guard(const Watch& watch);
+
+inline long wait_on(std::atomic<std::uint32_t>& futex, std::uint32_t value,
+                    const timespec* deadline) {
+  return syscall(SYS_futex, &futex, FUTEX_WAIT_BITSET, value, deadline, nullptr,
+                 FUTEX_BITSET_MATCH_ANY);
+}
+
+inline void wake(std::atomic<std::uint32_t>& futex) {
+  syscall(SYS_futex, &futex, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,234 @@
+#include "freeze/rescue.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <thread>
+
+#include "base/errors.h"
+#include "freeze/marker.h"
+#include "freeze/rcu.h"
+#include "plan/mounts.h"
+
+namespace vmtpy::freeze {
+
+namespace {
+
+constexpr Duration LOOK = std::chrono::milliseconds(10);
+
+enum class Owner { DEAD, DYING, ALIVE };
+
+std::vector<std::string> list(const std::string& directory, const std::string& prefix) {
+  std::vector<std::string> names;
+  DIR* open = opendir(directory.c_str());
+  if (!open && errno == ENOENT) return names;
+  if (!open) throw SystemError("opendir", directory, errno);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): safe in glibc for streams that threads do not share
+  while (const dirent* entry = readdir(open)) {
+    if (std::string(entry->d_name).starts_with(prefix)) names.emplace_back(entry->d_name);
+  }
+  closedir(open);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// SIGKILL has been sent to it and not yet had its effect. It stays pending to the very end.
+bool is_being_killed(linux::Os& os, const std::string& process) {
+  std::string text;
+  if (os.read_file("/proc/" + process + "/status", text) != 0) return true;  // it is gone
+  const std::string name = "\nShdPnd:";
+  const std::size_t at = text.find(name);
+  if (at == std::string::npos) return false;
+  const std::uint64_t pending = std::strtoull(text.c_str() + at + name.size(), nullptr, 16);
+  return pending >> (SIGKILL - 1) & 1;
+}
+
+// A killed process is a zombie for as long as one of its threads is stuck in FIFREEZE.
+Owner look_at_owner(linux::Os& os, const Marker& marker) {
+  char state = 0;
+  std::uint64_t start = 0;
+  const std::string process = std::to_string(marker.process);
+  if (!read_process(os, process, state, start) || start != marker.process_start) return Owner::DEAD;
+  if (state != 'Z' && state != 'X') {
+    return is_being_killed(os, process) ? Owner::DYING : Owner::ALIVE;
+  }
+  return list("/proc/" + process + "/task", "").size() > 3 ? Owner::DYING : Owner::DEAD;
+}
+
+std::string boot_id(linux::Os& os) {
+  std::string text;
+  const std::string path = "/proc/sys/kernel/random/boot_id";
+  if (const int error = os.read_file(path, text)) throw SystemError("read", path, -error);
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+// The id of a mount is given again: what an open directory lies on is known when it is open. "" if
+// it cannot be told.
+std::string device_of(linux::Os& os, std::uint64_t mount_id) {
+  std::string mountinfo;
+  if (linux::read_mountinfo(os, mountinfo) != 0) return "";
+  const plan::Mounts mounts(mountinfo);
+  const plan::Mount* mount = mounts.by_id(mount_id);
+  return mount == nullptr ? "" : mount->device;
+}
+
+// Its directory by any mount of it that can be opened; the path may have another mount on top.
+int open_superblock(linux::Os& os, const plan::Superblock& superblock, std::string& path) {
+  int error = -ENOENT;
+  for (const plan::Mount* mount : superblock.mounts) {
+    const int descriptor = os.open_directory(mount->point);
+    if (descriptor < 0) {
+      error = descriptor;
+      continue;
+    }
+    linux::MountId id;
+    path = mount->point;
+    if (os.mount_id(descriptor, id) == 0 && id.id == mount->id &&
+        device_of(os, id.id) == superblock.device) {
+      return descriptor;
+    }
+    os.close(descriptor);
+    error = -ESTALE;
+  }
+  return error;
+}
+
+class OneMarker {
+ public:
+  OneMarker(linux::Os& os, std::string file, bool force, Time deadline,
+            std::vector<RescueResult>& results)
+      : os_(os), file_(std::move(file)), force_(force), deadline_(deadline), results_(results) {}
+
+  void rescue(const std::string& boot, const plan::Mounts& mounts) {
+    std::string text, error;
+    if (const int code = os_.read_file(file_, text)) {
+      return tell(Rescue::FAILED, SystemError("read", file_, -code).what());
+    }
+    if (!parse_marker(text, marker_, error)) return tell(Rescue::FAILED, file_ + " " + error);
+    const std::string process = "process " + std::to_string(marker_.process);
+    if (marker_.boot != boot) {
+      remove();
+      return tell(Rescue::STALE, file_ + " is of an earlier boot");
+    }
+    owner_ = look_at_owner(os_, marker_);
+    if (owner_ == Owner::ALIVE && !force_) {
+      return tell(Rescue::REFUSED, process + " is alive and holds this freeze");
+    }
+    thaw_all(mounts);
+    if (!marker_.rcu.empty()) restore_rcu();
+    if (done_) remove();
+  }
+
+ private:
+  void tell(Rescue result, std::string text, const Marker::Entry& entry = {}) {
+    results_.push_back({result, file_, entry.path, entry.device, std::move(text)});
+    if (result == Rescue::FAILED) done_ = false;
+  }
+
+  // Again and again while the dead process may still be about to freeze: its threads in FIFREEZE
+  // freeze when that returns, and its conductor may be writing rcu_expedited.
+  void thaw_all(const plan::Mounts& mounts) {
+    std::vector<Marker::Entry> left(marker_.filesystems.rbegin(), marker_.filesystems.rend());
+    for (;;) {
+      std::erase_if(left, [&](const Marker::Entry& entry) { return thaw(entry, mounts); });
+      if (owner_ != Owner::DYING) break;
+      if (std::chrono::steady_clock::now() >= deadline_) break;
+      std::this_thread::sleep_for(LOOK);
+      // Before the thaws: what is dead now had its FIFREEZE returned before them.
+      owner_ = look_at_owner(os_, marker_);
+    }
+    for (const Marker::Entry& entry : left) {
+      tell(Rescue::FAILED,
+           entry.path + ": the dead process " + std::to_string(marker_.process) +
+               " is still in FIFREEZE; end what it waits for, then repeat this",
+           entry);
+    }
+  }
+
+  // False: it was not frozen, but may be about to.
+  bool thaw(const Marker::Entry& entry, const plan::Mounts& mounts) {
+    const plan::Superblock* superblock = mounts.superblock(entry.device);
+    if (!superblock) {
+      done_ = done_ && force_;
+      tell(Rescue::NOT_MOUNTED,
+           entry.path + " (" + entry.device + ") is not mounted here any more; if it is still " +
+               "frozen, mount its device again and repeat this",
+           entry);
+      return true;
+    }
+    // A filesystem keeps its number for as long as it is frozen, also when it is not mounted.
+    const plan::Mount& main = superblock->main();
+    if (!entry.type.empty() && entry.type != main.type) {
+      tell(Rescue::NOT_FROZEN,
+           entry.path + " is gone and was not frozen: " + entry.device +
+               " is another filesystem now, " + main.type + " on " + main.point,
+           entry);
+      return true;
+    }
+    std::string path;
+    const int descriptor = open_superblock(os_, *superblock, path);
+    if (descriptor < 0) {
+      tell(Rescue::FAILED, SystemError("open", entry.path, -descriptor).what(), entry);
+      return true;
+    }
+    const int result = os_.thaw(descriptor);
+    os_.close(descriptor);
+    if (result == -EINVAL && owner_ == Owner::DYING) return false;
+    if (result == 0) {
+      tell(Rescue::THAWED, path + " is thawed", entry);
+    } else if (result == -EINVAL) {
+      tell(Rescue::NOT_FROZEN, path + " was not frozen", entry);
+    } else {
+      tell(Rescue::FAILED, SystemError("FITHAW", path, -result).what(), entry);
+    }
+    return true;
+  }
+
+  void restore_rcu() {
+    const int error = os_.write_file(RcuSwitch::PATH, marker_.rcu);
+    if (error) tell(Rescue::FAILED, SystemError("write", RcuSwitch::PATH, -error).what());
+  }
+
+  void remove() {
+    const int error = os_.remove_file(file_);
+    if (error && error != -ENOENT)
+      tell(Rescue::FAILED, SystemError("unlink", file_, -error).what());
+  }
+
+  linux::Os& os_;
+  const std::string file_;
+  const bool force_;
+  const Time deadline_;
+  std::vector<RescueResult>& results_;
+  Marker marker_;
+  Owner owner_ = Owner::DEAD;
+  bool done_ = true;
+};
+
+}  // namespace
+
+std::vector<RescueResult> thaw_from_markers(linux::Os& os, const std::string& run_directory,
+                                            bool force, Duration patience) {
+  const Time deadline = std::chrono::steady_clock::now() + patience;
+  std::vector<RescueResult> results;
+  const std::vector<std::string> names = list(run_directory, "freeze-");
+  if (names.empty()) return results;
+  std::string mountinfo;
+  if (const int error = linux::read_mountinfo(os, mountinfo)) {
+    throw SystemError("read", linux::MOUNTINFO, -error);
+  }
+  const plan::Mounts mounts(mountinfo);
+  const std::string boot = boot_id(os);
+  const std::string place = run_directory + "/";
+  for (const std::string& name : names) {
+    OneMarker(os, place + name, force, deadline, results).rescue(boot, mounts);
+  }
+  return results;
+}
+
+}  // namespace vmtpy::freeze

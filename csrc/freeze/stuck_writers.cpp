@@ -1,0 +1,164 @@
+#include "freeze/stuck_writers.h"
+
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <optional>
+#include <sstream>
+
+#include "linux/facts.h"
+#include "linux/os.h"
+#include "linux/threads.h"
+
+namespace vmtpy::freeze {
+
+namespace {
+
+// Calls that write into a file, and which of their arguments is its descriptor.
+struct WritingCall {
+  long number;
+  const char* name;
+  int argument;
+};
+constexpr WritingCall CALLS[] = {
+    {SYS_splice, "splice", 2},     {SYS_write, "write", 0},
+    {SYS_pwrite64, "pwrite64", 0}, {SYS_writev, "writev", 0},
+    {SYS_pwritev, "pwritev", 0},   {SYS_sendfile, "sendfile", 0},
+    {SYS_pwritev2, "pwritev2", 0}, {SYS_copy_file_range, "copy_file_range", 2},
+};
+
+std::string read(const std::string& path) {
+  std::string text;
+  return linux::real_os().read_file(path, text) == 0 ? text : "";
+}
+
+// The processes of /proc, the threads of a process: what has a number for a name.
+std::vector<std::string> list_numbers(const std::string& directory) {
+  std::vector<std::string> names = linux::list_directory(directory);
+  std::erase_if(names, [](const std::string& name) { return name[0] < '1' || name[0] > '9'; });
+  return names;
+}
+
+// "275 0x5 0x0 0x4 …": the call that a sleeping thread is in, and the file that it writes to.
+bool parse_call(const std::string& text, const WritingCall*& call, std::string& descriptor) {
+  std::istringstream words(text);
+  long number = -1;
+  if (!(words >> number)) return false;  // "running"
+  const auto found =
+      std::find_if(std::begin(CALLS), std::end(CALLS),
+                   [number](const WritingCall& known) { return known.number == number; });
+  if (found == std::end(CALLS)) return false;
+  std::string argument;
+  for (int i = 0; i <= found->argument; ++i) words >> argument;
+  call = found;
+  descriptor = std::to_string(std::strtoll(argument.c_str(), nullptr, 16));
+  return true;
+}
+
+// By the mount and not by stat(): a btrfs subvolume has a device number of its own there.
+std::string device_of(const std::string& process, const std::string& descriptor) {
+  const std::string facts = read(process + "/fdinfo/" + descriptor);
+  const std::size_t at = facts.find("mnt_id:");
+  if (at == std::string::npos) return "";
+  const std::string id = std::to_string(std::strtoull(facts.c_str() + at + 7, nullptr, 10));
+  std::istringstream mounts(read(process + "/mountinfo"));
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream words(line);
+    std::string mount, parent, device;
+    if ((words >> mount >> parent >> device) && mount == id) return device;
+  }
+  return "";
+}
+
+// Those who wait because the filesystem is (being) frozen are its victims.
+bool waits_for_thaw(const std::string& thread) {
+  return read(thread + "/wchan").find("percpu_rwsem_wait") != std::string::npos;
+}
+
+std::optional<Holder> look_at(const std::string& process, const std::string& thread,
+                              const std::vector<plan::Filesystem>& filesystems) {
+  const WritingCall* call = nullptr;
+  std::string descriptor;
+  if (!parse_call(read(thread + "/syscall"), call, descriptor)) return std::nullopt;
+  const std::string device = device_of(process, descriptor);
+  const bool ours = std::any_of(filesystems.begin(), filesystems.end(),
+                                [&](const plan::Filesystem& one) { return one.device == device; });
+  if (!ours || waits_for_thaw(thread)) return std::nullopt;
+  const std::string stat = read(process + "/stat");
+  const std::size_t open = stat.find('('), close = stat.rfind(')');
+  Holder holder;
+  holder.process = std::atoi(stat.c_str());
+  if (close != std::string::npos && open < close)
+    holder.name = stat.substr(open + 1, close - open - 1);
+  holder.call = call->name;
+  holder.device = device;
+  return holder;
+}
+
+}  // namespace
+
+std::vector<Holder> find_holders(const std::vector<plan::Filesystem>& filesystems,
+                                 const std::atomic<bool>& stop) {
+  std::vector<Holder> holders;
+  for (const std::string& number : list_numbers("/proc")) {
+    if (stop) break;
+    const std::string process = "/proc/" + number;
+    const std::string threads = process + "/task/";
+    for (const std::string& thread : list_numbers(threads)) {
+      const auto holder = look_at(process, threads + thread, filesystems);
+      if (holder) holders.push_back(*holder);
+    }
+  }
+  return holders;
+}
+
+void HolderScout::start() {
+  auto self = shared_from_this();
+  started_ = linux::start_thread("vmtpy-scout", linux::Role::SCOUT, [self] { self->work(); }) == 0;
+}
+
+void HolderScout::work() {
+  std::unique_lock lock(mutex_);
+  while (order_ != Order::QUIT) {
+    if (order_ == Order::LOOK) {
+      lock.unlock();
+      std::vector<Holder> found;
+      try {
+        found = find_holders(filesystems_, stop_);
+      } catch (const std::bad_alloc&) {  // then nobody is named
+      }
+      lock.lock();
+      found_ = std::move(found);
+      if (order_ == Order::LOOK) order_ = Order::NONE;
+      changed_.notify_all();
+    } else {
+      changed_.wait(lock);
+    }
+  }
+}
+
+void HolderScout::look_again(Duration patience) {
+  std::unique_lock lock(mutex_);
+  if (!started_) return;
+  stop_ = false;
+  order_ = Order::LOOK;
+  changed_.notify_all();
+  changed_.wait_for(lock, patience, [this] { return order_ == Order::NONE; });
+}
+
+void HolderScout::quit() {
+  stop();
+  std::lock_guard guard(mutex_);
+  order_ = Order::QUIT;
+  changed_.notify_all();
+}
+
+std::vector<Holder> HolderScout::found() const {
+  std::lock_guard guard(mutex_);
+  return found_;
+}
+
+}  // namespace vmtpy::freeze

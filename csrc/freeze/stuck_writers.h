@@ -1,0 +1,58 @@
+// Who keeps a filesystem from being frozen: FIFREEZE waits, uninterruptibly, for every writer that
+// is inside, and a writer may sleep there for ever: in splice() from an empty pipe, or in a write
+// whose source page does not come. Any unprivileged user can do that. The scout looks for such
+// threads in /proc from a thread of its own, since reading there may itself wait for a process in
+// the kernel. It never reads /proc/PID/cmdline: that waits for writers that are stuck in a page
+// fault.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "plan/filesystem.h"
+
+namespace vmtpy::freeze {
+
+struct Holder {
+  pid_t process = 0;
+  std::string name;    // of the process, as in /proc/PID/stat
+  std::string call;    // "splice", "write", …
+  std::string device;  // "major:minor" of the filesystem that it is inside
+};
+
+// Threads asleep inside a write to one of these filesystems and not because it is frozen. Gives up
+// with what it has when `stop` comes true.
+std::vector<Holder> find_holders(const std::vector<plan::Filesystem>& filesystems,
+                                 const std::atomic<bool>& stop);
+
+class HolderScout : public std::enable_shared_from_this<HolderScout> {
+ public:
+  explicit HolderScout(const std::vector<plan::Filesystem>& filesystems)
+      : filesystems_(filesystems) {}
+  void start();                        // looks once, in its own thread, and then waits for more
+  void stop() { stop_ = true; }        // keeps what has been found so far: the freeze begins
+  void look_again(Duration patience);  // waits no longer than that for what it finds
+  void quit();
+  std::vector<Holder> found() const;  // by the last look
+
+ private:
+  enum class Order { NONE, LOOK, QUIT };
+  void work();
+
+  const std::vector<plan::Filesystem> filesystems_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<bool> stop_{false};
+  Order order_ = Order::LOOK;
+  bool started_ = false;
+  std::vector<Holder> found_;
+};
+
+}  // namespace vmtpy::freeze

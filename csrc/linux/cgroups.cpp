@@ -1,0 +1,27 @@
+#include "linux/cgroups.h"
+
+#include <sstream>
+
+namespace vmtpy::linux {
+
+std::vector<std::string> root_groups(Os& os) {
+  std::vector<std::string> files;
+  std::string text;
+  if (os.read_file("/proc/self/cgroup", text) != 0) return files;
+  std::istringstream lines(text);
+  std::string number, controllers, path;
+  // A path may hold a colon; it is the last field.
+  while (std::getline(lines, number, ':') && std::getline(lines, controllers, ':') &&
+         std::getline(lines, path)) {
+    if (path == "/") continue;
+    if (controllers.empty()) {  // version 2, also beside version 1
+      files.insert(files.end(),
+                   {"/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs"});
+    } else if (("," + controllers + ",").find(",freezer,") != std::string::npos) {
+      files.emplace_back("/sys/fs/cgroup/freezer/tasks");
+    }
+  }
+  return files;
+}
+
+}  // namespace vmtpy::linux

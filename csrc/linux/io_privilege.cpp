@@ -1,0 +1,18 @@
+#include "linux/io_privilege.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace vmtpy::linux {
+
+int set_io_privilege([[maybe_unused]] bool raised) {
+#ifdef SYS_iopl
+  return syscall(SYS_iopl, raised ? 3 : 0) == 0 ? 0 : -errno;
+#else
+  return -ENOSYS;
+#endif
+}
+
+}  // namespace vmtpy::linux

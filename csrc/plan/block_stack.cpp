@@ -1,0 +1,296 @@
+#include "plan/block_stack.h"
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "linux/facts.h"
+#include "plan/filesystem_type.h"
+
+namespace vmtpy::plan {
+
+namespace {
+
+constexpr std::size_t DEEPEST = 64;  // real stacks have fewer than ten layers
+constexpr std::string_view DELETED = " (deleted)";
+
+void set_once(std::string& text, const std::string& value) {
+  if (text.empty()) text = value;
+}
+
+bool is_anonymous(const std::string& device) {
+  return device.starts_with("0:");
+}
+
+// Where the image of a loop device lies, by the kernel's own account; "" without the right to ask.
+// Unlike the path it is true of deleted and hidden images and those of other mount namespaces.
+std::string image_device(const std::string& loop_path) {
+  const int loop = open(loop_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (loop < 0) return {};
+  loop_info64 info{};
+  const bool known = ioctl(loop, LOOP_GET_STATUS64, &info) == 0;
+  close(loop);
+  if (!known) return {};
+  // the kernel's huge_encode_dev(): minor bits 0–7, major bits 8–19, minor bits 20–31
+  const std::uint64_t device = info.lo_device;
+  return std::to_string((device >> 8) & 0xfff) + ":" +
+         std::to_string((device & 0xff) | ((device >> 12) & 0xfff00));
+}
+
+// Those whose stat() tells another device than mountinfo, so image_device() does not help.
+bool has_private_device(const Mount& mount) {
+  return mount.type == "btrfs" || mount.type == "bcachefs" ||
+         type_kind(mount.type) == TypeKind::LAYERED;
+}
+
+std::string network_device(std::string_view link) {
+  const std::string_view name = linux::base_name(link);
+  const bool remote = name.starts_with("nbd") || name.starts_with("rbd") ||
+                      link.find("/session") != std::string_view::npos ||  // iSCSI
+                      link.find("/nvme-fabrics/") != std::string_view::npos;
+  return remote ? std::string(name) : std::string();
+}
+
+// "/a:/b\:c" → "/a", "/b:c": overlay's own escaping inside lowerdir.
+std::vector<std::string> split_layers(const std::string& text) {
+  std::vector<std::string> layers(1);
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '\\' && at + 1 < text.size()) {
+      layers.back() += text[++at];
+    } else if (text[at] == ':') {
+      layers.emplace_back();
+    } else {
+      layers.back() += text[at];
+    }
+  }
+  return layers;
+}
+
+}  // namespace
+
+Stack::Stack(const PlanSources& sources, const Mounts& mounts)
+    : sources_(sources), mounts_(mounts) {}
+
+const Footing& Stack::footing(const std::string& superblock) {
+  const auto known = footings_.find(superblock);
+  if (known != footings_.end()) return known->second;
+  return footings_.emplace(superblock, inspect(superblock)).first->second;
+}
+
+Footing Stack::foundation(const std::string& superblock) {
+  return with_carriers(footing(superblock));
+}
+
+Footing Stack::foundation_of_device(const std::string& path) {
+  Footing footing;
+  add_source(path, footing);
+  return with_carriers(std::move(footing));
+}
+
+Footing Stack::with_carriers(Footing whole) {
+  std::vector<std::string> open(whole.carriers.begin(), whole.carriers.end());
+  while (!open.empty()) {
+    const Footing& next = footing(open.back());
+    open.pop_back();
+    whole.devices.insert(next.devices.begin(), next.devices.end());
+    set_once(whole.network, next.network);
+    set_once(whole.unknown, next.unknown);
+    set_once(whole.ring, next.ring);
+    for (const std::string& carrier : next.carriers) {
+      if (whole.carriers.insert(carrier).second) open.push_back(carrier);
+    }
+  }
+  return whole;
+}
+
+Footing Stack::inspect(const std::string& device) {
+  Footing footing;
+  Trail trail;
+  const Superblock* superblock = mounts_.superblock(device);
+  if (!is_anonymous(device)) descend(device, footing, trail);
+  if (superblock == nullptr) {
+    if (is_anonymous(device)) footing.unknown = "the filesystem " + device + " is not mounted here";
+    return footing;
+  }
+  const std::string& type = superblock->main().type;
+  if (type == "btrfs") {
+    add_btrfs(*superblock, footing);
+  } else if (type == "bcachefs") {
+    for (const auto source : linux::split(superblock->main().source, ':')) {
+      add_source(std::string(source), footing);
+    }
+  } else if (type == "xfs") {
+    for (const char* name : {"logdev", "rtdev"}) {
+      const std::string path = superblock->option(name);
+      if (!path.empty()) add_source(path, footing);
+    }
+  } else if (type_kind(type) == TypeKind::LAYERED) {
+    add_layers(*superblock, footing);
+  }
+  return footing;
+}
+
+// mountinfo names one device of a btrfs, sysfs all of them. A source that is not to be found
+// ("/dev/root" of a kernel without initramfs) is no riddle while there is only one btrfs.
+void Stack::add_btrfs(const Superblock& superblock, Footing& footing) {
+  const std::string source = device_number(superblock.main().source);
+  std::vector<std::vector<std::string>> pools;
+  for (const std::string& uuid : linux::list_directory(sources_.sys + "/fs/btrfs")) {
+    const std::string directory = sources_.sys + "/fs/btrfs/" + uuid + "/devices";
+    std::vector<std::string> devices;
+    for (const std::string& name : linux::list_directory(directory)) {
+      devices.push_back(linux::read_line(directory + "/" + name + "/dev"));
+    }
+    if (!devices.empty()) pools.push_back(std::move(devices));
+  }
+  std::vector<std::string> devices;
+  for (const auto& pool : pools) {
+    const bool ours = std::find(pool.begin(), pool.end(), source) != pool.end();
+    if (ours || (source.empty() && pools.size() == 1)) devices = pool;
+  }
+  if (devices.empty() && !source.empty()) devices = {source};
+  if (devices.empty())
+    footing.unknown = "the devices of " + superblock.main().source + " are not known";
+  for (const std::string& device : devices) {
+    Trail trail;
+    descend(device, footing, trail);
+  }
+}
+
+void Stack::add_layers(const Superblock& superblock, Footing& footing) {
+  if (superblock.main().type == "ecryptfs") {
+    add_layer(superblock, superblock.main().source, footing);
+    return;
+  }
+  add_layer(superblock, superblock.option("upperdir"), footing);
+  // What lies in a lower directory is only read, so one that cannot be found matters little.
+  for (const std::string& lower : split_layers(superblock.option("lowerdir"))) {
+    const Mount* mount =
+        lower.starts_with('/') ? mounts_.under(linux::normal_path(lower)) : nullptr;
+    if (mount != nullptr && mount->device != superblock.device)
+      footing.carriers.insert(mount->device);
+  }
+}
+
+// The paths of a container's own root are the host's: found here they lie on that very root.
+void Stack::add_layer(const Superblock& superblock, const std::string& directory,
+                      Footing& footing) {
+  if (directory.empty()) return;
+  const Mount* mount =
+      directory.front() == '/' ? mounts_.under(linux::normal_path(directory)) : nullptr;
+  if (mount != nullptr && mount->device != superblock.device) {
+    footing.carriers.insert(mount->device);
+  } else {
+    set_once(footing.unknown, "the directory " + directory + " below the " +
+                                  superblock.main().type + " at " + superblock.main().point +
+                                  " is not to be found here");
+  }
+}
+
+void Stack::add_source(const std::string& path, Footing& footing) {
+  const std::string device = device_number(path);
+  Trail trail;
+  if (device.empty()) {
+    set_once(footing.unknown, path + " is not a block device known here");
+  } else {
+    descend(device, footing, trail);
+  }
+}
+
+void Stack::descend(const std::string& device, Footing& footing, Trail& trail) {
+  const std::string directory = sources_.sys + "/dev/block/" + device;
+  const std::string link = linux::read_link(directory);
+  if (link.empty()) {
+    set_once(footing.unknown, "the block device " + device + " is not in " + sources_.sys);
+    return;
+  }
+  const std::string name(linux::base_name(link));
+  trail.push_back(name);
+  if (const auto first = std::find(trail.begin(), trail.end(), name); first + 1 != trail.end()) {
+    std::string ring = *first;
+    for (auto next = first + 1; next != trail.end(); ++next) ring += " → " + *next;
+    set_once(footing.ring, ring);
+  } else if (trail.size() > DEEPEST) {
+    set_once(footing.unknown, "the devices below " + trail.front() + " are stacked too deep");
+  } else if (footing.devices.insert(device).second) {
+    set_once(footing.network, network_device(link));
+    if (linux::exists(directory + "/partition")) {
+      descend(linux::read_line(directory + "/../dev"), footing, trail);
+    }
+    for (const std::string& slave : linux::list_directory(directory + "/slaves")) {
+      descend(linux::read_line(directory + "/slaves/" + slave + "/dev"), footing, trail);
+    }
+    if (name.starts_with("loop")) {
+      add_image(name, linux::read_line(directory + "/loop/backing_file"), footing, trail);
+    } else if (name.starts_with("zram")) {
+      const std::string backing = device_number(linux::read_line(directory + "/backing_dev"));
+      if (!backing.empty()) descend(backing, footing, trail);
+    }
+  }
+  trail.pop_back();
+}
+
+// A loop device over a file, or over another block device. The path is that of the time of losetup,
+// as seen by whoever mounted it.
+void Stack::add_image(const std::string& loop, const std::string& file, Footing& footing,
+                      Trail& trail) {
+  if (file.empty()) return;  // a partition of one, or one that is just being detached
+  if (const std::string device = device_number(file); !device.empty()) {
+    descend(device, footing, trail);
+    return;
+  }
+  const bool deleted = file.ends_with(DELETED);
+  const std::string path = deleted ? file.substr(0, file.size() - DELETED.size()) : file;
+  const std::string carrier =
+      image_superblock(loop, mounts_.under(linux::normal_path(path)), deleted);
+  if (!carrier.empty()) {
+    footing.carriers.insert(carrier);
+  } else {
+    set_once(footing.unknown, "the filesystem that holds " + file + ", the image of " + loop +
+                                  ", cannot be found" + (geteuid() == 0 ? "" : " without root"));
+  }
+}
+
+std::string Stack::image_superblock(const std::string& loop, const Mount* by_path,
+                                    bool deleted) const {
+  const TypeKind kind = by_path == nullptr ? TypeKind::OTHER : type_kind(by_path->type);
+  // The question is answered by a stat of the image: that of a remote one may hang.
+  if (kind == TypeKind::NETWORK || kind == TypeKind::FUSE) return by_path->device;
+  std::string asked = image_device(sources_.dev + "/" + loop);
+  if (!asked.empty()) {
+    if (!is_anonymous(asked) || mounts_.superblock(asked) != nullptr) return asked;
+    return by_path != nullptr && has_private_device(*by_path) ? by_path->device : std::string();
+  }
+  return by_path == nullptr || deleted ? std::string() : by_path->device;
+}
+
+// Names of /dev may be links (/dev/mapper/x → ../dm-0); what they end at is looked up by name in
+// sysfs, where a slash is an exclamation mark. Without udev, nodes in /dev/mapper are no links.
+std::string Stack::device_number(const std::string& path) const {
+  std::string name = linux::normal_path(path);
+  if (!path.starts_with("/dev/") || name.size() <= 5) return {};
+  for (int links = 0; links < 8; ++links) {
+    const std::string target = linux::read_link(sources_.dev + name.substr(4));
+    if (target.empty()) break;
+    const bool absolute = target.front() == '/';
+    name = linux::normal_path(absolute ? target : name.substr(0, name.rfind('/')) + "/" + target);
+    if (!name.starts_with("/dev/")) return {};
+  }
+  name.erase(0, 5);
+  if (name.starts_with("mapper/")) {
+    for (const std::string& block : linux::list_directory(sources_.sys + "/block")) {
+      const std::string directory = sources_.sys + "/block/" + block;
+      if (block.starts_with("dm-") && linux::read_line(directory + "/dm/name") == name.substr(7)) {
+        return linux::read_line(directory + "/dev");
+      }
+    }
+  }
+  std::replace(name.begin(), name.end(), '/', '!');
+  return linux::read_line(sources_.sys + "/class/block/" + name + "/dev");
+}
+
+}  // namespace vmtpy::plan

@@ -1,0 +1,264 @@
+#include "plan/plan.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <unordered_map>
+
+#include "base/errors.h"
+#include "linux/facts.h"
+#include "linux/mount_id.h"
+#include "plan/block_stack.h"
+#include "plan/filesystem_type.h"
+#include "plan/freeze_order.h"
+#include "plan/host_volumes.h"
+#include "plan/include_exclude.h"
+#include "plan/mounts.h"
+
+namespace vmtpy::plan {
+
+namespace {
+
+// The kernel hands mountinfo out a page at a time, and mounts may come and go in between: two equal
+// readings are taken for the truth.
+std::string read_mountinfo(const std::string& path) {
+  std::string text, again;
+  if (!linux::read_whole(path, text)) throw SystemError("read", path, errno);
+  for (int tries = 0; tries < 5; ++tries) {
+    if (!linux::read_whole(path, again)) throw SystemError("read", path, errno);
+    if (text == again) break;
+    text.swap(again);
+  }
+  return text;
+}
+
+bool is_local_file(const std::string& root, const Mount& mount) {
+  const TypeKind kind = type_kind(mount.type);
+  if (kind != TypeKind::FREEZES && kind != TypeKind::SYNCS) return false;
+  struct stat status {};
+  return stat((root + mount.point).c_str(), &status) == 0 && !S_ISDIR(status.st_mode);
+}
+
+class Planner {
+ public:
+  Planner(const PlanRequest& request, const PlanSources& sources)
+      : sources_(sources),
+        unique_ids_(
+            sources.mountinfo == PlanSources().mountinfo
+                ? linux::unique_mount_ids()  // before: a mount that is replaced in between fails
+                : decltype(unique_ids_)()),
+        mounts_(read_mountinfo(sources.mountinfo),
+                [&](const Mount& mount) { return is_local_file(sources.root, mount); }),
+        stack_(sources, mounts_),
+        selection_(request, mounts_),
+        volumes_(request.volumes, sources, mounts_) {}
+
+  Plan make();
+
+ private:
+  void judge(const Superblock& superblock);
+  Refusal refusal(const Superblock& superblock);
+  Refusal refusal_by_type(const Superblock& superblock);
+  Refusal refusal_by_footing(const Superblock& superblock);
+  bool loses_writes(const Superblock& superblock, Cause cause);
+  std::string layered_on(const Superblock& superblock);
+  void add(const Superblock& superblock);
+  bool is_disk(const std::string& device) const;
+  void refuse_mere_sync() const;
+  void note_garbage();
+  void note_swaps();
+  void note_swap(const std::string& name, const std::set<std::string>& carriers);
+
+  const PlanSources& sources_;
+  const std::unordered_map<std::uint64_t, std::uint64_t> unique_ids_;
+  Mounts mounts_;
+  Stack stack_;
+  Selection selection_;
+  Volumes volumes_;
+  Plan plan_;
+};
+
+Plan Planner::make() {
+  for (const Superblock& superblock : mounts_.superblocks()) judge(superblock);
+  refuse_mere_sync();
+  put_in_order(plan_.filesystems, stack_);
+  std::sort(plan_.left_out.begin(), plan_.left_out.end(),
+            [](const LeftOut& left, const LeftOut& right) { return left.path < right.path; });
+  plan_.unmatched = volumes_.unmatched();
+  note_garbage();
+  note_swaps();
+  return std::move(plan_);
+}
+
+void Planner::judge(const Superblock& superblock) {
+  const Mount& main = superblock.main();
+  const auto leave_out = [&](const Refusal& refused) {
+    plan_.left_out.push_back({main.point, superblock.device, main.type, refused.cause,
+                              refused.reason, loses_writes(superblock, refused.cause)});
+  };
+  const bool on_volumes =
+      !volumes_.named_any() ||
+      volumes_.hold(superblock.device, stack_.foundation(superblock.device).devices);
+  const Refusal refused = refusal(superblock);
+  const std::string named = selection_.named(superblock.device);
+  if (refused && !named.empty()) {
+    throw PlanError("include " + named + ": cannot be frozen: " + refused.reason);
+  }
+  if (refused) {
+    leave_out(refused);
+  } else if (!on_volumes) {
+    leave_out({Cause::NOT_REQUESTED, "not on the requested volumes"});
+  } else {
+    add(superblock);
+  }
+}
+
+Refusal Planner::refusal(const Superblock& superblock) {
+  Refusal refused = refusal_by_type(superblock);
+  if (!refused && !superblock.visible()) {
+    const Mount* over = mounts_.under(superblock.main().point);
+    refused = {Cause::UNREACHABLE,
+               over == nullptr ? "not to be reached" : "hidden by a mount over " + over->point};
+  }
+  if (!refused) refused = selection_.refusal(superblock);
+  if (!refused && superblock.file_only) {
+    refused = {Cause::UNREACHABLE, "only single files of it are mounted here"};
+  }
+  if (!refused) refused = refusal_by_footing(superblock);
+  return refused;
+}
+
+Refusal Planner::refusal_by_type(const Superblock& superblock) {
+  const std::string& type = superblock.main().type;
+  const TypeKind kind = type_kind(type);
+  if (kind == TypeKind::PSEUDO) return {Cause::PSEUDO, "pseudo filesystem"};
+  if (kind == TypeKind::MEMORY) return {Cause::MEMORY, "in memory"};
+  if (kind == TypeKind::NETWORK) return {Cause::NETWORK, "network filesystem"};
+  if (kind == TypeKind::FUSE) return {Cause::FUSE, "FUSE filesystem"};
+  if (kind == TypeKind::LAYERED) return {Cause::LAYERED, layered_on(superblock)};
+  if (superblock.read_only) return {Cause::READ_ONLY, "read-only"};
+  if (kind == TypeKind::OTHER) return {Cause::UNSUPPORTED, type + " cannot be frozen"};
+  return {};
+}
+
+bool Planner::loses_writes(const Superblock& superblock, Cause cause) {
+  if (superblock.read_only || cause == Cause::PSEUDO || cause == Cause::MEMORY) return false;
+  return cause != Cause::LAYERED || stack_.footing(superblock.device).carriers.empty();
+}
+
+std::string Planner::layered_on(const Superblock& superblock) {
+  std::string places;
+  for (const std::string& device : stack_.footing(superblock.device).carriers) {
+    if (const Superblock* carrier = mounts_.superblock(device)) {
+      places += (places.empty() ? "" : ", ") + carrier->main().point;
+    }
+  }
+  const std::string where = places.empty() ? "other filesystems" : places;
+  return superblock.main().type + " cannot be frozen: its files lie on " + where;
+}
+
+Refusal Planner::refusal_by_footing(const Superblock& superblock) {
+  const Footing below = stack_.foundation(superblock.device);
+  if (below.devices.empty() && below.ring.empty()) {
+    return {Cause::UNREACHABLE, "no block device: " + below.unknown};
+  }
+  if (!below.network.empty()) {
+    return {Cause::NETWORK, "on the network block device " + below.network};
+  }
+  for (const std::string& device : below.carriers) {
+    const Superblock* carrier = mounts_.superblock(device);
+    if (carrier == nullptr) continue;
+    const TypeKind kind = type_kind(carrier->main().type);
+    const std::string& place = carrier->main().point;
+    if (kind == TypeKind::NETWORK) {
+      return {Cause::NETWORK, "its image lies on the network filesystem " + place};
+    }
+    if (kind == TypeKind::FUSE) {
+      return {Cause::FUSE, "its image lies on the FUSE filesystem " + place};
+    }
+  }
+  return {};
+}
+
+void Planner::add(const Superblock& superblock) {
+  const Mount& main = superblock.main();
+  Filesystem filesystem;
+  filesystem.path = main.point;
+  filesystem.mount_id = main.id;
+  if (const auto found = unique_ids_.find(main.id); found != unique_ids_.end()) {
+    filesystem.unique_id = found->second;
+  }
+  filesystem.device = superblock.device;
+  filesystem.type = main.type;
+  filesystem.source = main.source;
+  filesystem.sync_only = type_kind(main.type) == TypeKind::SYNCS;
+  for (const Mount* mount : superblock.mounts) {
+    if (mount != &main && mount->visible) filesystem.also.push_back(mount->point);
+  }
+  for (const std::string& device : stack_.foundation(superblock.device).devices) {
+    if (linux::exists(sources_.sys + "/dev/block/" + device + "/dm"))
+      filesystem.mapped.push_back(device);
+    if (is_disk(device)) filesystem.disks.push_back(device);
+  }
+  plan_.filesystems.push_back(std::move(filesystem));
+}
+
+bool Planner::is_disk(const std::string& device) const {
+  const std::string directory = sources_.sys + "/dev/block/" + device;
+  return !linux::exists(directory + "/partition") && !linux::exists(directory + "/loop") &&
+         linux::list_directory(directory + "/slaves").empty();
+}
+
+// What someone named to have it frozen must not end in a plan that only syncs.
+void Planner::refuse_mere_sync() const {
+  for (const Filesystem& filesystem : plan_.filesystems) {
+    if (!filesystem.sync_only) return;
+  }
+  for (const Filesystem& filesystem : plan_.filesystems) {
+    const std::string named = selection_.named(filesystem.device);
+    if (named.empty()) continue;
+    throw PlanError("include " + named + ": cannot be frozen: " + filesystem.type +
+                    " can only be synced, and nothing else is to be frozen");
+  }
+}
+
+void Planner::note_garbage() {
+  if (mounts_.garbage() == 0) return;
+  plan_.notes.push_back(std::to_string(mounts_.garbage()) + " lines of " + sources_.mountinfo +
+                        " were not understood");
+}
+
+// A swap file on a frozen filesystem works: it is written below the filesystem. But through a loop
+// image it is written into the filesystem that holds the image.
+void Planner::note_swaps() {
+  std::string text;
+  if (!linux::read_whole(sources_.swaps, text)) return;
+  for (const std::string_view line : linux::split(text, '\n')) {
+    const std::string name = linux::unescape(line.substr(0, line.find_first_of(" \t")));
+    if (!name.starts_with('/')) continue;  // the heading
+    const std::string device = stack_.device_number(name);
+    if (!device.empty()) {
+      note_swap(name, stack_.foundation_of_device(name).carriers);
+    } else if (const Mount* mount = mounts_.under(name)) {
+      note_swap(name, stack_.foundation(mount->device).carriers);
+    }
+  }
+}
+
+void Planner::note_swap(const std::string& name, const std::set<std::string>& carriers) {
+  for (const Filesystem& filesystem : plan_.filesystems) {
+    if (filesystem.sync_only || !carriers.contains(filesystem.device)) continue;
+    plan_.notes.push_back("swap on " + name + " is written into an image on " + filesystem.path +
+                          ": swapping out waits while that is frozen");
+  }
+}
+
+}  // namespace
+
+Plan make_plan(const PlanRequest& request, const PlanSources& sources) {
+  return Planner(request, sources).make();
+}
+
+}  // namespace vmtpy::plan

@@ -1,0 +1,69 @@
+// What all channels have in common: the lock, the process, what happens when one breaks.
+#include "wire/channel.h"
+
+#include <unistd.h>
+
+#include "wire/meter.h"
+
+namespace vmtpy::wire {
+
+// Looked at before the lock is taken: in a fork the lock may be held by a thread that is not there.
+void Channel::check_process() const {
+  const pid_t opened_by = opened_by_;
+  if (opened_by != 0 && opened_by != getpid()) {
+    throw ChannelError("this channel was opened before a fork, by process " +
+                       std::to_string(opened_by) + ": open one of your own");
+  }
+}
+
+void Channel::open() {
+  guarded([&] {
+    if (!open_) connect();
+  });
+}
+
+void Channel::send(std::string_view message) {
+  guarded([&] { write(message, false); });
+}
+
+std::optional<std::string> Channel::receive() {
+  return guarded([&] { return read(); });
+}
+
+std::optional<std::string> Channel::exchange(std::string_view message, bool last) {
+  return guarded([&] {
+    if (!open_) connect();
+    write(message, last);
+    return read_reply();
+  });
+}
+
+void Channel::close() noexcept {
+  if (opened_by_ != getpid()) return;  // nothing to close, or the parent's
+  std::lock_guard lock(mutex_);
+  close_locked();
+}
+
+bool Channel::is_open() const {
+  if (opened_by_ != getpid()) return false;
+  std::lock_guard lock(mutex_);
+  return open_;
+}
+
+void Channel::own() {
+  opened_by_ = getpid();
+}
+
+void Channel::close_locked() noexcept {
+  if (opened_by_ != 0) disconnect();
+  open_ = false;
+  opened_by_ = 0;
+}
+
+void Channel::fail_locked(const char* why) {
+  count(backdoor_, &Meter::failures);
+  broke(why);
+  close_locked();
+}
+
+}  // namespace vmtpy::wire

@@ -1,0 +1,43 @@
+// Counts what goes over the wire. Channels and RPCI add to the meter of the backdoor that they were
+// given, if it has one; MeteredBackdoor gives one to any backdoor and counts the traps itself.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "wire/backdoor.h"
+
+namespace vmtpy::wire {
+
+struct Meter {
+  using Count = std::atomic<std::uint64_t>;
+  Count low = 0;  // traps, by instruction
+  Count high_out = 0;
+  Count high_in = 0;
+  Count opens = 0;     // channels opened
+  Count failures = 0;  // conversations that broke off: the channel was closed
+  Count rpcs = 0;      // RPCI requests
+  Count refusals = 0;  // answered with "0"
+};
+
+class MeteredBackdoor final : public Backdoor {
+ public:
+  explicit MeteredBackdoor(Backdoor& backdoor) : backdoor_(backdoor) {}
+  void low(Registers& registers) override;
+  void high_out(Registers& registers) override;
+  void high_in(Registers& registers) override;
+  bool set_privilege(bool raised) override { return backdoor_.set_privilege(raised); }
+  bool high_bandwidth() const override { return backdoor_.high_bandwidth(); }
+  Meter* meter() override { return &meter_; }
+  bool present() const override { return backdoor_.present(); }
+
+ private:
+  Backdoor& backdoor_;
+  Meter meter_;
+};
+
+inline void count(Backdoor& backdoor, Meter::Count Meter::*what) {
+  if (Meter* meter = backdoor.meter()) (meter->*what).fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace vmtpy::wire

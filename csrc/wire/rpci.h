@@ -1,0 +1,51 @@
+// RPCI: the guest asks, the host answers "1 data" or "0 reason". The channel is kept between calls.
+// When the host has lost it, it is opened again and the request sent once more; a request over
+// vsock that breaks goes over the backdoor in the same call, if there is one.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "wire/backdoor_channel.h"
+#include "wire/transports.h"
+#include "wire/vsock_channel.h"
+
+namespace vmtpy::wire {
+
+struct RpciReply {
+  bool ok = false;   // the host's "1"
+  std::string data;  // what follows "1 ", or the reason that follows "0 "
+};
+
+class Rpci {
+ public:
+  explicit Rpci(Backdoor& backdoor, ChannelOptions options = {});  // that alone
+  explicit Rpci(std::shared_ptr<Transports> transports, ChannelOptions options = {});
+  // Throws ChannelError (no conversation) and MessageSizeError; a "0" answer is not an exception.
+  // `last`: no other request follows for now. The channels are closed after it, and over vsock the
+  // host is told to close, too, so that it holds the pair of ports no longer than need be.
+  RpciReply call(std::string_view request, bool last = false);
+  void close() noexcept;
+  // How long a host may take with a reply over vsock. (The backdoor's is there at once.)
+  void set_patience(Duration patience) { vsock_.set_patience(patience); }
+  bool over_vsock() const { return over_vsock_; }  // the last call
+
+ private:
+  RpciReply call_by_choice(std::string_view request, bool last);
+  RpciReply call_vsock(std::string_view request, bool last);
+  RpciReply call_backdoor(std::string_view request);
+  RpciReply call_backdoor_once(std::string_view request);
+  std::optional<RpciReply> call_privileged(std::string_view request, bool last);
+
+  const std::shared_ptr<Transports> transports_;
+  BackdoorChannel backdoor_channel_;
+  VsockChannel vsock_;
+  std::mutex mutex_;
+  std::atomic<bool> over_vsock_ = false;
+};
+
+}  // namespace vmtpy::wire

@@ -1,0 +1,201 @@
+// TCLO: by the backdoor two traps when idle (the empty message, "anything for me?"); over vsock
+// none, and a ping each second.
+#include "wire/tclo.h"
+
+#include <algorithm>
+
+#include "base/errors.h"
+
+namespace vmtpy::wire {
+namespace {
+
+constexpr int MAX_REFUSALS = 4;  // over-large commands answered within one poll
+constexpr int MAX_NO_OPS = 64;   // empty messages passed over within one poll
+constexpr Duration PING = std::chrono::seconds(1);
+// Until when an answer that was written to a connection is taken to have been lost with it. Sent
+// again later, a host could take it for that to a command that was lost: "OK " to snapshotDone.
+constexpr Duration UNCERTAIN = std::chrono::seconds(1);
+// Connecting takes less than a millisecond where the host listens. Begun with the backdoor, this
+// guest would have to announce itself twice at every start.
+constexpr Duration HEAD_START = std::chrono::milliseconds(100);
+// A host begins with a reset. One that accepts the connection and never speaks would leave this
+// guest deaf where the backdoor can serve.
+constexpr Duration SILENCE = std::chrono::seconds(10);
+
+}  // namespace
+
+Tclo::Tclo(Backdoor& backdoor, ChannelOptions options)
+    : Tclo(std::make_shared<Transports>(backdoor), options) {}
+
+Tclo::Tclo(std::shared_ptr<Transports> transports, ChannelOptions options)
+    : transports_(std::move(transports)),
+      backdoor_channel_(transports_->backdoor(), wire::Protocol::TCLO, options),
+      vsock_(transports_, wire::Protocol::TCLO, options) {}
+
+std::optional<std::string> Tclo::poll() {
+  backdoor_channel_.check_process();
+  vsock_.check_process();
+  std::lock_guard lock(mutex_);
+  waiting_ = false;
+  if (way_ == Way::VSOCK) {
+    try {
+      return poll_vsock();
+    } catch (const ChannelError&) {
+      lost_vsock();
+      if (!transports_->backdoor_serves()) throw;
+    }
+  }
+  return poll_by_choice();
+}
+
+std::optional<std::string> Tclo::poll_by_choice() {
+  const VsockState vsock = vsock_.advance();
+  if (begun_ == Time{}) begun_ = transports_->clock().now();
+  switch (transports_->choose(vsock)) {
+    case Choice::VSOCK:
+      // One client per virtual machine: the host hears the last of the one before the other speaks.
+      if (!owed_.empty() && backdoor_channel_.is_open()) {
+        try {
+          deliver();
+        } catch (const ChannelError&) {  // it goes over vsock
+        }
+      }
+      backdoor_channel_.close();
+      use(Way::VSOCK);
+      try {
+        return poll_vsock();
+      } catch (const ChannelError&) {
+        lost_vsock();
+        if (!transports_->backdoor_serves()) throw;
+        return poll_backdoor();
+      }
+    case Choice::BACKDOOR:
+      waiting_ = vsock == VsockState::CONNECTING && worth_waiting();
+      if (waiting_) return std::nullopt;
+      return poll_backdoor();
+    case Choice::WAIT:
+      waiting_ = true;
+      return std::nullopt;
+    case Choice::NONE:
+      break;
+  }
+  const std::string trouble = transports_->trouble(wire::Protocol::TCLO);
+  throw ChannelError(trouble.empty() ? "there is no way to the host" : trouble);
+}
+
+bool Tclo::worth_waiting() {
+  return last_ == Way::NONE && transports_->clock().now() - begun_ < HEAD_START;
+}
+
+Time Tclo::due() const {
+  if (vsock_.backlog()) return Time{};
+  if (way_ == Way::VSOCK && pinged_ != Time{}) return pinged_ + PING;
+  if (way_ == Way::VSOCK) return transports_->backdoor_serves() ? heard_by() : Time::max();
+  return last_ == Way::NONE && transports_->backdoor_serves() ? begun_ + HEAD_START
+                                                              : vsock_.connect_by();
+}
+
+void Tclo::use(Way way) {
+  way_ = way;
+  if (std::exchange(last_, way) != way) changed_ = true;
+}
+
+void Tclo::lost_vsock() {
+  const bool recent = transports_->clock().now() - uncertain_since_ < UNCERTAIN;
+  if (owed_.empty() && recent) owed_ = std::move(uncertain_);
+  uncertain_.clear();
+  pinged_ = {};
+  way_ = Way::NONE;
+}
+
+std::optional<std::string> Tclo::poll_vsock() {
+  const Time now = transports_->clock().now();
+  if (!owed_.empty()) {
+    vsock_.send(owed_);
+    uncertain_ = std::exchange(owed_, "");
+    uncertain_since_ = pinged_ = now;
+  } else if (pinged_ != Time{} && now >= pinged_ + PING) {
+    vsock_.ping();
+    pinged_ = now;
+  }
+  for (int no_ops = 0; no_ops < MAX_NO_OPS; ++no_ops) {
+    std::optional<std::string> command = vsock_.receive();
+    if (!command) break;
+    uncertain_.clear();
+    if (!command->empty()) return command;
+  }
+  if (pinged_ == Time{} && now >= heard_by() && transports_->backdoor_serves()) {
+    const char* why = "the host accepts vsock connections and says nothing";
+    vsock_.close();
+    transports_->failed(wire::Protocol::TCLO, why);
+    throw ChannelError(why);
+  }
+  return std::nullopt;
+}
+
+Time Tclo::heard_by() const {
+  return vsock_.opened_at() + SILENCE;
+}
+
+std::optional<std::string> Tclo::poll_backdoor() {
+  for (int refusals = 0; refusals < MAX_REFUSALS; ++refusals) {
+    deliver();
+    use(Way::BACKDOOR);
+    try {
+      std::optional<std::string> command = backdoor_channel_.receive();
+      if (command && command->empty()) return std::nullopt;  // a no-op: nothing to be answered
+      return command;
+    } catch (const MessageSizeError& error) {
+      owed_ = std::string("ERROR ") + error.what();
+    }
+  }
+  return std::nullopt;
+}
+
+// Sends what is owed, or the empty message. What is owed stays so until the host has it.
+void Tclo::deliver() {
+  backdoor_channel_.open();
+  try {
+    backdoor_channel_.send(owed_);
+  } catch (const ChannelError&) {
+    backdoor_channel_.open();
+    backdoor_channel_.send(owed_);
+  }
+  owed_.clear();
+}
+
+void Tclo::answer(std::string_view reply) {
+  backdoor_channel_.check_process();
+  vsock_.check_process();
+  if (reply.size() > wire::MAX_MESSAGE) {
+    throw MessageSizeError("an answer to the host has at most " +
+                           std::to_string(wire::MAX_MESSAGE) + " bytes, this one has " +
+                           std::to_string(reply.size()));
+  }
+  std::lock_guard lock(mutex_);
+  owed_ = reply;
+}
+
+void Tclo::forget(bool owed) {
+  std::lock_guard lock(mutex_);
+  uncertain_.clear();
+  if (owed) owed_.clear();
+}
+
+void Tclo::close() noexcept {
+  Channel& channel = vsock_.is_open() ? static_cast<Channel&>(vsock_) : backdoor_channel_;
+  if (channel.is_open()) {
+    std::lock_guard lock(mutex_);
+    try {
+      // Over the backdoor the empty message is the last sign of life.
+      if (!owed_.empty() || !pushed()) channel.send(owed_);
+      owed_.clear();
+    } catch (const Error&) {  // the host does not listen: nothing more to be done
+    }
+  }
+  backdoor_channel_.close();
+  vsock_.close();
+  way_ = Way::NONE;
+}
+
+}  // namespace vmtpy::wire

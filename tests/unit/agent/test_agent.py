@@ -136,6 +136,23 @@ def test_the_host_is_kept_alive_every_second(rig: Rig) -> None:
     assert len(alive) == 5
 
 
+def test_the_host_is_kept_alive_while_a_filesystem_freezes_slowly() -> None:
+    rig = Rig(filesystem_budget=60.0)
+    rig.disk.hold("/srv")
+    assert rig.command("vmbackup.start 1") == b"OK "
+    rig.take(KIND.START)
+    rig.arm()
+    rig.until(lambda: rig.agent.backup_state == State.FREEZING)
+    before = rig.requests().count(EVENT + b"req.keepAlive 0 ")
+    for _ in range(5):
+        rig.turn(1.0)
+    assert rig.requests().count(EVENT + b"req.keepAlive 0 ") == before + 5
+    rig.disk.let_go("/srv")
+    rig.until(lambda: rig.agent.backup_state == State.FROZEN)
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    rig.finish()
+
+
 def test_an_abort_thaws_and_is_confirmed(rig: Rig) -> None:
     rig.freeze()
     assert rig.command("vmbackup.abort") == b"OK "
@@ -279,3 +296,19 @@ def test_a_host_that_is_away_costs_less_and_less_and_is_picked_up_again(rig: Rig
         assert following - now <= 60.0
         rig.clock.advance(max(following - now, 0.001))
     assert rig.command("ping") == b"OK "
+
+
+def test_a_host_that_is_away_during_a_backup_is_asked_again_soon(rig: Rig) -> None:
+    """It may come back with its snapshotDone, for which writers wait."""
+    rig.freeze()
+    rig.turn(0.9)  # the next keep-alive is not due, whose failure would end the backup
+    rig.device.misbehave(0, times=4, status=0)  # OPEN is refused
+    rig.device.lose_channels()
+    rig.clock.advance(0.01)
+    due = rig.agent.step()
+    assert due is not None
+    assert rig.agent.status().trouble != ""
+    assert due - rig.clock.now() <= 0.011
+    rig.until(lambda: rig.agent.status().trouble == "")
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    assert rig.finish().outcome == _core.Outcome.RELEASED

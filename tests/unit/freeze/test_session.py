@@ -76,6 +76,15 @@ def test_what_cannot_freeze_is_synced_at_its_level() -> None:
     assert [one.sync_only for one in record.filesystems] == [False, True]
 
 
+def test_what_cannot_freeze_and_fails_to_be_synced_beside_the_frozen_is_an_error() -> None:
+    os = FaultyOs(disk := SimulatedDisk(["/a", "/boot/efi"]))
+    os.fail(3, errno.EIO, for_good=True, call="sync")  # after those of the pre-sync
+    record = Bench(disk=disk, os=os, sync_only=("/boot/efi",)).end()
+    assert (record.outcome, record.code) == (Outcome.FAILED, errno.EIO)
+    assert record.error == "syncfs /boot/efi: Input/output error"
+    assert not disk.frozen("/a")
+
+
 @pytest.mark.parametrize("sync_only", [(), ("/a",)])
 def test_nothing_to_freeze_is_an_error_at_the_start(sync_only: tuple[str, ...]) -> None:
     bench = Bench(*sync_only, sync_only=sync_only, start=False)

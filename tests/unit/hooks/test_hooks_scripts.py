@@ -147,7 +147,7 @@ def test_at_the_limit_the_whole_process_group_is_killed(place: Path) -> None:
 def test_a_hook_that_ends_at_sigterm_is_not_sent_sigkill(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE", FAR)  # as long as this would SIGKILL be waited for
+    monkeypatch.setattr(process, "GRACE", 9 * FAR)  # this long it would wait for SIGKILL
     tidy = place.parent / "tidy"
     write_script(
         place / "a",
@@ -162,7 +162,7 @@ def test_a_hook_that_ends_at_sigterm_is_not_sent_sigkill(
 def test_children_have_their_grace_although_the_hook_itself_ends_at_once(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE", FAR)
+    monkeypatch.setattr(process, "GRACE", 9 * FAR)
     tidy = place.parent / "tidy"
     write_script(
         place / "a",

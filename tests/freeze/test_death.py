@@ -379,3 +379,4 @@ def test_a_guardian_that_is_stopped_at_the_very_end_does_not_outlive_the_session
             assert line == "RELEASED "
             agent.process.kill()
             await_gone(guardian)
+            keep_stopped.kill()  # which a zombie that nobody takes would not end

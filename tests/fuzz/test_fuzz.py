@@ -28,7 +28,7 @@ def built() -> Path:
 def test_no_input_breaks_a_promise_or_the_memory(target: str, built: Path, tmp_path: Path) -> None:
     found = tmp_path / "found"
     found.mkdir()
-    options = [f"-max_total_time={SECONDS}", "-timeout=20", "-rss_limit_mb=1500"]
+    options = [f"-max_total_time={SECONDS}", "-timeout=60", "-rss_limit_mb=1500"]
     command = [built / target, *options, f"-artifact_prefix={tmp_path}/", found]
     run = subprocess.run(
         [*command, HERE / "corpus" / target],

@@ -31,7 +31,7 @@ def require_namespaces() -> None:
     require_root()
     require_program("unshare", "nsenter", "ip")
     tried = subprocess.run(
-        ["sh", "-c", f"{INSIDE} true"], capture_output=True, text=True, check=False, timeout=30
+        ["sh", "-c", f"{INSIDE} true"], capture_output=True, text=True, check=False, timeout=60
     )
     if tried.returncode != 0:
         pytest.skip(f"needs network namespaces with veth pairs: {tried.stderr.strip()}")

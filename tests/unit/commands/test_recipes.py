@@ -134,7 +134,7 @@ def test_the_shell_recipe_judges_a_real_report(
     # govc's answer to vm.info, in place of govc.
     script = f"govc() {{ cat answer; }}\n{blocks('sh')[0]}\nreport vm | verdict"
     done = subprocess.run(
-        ["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
+        ["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == f"{wrong or 'ok'}\n"
 
@@ -164,7 +164,7 @@ print(json.dumps([modules, bool(good), said, names["report"]["time"]]))
 @pytest.mark.parametrize(("report", "wrong"), CASES)
 def test_the_playbook_is_yaml_and_judges_a_real_report(report: str | None, wrong: str) -> None:
     tried = subprocess.run(
-        [SYSTEM_PYTHON, "-c", "import jinja2, yaml"], capture_output=True, check=False, timeout=30
+        [SYSTEM_PYTHON, "-c", "import jinja2, yaml"], capture_output=True, check=False, timeout=60
     )
     if tried.returncode != 0:
         pytest.skip("capability missing: python3-yaml and python3-jinja2")

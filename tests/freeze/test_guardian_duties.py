@@ -149,6 +149,36 @@ def test_an_agent_that_is_late_leaves_no_marker_of_what_the_guardian_has_thawed(
         assert not mount.thaw()
 
 
+def test_what_ends_other_processes_of_the_agent_does_not_reach_the_guardian(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    with Scene([mount], tmp_path) as scene:
+        assert scene.agent.line() == "frozen"
+        guardian = scene.agent.guardian()
+        assert os.getsid(guardian) == guardian  # nor is it in the terminal's group
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            os.kill(guardian, number)
+        scene.kill()
+        assert scene.markers() == []
+    assert not mount.thaw()
+
+
+def test_the_number_of_a_dead_guardian_stays_its_own_until_the_session_is_over(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    """Signals are sent to that number, and must not reach another process."""
+    with Scene([mount], tmp_path, "before thaw") as scene:
+        assert scene.agent.line() == "frozen"
+        guardian = scene.agent.guardian()
+        os.kill(guardian, signal.SIGKILL)
+        scene.await_stop("before thaw")  # its death has been seen
+        stat = Path(f"/proc/{guardian}/stat").read_text().rpartition(")")[2].split()
+        assert stat[:2] == ["Z", str(scene.agent.pid)]
+        scene.stops.let_go("before thaw")
+        await_true(lambda: not Path(f"/proc/{guardian}").exists())
+    assert not mount.thaw()
+
+
 @pytest.mark.parametrize("place", ["before thaw", "before remove_file"])
 def test_what_somebody_else_has_frozen_stays_frozen_when_the_agent_dies(
     place: str, mount: LoopMount, tmp_path: Path

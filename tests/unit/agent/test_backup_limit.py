@@ -1,0 +1,79 @@
+"""The time limit that a host gives with its start: for all before a thaw, and for one backup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.rig import KIND, Rig, State
+from support.start_options import start_options
+
+from vmtpy import _core
+from vmtpy._host import StoppingOs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LIMIT = 3  # seconds; less than a thaw may take before its command is answered regardless
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    one = Rig()
+    yield one
+    if one.session is not None:
+        one.session.abort("the test is over")
+
+
+def start(rig: Rig) -> None:
+    assert rig.command(b"vmbackup.startWithOpts " + start_options(timeout=LIMIT)) == b"OK "
+    rig.take(KIND.START)
+
+
+def frozen(rig: Rig) -> bool:
+    return rig.agent.backup_state == State.FROZEN
+
+
+def test_a_thaw_that_has_begun_is_not_hurried_by_it(rig: Rig, tmp_path: Path) -> None:
+    stops = StoppingOs(rig.disk, str(tmp_path / "stops"))
+    stops.stop("before thaw")
+    start(rig)
+    options = _core.FreezeOptions(guardian=False, expedite_rcu=False)
+    session = _core.FreezeSession(stops, rig.clock, rig.disk.filesystems(), options)
+    rig.agent.arm(session)
+    rig.until(lambda: frozen(rig))
+    before = len(rig.replies())
+    rig.device.send_command("vmbackup.snapshotDone")
+    rig.until(lambda: stops.stopped("before thaw"))
+    rig.turn(LIMIT + 1)
+    assert rig.agent.backup_state == State.THAWING
+    stops.let_go("before thaw")
+    rig.until(lambda: len(rig.replies()) > before)
+    assert rig.replies()[-1] == b"OK "
+    assert rig.finish().outcome == _core.Outcome.RELEASED
+
+
+def test_hooks_after_the_thaw_have_their_own_time(rig: Rig) -> None:
+    start(rig)
+    rig.arm()
+    rig.until(lambda: frozen(rig))
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    rig.turn(LIMIT + 1)
+    rig.turn(1)
+    assert rig.agent.backup_state == State.FINISHING
+    rig.finish()
+
+
+def test_the_next_backup_without_one_has_none(rig: Rig) -> None:
+    start(rig)
+    rig.arm()
+    rig.until(lambda: frozen(rig))
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    rig.finish()
+    rig.freeze()
+    rig.turn(LIMIT + 1)
+    rig.turn(1)
+    assert frozen(rig)
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    assert rig.finish().outcome == _core.Outcome.RELEASED

@@ -18,6 +18,7 @@ def unpack(suite: str, packages: list[str], architectures: list[str], into: Path
     done = into / ".unpacked"
     if done.exists() and wanted <= set(done.read_text().split()):
         return
+    into.mkdir(parents=True, exist_ok=True)
     for archive in _download(suite, sorted(wanted), architectures):
         subprocess.run(["dpkg-deb", "-x", archive, into], check=True)
     done.write_text(" ".join(sorted(wanted)))

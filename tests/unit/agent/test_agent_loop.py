@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.patience import PATIENCE, await_true
+from support.patience import FAR, PATIENCE, await_true
 from support.rig import EVENT, KIND, Rig, State
+
+from vmtpy import _host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +100,21 @@ def test_told_to_stop_it_waits_for_a_freeze_in_the_kernel_whatever_that_takes() 
     rig.disk.let_go("/srv")
     rig.take(KIND.STOPPED)
     assert not rig.disk.frozen("/srv")
+
+
+def test_nobody_sees_it_idle_before_the_host_has_heard_the_end() -> None:
+    """The host takes its time with the reply to req.done."""
+    rig = Rig(vsock=True, alone=True, patience=FAR)
+    rig.until(lambda: rig.agent.status().transport == "vsock")
+    rig.freeze()
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    rig.take(KIND.ENDED)
+    rig.service.misbehave(_host.VsockFault.SILENCE, port=0, times=1)
+    rig.agent.finish()
+    turn = threading.Thread(target=rig.agent.step)
+    turn.start()
+    await_told(rig, EVENT + b"req.done 0 ")
+    assert rig.agent.backup_state == State.FINISHING
+    rig.service.drop_connections()
+    turn.join(PATIENCE)
+    rig.until(lambda: rig.agent.backup_state == State.IDLE)

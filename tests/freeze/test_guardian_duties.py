@@ -82,9 +82,11 @@ class Scene:
 
 
 def waits_for_an_end(guardian: int) -> bool:
-    """It is in its second futex(2), the one without a time limit."""
+    """It waits for the end of the session, now without a time limit: in futex(2) for what is marked
+    FUTEX_WAITERS, which the number of thaws that it waits for before is not.
+    """
     call = Path(f"/proc/{guardian}/syscall").read_text().split()
-    return call[0] == "202" and int(call[4], 16) == 0
+    return call[0] == "202" and int(call[4], 16) == 0 and int(call[3], 16) & 0x80000000 != 0
 
 
 def test_a_switch_that_somebody_else_has_set_meanwhile_is_left_to_them(

@@ -12,8 +12,9 @@ from glob import glob
 from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer
 
 FLOORS = ["base", "linux", "wire", "plan", "freeze", "agent", "emulator", "doubles"]
 CORE = FLOORS[: FLOORS.index("agent") + 1]  # what _core is made of
@@ -116,6 +117,14 @@ class BuildLibrariesFirst(build_ext):
     def run(self) -> None:
         self.run_command("build_clib")
         super().run()
+
+    def build_extension(self, ext: Extension) -> None:
+        """Links anew where a library has changed: distutils looks at the objects alone."""
+        built = Path(self.get_ext_fullpath(ext.name))
+        libraries = Path(self.get_finalized_command("build_clib").build_clib).glob("*.a")
+        if built.exists() and any(newer(str(made), str(built)) for made in libraries):
+            built.unlink()
+        super().build_extension(ext)
 
 
 def needs_recompile(built: str, source: str) -> bool:

@@ -1,6 +1,8 @@
 // The conductor: the one thread that takes a session from its first open to its last thaw. It never
 // makes a call that could wait for a frozen filesystem (its workers do), so it always comes to the
 // next deadline; its own death is what the guardian watches.
+#include "freeze/conductor.h"
+
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include "base/errors.h"
 #include "freeze/dirty.h"
 #include "freeze/marker.h"
-#include "freeze/session_state.h"
 #include "linux/cgroups.h"
 #include "linux/core_dump.h"
 
@@ -34,31 +35,31 @@ constexpr Duration RCU_PAUSE = 1s;  // between tries to put the switch back when
 
 }  // namespace
 
-void FreezeSession::State::conduct() {
+void Conductor::conduct() {
   try {
     if (prepare() && presync() && protect() && freeze()) hold();
   } catch (const std::bad_alloc&) {  // from prepare() or protect(): the others allocate nothing
-    end(Reason::CALL, -1, "malloc", ENOMEM);
+    end(EndReason::CALL, -1, "malloc", ENOMEM);
   }
   thaw();
   conclude();
-  linger();
+  finish_stuck_calls();
 }
 
-bool FreezeSession::State::prepare() {
+bool Conductor::prepare() {
   for (std::size_t index = 0; index < freezer_->size(); ++index) {
     const char* call = "";
     const int error = freezer_->open(index, call);
-    if (error < 0) return end(Reason::CALL, static_cast<int>(index), call, -error);
+    if (error < 0) return end(EndReason::CALL, static_cast<int>(index), call, -error);
   }
   std::size_t index = 0;
   if (const int error = freezer_->compare_mounts(index, replaced_)) {
-    if (error != -ESTALE) return end(Reason::CALL, -1, "read /proc/self/mountinfo", -error);
-    return end(Reason::REPLACED, static_cast<int>(index), "", ESTALE);
+    if (error != -ESTALE) return end(EndReason::CALL, -1, "read /proc/self/mountinfo", -error);
+    return end(EndReason::REPLACED, static_cast<int>(index), "", ESTALE);
   }
   if (!await_resumed()) return false;  // a syncfs would wait for it, too
   if (const int error = freezer_->start_threads(freezer_)) {
-    return end(Reason::CALL, -1, "pthread_create", error);
+    return end(EndReason::CALL, -1, "pthread_create", error);
   }
   scout_->start();
   return true;
@@ -66,20 +67,20 @@ bool FreezeSession::State::prepare() {
 
 // A snapshot of a volume below is being taken: the two freezes would get in each other's way, up to
 // kernels that never freeze this filesystem for a snapshot again. It takes milliseconds, mostly.
-bool FreezeSession::State::await_resumed() {
+bool Conductor::await_resumed() {
   const Time deadline = clock_.now() + RESUME_PATIENCE;
   for (;;) {
     const int index = find_suspended();
     if (index < 0) return true;
     std::unique_lock lock(freezer_->mutex);
-    if (asked_ != Asked::NOTHING) return end_as_asked();
+    if (state_.asked != Asked::NOTHING) return end_as_asked();
     const Time now = clock_.now();
-    if (now >= deadline) return end(Reason::SUSPENDED, index);
+    if (now >= deadline) return end(EndReason::SUSPENDED, index);
     clock_.wait_until(lock, freezer_->changed, std::min(deadline, now + RESUME_LOOK));
   }
 }
 
-int FreezeSession::State::find_suspended() {
+int Conductor::find_suspended() {
   std::string text;
   for (std::size_t index = 0; index < freezer_->size(); ++index) {
     for (const std::string& device : freezer_->filesystems()[index].mapped) {
@@ -95,10 +96,10 @@ int FreezeSession::State::find_suspended() {
 
 // Dirty pages go out while the writers still run; what is left then is what FIFREEZE has to write
 // while they wait. Another round helps only while each is clearly shorter than the last.
-bool FreezeSession::State::presync() {
+bool Conductor::presync() {
   const auto dirty = dirty_bytes(os_);
   std::unique_lock lock(freezer_->mutex);
-  times_.dirty_before = dirty;
+  state_.times.dirty_before = dirty;
   const Time deadline = clock_.now() + options_.presync_budget;
   Duration last = Duration::max();
   for (int round = 0; round < PRESYNC_ROUNDS; ++round) {
@@ -106,25 +107,25 @@ bool FreezeSession::State::presync() {
     freezer_->begin(Task::SYNC, -1);
     const Woken woken = wait_for_tasks(lock, deadline);
     if (woken == Woken::ASKED) return end_as_asked();
-    if (woken == Woken::DEADLINE) return end(Reason::PRESYNC_BUDGET, find_busy(Task::SYNC));
-    if (woken == Woken::FAILED) return end(Reason::CALL, freezer_->failed());
+    if (woken == Woken::DEADLINE) return end(EndReason::PRESYNC_BUDGET, find_busy(Task::SYNC));
+    if (woken == Woken::FAILED) return end(EndReason::CALL, freezer_->failed());
     const Duration took = clock_.now() - began;
     if (took < SHORT_ROUND || took >= last / 2 || clock_.now() >= deadline) break;
     last = took;
   }
-  times_.presynced = clock_.now();
+  state_.times.presynced = clock_.now();
   return true;
 }
 
 // The guardian comes first: it takes back what the others have done when the session dies between
 // two of these steps.
-bool FreezeSession::State::protect() {
+bool Conductor::protect() {
   scout_->stop();
   if (!await_resumed()) return false;
   {
     const auto dirty = dirty_bytes(os_);
     std::lock_guard guard(freezer_->mutex);
-    times_.dirty_left = dirty;
+    state_.times.dirty_left = dirty;
   }
   if (options_.expedite_rcu) rcu_.look();
   PreparedMarker marker;
@@ -135,7 +136,7 @@ bool FreezeSession::State::protect() {
     const GuardianDuties duties = {rcu_.path(), rcu_.found(), marker.path, linux::root_groups(os_)};
     const int failed = freezer_->guardian().start(os_, freezer_->descriptors(), duties,
                                                   deadline_ + GUARDIAN_GRACE);
-    if (failed < 0) return end(Reason::CALL, -1, "fork", -failed);
+    if (failed < 0) return end(EndReason::CALL, -1, "fork", -failed);
     linux::forbid_core_dumps();
     core_dumps_forbidden_ = true;
   }
@@ -152,44 +153,44 @@ bool FreezeSession::State::protect() {
     const bool used = rcu_.set();
     if (!used) freezer_->guardian().set_rcu(false);
     std::lock_guard guard(freezer_->mutex);
-    rcu_used_ = used;
+    state_.rcu_used = used;
   }
   return true;
 }
 
-bool FreezeSession::State::freeze() {
+bool Conductor::freeze() {
   std::unique_lock lock(freezer_->mutex);
-  if (asked_ != Asked::NOTHING) return end_as_asked();
+  if (state_.asked != Asked::NOTHING) return end_as_asked();
   set_phase(Phase::FREEZING);
-  times_.first_freeze = clock_.now();
+  state_.times.first_freeze = clock_.now();
   for (const int level : levels_) {
     if (!freeze_level(level, lock)) return false;
   }
-  times_.all_frozen = clock_.now();
+  state_.times.all_frozen = clock_.now();
   set_phase(Phase::FROZEN);
   return true;
 }
 
-bool FreezeSession::State::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
+bool Conductor::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
   const Time budget = clock_.now() + options_.filesystem_budget;
   freezer_->begin(Task::FREEZE, level);
   const Woken woken = wait_for_tasks(lock, std::min(budget, deadline_));
   // Stopped and continued, we find a guardian that has thawed and lets nothing freeze any more.
-  if (clock_.now() >= deadline_) return end(Reason::EXPIRED);
+  if (clock_.now() >= deadline_) return end(EndReason::EXPIRED);
   switch (woken) {
     case Woken::DONE:
       return true;
     case Woken::ASKED:
       return end_as_asked();
     case Woken::FAILED:
-      return end(Reason::CALL, freezer_->failed());
+      return end(EndReason::CALL, freezer_->failed());
     case Woken::DEADLINE:
       break;
   }
-  return end(Reason::BUDGET, find_busy(Task::FREEZE));
+  return end(EndReason::BUDGET, find_busy(Task::FREEZE));
 }
 
-void FreezeSession::State::hold() {
+void Conductor::hold() {
   restore_rcu();
   std::unique_lock lock(freezer_->mutex);
   const Guardian& guardian = freezer_->guardian();
@@ -197,25 +198,25 @@ void FreezeSession::State::hold() {
     const Time now = clock_.now();
     // The time first: stopped and continued, we find a limit that the guardian has acted upon.
     if (now >= deadline_) {
-      end(Reason::EXPIRED);
-    } else if (asked_ == Asked::RELEASE) {
-      end(Reason::RELEASED);
-    } else if (asked_ == Asked::ABORT) {
-      end(Reason::ABORTED);
+      end(EndReason::EXPIRED);
+    } else if (state_.asked == Asked::RELEASE) {
+      end(EndReason::RELEASED);
+    } else if (state_.asked == Asked::ABORT) {
+      end(EndReason::ABORTED);
     } else if (guardian.started() && !guardian.alive()) {
       // Without it our own death would leave all frozen: better no snapshot than that.
-      end(Reason::GUARDIAN_DIED);
+      end(EndReason::GUARDIAN_DIED);
     }
-    if (end_.reason != Reason::NONE) return;
-    if (guardian.started()) guardian.rouse();
+    if (state_.end.reason != EndReason::NONE) return;
+    if (guardian.started()) guardian.continue_if_stopped();
     const Time look = guardian.started() ? now + GUARDIAN_LOOK : Time::max();
     clock_.wait_until(lock, freezer_->changed, std::min(deadline_, look));
   }
 }
 
-void FreezeSession::State::thaw() {
+void Conductor::thaw() {
   std::unique_lock lock(freezer_->mutex);
-  times_.release_asked = clock_.now();
+  state_.times.release_asked = clock_.now();
   set_phase(Phase::THAWING);
   freezer_->give_up();
   for (auto level = levels_.rbegin(); level != levels_.rend(); ++level) {
@@ -226,12 +227,12 @@ void FreezeSession::State::thaw() {
     }
   }
   wait_for_thaws(lock);
-  times_.all_thawed = clock_.now();
+  state_.times.all_thawed = clock_.now();
 }
 
 // A FIFREEZE that is still under way has its budget; a FITHAW that fails is tried again for a
 // while.
-void FreezeSession::State::wait_for_thaws(std::unique_lock<std::mutex>& lock) {
+void Conductor::wait_for_thaws(std::unique_lock<std::mutex>& lock) {
   const Time began = clock_.now();
   while (!freezer_->settled()) {
     Time until = began;
@@ -247,7 +248,7 @@ void FreezeSession::State::wait_for_thaws(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-void FreezeSession::State::conclude() {
+void Conductor::conclude() {
   restore_rcu();
   bool settled = false;
   {
@@ -256,12 +257,12 @@ void FreezeSession::State::conclude() {
   }
   if (settled && !rcu_.changed()) {
     stand_down();
-  } else if (end_.reason == Reason::BUDGET) {
+  } else if (state_.end.reason == EndReason::BUDGET) {
     scout_->look_again(SCOUT_PATIENCE);
   }
-  std::shared_ptr<const Texts> texts = speechless_;
+  std::shared_ptr<const RunTexts> texts = no_memory_texts_;
   try {
-    texts = std::make_shared<const Texts>(compose());
+    texts = std::make_shared<const RunTexts>(compose_texts(facts()));
   } catch (const std::bad_alloc&) {
   }
   std::lock_guard guard(freezer_->mutex);
@@ -270,7 +271,7 @@ void FreezeSession::State::conclude() {
 }
 
 // The owner has been told; what is stuck in the kernel is waited for, for however long.
-void FreezeSession::State::linger() {
+void Conductor::finish_stuck_calls() {
   {
     std::unique_lock lock(freezer_->mutex);
     freezer_->changed.wait(lock, [this] { return freezer_->settled(); });
@@ -289,7 +290,7 @@ void FreezeSession::State::linger() {
   freezer_->begin(Task::QUIT, -1);
 }
 
-void FreezeSession::State::stand_down() {
+void Conductor::stand_down() {
   remove_marker();  // while the guardian still stands in for us
   Guardian& guardian = freezer_->guardian();
   if (guardian.started()) guardian.all_clear();
@@ -299,7 +300,7 @@ void FreezeSession::State::stand_down() {
   if (guardian.started()) guardian.end_within(GUARDIAN_EXIT);
 }
 
-void FreezeSession::State::remove_marker() {
+void Conductor::remove_marker() {
   if (marker_.empty()) return;
   const int error = os_.remove_file(marker_);
   if (error < 0 && error != -ENOENT) {
@@ -311,37 +312,36 @@ void FreezeSession::State::remove_marker() {
   marker_.clear();
 }
 
-bool FreezeSession::State::restore_rcu() {
+bool Conductor::restore_rcu() {
   if (!rcu_.restore()) return false;
   freezer_->guardian().set_rcu(false);
   return true;
 }
 
-bool FreezeSession::State::end(Reason reason, int index, const char* call, int code) {
-  if (end_.reason != Reason::NONE) return false;
-  end_ = {reason, index, call, code};
-  if (reason == Reason::CALL && code == 0) {
-    end_.call = freezer_->progress(static_cast<std::size_t>(index)).call;
-    end_.code = freezer_->progress(static_cast<std::size_t>(index)).error;
+bool Conductor::end(EndReason reason, int index, const char* call, int code) {
+  if (state_.end.reason != EndReason::NONE) return false;
+  state_.end = {reason, index, call, code};
+  if (reason == EndReason::CALL && code == 0) {
+    state_.end.call = freezer_->progress(static_cast<std::size_t>(index)).call;
+    state_.end.code = freezer_->progress(static_cast<std::size_t>(index)).error;
   }
   return false;
 }
 
-bool FreezeSession::State::end_as_asked() {
-  return end(Reason::ABORTED);
+bool Conductor::end_as_asked() {
+  return end(EndReason::ABORTED);
 }
 
-int FreezeSession::State::find_busy(Task task) const {
+int Conductor::find_busy(Task task) const {
   for (std::size_t index = 0; index < freezer_->size(); ++index) {
     if (freezer_->progress(index).task == task) return static_cast<int>(index);
   }
   return -1;
 }
 
-FreezeSession::State::Woken FreezeSession::State::wait_for_tasks(std::unique_lock<std::mutex>& lock,
-                                                                 Time deadline) {
+Conductor::Woken Conductor::wait_for_tasks(std::unique_lock<std::mutex>& lock, Time deadline) {
   for (;;) {
-    if (asked_ != Asked::NOTHING) return Woken::ASKED;
+    if (state_.asked != Asked::NOTHING) return Woken::ASKED;
     if (freezer_->failed() >= 0) return Woken::FAILED;
     if (freezer_->running() == 0) return Woken::DONE;
     if (clock_.now() >= deadline) return Woken::DEADLINE;
@@ -349,8 +349,8 @@ FreezeSession::State::Woken FreezeSession::State::wait_for_tasks(std::unique_loc
   }
 }
 
-void FreezeSession::State::set_phase(Phase phase) {
-  phase_ = phase;
+void Conductor::set_phase(Phase phase) {
+  state_.phase = phase;
   event_.raise();
   phase_changed_.notify_all();
 }

@@ -93,7 +93,7 @@ int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
         std::chrono::steady_clock::now().time_since_epoch() + std::chrono::milliseconds(100);
     const timespec until = to_timespec(soon);
     wait_on(page_->ready, 0, &until);
-    rouse();
+    continue_if_stopped();
   }
   if (page_->ready) return 0;
   all_clear();
@@ -131,7 +131,7 @@ void Guardian::all_clear() {
   syscall(SYS_set_robust_list, &empty, sizeof empty);
 }
 
-void Guardian::rouse() const {
+void Guardian::continue_if_stopped() const {
   kill(process_, SIGCONT);
 }
 

@@ -45,7 +45,7 @@ class Guardian {
   bool started() const { return process_ > 0; }
   pid_t process() const { return process_; }
   bool alive() const;
-  void rouse() const;  // if somebody has stopped it
+  void continue_if_stopped() const;  // if somebody has stopped it
   // All is thawed: it exits without touching anything. Called by the conductor.
   void all_clear();
   void end_within(Duration time) const;  // after the all-clear: killed then, it is of no more use

@@ -6,34 +6,22 @@
 
 #include <sys/types.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "freeze/freeze_options.h"
 #include "freeze/run_record.h"
+#include "freeze/run_state.h"
 #include "linux/os.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
 
-struct FreezeOptions {
-  Duration limit = std::chrono::seconds(30);  // from the first FIFREEZE
-  Duration filesystem_budget =
-      std::chrono::seconds(2);                         // for one FIFREEZE; past it all is given up
-  Duration presync_budget = std::chrono::seconds(60);  // for all rounds of syncfs
-  bool expedite_rcu = true;                            // /sys/kernel/rcu_expedited while freezing
-  bool guardian = true;                                // false only where nothing real is frozen
-  std::string run_directory = "/run/vmtpy";            // where the marker is kept
-  bool accept_frozen =
-      false;  // take a filesystem that someone else has frozen, and leave it to them
-  std::vector<plan::LeftOut>
-      left_out{};  // what the plan left out although it is writable, for the record
-};
+class Conductor;
 
-enum class Phase { NEW, PREPARING, FREEZING, FROZEN, THAWING, ENDED };
-
+// Owned by Python and the agent together; any thread may use it.
 class FreezeSession {
  public:
   // Starts the conductor, which waits for start().
@@ -64,8 +52,7 @@ class FreezeSession {
   RunRecord record() const;
 
  private:
-  class State;  // shared with threads that may outlive the session
-  std::shared_ptr<State> state_;
+  std::shared_ptr<Conductor> conductor_;  // its threads may outlive the session
   pid_t process_;
 };
 

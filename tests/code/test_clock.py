@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 READ = r"(?:system|utc|file)_clock|CLOCK_REALTIME|gettimeofday|timespec_get|\btime\((?:n|N|0|&)"
 WAIT = r"pthread_cond_timedwait|\w+_timed(?:lock|rdlock|wrlock|send|receive)|sem_timedwait"
 NATIVE = {
-    "freeze/session.cpp": 1,  # started_unix_ns
+    "freeze/conductor_requests.cpp": 1,  # started_unix_ns
     "emulator/machine.cpp": 1,  # the time that the emulated host gives
 }
 PYTHON = {

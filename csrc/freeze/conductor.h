@@ -1,0 +1,93 @@
+// The conductor of a freeze: the one thread that takes a run from its first open to its last thaw
+// (conductor.cpp), and what the session asks of it from other threads (conductor_requests.cpp). It
+// lives until its last thread has ended, which may be long after the session: a FIFREEZE that is
+// stuck in the kernel cannot be called back. What changes is guarded by the freezer's mutex.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "freeze/freezer.h"
+#include "freeze/rcu.h"
+#include "freeze/run_report.h"
+#include "freeze/run_state.h"
+#include "freeze/stuck_writers.h"
+
+namespace vmtpy::freeze {
+
+class Conductor : public std::enable_shared_from_this<Conductor> {
+ public:
+  Conductor(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+            FreezeOptions options);
+  ~Conductor();
+
+  // The owner's side.
+  void stand_by();  // starts the conductor, which waits for start() or drop()
+  void drop();
+  void start();
+  void release();
+  void abort(const std::string& reason);
+  Phase phase();
+  bool wait_for(Phase phase, Time deadline);
+  void wait_until_ended();
+  RunRecord record();
+  const EventFd& event() const { return event_; }
+
+ private:
+  enum class Woken { DONE, FAILED, ASKED, DEADLINE };
+
+  // The conductor's side, in this order.
+  bool await_start();  // false: it never will be
+  void conduct();
+  bool prepare();
+  bool presync();
+  bool protect();
+  bool freeze();
+  void hold();
+  void thaw();
+  void conclude();
+  void finish_stuck_calls();
+
+  bool await_resumed();
+  int find_suspended();
+  bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
+  void wait_for_thaws(std::unique_lock<std::mutex>& lock);
+  // Nothing is frozen any more and rcu_expedited is back: marker, guardian, directories.
+  void stand_down();
+  void remove_marker();
+  bool restore_rcu();
+  bool end(EndReason reason, int index = -1, const char* call = "", int code = 0);  // always false
+  bool end_as_asked();
+  int find_busy(Task task) const;
+  void copy_progress(std::vector<Progress>& progress) const;
+  RunFacts facts();  // what is to be told of a run that is over
+  Woken wait_for_tasks(std::unique_lock<std::mutex>& lock, Time deadline);
+  void set_phase(Phase phase);
+
+  linux::Os& os_;
+  Clock& clock_;
+  const FreezeOptions options_;
+  const std::shared_ptr<Freezer> freezer_;
+  std::vector<int> levels_;  // ascending
+  RcuSwitch rcu_;
+  std::shared_ptr<HolderScout> scout_;
+  std::string marker_;                 // conductor only
+  std::vector<std::string> warnings_;  // conductor only
+  std::string replaced_;               // conductor only: what has happened to the planned mount
+  std::string suspended_;              // conductor only: the device that has been found so
+  Time deadline_ = Time::max();        // conductor only
+  bool core_dumps_forbidden_ = false;  // conductor only
+
+  RunState state_;
+  std::condition_variable phase_changed_;
+  EventFd event_;
+  std::shared_ptr<const RunTexts> texts_;  // never null; replaced as a whole
+  const std::shared_ptr<const RunTexts>
+      no_memory_texts_;  // for when there is no memory to compose them
+};
+
+}  // namespace vmtpy::freeze

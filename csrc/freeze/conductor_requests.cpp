@@ -1,0 +1,147 @@
+// What the owner of a session asks of the conductor, from other threads than its own.
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <utility>
+
+#include "base/errors.h"
+#include "freeze/conductor.h"
+#include "linux/threads.h"
+
+namespace vmtpy::freeze {
+
+Conductor::Conductor(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+                     FreezeOptions options)
+    : os_(os),
+      clock_(clock),
+      options_(std::move(options)),
+      freezer_(
+          std::make_shared<Freezer>(os, clock, std::move(filesystems), options_.accept_frozen)),
+      rcu_(os),
+      scout_(std::make_shared<HolderScout>(freezer_->filesystems())),
+      texts_(std::make_shared<RunTexts>()),
+      no_memory_texts_(std::make_shared<RunTexts>(
+          RunTexts{Outcome::FAILED, "malloc: Cannot allocate memory", "", ENOMEM, {}})) {
+  std::set<int> levels;
+  for (const plan::Filesystem& filesystem : freezer_->filesystems())
+    levels.insert(filesystem.level);
+  levels_.assign(levels.begin(), levels.end());
+}
+
+Conductor::~Conductor() = default;
+
+// The conductor has its rights from the thread that makes the session, which may have more of them
+// than the one that starts it.
+void Conductor::stand_by() {
+  auto self = shared_from_this();
+  const int error = linux::start_thread("vmtpy-freeze", linux::Role::CONDUCTOR, [self] {
+    if (self->await_start()) self->conduct();
+  });
+  if (error) throw SystemError("pthread_create", "", error);
+}
+
+bool Conductor::await_start() {
+  std::unique_lock lock(freezer_->mutex);
+  freezer_->changed.wait(lock, [this] { return state_.phase != Phase::NEW || state_.dropped; });
+  return state_.phase != Phase::NEW;
+}
+
+void Conductor::drop() {
+  std::lock_guard guard(freezer_->mutex);
+  state_.dropped = true;
+  freezer_->changed.notify_all();
+}
+
+void Conductor::start() {
+  const std::vector<plan::Filesystem>& all = freezer_->filesystems();
+  if (std::all_of(all.begin(), all.end(),
+                  [](const plan::Filesystem& one) { return one.sync_only; })) {
+    throw PlanError("there is no filesystem to freeze");
+  }
+  std::lock_guard guard(freezer_->mutex);
+  if (state_.phase != Phase::NEW) throw Error("a freeze session starts only once");
+  state_.times.started = clock_.now();
+  state_.times.started_unix_ns =
+      std::chrono::duration_cast<Duration>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  set_phase(Phase::PREPARING);
+  freezer_->changed.notify_all();
+}
+
+void Conductor::release() {
+  std::lock_guard guard(freezer_->mutex);
+  if (state_.asked == Asked::NOTHING) state_.asked = Asked::RELEASE;
+  freezer_->changed.notify_all();
+}
+
+void Conductor::abort(const std::string& reason) {
+  std::string text = reason;  // allocated before the lock is taken
+  std::lock_guard guard(freezer_->mutex);
+  if (state_.asked != Asked::NOTHING) return;
+  state_.asked = Asked::ABORT;
+  state_.abort_reason.swap(text);
+  freezer_->changed.notify_all();
+}
+
+Phase Conductor::phase() {
+  std::lock_guard guard(freezer_->mutex);
+  return state_.phase;
+}
+
+bool Conductor::wait_for(Phase phase, Time deadline) {
+  std::unique_lock lock(freezer_->mutex);
+  return phase_changed_.wait_until(lock, deadline, [&] { return state_.phase >= phase; });
+}
+
+void Conductor::wait_until_ended() {
+  std::unique_lock lock(freezer_->mutex);
+  if (state_.phase == Phase::NEW) return;
+  phase_changed_.wait(lock, [this] { return state_.phase == Phase::ENDED; });
+}
+
+// Whoever asks may be slow: under the lock plain data is copied, into memory that is there already.
+RunRecord Conductor::record() {
+  RunProgress run{
+      freezer_->filesystems(), options_, std::vector<Progress>(freezer_->size()), {}, {}};
+  std::shared_ptr<const RunTexts> texts;
+  bool rcu_used;
+  {
+    std::lock_guard guard(freezer_->mutex);
+    copy_progress(run.progress);
+    run.times = state_.times;
+    rcu_used = state_.rcu_used;
+    texts = texts_;
+  }
+  run.now = clock_.now();
+  return make_record(run, *texts, rcu_used);
+}
+
+// With the lock held.
+void Conductor::copy_progress(std::vector<Progress>& progress) const {
+  for (std::size_t index = 0; index < progress.size(); ++index) {
+    progress[index] = freezer_->progress(index);
+  }
+}
+
+RunFacts Conductor::facts() {
+  RunFacts facts{
+      {freezer_->filesystems(), options_, std::vector<Progress>(freezer_->size()), {}, {}},
+      {},
+      "",
+      warnings_,
+      scout_->found(),
+      replaced_,
+      suspended_,
+      freezer_->guardian().process(),
+      rcu_.changed() ? rcu_.path() : ""};
+  std::lock_guard guard(freezer_->mutex);
+  copy_progress(facts.run.progress);
+  facts.run.times = state_.times;
+  facts.run.now = clock_.now();
+  facts.end = state_.end;
+  facts.abort_reason =
+      state_.asked == Asked::ABORT ? state_.abort_reason : "released before everything was frozen";
+  return facts;
+}
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,27 @@
+// How a freeze is to be done. Plain data, chosen by the owner of a session.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "plan/filesystem.h"
+
+namespace vmtpy::freeze {
+
+struct FreezeOptions {
+  Duration limit = std::chrono::seconds(30);  // from the first FIFREEZE
+  Duration filesystem_budget =
+      std::chrono::seconds(2);                         // for one FIFREEZE; past it all is given up
+  Duration presync_budget = std::chrono::seconds(60);  // for all rounds of syncfs
+  bool expedite_rcu = true;                            // /sys/kernel/rcu_expedited while freezing
+  bool guardian = true;                                // false only where nothing real is frozen
+  std::string run_directory = "/run/vmtpy";            // where the marker is kept
+  bool accept_frozen =
+      false;  // take a filesystem that someone else has frozen, and leave it to them
+  std::vector<plan::LeftOut>
+      left_out{};  // what the plan left out although it is writable, for the record
+};
+
+}  // namespace vmtpy::freeze

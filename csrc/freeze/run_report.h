@@ -1,0 +1,54 @@
+// What a run says about itself: errors, warnings, notes, and the record of it all. Pure functions
+// of what is known of the run, for conductor.h.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "freeze/freeze_options.h"
+#include "freeze/freezer.h"
+#include "freeze/run_record.h"
+#include "freeze/run_state.h"
+#include "freeze/stuck_writers.h"
+#include "plan/filesystem.h"
+
+namespace vmtpy::freeze {
+
+struct RunTexts {
+  Outcome outcome = Outcome::NONE;
+  std::string error;
+  std::string path;
+  int code = 0;
+  std::vector<std::string> warnings;
+};
+
+// How far each filesystem is, at `now`.
+struct RunProgress {
+  const std::vector<plan::Filesystem>& filesystems;
+  const FreezeOptions& options;
+  std::vector<Progress> progress;
+  RunTimes times;
+  Time now{};
+};
+
+// What more is known when the run is over.
+struct RunFacts {
+  RunProgress run;
+  RunEnd end;
+  std::string abort_reason;
+  std::vector<std::string> warnings;
+  std::vector<Holder> holders;
+  std::string replaced;   // what has happened to a planned mount
+  std::string suspended;  // the device that device-mapper has suspended
+  pid_t guardian = 0;
+  std::string rcu_left;  // the switch that could not be put back, "" if it is as it was
+};
+
+RunTexts compose_texts(const RunFacts& facts);
+// Complete only with the texts of a run that is over.
+RunRecord make_record(const RunProgress& run, const RunTexts& texts, bool rcu_used);
+
+}  // namespace vmtpy::freeze

@@ -32,6 +32,7 @@ FILESYSTEMS = ("ext4", "xfs", "btrfs")
 DEEDS = ("kill agent", "kill guardian", "kill both", "stop agent", "stop guardian")
 # Events of a backup after which a hit comes, and the seconds over which it is spread then.
 ANCHORS = {"start": 0.15, "marker": 0.02, "commit": 0.1, "done": 0.02}
+ANCHOR_PATIENCE = 5.0  # seconds after which the hit comes all the same
 ABORTED = (b"req.error", b"req.aborted")
 
 
@@ -117,7 +118,7 @@ class Striker(threading.Thread):
             "commit": lambda: self.backup.committed > 0,
             "done": lambda: self.backup.asked > 0,
         }[self.hit.anchor]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + ANCHOR_PATIENCE
         while not come() and time.monotonic() < deadline:
             time.sleep(0.0002)
 

@@ -189,7 +189,7 @@ class StatusConfig(NamedTuple):
 
 
 class MetricsConfig(NamedTuple):
-    """`[metrics]`: for Prometheus; needs the extra `vmtpy[metrics]`.
+    """`[metrics]`: for Prometheus; docs/monitoring.md names them.
 
     Attributes:
         textfile: a file for node_exporter's textfile collector.

@@ -1,27 +1,28 @@
 """Metrics for Prometheus: a textfile for node_exporter, or HTTP. Imported only when configured.
 
-Relies on prometheus-client. What the agent counts natively is read when somebody asks; histograms
-are fed by the record of each backup.
+What the agent counts natively is read when somebody asks; histograms are fed by the record of each
+backup. To add a metric: a line in families() and one in docs/monitoring.md.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
-from vmtpy.errors import ConfigError
-
-try:
-    from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-except ImportError as error:
-    raise ConfigError("[metrics] needs prometheus-client: pip install 'vmtpy[metrics]'") from error
+from vmtpy.exposition import (
+    Family,
+    Histogram,
+    counter,
+    counters,
+    gauge,
+    gauges,
+    render,
+)
+from vmtpy.metrics_server import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from prometheus_client.metrics_core import Metric
+    from collections.abc import Callable
 
     from vmtpy._core import RunRecord
     from vmtpy.config import MetricsConfig
@@ -47,12 +48,15 @@ class Metrics:
         self._status = status
         self._log = log
         self._trouble = ""
-        self._changed = threading.Event()
-        self.registry = CollectorRegistry()
-        self.registry.register(_Native(status))
-        self._freeze = self._histogram("freeze", "From the first FIFREEZE to the last one's return")
-        self._stall = self._histogram(
-            "stall", "From the first FIFREEZE to the last FITHAW's return"
+        self._unchanged = _thread.allocate_lock()  # held until a backup has ended
+        self._unchanged.acquire()
+        self._freeze = Histogram(
+            "vmtpy_freeze_seconds", "From the first FIFREEZE to the last one's return.", BUCKETS
+        )
+        self._stall = Histogram(
+            "vmtpy_stall_seconds",
+            "From the first FIFREEZE to the last FITHAW's return.",
+            BUCKETS,
         )
 
     def start(self) -> None:
@@ -62,13 +66,9 @@ class Metrics:
             ConfigError: the address cannot be listened on.
         """
         if self._config.listen:
-            address, _, port = self._config.listen.rpartition(":")
-            try:
-                start_http_server(int(port), address.strip("[]"), self.registry)
-            except (OSError, OverflowError) as error:
-                raise ConfigError(f"[metrics] listen = {self._config.listen!r}: {error}") from error
+            serve(self._config.listen, self.page, self._log)
         if self._config.textfile:
-            threading.Thread(target=self._keep_writing, name="vmtpy-metrics", daemon=True).start()
+            _thread.start_new_thread(self._keep_writing, ())
 
     def record(self, record: RunRecord) -> None:
         """A backup has ended."""
@@ -76,14 +76,19 @@ class Metrics:
             self._freeze.observe(record.all_frozen - record.first_freeze)
         if record.first_freeze and record.all_thawed:
             self._stall.observe(record.all_thawed - record.first_freeze)
-        self._changed.set()
+        if self._unchanged.locked():
+            self._unchanged.release()
+
+    def page(self) -> bytes:
+        """All of them, in the text format."""
+        return render([*families(self._status()), self._freeze.family(), self._stall.family()])
 
     def write(self) -> None:
         """Writes the textfile; not while something is frozen, for it may lie there."""
         if self._status()["frozen"]:
             return
         try:
-            _replace(self._config.textfile, generate_latest(self.registry))
+            _replace(self._config.textfile, self.page())
         except OSError as error:
             if self._trouble != str(error):
                 self._log.warning(f"[metrics] textfile: {error}")
@@ -94,51 +99,46 @@ class Metrics:
     def _keep_writing(self) -> None:
         while True:
             self.write()
-            self._changed.wait(self._config.interval)
-            self._changed.clear()
-
-    def _histogram(self, name: str, words: str) -> Histogram:
-        return Histogram(
-            f"vmtpy_{name}_seconds", f"{words}.", buckets=BUCKETS, registry=self.registry
-        )
+            self._unchanged.acquire(timeout=self._config.interval)
 
 
-class _Native:
-    """What the agent counts itself, read when asked."""
-
-    def __init__(self, status: Callable[[], dict[str, Any]]) -> None:
-        self._status = status
-
-    def collect(self) -> Iterator[Metric]:
-        status = self._status()
-        wire, channel = status["wire"], status["channel"]
-        yield _labelled("vmtpy_backups", "Backups by how they ended.", "outcome", status["backups"])
-        yield _labelled(
-            "vmtpy_traps", "Traps to the host.", "kind", {one: wire[one] for one in TRAPS}
-        )
-        yield CounterMetricFamily("vmtpy_rpcs", "Requests to the host.", value=wire["rpcs"])
-        yield _labelled(
-            "vmtpy_rpc_errors",
+def families(status: dict[str, Any]) -> list[Family]:
+    """What the agent's status says, as metrics."""
+    wire, channel, last = status["wire"], status["channel"], status["last_backup"]
+    traps = {kind: wire[kind] for kind in TRAPS}
+    errors = {"refused": wire["refusals"], "broken": wire["failures"]}
+    made = [
+        gauge("vmtpy_build_info", "1; the version.", 1, {"version": status["version"]}),
+        counters("vmtpy_backups_total", "Backups by how they ended.", "outcome", status["backups"]),
+        counters("vmtpy_traps_total", "Traps to the host.", "kind", traps),
+        counter("vmtpy_rpcs_total", "Requests to the host.", wire["rpcs"]),
+        counters(
+            "vmtpy_rpc_errors_total",
             "Requests that the host refused, conversations that broke off.",
             "kind",
-            {"refused": wire["refusals"], "broken": wire["failures"]},
-        )
-        yield CounterMetricFamily(
-            "vmtpy_channel_opens", "Channels opened to the host.", value=wire["opens"]
-        )
-        yield CounterMetricFamily(
-            "vmtpy_channel_resets", "Resets by the host.", value=channel["resets"]
-        )
-        yield GaugeMetricFamily("vmtpy_frozen", "1 while frozen.", value=status["frozen"])
-        yield GaugeMetricFamily(
-            "vmtpy_connected", "1 while the host answers.", value=channel["connected"]
-        )
-        if status["time_difference"] is not None:
-            yield GaugeMetricFamily(
-                "vmtpy_time_difference_seconds",
-                "How far the guest's clock is ahead of the host's.",
-                value=status["time_difference"],
-            )
+            errors,
+        ),
+        counter("vmtpy_channel_opens_total", "Channels opened to the host.", wire["opens"]),
+        counter("vmtpy_channel_resets_total", "Resets by the host.", channel["resets"]),
+        gauge("vmtpy_frozen", "1 while frozen.", status["frozen"]),
+        gauge("vmtpy_connected", "1 while the host answers.", channel["connected"]),
+    ]
+    if status["last_success"] is not None:
+        words = "Since 1970, when all was frozen for the last good snapshot of this run."
+        made.append(gauge("vmtpy_last_success_timestamp_seconds", words, status["last_success"]))
+    if last is not None:
+        words = "1: writable, and not frozen in the last backup; the reason as in the report."
+        made.append(gauges("vmtpy_left_out_filesystem", words, _left_out(last)))
+    if status["time_difference"] is not None:
+        words = "How far the guest's clock is ahead of the host's."
+        made.append(gauge("vmtpy_time_difference_seconds", words, status["time_difference"]))
+    return made
+
+
+def _left_out(last: dict[str, Any]) -> list[tuple[dict[str, str], float]]:
+    """Each once: Prometheus refuses a page with two series of the same labels."""
+    known = {(one["path"], one["type"], one["cause"]): one for one in last["left_out"]}
+    return [({"path": path, "type": type_, "reason": cause}, 1) for path, type_, cause in known]
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -160,10 +160,3 @@ def _replace(path: str, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)  # noqa: PTH108
         raise
-
-
-def _labelled(name: str, words: str, label: str, values: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, words, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family

@@ -39,12 +39,16 @@ class Story:
         }
         self._last: dict[str, object] | None = None
         self._backup_report: dict[str, object] | None = None
+        self._last_success: float | None = None
         self.refused = ""  # why the last configuration was not taken
 
     def record(self, record: _core.RunRecord) -> dict[str, object]:
         """A backup has ended. Returns its report, as guestinfo has it."""
         self._counts[record.outcome.name.lower()] += 1
         self._last = as_dict(record)
+        if record.outcome == _core.Outcome.RELEASED and record.all_frozen:
+            since_start = record.all_frozen - record.started
+            self._last_success = record.started_unix_ns / 1e9 + since_start
         from vmtpy.backup_report import report  # an agent that has made no backup does without
 
         self._backup_report = report(record)
@@ -73,6 +77,7 @@ class Story:
             "backups": {**self._counts},
             "last_backup": self._last,
             "backup_report": self._backup_report,
+            "last_success": self._last_success,
             "host": self._host,
             "transport": native.transport,
             "transport_reason": native.transport_reason,

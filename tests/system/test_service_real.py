@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import socket
@@ -187,7 +188,6 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(
 
 
 def test_metrics_are_written_and_served(mount: LoopMount, tmp_path: Path) -> None:
-    pytest.importorskip("prometheus_client", reason="needs the package prometheus-client")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -206,6 +206,7 @@ def test_metrics_are_written_and_served(mount: LoopMount, tmp_path: Path) -> Non
         assert 'vmtpy_traps_total{kind="low"}' in text
         assert "vmtpy_rpcs_total" in text
         assert "vmtpy_connected 1.0" in text
+        assert re.search(r"^vmtpy_last_success_timestamp_seconds 1\d{9}\.\d+$", text, re.M)
         assert guest.end() == 0
 
 

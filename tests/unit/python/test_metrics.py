@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.patience import FAR, await_true
 
 from vmtpy.config import MetricsConfig, parse
 from vmtpy.errors import ConfigError
 from vmtpy.log import Log
-
-pytest.importorskip("prometheus_client", reason="needs the package prometheus-client")
-from prometheus_client import generate_latest
-
 from vmtpy.metrics import Metrics
+
+parser = pytest.importorskip("prometheus_client.parser", reason="needs prometheus-client")
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +28,9 @@ def status(**values: object) -> dict[str, Any]:
         "wire": {name: number for number, name in enumerate(wire, 1)},
         "channel": {"connected": True, "resets": 3},
         "time_difference": -0.25,
+        "version": "1.2.3",
+        "last_backup": None,
+        "last_success": None,
     }
     return {**known, **values}
 
@@ -39,8 +39,21 @@ def metrics(config: MetricsConfig, lines: list[str], **values: object) -> Metric
     return Metrics(config, lambda: status(**values), Log(lambda _, line: lines.append(line)))
 
 
+def values(page: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """A page as Prometheus's own parser reads it; each series once."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for family in parser.text_string_to_metric_families(page.decode()):
+        assert family.documentation
+        assert family.type in ("counter", "gauge", "histogram")
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
 def test_counts_come_from_the_status_of_the_moment() -> None:
-    text = generate_latest(metrics(MetricsConfig(), []).registry).decode()
+    text = metrics(MetricsConfig(), []).page().decode()
     for line in (
         'vmtpy_backups_total{outcome="released"} 2.0',
         'vmtpy_backups_total{outcome="expired"} 1.0',
@@ -53,13 +66,40 @@ def test_counts_come_from_the_status_of_the_moment() -> None:
         "vmtpy_time_difference_seconds -0.25",
         "vmtpy_frozen 0.0",
         "vmtpy_connected 1.0",
+        'vmtpy_build_info{version="1.2.3"} 1.0',
     ):
         assert line in text.splitlines()
+    assert "last_success" not in text, "an agent that has seen no backup knows of none"
+    assert "left_out" not in text
+    assert len(values(text.encode())) > 40
+
+
+def test_the_last_success_has_its_fraction_of_a_second() -> None:
+    one = metrics(MetricsConfig(), [], last_success=1764110827.25)
+    assert values(one.page())["vmtpy_last_success_timestamp_seconds", frozenset()] == 1764110827.25
+
+
+def test_what_was_left_out_of_the_last_backup_is_named_with_its_reason() -> None:
+    odd = '/a "quoted"\\path\nof two lines and no UTF-8: \udcff'
+    left_out = [
+        {"path": "/boot/efi", "type": "vfat", "cause": "unsupported"},
+        {"path": odd, "type": "nfs4", "cause": "network"},
+        {"path": odd, "type": "nfs4", "cause": "network"},  # mounted twice in one place
+    ]
+    found = values(metrics(MetricsConfig(), [], last_backup={"left_out": left_out}).page())
+    series = {labels: value for (name, labels), value in found.items() if "left_out" in name}
+    assert series == {
+        frozenset({"path": path, "type": kind, "reason": reason}.items()): 1.0
+        for path, kind, reason in (
+            ("/boot/efi", "vfat", "unsupported"),
+            (odd.replace("\udcff", "\\xff"), "nfs4", "network"),
+        )
+    }
 
 
 def test_an_unknown_time_difference_is_not_a_zero() -> None:
     one = metrics(MetricsConfig(), [], time_difference=None)
-    assert b"time_difference" not in generate_latest(one.registry)
+    assert b"time_difference" not in one.page()
 
 
 def test_records_fill_the_histograms_as_far_as_they_came() -> None:
@@ -69,7 +109,8 @@ def test_records_fill_the_histograms_as_far_as_they_came() -> None:
     refused = SimpleNamespace(first_freeze=0.0, all_frozen=0.0, all_thawed=0.0)
     for record in (whole, failed, refused):
         one.record(record)  # type: ignore[arg-type]
-    text = generate_latest(one.registry).decode()
+    text = one.page().decode()
+    assert values(one.page())["vmtpy_stall_seconds_sum", frozenset()] == pytest.approx(0.4)
     assert 'vmtpy_freeze_seconds_bucket{le="0.005"} 1.0' in text
     assert "vmtpy_freeze_seconds_count 1.0" in text
     assert 'vmtpy_stall_seconds_bucket{le="0.2"} 1.0' in text
@@ -96,6 +137,18 @@ def test_the_textfile_is_readable_for_others_under_the_units_umask(tmp_path: Pat
     assert file.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_backup_that_ends_is_in_the_textfile_before_the_interval(tmp_path: Path) -> None:
+    file = tmp_path / "vmtpy.prom"
+    one = metrics(MetricsConfig(textfile=str(file), interval=FAR), [])
+    one.start()
+    await_true(lambda: file.exists() and "vmtpy_freeze_seconds_count 0.0" in file.read_text())
+    one.record(SimpleNamespace(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))  # type: ignore[arg-type]
+    await_true(lambda: "vmtpy_freeze_seconds_count 1.0" in file.read_text())
+    one.record(SimpleNamespace(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))  # type: ignore[arg-type]
+    await_true(lambda: "vmtpy_freeze_seconds_count 2.0" in file.read_text())
+    one.write = lambda: None  # type: ignore[method-assign]  # the directory goes before the thread
+
+
 def test_a_textfile_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "vmtpy.prom"
     file.mkdir()
@@ -114,7 +167,7 @@ def test_a_textfile_that_cannot_be_written_is_logged_once() -> None:
     assert lines[0].startswith("[metrics] textfile: ")
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:99999", "192.0.2.1:9273"])
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "192.0.2.1:9273", "no..name:9273"])
 def test_an_address_that_cannot_be_listened_on_is_an_error_of_the_configuration(
     address: str,
 ) -> None:
@@ -129,16 +182,3 @@ def test_an_address_that_cannot_be_listened_on_is_an_error_of_the_configuration(
 def test_a_table_that_makes_no_sense_is_refused(table: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"\[metrics\]"):
         parse({"metrics": table}, "here")
-
-
-def test_without_the_extra_the_error_says_what_to_install() -> None:
-    program = (
-        "import sys; sys.modules['prometheus_client'] = None\n"
-        "from vmtpy.errors import ConfigError\n"
-        "try:\n    import vmtpy.metrics\n"
-        "except ConfigError as error:\n    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, timeout=60
-    )
-    assert done.stdout.strip().endswith("pip install 'vmtpy[metrics]'")

@@ -117,6 +117,8 @@ def test_while_frozen_it_says_so_and_afterwards_how_it_went(machine: Machine) ->
     assert found["frozen_for"] is None
     assert found["backups"]["released"] == 1
     assert found["last_backup"]["outcome"] == "released"
+    began = found["last_backup"]["started_unix_ns"] / 1e9
+    assert began < found["last_success"] < began + PATIENCE
     shown = dict(command.lines(found))
     assert shown["backups"] == "1 released"
     assert "quiesced, 1 filesystems held for " in shown["last backup"]
@@ -128,6 +130,7 @@ def test_a_backup_that_fails_is_counted_and_its_reason_kept(machine: Machine) ->
     machine.until(machine.state("idle"))
     found = machine.status()
     assert found["backups"]["aborted"] == 1
+    assert found["last_success"] is None
     assert "aborted by the host" in dict(command.lines(found))["last backup"]
     assert any(level == 3 and "not quiesced" in line for level, line in machine.lines)
 

@@ -1,0 +1,146 @@
+"""The page of metrics over HTTP: one answer a connection, to few at a time.
+
+http.server would cost the agent 7 MiB of memory, the Python half of socket another 0.3. Nothing is
+imported or written while it answers: everything may be frozen then.
+"""
+
+from __future__ import annotations
+
+import _socket
+import _thread
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from vmtpy import _core
+from vmtpy.errors import ConfigError
+from vmtpy.exposition import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmtpy.log import Log
+
+PATIENCE = 5.0  # seconds that a client may take for its request, and again for the answer
+MOST_CLIENTS = 8  # at a time; more are hung up on
+MOST_REQUEST = 8192  # bytes
+PAUSE = 0.5  # seconds until another try where the machine has no descriptors left
+STACK = 256 * 1024
+
+
+def serve(listen: str, page: Callable[[], bytes], log: Log) -> str:
+    """Begins to serve `page` there, in threads that end with the program. Returns the address.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+    """
+    try:
+        listening = _listen(listen)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigError(f"[metrics] listen = {listen!r}: {error}") from error
+    before = _thread.stack_size(STACK)
+    _thread.start_new_thread(_Server(listening, page, log).run, ())
+    _thread.stack_size(before)
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen(listen: str) -> _socket.socket:
+    name, _, port = listen.rpartition(":")
+    if int(port) > 65535:
+        raise OverflowError(f"there is no port {port}")
+    found = _socket.getaddrinfo(name.strip("[]"), int(port), 0, _socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    listening = _socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(MOST_CLIENTS)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+class _Server:
+    """A thread that accepts, and one for each client."""
+
+    def __init__(self, listening: _socket.socket, page: Callable[[], bytes], log: Log) -> None:
+        self._listening = listening
+        self._page = page
+        self._log = log
+        self._clients = 0
+        self._lock = _thread.allocate_lock()
+        self._trouble = ""
+
+    def run(self) -> None:
+        _core.take_role(_core.Role.STATUS)
+        while True:
+            try:
+                descriptor, _ = self._listening._accept()  # type: ignore[attr-defined]
+                client = _socket.socket(fileno=descriptor)
+            except OSError as error:
+                # No descriptors or no memory: who asks stays in the queue until there are.
+                self._complain(f"accept: {error.strerror}")
+                time.sleep(PAUSE)
+                continue
+            with self._lock:
+                accepted = self._clients < MOST_CLIENTS
+                self._clients += accepted
+            if not accepted:
+                client.close()
+                continue
+            try:
+                _thread.start_new_thread(self._attend, (client,))
+            except RuntimeError as error:  # no memory for a thread
+                self._complain(str(error))
+                self._leave(client)
+
+    def _complain(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._log.debug(f"[metrics] listen: {trouble}")
+
+    def _attend(self, client: _socket.socket) -> None:
+        try:
+            with suppress(OSError):
+                client.settimeout(PATIENCE)
+                self._answer(client, _request(client))
+                client.shutdown(_socket.SHUT_RDWR)
+        finally:
+            self._leave(client)
+
+    def _leave(self, client: _socket.socket) -> None:
+        client.close()
+        with self._lock:
+            self._clients -= 1
+
+    def _answer(self, client: _socket.socket, request: bytes) -> None:
+        method, target = (*request.split(b"\r\n", 1)[0].split(b" "), b"", b"")[:2]
+        if method not in (b"GET", b"HEAD"):
+            status, body = "405 Method Not Allowed", b"GET and HEAD only\n"
+        elif target.split(b"?")[0] not in (b"/metrics", b"/"):
+            status, body = "404 Not Found", b"see /metrics\n"
+        else:
+            status, body = "200 OK", self._page()
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: {CONTENT_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        client.sendall(head.encode() + (b"" if method == b"HEAD" else body))
+
+
+def _request(client: _socket.socket) -> bytes:
+    """All up to the empty line: what is left unread would reset the connection.
+
+    Raises:
+        OSError: it did not come in time, or is too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = client.recv(MOST_REQUEST)
+        data += part
+        if not part or len(data) > MOST_REQUEST or time.monotonic() > deadline:
+            raise OSError("no request of HTTP")
+    return data

@@ -16,7 +16,7 @@ import pytest
 from support.freezing import FreezingProcess, await_gone
 from support.loop import loop_mount, require_program
 from support.patience import PATIENCE, await_true
-from support.rcu import RCU
+from support.rcu import RCU, own_switch
 
 from vmtpy import _core
 from vmtpy._host import StoppingOs
@@ -41,7 +41,7 @@ class Scene:
     def __init__(
         self, mounts: list[LoopMount], directory: Path, *places: str, **options: float
     ) -> None:
-        require_program("unshare", "nsenter")
+        require_program("nsenter")
         for mount in mounts:
             mount.check_ours()
         self.switch = directory / "switch"
@@ -50,11 +50,10 @@ class Scene:
         self.stops = StoppingOs(_core.real_os(), str(directory / "stops"))
         for place in places:
             self.stops.stop(place)
-        over = f'mount --bind "$0" {RCU} && exec "$@"'
         self.agent = FreezingProcess(
             [mount.path for mount in mounts],
             self.run,
-            wrapper=["unshare", "--mount", "sh", "-c", over, str(self.switch)],
+            wrapper=own_switch(self.switch),
             stops=directory / "stops",
             **options,
         )

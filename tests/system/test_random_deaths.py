@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from support.guest import Guest, running_guest
 from support.kernel_log import KernelLog
 from support.loop import loop_mount
 from support.patience import FAR, PATIENCE
-from support.rcu import RCU, await_rcu_restored
+from support.rcu import own_switch
 from support.writer import Writer, check_log
 
 from vmtpy.demo import disk
@@ -123,20 +124,23 @@ def back_up(hit: Hit, mount: LoopMount, directory: Path) -> tuple[float, bool]:
     copy = directory / "copy.img"
     copy.unlink(missing_ok=True)
     limit = LIMIT if hit.deed.startswith("stop") else FAR
+    switch = directory / "switch"
+    switch.write_text("0\n")
+    inside = shlex.join(own_switch(switch))
     with (
         Writer(mount.path / "log") as writer,
-        running_guest([mount], directory / "log", CONFIG.format(limit)) as guest,
+        running_guest([mount], directory / "log", CONFIG.format(limit), inside) as guest,
     ):
         agent = guest.pid
         backup = Backup(guest, mount, writer, copy)
-        striker = Striker(hit, guest, backup, lambda: cure(hit, directory))
+        striker = Striker(hit, guest, backup, lambda: cure(hit, directory, switch))
         striker.start()
         survives = hit.deed not in ("kill agent", "kill both")
         backup.play(over=lambda: striker.done and not survives)
         waited = striker.finish()
         for guardian in striker.guardians:
             await_gone(guardian)
-    check_nothing_left(agent, mount)
+    check_nothing_left(agent, mount, switch)
     if backup.confirmed:
         check_copy(copy, hit.fs, backup.written)
     bound = hit.stopped if hit.deed == "stop agent" else 0
@@ -160,32 +164,31 @@ def repair(mount: LoopMount) -> None:
     mount.thaw()
     for marker in RUN.glob("freeze-*"):
         marker.unlink()
-    RCU.write_text("0")
 
 
-def cure(hit: Hit, directory: Path) -> None:
+def cure(hit: Hit, directory: Path, switch: Path) -> None:
     """The vmtpy that is run at once after both have been killed; a single run must do."""
     if hit.cure == ("thaw",):
-        command = [sys.executable, "-m", "vmtpy", "thaw"]
+        command = [*own_switch(switch), sys.executable, "-m", "vmtpy", "thaw"]
         done = subprocess.run(
             command, check=False, timeout=PATIENCE, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return
-    guest = Guest([], directory / "cure", "", "", *hit.cure[1:])
+    guest = Guest([], directory / "cure", "", shlex.join(own_switch(switch)), *hit.cure[1:])
     guest.host.start()
     guest.until(guest.device.tclo_seen)
     guest.end()
 
 
-def check_nothing_left(agent: int, mount: LoopMount) -> None:
+def check_nothing_left(agent: int, mount: LoopMount, switch: Path) -> None:
     """The guardian is gone or there never was one: all is as before the backup."""
     assert not mount.thaw(), "left frozen"
     deadline = time.monotonic() + PATIENCE
     while markers_of(agent) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [marker.read_text() for marker in markers_of(agent)] == []
-    await_rcu_restored()
+    assert switch.read_text() == "0\n", "rcu_expedited is left changed"
 
 
 def check_copy(copy: Path, fs: str, written: int) -> None:

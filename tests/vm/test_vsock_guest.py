@@ -55,13 +55,13 @@ def test_unmodified_open_vm_tools_is_backed_up_over_it(guest: BusyGuest) -> None
 
 
 def test_a_backup_runs_over_it(guest: BusyGuest) -> None:
+    """While it connects, the backdoor may have been asked."""
     host = guest.freeze("", LOOPBACK)
     status = json.loads(guest.machine.check(*VMTPY, "status", "--json"))
     guest.release()
     assert guest.machine.wait(host) == 0
     assert guest.phases()["backup ended"]["outcome"] == "done"
     assert ways(guest) == {"privileged vsock"}
-    assert "MESSAGE SENDSIZE" not in guest.timeline()[-1]["traps"]
     assert status["transport"] == "vsock"
     guest.acknowledged.wait_for_more()
 

@@ -109,6 +109,18 @@ def test_it_is_there_until_the_next_backup(rig: Rig) -> None:
     assert fetch(ask, PATH) == b"second"
 
 
+def test_the_manifest_of_a_backup_is_not_announced_with_the_next(rig: Rig) -> None:
+    """Whose end Python does not answer, so that it names none."""
+    back_up(rig, CONTENT)
+    rig.freeze()
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    rig.take(KIND.ENDED)
+    rig.until(lambda: rig.agent.backup_state == State.IDLE, seconds=60)
+    rig.turn()
+    assert rig.events()[-1] == b"req.done 0 "
+    assert rig.events().count(b"req.genericManifest 0 " + PATH.encode()) == 1
+
+
 def test_a_manifest_that_comes_when_its_backup_is_over_is_neither_served_nor_announced(
     rig: Rig,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from support.patience import FAR, PATIENCE, await_true
 from support.rig import EVENT, KIND, Rig, State
 
-from vmtpy import _host
+from vmtpy import _core, _host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,3 +118,27 @@ def test_nobody_sees_it_idle_before_the_host_has_heard_the_end() -> None:
     rig.service.drop_connections()
     turn.join(PATIENCE)
     rig.until(lambda: rig.agent.backup_state == State.IDLE)
+
+
+def test_its_status_says_frozen_while_a_turn_is_still_under_way() -> None:
+    """The host takes its time with the reply to the commit."""
+    rig = Rig(vsock=True, alone=True, patience=FAR, filesystem_budget=3600.0)
+    rig.until(lambda: rig.agent.status().transport == "vsock")
+    rig.disk.hold("/srv")
+    assert rig.command("vmbackup.start 1") == b"OK "
+    rig.take(KIND.START)
+    rig.arm()
+    rig.until(lambda: rig.agent.backup_state == State.FREEZING)
+    rig.disk.let_go("/srv")
+    assert rig.session is not None
+    assert rig.session.wait_for(_core.Phase.FROZEN, PATIENCE)
+    rig.service.misbehave(_host.VsockFault.SILENCE, port=0, times=1)
+    turn = threading.Thread(target=rig.agent.step)
+    turn.start()
+    await_told(rig, EVENT + b"prov.snapshotCommit 0 ")
+    status = rig.agent.status()
+    assert status.backup == State.FROZEN
+    assert status.busy_since != 0
+    rig.service.drop_connections()
+    turn.join(PATIENCE)
+    rig.session.abort("the test is over")

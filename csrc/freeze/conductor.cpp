@@ -120,7 +120,6 @@ bool Conductor::presync() {
 // The guardian comes first: it takes back what the others have done when the session dies between
 // two of these steps.
 bool Conductor::protect() {
-  scout_->stop();
   if (!await_resumed()) return false;
   {
     const auto dirty = dirty_bytes(os_);
@@ -258,7 +257,7 @@ void Conductor::conclude() {
   if (settled && !rcu_.changed()) {
     stand_down();
   } else if (state_.end.reason == EndReason::BUDGET) {
-    scout_->look_again(SCOUT_PATIENCE);
+    scout_->look(SCOUT_PATIENCE);
   }
   std::shared_ptr<const RunTexts> texts = no_memory_texts_;
   try {

@@ -74,7 +74,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   const std::shared_ptr<Freezer> freezer_;
   std::vector<int> levels_;  // ascending
   RcuSwitch rcu_;
-  std::shared_ptr<HolderScout> scout_;
+  std::shared_ptr<StuckWriterScout> scout_;
   std::string marker_;                 // conductor only
   std::vector<std::string> warnings_;  // conductor only
   std::string replaced_;               // conductor only: what has happened to the planned mount

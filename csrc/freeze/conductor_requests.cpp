@@ -18,7 +18,7 @@ Conductor::Conductor(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> 
       freezer_(
           std::make_shared<Freezer>(os, clock, std::move(filesystems), options_.accept_frozen)),
       rcu_(os),
-      scout_(std::make_shared<HolderScout>(freezer_->filesystems())),
+      scout_(std::make_shared<StuckWriterScout>(freezer_->filesystems())),
       texts_(std::make_shared<RunTexts>()),
       no_memory_texts_(std::make_shared<RunTexts>(
           RunTexts{Outcome::FAILED, "malloc: Cannot allocate memory", "", ENOMEM, {}})) {

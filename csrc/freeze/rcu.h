@@ -1,9 +1,10 @@
 // /sys/kernel/rcu_expedited. FIFREEZE waits for RCU grace periods, about 10 ms each, three per
 // filesystem; with the switch set they take well under a millisecond.
 //
-// Several holders: only who finds it 0 sets it, and who set it puts it back. A second session that
-// finds it set leaves it alone; should the first one put it back meanwhile, the second is slower,
-// nothing else. What a crash leaves set, the guardian or `vmtpy thaw` (from the marker) puts back.
+// Several stuck_writers: only who finds it 0 sets it, and who set it puts it back. A second session
+// that finds it set leaves it alone; should the first one put it back meanwhile, the second is
+// slower, nothing else. What a crash leaves set, the guardian or `vmtpy thaw` (from the marker)
+// puts back.
 #pragma once
 
 #include <string>

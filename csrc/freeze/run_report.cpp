@@ -17,8 +17,8 @@ std::string seconds(Duration duration) {
   return text;
 }
 
-std::string describe(const Holder& holder) {
-  return "process " + std::to_string(holder.process) + " (" + holder.name + ") in " + holder.call;
+std::string describe(const StuckWriter& writer) {
+  return "process " + std::to_string(writer.process) + " (" + writer.name + ") in " + writer.call;
 }
 
 // How long writers have had to wait. A FIFREEZE that failed has let them go by itself.
@@ -35,8 +35,8 @@ std::string describe_budget(const RunFacts& facts, std::size_t index) {
   const Progress& progress = facts.run.progress[index];
   std::string text = "FIFREEZE " + filesystem.path + ": not frozen within " +
                      seconds(facts.run.options.filesystem_budget);
-  for (const Holder& holder : facts.holders) {
-    if (holder.device == filesystem.device) text += ", held by " + describe(holder);
+  for (const StuckWriter& writer : facts.stuck_writers) {
+    if (writer.device == filesystem.device) text += ", held by " + describe(writer);
   }
   text += "; its writers have waited for " + seconds(waited(progress, facts.run.now));
   if (progress.task == Task::FREEZE) text += " and wait on until the kernel has let them go";
@@ -172,8 +172,8 @@ RunTexts compose_texts(const RunFacts& facts) {
     if (!facts.run.progress[index].foreign) continue;
     texts.warnings.push_back(filesystems[index].path + ": " + FOREIGN);
   }
-  for (const Holder& holder : facts.holders) {
-    texts.warnings.push_back("asleep inside a write to " + holder.device + ": " + describe(holder));
+  for (const StuckWriter& writer : facts.stuck_writers) {
+    texts.warnings.push_back("asleep inside a write to " + writer.device + ": " + describe(writer));
   }
   if (!facts.rcu_left.empty()) texts.warnings.push_back(facts.rcu_left + " could not be put back");
   return texts;

@@ -40,7 +40,7 @@ struct RunFacts {
   RunEnd end;
   std::string abort_reason;
   std::vector<std::string> warnings;
-  std::vector<Holder> holders;
+  std::vector<StuckWriter> stuck_writers;
   std::string replaced;   // what has happened to a planned mount
   std::string suspended;  // the device that device-mapper has suspended
   pid_t guardian = 0;

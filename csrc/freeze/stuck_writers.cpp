@@ -78,8 +78,8 @@ bool waits_for_thaw(const std::string& thread) {
   return read(thread + "/wchan").find("percpu_rwsem_wait") != std::string::npos;
 }
 
-std::optional<Holder> look_at(const std::string& process, const std::string& thread,
-                              const std::vector<plan::Filesystem>& filesystems) {
+std::optional<StuckWriter> look_at(const std::string& process, const std::string& thread,
+                                   const std::vector<plan::Filesystem>& filesystems) {
   const WritingCall* call = nullptr;
   std::string descriptor;
   if (!parse_call(read(thread + "/syscall"), call, descriptor)) return std::nullopt;
@@ -89,45 +89,45 @@ std::optional<Holder> look_at(const std::string& process, const std::string& thr
   if (!ours || waits_for_thaw(thread)) return std::nullopt;
   const std::string stat = read(process + "/stat");
   const std::size_t open = stat.find('('), close = stat.rfind(')');
-  Holder holder;
-  holder.process = std::atoi(stat.c_str());
+  StuckWriter writer;
+  writer.process = std::atoi(stat.c_str());
   if (close != std::string::npos && open < close)
-    holder.name = stat.substr(open + 1, close - open - 1);
-  holder.call = call->name;
-  holder.device = device;
-  return holder;
+    writer.name = stat.substr(open + 1, close - open - 1);
+  writer.call = call->name;
+  writer.device = device;
+  return writer;
 }
 
 }  // namespace
 
-std::vector<Holder> find_holders(const std::vector<plan::Filesystem>& filesystems,
-                                 const std::atomic<bool>& stop) {
-  std::vector<Holder> holders;
+std::vector<StuckWriter> find_stuck_writers(const std::vector<plan::Filesystem>& filesystems,
+                                            const std::atomic<bool>& stop) {
+  std::vector<StuckWriter> stuck_writers;
   for (const std::string& number : list_numbers("/proc")) {
     if (stop) break;
     const std::string process = "/proc/" + number;
     const std::string threads = process + "/task/";
     for (const std::string& thread : list_numbers(threads)) {
-      const auto holder = look_at(process, threads + thread, filesystems);
-      if (holder) holders.push_back(*holder);
+      const auto writer = look_at(process, threads + thread, filesystems);
+      if (writer) stuck_writers.push_back(*writer);
     }
   }
-  return holders;
+  return stuck_writers;
 }
 
-void HolderScout::start() {
+void StuckWriterScout::start() {
   auto self = shared_from_this();
   started_ = linux::start_thread("vmtpy-scout", linux::Role::SCOUT, [self] { self->work(); }) == 0;
 }
 
-void HolderScout::work() {
+void StuckWriterScout::work() {
   std::unique_lock lock(mutex_);
   while (order_ != Order::QUIT) {
     if (order_ == Order::LOOK) {
       lock.unlock();
-      std::vector<Holder> found;
+      std::vector<StuckWriter> found;
       try {
-        found = find_holders(filesystems_, stop_);
+        found = find_stuck_writers(filesystems_, stop_);
       } catch (const std::bad_alloc&) {  // then nobody is named
       }
       lock.lock();
@@ -140,23 +140,22 @@ void HolderScout::work() {
   }
 }
 
-void HolderScout::look_again(Duration patience) {
+void StuckWriterScout::look(Duration patience) {
   std::unique_lock lock(mutex_);
   if (!started_) return;
-  stop_ = false;
   order_ = Order::LOOK;
   changed_.notify_all();
   changed_.wait_for(lock, patience, [this] { return order_ == Order::NONE; });
 }
 
-void HolderScout::quit() {
-  stop();
+void StuckWriterScout::quit() {
+  stop_ = true;
   std::lock_guard guard(mutex_);
   order_ = Order::QUIT;
   changed_.notify_all();
 }
 
-std::vector<Holder> HolderScout::found() const {
+std::vector<StuckWriter> StuckWriterScout::found() const {
   std::lock_guard guard(mutex_);
   return found_;
 }

@@ -20,7 +20,7 @@
 
 namespace vmtpy::freeze {
 
-struct Holder {
+struct StuckWriter {
   pid_t process = 0;
   std::string name;    // of the process, as in /proc/PID/stat
   std::string call;    // "splice", "write", …
@@ -29,18 +29,17 @@ struct Holder {
 
 // Threads asleep inside a write to one of these filesystems and not because it is frozen. Gives up
 // with what it has when `stop` comes true.
-std::vector<Holder> find_holders(const std::vector<plan::Filesystem>& filesystems,
-                                 const std::atomic<bool>& stop);
+std::vector<StuckWriter> find_stuck_writers(const std::vector<plan::Filesystem>& filesystems,
+                                            const std::atomic<bool>& stop);
 
-class HolderScout : public std::enable_shared_from_this<HolderScout> {
+class StuckWriterScout : public std::enable_shared_from_this<StuckWriterScout> {
  public:
-  explicit HolderScout(const std::vector<plan::Filesystem>& filesystems)
+  explicit StuckWriterScout(const std::vector<plan::Filesystem>& filesystems)
       : filesystems_(filesystems) {}
-  void start();                        // looks once, in its own thread, and then waits for more
-  void stop() { stop_ = true; }        // keeps what has been found so far: the freeze begins
-  void look_again(Duration patience);  // waits no longer than that for what it finds
+  void start();  // its thread, before anything is frozen: later there may be no memory
+  void look(Duration patience);  // waits no longer than that for what it finds
   void quit();
-  std::vector<Holder> found() const;  // by the last look
+  std::vector<StuckWriter> found() const;  // by the last look
 
  private:
   enum class Order { NONE, LOOK, QUIT };
@@ -50,9 +49,9 @@ class HolderScout : public std::enable_shared_from_this<HolderScout> {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::atomic<bool> stop_{false};
-  Order order_ = Order::LOOK;
+  Order order_ = Order::NONE;
   bool started_ = false;
-  std::vector<Holder> found_;
+  std::vector<StuckWriter> found_;
 };
 
 }  // namespace vmtpy::freeze

@@ -56,6 +56,19 @@ def test_an_exception_in_the_loop_while_thawing_leaves_no_command_unanswered(rig
     rig.finish()
 
 
+def test_an_exception_in_the_loop_behind_the_end_of_a_freeze_is_no_second_end(rig: Rig) -> None:
+    rig.freeze()
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    assert rig.take(KIND.ENDED).record.outcome == _core.Outcome.RELEASED
+    rig.backdoor.break_down(1)
+    rig.turn(1.0)
+    told = queued(rig)
+    assert any("a turn of the loop failed" in event.text for event in told)
+    assert KIND.ENDED not in [event.kind for event in told]
+    rig.agent.finish()
+    rig.until(lambda: rig.agent.backup_state == State.IDLE)
+
+
 @pytest.mark.parametrize("after", range(0, 40, 2))
 def test_wherever_the_loop_runs_out_of_memory_nothing_stays_frozen(after: int) -> None:
     rig = Rig(limit=5.0)

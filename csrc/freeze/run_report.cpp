@@ -61,7 +61,7 @@ std::string describe_failure(const RunFacts& facts, const std::string& path) {
       return "syncfs " + path + ": not done within " + seconds(facts.run.options.presync_budget);
     case EndReason::GUARDIAN_DIED:
       return "the guardian, process " + std::to_string(facts.guardian) +
-             ", has died: thawed at once";
+             ", has died, so vmtpy has thawed everything";
     case EndReason::REPLACED:
       return path + ": " + facts.replaced;
     case EndReason::SUSPENDED:
@@ -112,8 +112,9 @@ void judge_thaws(const RunProgress& run, RunTexts& texts) {
     }
     if (!progress[index].frozen) continue;
     const int code = progress[index].thaw_error;
-    const std::string still = (code ? SystemError("FITHAW", path, code).what() : "FITHAW " + path) +
-                              std::string("; still frozen, thawing is tried on");
+    const std::string still =
+        (code ? SystemError("FITHAW", path, code).what() : "FITHAW " + path) +
+        std::string("; it is still frozen, and vmtpy keeps retrying the thaw");
     texts.warnings.push_back(still);
     if (!texts.error.empty()) continue;
     texts.error = still;
@@ -147,7 +148,7 @@ FilesystemRun describe(const RunProgress& run_progress, std::size_t index) {
     run.note = progress.by_guardian ? "thawed by the guardian" : "thawed by someone else";
   }
   if (run_progress.times.all_thawed == never) return run;
-  if (progress.frozen) run.note = "still frozen, thawing is tried on";
+  if (progress.frozen) run.note = "still frozen; vmtpy keeps retrying the thaw";
   if (progress.task == Task::FREEZE) run.note = "still in FIFREEZE, thawed as soon as that returns";
   if (progress.thawed_at > run_progress.times.all_thawed) {
     run.note = "thawed late, " + seconds(progress.thawed_at - run_progress.times.all_thawed) +

@@ -187,7 +187,7 @@ void Stack::add_layer(const Superblock& superblock, const std::string& directory
   } else {
     set_once(footing.unknown, "the directory " + directory + " below the " +
                                   superblock.main().type + " at " + superblock.main().point +
-                                  " is not to be found here");
+                                  " was not found here");
   }
 }
 

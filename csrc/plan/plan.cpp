@@ -120,7 +120,7 @@ Refusal Planner::refusal(const Superblock& superblock) {
   if (!refused && !superblock.visible()) {
     const Mount* over = mounts_.under(superblock.main().point);
     refused = {Cause::UNREACHABLE,
-               over == nullptr ? "not to be reached" : "hidden by a mount over " + over->point};
+               over == nullptr ? "cannot be reached" : "hidden by a mount over " + over->point};
   }
   if (!refused) refused = selection_.refusal(superblock);
   if (!refused && superblock.file_only) {

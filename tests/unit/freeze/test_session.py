@@ -452,9 +452,14 @@ def test_a_thaw_that_keeps_failing_is_named_and_goes_on() -> None:
     bench.session.release()
     record = bench.advance_to_end()
     assert record.outcome == Outcome.RELEASED
-    assert record.error == "FITHAW /a: Input/output error; still frozen, thawing is tried on"
+    assert (
+        record.error
+        == "FITHAW /a: Input/output error; it is still frozen, and vmtpy keeps retrying the thaw"
+    )
     assert len(record.warnings) == 2
-    assert [one.note for one in record.filesystems] == ["still frozen, thawing is tried on"] * 2
+    assert [one.note for one in record.filesystems] == [
+        "still frozen; vmtpy keeps retrying the thaw"
+    ] * 2
     assert bench.markers() != []
     os.fail(1 << 30, 5, for_good=False)
     bench.advance_until(lambda: bench.frozen() == [])

@@ -77,3 +77,16 @@ def test_what_was_left_frozen_is_thawed_when_the_service_ends(service: dict[str,
 def test_no_death_waits_for_a_core_dump(service: dict[str, str]) -> None:
     assert service["LimitCORE"] == "0"
     assert service["WatchdogSignal"] == "SIGKILL"
+
+
+def test_the_example_of_an_override_is_valid_and_hides_no_mount(installed: Path) -> None:
+    override = (ROOT / "contrib/systemd/override.conf").read_text()
+    folder = installed.with_name(f"{installed.name}.d")
+    folder.mkdir()
+    (folder / "override.conf").write_text(override)
+    said = analyze("verify", str(installed))
+    assert "override.conf" not in said, said
+    commented = re.findall(r"^#?(\w+)=", override, re.MULTILINE)
+    assert not NAMESPACING & set(commented)
+    (folder / "override.conf").write_text(override.replace("MemoryMax=128M", "MemoryMacks=1"))
+    assert "override.conf" in analyze("verify", str(installed))

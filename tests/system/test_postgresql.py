@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import loop
+from support.copies import mounted
 from support.guest import running_guest
 from support.loop import loop_mount, require_loop
 from support.patience import PATIENCE
@@ -89,21 +90,6 @@ def pgbench(server: Cluster) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(PATIENCE)
-
-
-@contextmanager
-def mounted(image: Path, where: Path) -> Iterator[Path]:
-    """A copy of an image, mounted to be written to."""
-    where.mkdir()
-    device = loop.run(["losetup", "--show", "-f", str(image)]).strip()
-    try:
-        loop.run(["mount", "-t", "ext4", device, str(where)])
-        try:
-            yield where
-        finally:
-            loop.run(["umount", str(where)])
-    finally:
-        loop.run(["losetup", "-d", device])
 
 
 def package(site: Path, hook: str) -> None:

@@ -1,10 +1,10 @@
 """How long tests wait on a machine that is busy with other things.
 
-No test measures whether something came soon: another process may hold the machine for seconds. A
-test waits for what must come, and tells apart what happened by what it is, or by limits that are
-far from each other: what is thawed when its agent dies goes on within PATIENCE, where the limit of
-the freeze and the watchdog of the mount (support/loop.py, which fails the test) would come first
-or not at all.
+Another process may hold the machine for seconds, so a test waits for what must come and does not
+measure how soon it came. It tells apart what happened by what it is, in which order, and by limits
+that are far from each other: writers go on within PATIENCE of an agent's death, where the freeze's
+own limit comes later, and the watchdog of the mount (support/loop.py) fails the test that it had to
+thaw for. What is promised in milliseconds is measured by fastest(), and in the benchmarks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0  # seconds for whatever must come; pytest-timeout ends a test that takes much longer
 FAR = 240.0  # seconds of a limit that must not matter to a test: the longest that there is
-TURNS = 20
+TURNS = 20  # of what other processes may delay
 
 
 def await_true(condition: Callable[[], bool], what: Callable[[], object] = str) -> None:

@@ -29,6 +29,8 @@ NATIVE = sorted(file for file in CSRC.rglob("*.*") if file.suffix in (".h", ".cp
 BELOW_PYTHON = [file for file in NATIVE if file.relative_to(CSRC).parts[0] != "bind"]
 PYTHON = sorted((ROOT / "src" / "vmtpy").rglob("*.py"))
 SOURCES = [*NATIVE, *PYTHON]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
+DOCUMENTS += sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md"))
 
 
 def includes(file: Path) -> list[str]:
@@ -146,7 +148,7 @@ def test_the_agent_never_imports_the_emulated_host() -> None:
     assert [one for one in loaded if one in heavy or "_host" in one or ".host" in one] == []
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_test_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     for place in re.findall(r"tests/[\w/]+(?:\.\w+)?(?![\w/*])", text):

@@ -53,12 +53,12 @@ def test_systemd_finds_nothing_wrong_with_it(installed: Path) -> None:
     assert analyze("verify", str(installed)) == ""
 
 
-def test_its_exposure_is_what_the_readme_says(installed: Path) -> None:
+def test_its_exposure_is_what_the_page_says(installed: Path) -> None:
     found = re.search(
         r"exposure level .*: ([\d.]+)", analyze("security", "--offline=true", str(installed))
     )
     assert found is not None
-    assert f"exposure {found[1]} " in (ROOT / "README.md").read_text()
+    assert f"exposure {found[1]} " in (ROOT / "docs/service.md").read_text()
 
 
 def test_the_agent_sees_every_mount_as_it_is(service: dict[str, str]) -> None:

@@ -1,0 +1,85 @@
+"""What makes the site: links of the pages, and the judgement that it fetches nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).parents[2]
+
+
+def module(name: str) -> ModuleType:
+    """One of the programs in docs/."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / f"docs/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_a_test_in_backticks_becomes_a_link_to_its_source() -> None:
+    named: set[str] = set()
+    text = "`tests/code/test_site.py::test_other_code_stays`, `tests/code/test_site.py`"
+    assert module("pages").linked(text, "docs/databases/x.md", named) == (
+        "[other code stays](../source/tests/code/test_site.py.md#other-code-stays), "
+        "[`test_site.py`](../source/tests/code/test_site.py.md)"
+    )
+    assert named == {"tests/code/test_site.py"}
+
+
+def test_other_code_stays() -> None:
+    for text in ("`tests/unit`", "`tests/none.py`", "```sh\n`tests/code/test_site.py`\n```"):
+        assert module("pages").linked(text, "README.md", set()) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("README.md", "[a](docs/hooks.md)", "[a](hooks.md)"),
+        ("docs/limits.md", "[a](../SECURITY.md#x)", "[a](security.md#x)"),
+        ("ARCHITECTURE.md", "[a](README.md)", "[a](index.md)"),
+        ("docs/hooks.md", "[a](https://example.org/docs/x.md)", None),
+        ("docs/hooks.md", "[a](#python)", None),
+    ],
+)  # fmt: skip
+def test_links_between_files_lead_to_their_pages(
+    name: str, text: str, expected: str | None
+) -> None:
+    assert module("pages").linked(text, name, set()) == (expected or text)
+
+
+def test_all_pages_are_gathered_and_each_test_has_its_place(tmp_path: Path) -> None:
+    module("pages").gather(tmp_path / "pages")
+    there = {str(file.relative_to(tmp_path / "pages")) for file in tmp_path.rglob("*.md")}
+    docs = {str(file.relative_to(ROOT / "docs")) for file in (ROOT / "docs").rglob("*.md")}
+    assert docs <= there
+    text = (tmp_path / "pages/guarantees.md").read_text()
+    links = re.findall(r"\]\((source/[^)#]+)#([^)]+)\)", text)
+    assert len(links) > 60
+    for page, anchor in links:
+        headings = re.findall(r"^## (.+)", (tmp_path / "pages" / page).read_text(), re.MULTILINE)
+        assert anchor in [one.lower().replace(" ", "-") for one in headings]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("a.html", '<script src="https://cdn.example/x.js"></script>'),
+        ("a.html", '<link rel="stylesheet" href="//fonts.example/x.css">'),
+        ("a.css", "@font-face { src: url(https://fonts.example/x.woff) }"),
+    ],
+)  # fmt: skip
+def test_what_is_fetched_from_elsewhere_is_found(file: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "good.html").write_text('<a href="https://example.org"><img src="x.svg"></a>')
+    assert module("offline").foreign(tmp_path) == []
+    (tmp_path / file).write_text(text)
+    (found,) = module("offline").foreign(tmp_path)
+    assert file in found

@@ -41,7 +41,10 @@ service
 configuration
 command-line
 hooks
-databases/postgresql
+hooks-postgresql
+hooks-mariadb
+hooks-redis
+hooks-mongodb
 many-vms
 monitoring
 images
@@ -76,7 +79,16 @@ contributing
 changelog
 ```
 """
-LANGUAGES = {".py": "python", ".cpp": "cpp", ".h": "cpp", ".service": "ini", ".yml": "yaml", ".json": "json"}
+LANGUAGES = {
+    ".py": "python",
+    ".cpp": "cpp",
+    ".h": "cpp",
+    ".service": "ini",
+    ".conf": "ini",
+    ".sh": "sh",
+    ".yml": "yaml",
+    ".json": "json",
+}
 FENCE = re.compile(r"^(```+|~~~+).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 TEST = re.compile(r"`(tests/[\w/]+\.\w+)(?:::(\w+))?`")
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")

@@ -28,7 +28,7 @@ def module(name: str) -> ModuleType:
 def test_a_test_in_backticks_becomes_a_link_to_its_source() -> None:
     named: set[str] = set()
     text = "`tests/code/test_site.py::test_other_code_stays`, `tests/code/test_site.py`"
-    assert module("pages").linked(text, "docs/databases/x.md", named) == (
+    assert module("pages").linked(text, "docs/deep/x.md", named) == (
         "[other code stays](../source/tests/code/test_site.py.md#other-code-stays), "
         "[`test_site.py`](../source/tests/code/test_site.py.md)"
     )

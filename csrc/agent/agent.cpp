@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-#include <string_view>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -34,9 +34,9 @@ std::string in_words(const AgentStatus& status) {
   if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
   if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
   if (status.stuck_since != Time{}) return "Python is stuck: backups are refused";
-  if (status.connected) return "serving the host";
-  if (status.trouble.empty()) return "waiting for the host";
-  return "the host does not answer: " + status.trouble;
+  if (status.host.connected) return "serving the host";
+  if (status.host.trouble.empty()) return "waiting for the host";
+  return "the host does not answer: " + status.host.trouble;
 }
 
 }  // namespace
@@ -47,16 +47,13 @@ Agent::Agent(wire::Backdoor& backdoor, Clock& clock, AgentOptions options)
 Agent::Agent(std::shared_ptr<wire::Transports> transports, Clock& clock, AgentOptions options)
     : clock_(clock),
       options_(std::move(options)),
-      transports_(std::move(transports)),
-      rpci_(transports_),
-      tclo_(transports_),
-      backup_(rpci_, queue_, clock, options_.backup),
-      commands_(queue_, clock, options_.commands),
+      host_(std::move(transports), queue_, clock, options_.host,
+            [this](const HostRequest& request) { return serve(request); }),
+      backup_(host_, queue_, clock, options_.backup),
+      commands_(host_, queue_, clock, options_.commands),
       hgfs_(static_cast<std::uint64_t>(clock.now().time_since_epoch().count())),
       process_(::getpid()),
-      notify_(options_.notify),
-      poll_delay_(options_.poll_min),
-      retry_delay_(options_.retry_min) {}
+      notify_(options_.notify) {}
 
 // A fork has a copy of the object, but not of the thread, and the eventfds are the parent's, too.
 Agent::~Agent() {
@@ -118,13 +115,8 @@ void Agent::settle(std::uint64_t id) {
 
 void Agent::configure(AgentOptions options) {
   post([this, options = std::move(options)] {
-    options_.poll_min = options.poll_min;
-    options_.poll_max = options.poll_max;
-    options_.poll_busy = options.poll_busy;
+    host_.configure(options.host);
     backup_.set_prepare_patience(options.backup.prepare_patience);
-    poll_delay_ = options.poll_min;
-    if (options_.announce != options.announce) announced_ = false;
-    options_.announce = options.announce;
     options_.tools = options.tools;
   });
 }
@@ -149,7 +141,7 @@ Time Agent::step() noexcept {
     } catch (const std::exception&) {  // it is tried again in the next turn
     }
   }
-  return due_ = clock_.now() + options_.poll_busy;
+  return due_ = clock_.now() + host_.poll_busy();
 }
 
 void Agent::recover(const char* what) {
@@ -158,21 +150,19 @@ void Agent::recover(const char* what) {
 }
 
 Time Agent::turn() {
-  if (ended_) return Time::max();
+  if (life_ == Life::ENDED) return Time::max();
   const Time now = clock_.now();
-  starved_ = starved_ || (due_ != Time::max() && now - due_ >= options_.starved);
-  const bool hurry = backup_.state() != BackupState::IDLE && transports_->backdoor_serves();
-  rpci_.set_patience(hurry ? options_.patience_busy : options_.patience);
-  transports_->pause(hurry);
-  tclo_.set_patience(hurry ? options_.patience_busy : options_.patience);
+  if (due_ != Time::max() && now - due_ >= options_.starved) host_.came_late();
+  host_.set_busy(busy());
   read_mailbox();
-  if (stop_.drain() && !std::exchange(stopping_, true)) {
+  if (stop_.drain() && life_ == Life::RUNNING) {
+    life_ = Life::STOPPING;
     stop_by_ = now + options_.stop_patience;
     notify_.stopping();
     backup_.stop();
   }
   Time next = backup_.step();
-  if (stopping_ && (backup_.state() == BackupState::IDLE || now >= stop_by_)) {
+  if (life_ == Life::STOPPING && (!busy() || now >= stop_by_)) {
     // Whatever Python is still busy with, nothing may stay frozen: that alone is waited for.
     if (backup_.session_fd() < 0) {
       end();
@@ -181,9 +171,11 @@ Time Agent::turn() {
   }
   look_for_reload();
   commands_.step();
-  poll_host(now);
-  next = std::min({next, publish(now), commands_.due(), answer_pending() ? Time::max() : poll_at_});
-  if (stopping_) next = std::min(next, std::max(stop_by_, now + options_.poll_busy));
+  talk_to_host(now);
+  next = std::min({next, publish(now), commands_.due(), host_.due()});
+  if (life_ == Life::STOPPING) {
+    next = std::min(next, std::max(stop_by_, now + host_.poll_busy()));
+  }
   due_ = next;
   return next;
 }
@@ -193,18 +185,14 @@ void Agent::run() {
   block_signals();
   linux::take_role(linux::Role::LOOP);
   linux::prepare_to_throw();
-  for (Time next = step(); !ended_; next = step()) wait(next);
+  for (Time next = step(); life_ != Life::ENDED; next = step()) wait(next);
 }
 
 void Agent::wait(Time until) {
   pollfd watched[] = {
-      {wake_.get(), POLLIN, 0},
-      {stop_.get(), POLLIN, 0},
-      {reload_event_.get(), POLLIN, 0},
-      {backup_.session_fd(), POLLIN, 0},
-      // Not while an answer is owed: the host is not listened to, also if it has gone.
-      {answer_pending() ? -1 : tclo_.descriptor(), POLLIN, 0},
-      {answer_pending() ? -1 : tclo_.connecting_descriptor(), POLLOUT, 0}};
+      {wake_.get(), POLLIN, 0},         {stop_.get(), POLLIN, 0},
+      {reload_event_.get(), POLLIN, 0}, {backup_.session_fd(), POLLIN, 0},
+      {host_.descriptor(), POLLIN, 0},  {host_.connecting_descriptor(), POLLOUT, 0}};
   timespec timeout{};
   if (until != Time::max()) {
     const auto left = std::max(Duration::zero(), Duration(until - clock_.now()));
@@ -240,47 +228,74 @@ void Agent::read_mailbox() {
 // Python would otherwise take a new configuration into a backup that began with the old one.
 void Agent::look_for_reload() {
   reload_ = reload_event_.drain() || reload_;
-  if (!reload_ || stopping_ || backup_.state() != BackupState::IDLE) return;
+  if (!reload_ || life_ != Life::RUNNING || busy()) return;
   reload_ = false;
   AgentEvent event;
   event.kind = AgentEvent::Kind::RELOAD;
   queue_.push(std::move(event));
 }
 
+void Agent::talk_to_host(Time now) {
+  host_.begin_turn(now, may_be_frozen(backup_.state()));
+  // Commands can be queued at the host: after one, the next is asked for at once. Bounded, so that
+  // a host that floods us cannot keep the timers from running.
+  constexpr int MOST_AT_ONCE = 16;
+  for (int i = 0; i < MOST_AT_ONCE && host_.wants_poll(now) && host_.poll(now, busy()); ++i) {
+  }
+}
+
+// A command that is not about the conversation with the host.
+std::optional<std::string> Agent::serve(const HostRequest& request) {
+  switch (request.answerer) {
+    case HostCommand::Answerer::BACKUP:
+      return answer_backup(request);
+    case HostCommand::Answerer::HGFS:
+      return hgfs_.answer(request.arguments);
+    case HostCommand::Answerer::VIX:
+      return wire::answer_vix(request.arguments, options_.tools);
+    case HostCommand::Answerer::SERVICE:
+      return commands_.command(request.name, request.arguments, busy());
+    case HostCommand::Answerer::NOBODY:
+    case HostCommand::Answerer::CONVERSATION:
+      break;
+  }
+  throw std::logic_error("the conversation with the host answers this command itself");
+}
+
+// A backup that begins takes the manifest of the last one away.
+std::optional<std::string> Agent::answer_backup(const HostRequest& request) {
+  const bool idle = !busy();
+  std::optional<std::string> reply = backup_.command(request.name, request.arguments);
+  if (idle && busy()) hgfs_.withdraw();
+  return reply;
+}
+
 // The turn's end: whoever asks sees how it left things, and the service manager hears of it.
 Time Agent::publish(Time now) {
-  seen_.connected = connected_ && seen_.polls > 0;
-  if (!seen_.transport.empty()) seen_.transport_reason = tclo_.reason();
-  seen_.announced = announced_;
-  seen_.backup = backup_.state();
-  seen_.stuck_since = backup_.stuck_since();
-  if (!may_be_frozen(seen_.backup)) {
-    seen_.busy_since = {};
-  } else if (seen_.busy_since == Time{}) {
-    seen_.busy_since = now;
+  AgentStatus seen;
+  seen.host = host_.status();
+  seen.backup = backup_.state();
+  seen.stuck_since = backup_.stuck_since();
+  if (!may_be_frozen(seen.backup)) {
+    busy_since_ = {};
+  } else if (busy_since_ == Time{}) {
+    busy_since_ = now;
   }
+  seen.busy_since = busy_since_;
   {
     std::lock_guard guard(status_mutex_);
-    status_ = seen_;
+    status_ = seen;
   }
   notify_.ready();
-  notify_.status(in_words(seen_));
+  notify_.status(in_words(seen));
   // Nothing is frozen then, nor will be. A new start of the service is the cure.
-  return seen_.stuck_since == Time{} ? notify_.feed(now) : Time::max();
+  return seen.stuck_since == Time{} ? notify_.feed(now) : Time::max();
 }
 
 void Agent::end() {
   backup_.leave();
-  for (const std::string& request : options_.withdraw) {
-    try {
-      rpci_.call(request, &request == &options_.withdraw.back());
-    } catch (const Error&) {
-      break;
-    }
-  }
-  tclo_.close();
-  rpci_.close();
-  ended_ = true;
+  host_.close();
+  life_ = Life::ENDED;
   AgentEvent event;
   event.kind = AgentEvent::Kind::STOPPED;
   queue_.hold(false);

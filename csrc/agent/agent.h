@@ -1,6 +1,8 @@
 // The loop: one native thread that polls the host, answers what it can, runs the backup machine and
 // its timers. Everything with a clock on it happens here; Python hears of it by the event queue and
 // answers by the mailbox. step() is one turn without any waiting, for tests that turn the clock.
+// Python owns the agent; each function says from which thread it may be called, and without a word
+// it is Python's. What has no lock belongs to the thread that turns the loop.
 #pragma once
 
 #include <sys/types.h>
@@ -17,36 +19,25 @@
 
 #include "agent/agent_status.h"
 #include "agent/backup.h"
-#include "agent/commands.h"
 #include "agent/event_queue.h"
-#include "agent/host_commands.h"
+#include "agent/host_conversation.h"
+#include "agent/python_commands.h"
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "linux/sd_notify.h"
 #include "wire/hgfs.h"
-#include "wire/rpci.h"
-#include "wire/tclo.h"
+#include "wire/transports.h"
 #include "wire/vix.h"
 
 namespace vmtpy::agent {
 
 struct AgentOptions {
-  Duration poll_min = std::chrono::milliseconds(10);  // after a command; doubles while idle
-  Duration poll_max = std::chrono::milliseconds(500);
-  Duration poll_busy = std::chrono::milliseconds(2);  // during a backup
-  Duration retry_min = std::chrono::seconds(1);       // when the host does not answer; doubles
-  Duration retry_max = std::chrono::seconds(60);
+  HostConversationOptions host;
   Duration stop_patience = std::chrono::seconds(10);  // for Python, once told to stop
   Duration starved = std::chrono::seconds(5);         // a turn so much too late: the host is told
-  // How long the host may take with its reply to a request over vsock: the loop waits for it. (By
-  // the backdoor it is there at once.)
-  Duration patience = std::chrono::seconds(5);
-  Duration patience_busy = std::chrono::seconds(1);  // during a backup, if the backdoor can help
-  std::vector<std::string> announce;                 // RPCI requests sent at every open and reset
-  std::vector<std::string> withdraw;  // RPCI requests sent before the channels are closed
-  wire::ToolsState tools;             // what a host hears that asks for it
+  wire::ToolsState tools;                             // what a host hears that asks for it
   BackupOptions backup;
-  CommandOptions commands;
+  PythonCommandOptions commands;
   linux::NotifyOptions notify;  // the service manager
 };
 
@@ -94,25 +85,18 @@ class Agent {
   void read_mailbox();
   void look_for_reload();
   Time publish(Time now);
-  void poll_host(Time now);
-  bool poll_once(Time now);
-  std::string dispatch(const HostRequest& request, bool& deferred);
+  void talk_to_host(Time now);
+  std::optional<std::string> serve(const HostRequest& request);
   std::optional<std::string> answer_backup(const HostRequest& request);
-  std::string answer_here(std::string_view name);
-  void take_change();
-  void introduce();
-  void say_health();
-  bool answer_pending() const { return backup_.answer_pending() || commands_.pending(); }
+  bool busy() const { return backup_.state() != BackupState::IDLE; }
   void end();
 
   Clock& clock_;
   AgentOptions options_;
   EventQueue queue_;
-  std::shared_ptr<wire::Transports> transports_;
-  wire::Rpci rpci_;
-  wire::Tclo tclo_;
+  HostConversation host_;
   Backup backup_;
-  Commands commands_;
+  PythonCommands commands_;
   wire::HgfsServer hgfs_;
   EventFd wake_;
   EventFd stop_;
@@ -121,23 +105,15 @@ class Agent {
   std::mutex mutex_;  // of mailbox_
   std::deque<std::function<void()>> mailbox_;
   linux::Notify notify_;
-  AgentStatus seen_;  // as the loop sees it
+  Time busy_since_{};  // since when something has been frozen, or may be; zero: nothing is
   mutable std::mutex status_mutex_;
   AgentStatus status_;  // as others see it
   std::thread thread_;
-  Time poll_at_{};
+  enum class Life { RUNNING, STOPPING, ENDED };
+  Life life_ = Life::RUNNING;
   Time due_ = Time::max();  // when this turn was to come
-  Duration poll_delay_{};
-  Duration retry_delay_{};
-  bool announced_ = false;
-  bool introduced_ = false;  // and Python has not been told yet
-  bool frozen_ = false;      // at the last look at the host
-  bool connected_ = true;    // for the log: said once
-  bool starved_ = false;
-  bool reload_ = false;
-  bool stopping_ = false;
-  bool ended_ = false;
-  Time stop_by_{};
+  bool reload_ = false;     // RELOAD waits for the end of a backup
+  Time stop_by_{};          // when Python is waited for no longer
 };
 
 }  // namespace vmtpy::agent

@@ -19,6 +19,8 @@ constexpr const char* NONE = "ERROR Error: no quiesce operation in progress";
 constexpr const char* UNEXPECTED = "ERROR Error: unexpected state for quiesce done message.";
 constexpr const char* NO_COMPLETE = "ERROR Error: no quiesce complete in progress";
 constexpr const char* START_UNHEARD = "ERROR Error when sending the start event.";
+// The one command whose reply comes later.
+constexpr HostConversation::Debt SNAPSHOT_DONE = {HostCommand::Answerer::BACKUP};
 
 }  // namespace
 
@@ -76,8 +78,8 @@ const Backup::Edge* Backup::edge(BackupState from, BackupEvent event) {
   return nullptr;
 }
 
-Backup::Backup(wire::Rpci& rpci, EventQueue& queue, Clock& clock, BackupOptions options)
-    : rpci_(rpci), queue_(queue), clock_(clock), options_(options) {}
+Backup::Backup(HostConversation& host, EventQueue& queue, Clock& clock, BackupOptions options)
+    : host_(host), queue_(queue), clock_(clock), options_(options) {}
 
 std::optional<std::string> Backup::command(std::string_view name, std::string_view arguments) {
   if (name == "vmbackup.start" || name == "vmbackup.startWithOpts") {
@@ -92,16 +94,13 @@ std::optional<std::string> Backup::command(std::string_view name, std::string_vi
   if (name == "vmbackup.snapshotDone") {
     if (state_ == S::IDLE || state_ == S::FINISHING) return NONE;
     if (!take(E::SNAPSHOT_DONE)) return UNEXPECTED;
-    return take_answer();
+    if (host_.owes(SNAPSHOT_DONE)) return std::nullopt;
+    return OK;
   }
   if (name == "vmbackup.abort") {
     return take(E::ABORT, "aborted by the host") ? OK : NONE;
   }
   return NO_COMPLETE;  // vmbackup.snapshotCompleted
-}
-
-std::optional<std::string> Backup::take_answer() {
-  return std::exchange(answer_, std::nullopt);
 }
 
 void Backup::arm(std::shared_ptr<freeze::FreezeSession> session) {
@@ -226,7 +225,7 @@ bool Backup::tell(std::string_view event, BackupCode code, std::string_view text
                               std::to_string(static_cast<int>(code)) + " " + one_line(text);
   std::string why;
   try {
-    const wire::RpciReply reply = rpci_.call(request);
+    const wire::RpciReply reply = host_.call(request);
     if (reply.ok) return true;
     why = "the host refused " + std::string(event) + ": " + one_line(reply.data);
   } catch (const Error& error) {
@@ -238,8 +237,7 @@ bool Backup::tell(std::string_view event, BackupCode code, std::string_view text
 }
 
 void Backup::answer(std::string reply) {
-  if (!std::exchange(answer_pending_, false)) return;
-  answer_ = std::move(reply);
+  host_.reply(SNAPSHOT_DONE, std::move(reply));
 }
 
 void Backup::keep_alive(Time now) {
@@ -266,7 +264,7 @@ void Backup::begin() {
   // Without its "reset" the host would not follow what comes: then it is not begun at all.
   try {
     last_event_ = clock_.now();
-    if (!rpci_.call("vmbackup.eventSet reset 0 ").ok) return enter(S::IDLE);
+    if (!host_.call("vmbackup.eventSet reset 0 ").ok) return enter(S::IDLE);
     AgentEvent event;
     event.kind = AgentEvent::Kind::START;
     event.request = request_;
@@ -335,7 +333,7 @@ void Backup::abort_session() {
 }
 
 void Backup::release() {
-  answer_pending_ = true;
+  host_.defer(SNAPSHOT_DONE);
   session_->release();
 }
 
@@ -366,7 +364,6 @@ void Backup::confirm() {
 }
 
 void Backup::confirm_unfrozen() {
-  answer_ = OK;
   freeze::RunRecord record;
   record.outcome = freeze::Outcome::RELEASED;
   push_end(std::move(record));

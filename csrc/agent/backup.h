@@ -18,9 +18,9 @@
 #include <string_view>
 
 #include "agent/event_queue.h"
+#include "agent/host_conversation.h"
 #include "base/clock.h"
 #include "freeze/session.h"
-#include "wire/rpci.h"
 
 namespace vmtpy::agent {
 
@@ -70,13 +70,11 @@ struct BackupOptions {
 
 class Backup {
  public:
-  Backup(wire::Rpci& rpci, EventQueue& queue, Clock& clock, BackupOptions options = {});
+  Backup(HostConversation& host, EventQueue& queue, Clock& clock, BackupOptions options = {});
 
-  // A TCLO command "vmbackup.…". The answer for the host, or nothing when it comes later: then the
-  // host is not polled until take_answer() gives it.
+  // A TCLO command "vmbackup.…". The answer for the host, or nothing when it comes later, by
+  // HostConversation::reply().
   std::optional<std::string> command(std::string_view name, std::string_view arguments);
-  std::optional<std::string> take_answer();
-  bool answer_pending() const { return answer_pending_; }
 
   // From Python, by way of the loop's mailbox.
   void arm(std::shared_ptr<freeze::FreezeSession> session);
@@ -140,7 +138,7 @@ class Backup {
   void give_up_waiting();
   void report_done();
 
-  wire::Rpci& rpci_;
+  HostConversation& host_;
   EventQueue& queue_;
   Clock& clock_;
   BackupOptions options_;
@@ -159,8 +157,6 @@ class Backup {
   bool host_gone_ = false;   // it has been logged
   bool owes_end_ = false;    // Python knows of this backup, but not of its end
   bool unanswered_ = false;  // a backup has ended without Python's answer to its START
-  bool answer_pending_ = false;
-  std::optional<std::string> answer_;
 };
 
 }  // namespace vmtpy::agent

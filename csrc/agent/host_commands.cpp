@@ -11,7 +11,7 @@ using Answerer = HostCommand::Answerer;
 using Body = HostCommand::Body;
 
 constexpr std::array TABLE = {
-    HostCommand{"Capabilities_Register", Answerer::LOOP},
+    HostCommand{"Capabilities_Register", Answerer::CONVERSATION},
     HostCommand{"OS_Halt", Answerer::SERVICE},
     HostCommand{"OS_PowerOn", Answerer::SERVICE},
     HostCommand{"OS_Reboot", Answerer::SERVICE},
@@ -21,8 +21,8 @@ constexpr std::array TABLE = {
     HostCommand{"Time_Synchronize", Answerer::SERVICE},
     HostCommand{"Vix_1_Relayed_Command", Answerer::VIX, Body::BINARY},
     HostCommand{"f", Answerer::HGFS, Body::BINARY},
-    HostCommand{"ping", Answerer::LOOP},
-    HostCommand{"reset", Answerer::LOOP},
+    HostCommand{"ping", Answerer::CONVERSATION},
+    HostCommand{"reset", Answerer::CONVERSATION},
     HostCommand{"vmbackup.abort", Answerer::BACKUP},
     HostCommand{"vmbackup.snapshotCompleted", Answerer::BACKUP},
     HostCommand{"vmbackup.snapshotDone", Answerer::BACKUP},

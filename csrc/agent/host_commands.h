@@ -1,6 +1,6 @@
 // The commands that a host may send over TCLO: the name of each, who answers it, and whether text
-// or bytes follow the name. Serves the loop's dispatch. Pure functions of what the host sent, which
-// may be anything.
+// or bytes follow the name. Serves the conversation with the host. Pure functions of what the host
+// sent, which may be anything.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@ namespace vmtpy::agent {
 
 struct HostCommand {
   enum class Answerer : std::uint8_t {
-    NOBODY,   // it is unknown
-    LOOP,     // the loop itself: it is about the conversation
-    BACKUP,   // the backup machine
-    HGFS,     // the server of the manifest
-    VIX,      // what tells the state of the tools
-    SERVICE,  // Python
+    NOBODY,        // it is unknown
+    CONVERSATION,  // the conversation with the host itself
+    BACKUP,        // the backup machine
+    HGFS,          // the server of the manifest
+    VIX,           // what tells the state of the tools
+    SERVICE,       // Python
   };
   enum class Body : std::uint8_t { TEXT, BINARY };
   std::string_view name;

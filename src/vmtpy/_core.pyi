@@ -509,6 +509,25 @@ def host_commands() -> list[tuple[str, bool]]: ...
 def parse_start_with_options(body: bytes) -> tuple[QuiesceRequest, bytes]: ...
 def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None: ...
 
+class ConversationState(enum.Enum):
+    NEW = 0
+    LOST = 1
+    UNANNOUNCED = 2
+    ANNOUNCED = 3
+    KNOWN = 4
+    CLOSED = 5
+
+class ConversationEvent(enum.Enum):
+    HEARD = 0
+    FAILED = 1
+    FORGOTTEN = 2
+    TOLD = 3
+    CLOSE = 4
+
+def conversation_edge(
+    state: ConversationState, event: ConversationEvent
+) -> ConversationState | None: ...
+
 class QuiesceRequest:
     @property
     def manifest(self) -> bool: ...

@@ -7,28 +7,54 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from vmtpy import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import enum
+    from collections.abc import Callable, Iterable
+
+    _State = TypeVar("_State", bound=enum.Enum)
+    _Event = TypeVar("_Event", bound=enum.Enum)
 
 FILE = Path(__file__).parent.parent.parent / "ARCHITECTURE.md"
 
 
-def states() -> str:
-    """The backup machine. Events down, states across; "·": the event has no place there."""
-    states = list(_core.BackupState.__members__.values())
+def machine(
+    states: Iterable[_State],
+    events: Iterable[_Event],
+    edge: Callable[[_State, _Event], _State | None],
+) -> str:
+    """Events down, states across; "·": the event has no place there."""
+    states = list(states)
     lines = ["| in: | " + " | ".join(state.name for state in states) + " |"]
     lines.append("|---" * (len(states) + 1) + "|")
-    for event in _core.BackupEvent.__members__.values():
-        found = [_core.backup_edge(state, event) for state in states]
-        cells = [one.name if one is not None else "·" for one in found]
+    for event in events:
+        followers = [edge(state, event) for state in states]
+        cells = [state.name if state is not None else "·" for state in followers]
         lines.append(f"| **{event.name}** | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def states() -> str:
+    """The backup machine."""
+    return machine(
+        _core.BackupState.__members__.values(),
+        _core.BackupEvent.__members__.values(),
+        _core.backup_edge,
+    )
+
+
+def conversation() -> str:
+    """The conversation with the host."""
+    return machine(
+        _core.ConversationState.__members__.values(),
+        _core.ConversationEvent.__members__.values(),
+        _core.conversation_edge,
+    )
 
 
 def choices() -> str:
@@ -45,7 +71,10 @@ def choices() -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize(("name", "table"), [("state", states), ("choice", choices)])
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("state", states), ("conversation", conversation), ("choice", choices)],
+)
 def test_the_table_in_the_architecture_is_the_cores(name: str, table: Callable[[], str]) -> None:
     begin, end = f"<!-- {name} table -->\n", f"<!-- end of {name} table -->\n"
     before, rest = FILE.read_text().split(begin)

@@ -43,7 +43,7 @@ class Guest {
  private:
   static agent::AgentOptions options() {
     agent::AgentOptions options;
-    options.announce = {"log hello"};
+    options.host.announce = {"log hello"};
     return options;
   }
 

@@ -59,11 +59,11 @@ struct World {
 
   static agent::AgentOptions options() {
     agent::AgentOptions options;
-    options.announce = {"log hello"};
-    options.poll_min = 1ms;
-    options.poll_max = 2ms;
-    options.retry_min = 1ms;
-    options.retry_max = 2ms;
+    options.host.announce = {"log hello"};
+    options.host.poll_min = 1ms;
+    options.host.poll_max = 2ms;
+    options.host.retry_min = 1ms;
+    options.host.retry_max = 2ms;
     return options;
   }
 };

@@ -95,18 +95,18 @@ void bind_agent_options(py::module_& module) {
                        std::string notify_socket, double watchdog, double patience,
                        double patience_busy, double prepare_patience, wire::ToolsState tools) {
              agent::AgentOptions options;
-             options.poll_min = from_seconds("poll_min", poll_min);
-             options.poll_max = from_seconds("poll_max", poll_max);
-             options.poll_busy = from_seconds("poll_busy", poll_busy);
-             options.announce = std::move(announce);
-             options.withdraw = std::move(withdraw);
+             options.host.poll_min = from_seconds("poll_min", poll_min);
+             options.host.poll_max = from_seconds("poll_max", poll_max);
+             options.host.poll_busy = from_seconds("poll_busy", poll_busy);
+             options.host.announce = std::move(announce);
+             options.host.withdraw = std::move(withdraw);
              options.tools = std::move(tools);
              options.notify.socket = std::move(notify_socket);
              options.notify.watchdog = from_seconds("watchdog", watchdog);
-             options.patience = from_seconds("patience", patience);
+             options.host.patience = from_seconds("patience", patience);
              options.backup.prepare_patience = from_seconds("prepare_patience", prepare_patience);
-             options.patience_busy =
-                 std::min(options.patience, from_seconds("patience_busy", patience_busy));
+             options.host.patience_busy =
+                 std::min(options.host.patience, from_seconds("patience_busy", patience_busy));
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
@@ -117,32 +117,39 @@ void bind_agent_options(py::module_& module) {
 
 void bind_status(py::module_& module) {
   py::class_<agent::AgentStatus>(module, "AgentStatus")
-      .def_readonly("connected", &agent::AgentStatus::connected)
-      .def_readonly("announced", &agent::AgentStatus::announced)
+      .def_property_readonly("connected",
+                             [](const agent::AgentStatus& status) { return status.host.connected; })
+      .def_property_readonly("announced",
+                             [](const agent::AgentStatus& status) { return status.host.announced; })
       .def_property_readonly(
-          "trouble", [](const agent::AgentStatus& status) { return to_text(status.trouble); })
+          "trouble", [](const agent::AgentStatus& status) { return to_text(status.host.trouble); })
       .def_property_readonly(
-          "transport", [](const agent::AgentStatus& status) { return to_text(status.transport); })
+          "transport",
+          [](const agent::AgentStatus& status) { return to_text(status.host.transport); })
       .def_property_readonly(
           "transport_reason",
-          [](const agent::AgentStatus& status) { return to_text(status.transport_reason); })
+          [](const agent::AgentStatus& status) { return to_text(status.host.transport_reason); })
       .def_readonly("backup", &agent::AgentStatus::backup)
       .def_property_readonly(
           "frozen",
           [](const agent::AgentStatus& status) { return agent::may_be_frozen(status.backup); })
       .def_property_readonly(
           "last_poll",
-          [](const agent::AgentStatus& status) { return to_seconds(status.last_poll); })
+          [](const agent::AgentStatus& status) { return to_seconds(status.host.last_poll); })
       .def_property_readonly(
           "busy_since",
           [](const agent::AgentStatus& status) { return to_seconds(status.busy_since); })
       .def_property_readonly(
           "stuck_since",
           [](const agent::AgentStatus& status) { return to_seconds(status.stuck_since); })
-      .def_readonly("polls", &agent::AgentStatus::polls)
-      .def_readonly("commands", &agent::AgentStatus::commands)
-      .def_readonly("resets", &agent::AgentStatus::resets)
-      .def_readonly("losses", &agent::AgentStatus::losses);
+      .def_property_readonly("polls",
+                             [](const agent::AgentStatus& status) { return status.host.polls; })
+      .def_property_readonly("commands",
+                             [](const agent::AgentStatus& status) { return status.host.commands; })
+      .def_property_readonly("resets",
+                             [](const agent::AgentStatus& status) { return status.host.resets; })
+      .def_property_readonly("losses",
+                             [](const agent::AgentStatus& status) { return status.host.losses; });
 }
 
 void bind_backup(py::module_& module) {
@@ -199,12 +206,38 @@ void bind_backup(py::module_& module) {
       py::arg("state"), py::arg("event"));
 }
 
+void bind_conversation(py::module_& module) {
+  py::enum_<agent::ConversationState>(module, "ConversationState")
+      .value("NEW", agent::ConversationState::NEW)
+      .value("LOST", agent::ConversationState::LOST)
+      .value("UNANNOUNCED", agent::ConversationState::UNANNOUNCED)
+      .value("ANNOUNCED", agent::ConversationState::ANNOUNCED)
+      .value("KNOWN", agent::ConversationState::KNOWN)
+      .value("CLOSED", agent::ConversationState::CLOSED);
+  py::enum_<agent::ConversationEvent>(module, "ConversationEvent")
+      .value("HEARD", agent::ConversationEvent::HEARD)
+      .value("FAILED", agent::ConversationEvent::FAILED)
+      .value("FORGOTTEN", agent::ConversationEvent::FORGOTTEN)
+      .value("TOLD", agent::ConversationEvent::TOLD)
+      .value("CLOSE", agent::ConversationEvent::CLOSE);
+  module.def(
+      "conversation_edge",
+      [](agent::ConversationState from,
+         agent::ConversationEvent event) -> std::optional<agent::ConversationState> {
+        const agent::HostConversation::Edge* edge = agent::HostConversation::edge(from, event);
+        if (edge == nullptr) return std::nullopt;
+        return edge->to;
+      },
+      py::arg("state"), py::arg("event"));
+}
+
 }  // namespace
 
 void bind_agent(py::module_& module) {
   bind_events(module);
   bind_agent_options(module);
   bind_backup(module);
+  bind_conversation(module);
   bind_status(module);
   py::class_<agent::Agent, std::unique_ptr<agent::Agent, DeleteUnlocked<agent::Agent>>>(module,
                                                                                         "Agent")

@@ -22,6 +22,11 @@ constexpr int READY_SECONDS = 5;
 constexpr Duration SHORTEST_LOOK = std::chrono::microseconds(100);
 constexpr Duration LONGEST_LOOK = std::chrono::milliseconds(5);
 
+// glibc has gettid() since 2.30.
+pid_t thread_id() {
+  return static_cast<pid_t>(syscall(SYS_gettid));
+}
+
 void* map(std::size_t size, int flags) {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
   if (memory == MAP_FAILED) throw SystemError("mmap", "", errno);
@@ -71,7 +76,7 @@ int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
                        duties.marker.c_str(),
                        groups.data()};
 
-  page_->owner = static_cast<std::uint32_t>(gettid());
+  page_->owner = static_cast<std::uint32_t>(thread_id());
   page_->head.list.next = &page_->node;
   page_->node.next = &page_->head.list;
   page_->head.futex_offset =
@@ -147,7 +152,7 @@ void Guardian::reap() {
 
 bool Guardian::begin_freeze(std::size_t index) {
   Ward& ward = page_->wards[index];
-  ward.thread = gettid();
+  ward.thread = thread_id();
   ward.state = FREEZING;
   // The guardian closes first and looks at the states then; so either it sees FREEZING or we this.
   if (!page_->closed) return true;

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "base/errors.h"
+#include "emulator/ptrace/newer_kernel.h"
 #include "emulator/ptrace/seccomp_filter.h"
 #include "emulator/ptrace/tracee.h"
 

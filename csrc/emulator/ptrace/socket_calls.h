@@ -8,15 +8,13 @@
 // `loopback` their sockets stay AF_VSOCK, and connections to the host go to this machine itself.
 #pragma once
 
-#include <linux/seccomp.h>
-#include <linux/vm_sockets.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "emulator/ptrace/newer_kernel.h"
 #include "emulator/vsock/unix_name.h"
 #include "emulator/vsock/vsock_pairs.h"
 

@@ -3,11 +3,12 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <fstream>
+
+#include "emulator/ptrace/newer_kernel.h"
 
 namespace vmtpy::emulator {
 

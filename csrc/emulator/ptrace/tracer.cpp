@@ -1,7 +1,6 @@
 #include "emulator/ptrace/tracer.h"
 
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "base/errors.h"
 #include "emulator/machine.h"
 #include "emulator/ptrace/launch.h"
+#include "emulator/ptrace/newer_kernel.h"
 
 namespace vmtpy::emulator {
 

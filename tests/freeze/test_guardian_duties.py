@@ -150,6 +150,30 @@ def test_an_agent_that_is_late_leaves_no_marker_of_what_the_guardian_has_thawed(
         assert not mount.thaw()
 
 
+def test_a_thaw_of_the_guardian_that_fails_is_tried_again(mount: LoopMount, tmp_path: Path) -> None:
+    """strace makes the first ioctl of each of its threads fail."""
+    require_program("strace")
+    trace = tmp_path / "trace"
+    with Scene([mount], tmp_path) as scene:
+        assert scene.agent.line() == "frozen"
+        guardian = scene.agent.guardian()
+        status = Path(f"/proc/{guardian}/status")
+        strace = ["strace", "-f", "-qq", "-o", str(trace), "-p", str(guardian)]
+        strace += ["-e", "trace=ioctl", "-e", "inject=ioctl:error=EBUSY:when=1"]
+        with subprocess.Popen(strace, stderr=subprocess.PIPE, text=True) as tracer:
+            await_true(
+                lambda: tracer.poll() is not None or "TracerPid:\t0\n" not in status.read_text()
+            )
+            if tracer.poll() is not None:
+                assert tracer.stderr is not None
+                pytest.skip(f"needs the right to trace: {tracer.stderr.read()}")
+            scene.kill()
+            tracer.wait(PATIENCE)
+    results = [line.split(" = ")[1].split()[0] for line in trace.read_text().splitlines()]
+    assert results == ["-1", "0"]
+    assert not mount.thaw()
+
+
 def test_what_ends_other_processes_of_the_agent_does_not_reach_the_guardian(
     mount: LoopMount, tmp_path: Path
 ) -> None:

@@ -69,6 +69,20 @@ def test_a_freeze_that_has_come_about_wakes_it() -> None:
         await_true(lambda: rig.agent.backup_state == State.IDLE)
 
 
+def test_the_end_of_a_freeze_wakes_a_python_that_waits_for_it() -> None:
+    rig = Rig()
+    rig.freeze()
+    assert rig.agent.next_event(0) is None  # whatever is queued is held
+    found: list[_core.AgentEvent | None] = []
+    python = threading.Thread(target=lambda: found.append(rig.agent.next_event(3600)), daemon=True)
+    python.start()
+    time.sleep(0.2)  # by now it sleeps
+    assert rig.command("vmbackup.snapshotDone") == b"OK "
+    python.join(PATIENCE)
+    assert len(found) == 1, "nothing has woken it"
+    rig.take(KIND.ENDED)  # what had come before is taken first
+
+
 def test_it_sleeps_while_an_answer_is_owed_although_the_host_has_spoken() -> None:
     with running() as rig:
         rig.device.send_command("OS_Halt")

@@ -144,6 +144,23 @@ def test_a_host_that_floods_costs_no_memory_and_no_deadline(command: str) -> Non
     assert sum(len(event.text) for event in events) < 1_500_000
 
 
+def test_a_flood_keeps_neither_the_start_nor_the_end_of_a_backup_from_python(rig: Rig) -> None:
+    """A Python that is busy has not taken any of it."""
+    for _ in range(100):
+        for _ in range(16):
+            rig.device.send_command("Set_Option synctime 1")
+        rig.turn(0.01)
+    rig.until(lambda: rig.replies().count(b"OK ") >= 1600)
+    assert rig.command("vmbackup.start 1") == b"OK "
+    assert rig.command("vmbackup.abort") == b"OK "
+    rig.agent.refuse(_core.BackupCode.SCRIPT, "cancelled")
+    rig.until(lambda: rig.agent.backup_state == State.FINISHING)
+    kinds = [event.kind for event in queued(rig)]
+    assert (kinds.count(KIND.START), kinds.count(KIND.ENDED)) == (1, 1)
+    assert kinds.count(KIND.COMMAND) < 1600
+    rig.agent.finish()
+
+
 def test_what_the_host_says_is_one_line_in_the_log(rig: Rig) -> None:
     rig.device.answer_with(b"log hello", b"0 no\nvmtpy: quiesced\x1b[2J" + b"x" * 60000)
     rig.turn()

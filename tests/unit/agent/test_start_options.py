@@ -62,6 +62,11 @@ def test_a_good_body_is_read_in_full_in_both_versions(options: dict[str, Any]) -
     assert request.volumes.encode(errors="surrogateescape") == options["volumes"]
 
 
+def test_texts_of_the_largest_length_are_read() -> None:
+    request = parse(start_options(argument=b"a" * 256, volumes=b"v" * 3200))
+    assert (len(request.script_argument), len(request.volumes)) == (256, 3200)
+
+
 def test_every_truncation_of_a_good_body_is_refused() -> None:
     body = start_options(argument=b"nightly", timeout=30, volumes=b"uuid-1 uuid-2")
     for size in range(len(body)):

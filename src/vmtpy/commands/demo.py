@@ -17,13 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from vmtpy.demo import disk
 from vmtpy.demo.play import Scene, missing, play
 from vmtpy.demo.simulate import simulate
+from vmtpy.demo.terminal import Terminal
 
 if TYPE_CHECKING:
     from vmtpy.demo.story import Story
@@ -40,35 +37,29 @@ def size_of(text: str) -> int:
     return int(match[1]) * UNITS[match[2].upper()]
 
 
-class Output(Console):
-    """A console that lets __main__ say how a program ends whose reader has gone."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
-    console = Output(stderr=options.json)
+    terminal = Terminal(sys.stderr if options.json else sys.stdout)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything is taken away
     disk.find_programs()
     lacking = missing(options.fs, options.store)
     if lacking:
-        console.print(
-            f"No real disk here: this machine lacks {escape('; '.join(lacking))}.\n"
-            "The same conversation follows over a [bold]simulated[/bold] disk, in this process: "
+        simulated = terminal.styled("bold", "simulated")
+        terminal.print(
+            f"No real disk here: this machine lacks {'; '.join(lacking)}.\n"
+            f"The same conversation follows over a {simulated} disk, in this process: "
             "nothing real is frozen.\n"
         )
         story = simulate()
     else:
         disk.check_space(options.store, options.size)
         scene = Scene(options.size, options.fs, options.store, options.deleted_open)
-        with console.status("") as status:
-            story = play(scene, lambda text: status.update(f"{text} …"))
+        with terminal.progress() as progress:
+            story = play(scene, progress)
     if options.json:
         print(json.dumps(story.as_dict()))
     else:
-        tell(console, story)
+        tell(terminal, story)
     return 0 if story.passed else 1
 
 
@@ -106,31 +97,31 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def tell(console: Console, story: Story) -> None:
+def tell(terminal: Terminal, story: Story) -> None:
     """The timeline, the longest wait, the verdict."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("ms", justify="right")
-    table.add_column("")
-    table.add_column("", style="dim")
     start = story.moments[0].time
-    for moment in story.moments:
-        table.add_row(f"{(moment.time - start) * 1e3:.1f}", moment.name, moment.note)
-    console.print(table)
+    rows = [(f"{(one.time - start) * 1e3:.1f}", one.name, one.note) for one in story.moments]
+    times = max(len(time) for time, _, _ in rows)
+    names = max(len(name) for _, name, _ in rows)
+    terminal.print(terminal.styled("bold", f"{'ms':>{times}}"))
+    for time, name, note in rows:
+        terminal.print(f"{time:>{times}}  {name:<{names}}  {terminal.styled('dim', note)}")
     beyond = max(0.0, story.longest_wait - story.snapshot)
-    console.print(
+    terminal.print(
         f"\nLongest wait of any write: {story.longest_wait * 1e3:.1f} ms "
         f"(the host's snapshot took {story.snapshot * 1e3:.1f} ms of it, the guest "
         f"{beyond * 1e3:.1f} ms)\n"
     )
     for good, sentence in story.findings:
-        mark = "[green]✓[/green]" if good else "[red]✗[/red]"
-        console.print(f"{mark} {escape(sentence)}")
+        terminal.print(f"{terminal.mark(good)} {sentence}")
+    terminal.print(f"\n{terminal.styled('bold', verdict(story))}")
+
+
+def verdict(story: Story) -> str:
+    """The last line."""
     if story.simulated:
-        verdict = (
-            "The conversation is right, on a simulated disk." if story.passed else "It failed."
-        )
-    elif story.passed:
-        verdict = "The snapshot is clean and complete."
-    else:
-        verdict = "The snapshot is not what it should be."
-    console.print(f"\n[bold]{verdict}[/bold]")
+        right = "The conversation is right, on a simulated disk."
+        return right if story.passed else "It failed."
+    if story.passed:
+        return "The snapshot is clean and complete."
+    return "The snapshot is not what it should be."

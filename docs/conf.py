@@ -7,6 +7,9 @@ ASSETS = Path(__file__).parent / "assets"
 project = "vmtpy"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = False
+smartquotes_action = "D"  # quotes stay as they are: values are to be copied
+default_role = "code"  # `backticks` in docstrings
+napoleon_use_ivar = True
 # The module docstring of vmtpy.record describes two native classes.
 napoleon_custom_sections = [("RunRecord", "params_style"), ("FilesystemRun", "params_style")]
 myst_heading_anchors = 3
@@ -21,6 +24,7 @@ html_theme_options = {"top_of_page_buttons": []}
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 highlight_language = "text"
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"

@@ -91,6 +91,7 @@ LANGUAGES = {
 }
 FENCE = re.compile(r"^(```+|~~~+).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 TEST = re.compile(r"`(tests/[\w/]+\.\w+)(?:::(\w+))?`")
+TABLE = re.compile(r"^\|.*\n(\|[-:| ]+\|)\n(?:\|.*\n)+", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -146,7 +147,15 @@ def with_links(text: str, name: str, named: set[str]) -> str:
             named.add(file)
         return f"]({place(file)}{match[2] or ''})"
 
-    return TEST.sub(test, LINK.sub(link, text))
+    return TABLE.sub(classed, TEST.sub(test, LINK.sub(link, text)))
+
+
+def classed(table: re.Match[str]) -> str:
+    """A table of words gets a class for the style sheet; figures and wide tables do not."""
+    columns = table[1].count("|") - 1
+    if "-:" in table[1] or columns > 4:
+        return table[0]
+    return f'<div class="sentences columns-{columns}">\n\n{table[0]}\n</div>\n'
 
 
 def page_of(file: str) -> str:
@@ -182,7 +191,8 @@ def source_page(name: str) -> str:
 def block(lines: list[str], language: str) -> list[str]:
     if not any(lines):
         return []
-    return ["", f"~~~~~~ {language}", *lines, "~~~~~~", ""]
+    text = "\n".join(lines).strip("\n")
+    return ["", f"~~~~~~ {language}", text, "~~~~~~", ""]
 
 
 def tests_of(text: str) -> list[tuple[str, int]]:

@@ -18,7 +18,7 @@ NOT_PRIVILEGED = b"Guest is not privileged"
 
 
 class Rpci:
-    """A conversation with the host: the guest asks, the host answers.
+    """A conversation with the host: the guest asks, the host answers::
 
         with vmtpy.Rpci() as rpci:
             rpci.call(b"info-get guestinfo.hostname")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from support import pages
 from support.pages import DOCS, PAGES, ROOT, blocks
 from support.patience import PATIENCE
 
+import vmtpy
 from vmtpy import command_line, config_text
 from vmtpy.config import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Pages whose `sh` blocks another file runs.
 OWN = {
@@ -130,7 +128,8 @@ def test_the_symptoms_are_in_the_words_of_the_code() -> None:
     text = (DOCS / "troubleshooting.md").read_text()
     symptoms = re.findall(r'^(?:### |- )"([^"]+)"|"([^"\n]+)", the process', text, re.MULTILINE)
     assert len(symptoms) >= 9
-    sources = [*(ROOT / "csrc").rglob("*.cpp"), *(ROOT / "src").rglob("*.py")]
+    package = Path(vmtpy.__file__).parent
+    sources = [*(ROOT / "csrc").rglob("*.cpp"), *package.rglob("*.py")]
     code = re.sub(r'"\s+f?"', "", "".join(file.read_text() for file in sources))
     for symptom in (first or second for first, second in symptoms):
         assert symptom.removesuffix(" 2 s") in code, symptom

@@ -26,6 +26,7 @@ class UniqueFd {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
   int get() const { return descriptor_; }
+  void reset() { *this = UniqueFd(); }  // closes it
   explicit operator bool() const { return descriptor_ >= 0; }
 
  private:

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/unique_fd.h"
+
 namespace vmtpy::linux {
 
 namespace {
@@ -16,15 +18,14 @@ constexpr std::size_t LARGEST = 16u << 20;
 
 bool read_whole(const std::string& path, std::string& text) {
   text.clear();
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return false;
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return false;
   char buffer[16384];
   ssize_t got = 0;
   do {
-    got = read(file, buffer, sizeof buffer);
+    got = read(file.get(), buffer, sizeof buffer);
     if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
   } while ((got > 0 || (got < 0 && errno == EINTR)) && text.size() < LARGEST);
-  close(file);
   return got >= 0;
 }
 

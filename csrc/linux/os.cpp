@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "base/bare_syscall.h"
+#include "base/unique_fd.h"
 
 namespace vmtpy::linux {
 
@@ -57,33 +58,27 @@ class RealOs final : public Os {
   }
 
   int read_file(const std::string& path, std::string& text) override {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) return -errno;
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return -errno;
     text.clear();
     char buffer[4096];
     ssize_t got;
-    while ((got = ::read(file, buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR)) {
+    while ((got = ::read(file.get(), buffer, sizeof buffer)) > 0 || (got < 0 && errno == EINTR)) {
       if (got > 0) text.append(buffer, static_cast<std::size_t>(got));
     }
-    const int error = got < 0 ? -errno : 0;
-    ::close(file);
-    return error;
+    return got < 0 ? -errno : 0;
   }
 
   int write_file(const std::string& path, std::string_view text) override {
-    const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (file < 0) return -errno;
-    const int error = write_all(file, text);
-    ::close(file);
-    return error;
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    return file ? write_all(file.get(), text) : -errno;
   }
 
   int create_file(const std::string& path, std::string_view text) override {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    const int file = ::open(path.c_str(), flags, 0600);
-    if (file < 0) return -errno;
-    const int error = write_all(file, text);
-    ::close(file);
+    const UniqueFd file(::open(path.c_str(), flags, 0600));
+    if (!file) return -errno;
+    const int error = write_all(file.get(), text);
     if (error) ::unlink(path.c_str());
     return error;
   }

@@ -2,7 +2,6 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstring>
@@ -13,11 +12,7 @@ namespace vmtpy::linux {
 Notify::Notify(NotifyOptions options) : options_(std::move(options)) {
   if (options_.socket.size() < 2 || options_.socket.size() >= sizeof(sockaddr_un::sun_path)) return;
   if (options_.socket[0] != '/' && options_.socket[0] != '@') return;
-  socket_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-}
-
-Notify::~Notify() {
-  if (socket_ >= 0) ::close(socket_);
+  socket_ = UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 void Notify::ready() {
@@ -35,7 +30,7 @@ void Notify::status(std::string_view text) {
 }
 
 Time Notify::feed(Time now) {
-  if (socket_ < 0 || options_.watchdog <= Duration::zero()) return Time::max();
+  if (!socket_ || options_.watchdog <= Duration::zero()) return Time::max();
   const Duration period = options_.watchdog / 2;  // as sd_watchdog_enabled(3) recommends
   if (fed_ == Time{} || now - fed_ >= period) {
     send("WATCHDOG=1");
@@ -46,7 +41,7 @@ Time Notify::feed(Time now) {
 
 // Addressed each time: the service manager may make its socket anew.
 bool Notify::send(std::string_view state) {
-  if (socket_ < 0) return false;
+  if (!socket_) return false;
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, options_.socket.data(), options_.socket.size());
@@ -54,7 +49,7 @@ bool Notify::send(std::string_view state) {
   const auto length =
       static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + options_.socket.size());
   const auto* target = reinterpret_cast<const sockaddr*>(&address);
-  return ::sendto(socket_, state.data(), state.size(), MSG_DONTWAIT | MSG_NOSIGNAL, target,
+  return ::sendto(socket_.get(), state.data(), state.size(), MSG_DONTWAIT | MSG_NOSIGNAL, target,
                   length) >= 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/unique_fd.h"
 
 namespace vmtpy::linux {
 
@@ -18,9 +19,6 @@ struct NotifyOptions {
 class Notify {
  public:
   explicit Notify(NotifyOptions options);
-  ~Notify();
-  Notify(const Notify&) = delete;
-  Notify& operator=(const Notify&) = delete;
 
   void ready();                        // once: the service is up
   void stopping();                     // once
@@ -30,7 +28,7 @@ class Notify {
  private:
   bool send(std::string_view state);
   NotifyOptions options_;
-  int socket_ = -1;
+  UniqueFd socket_;
   Time fed_{};
   bool ready_ = false;
   bool stopping_ = false;

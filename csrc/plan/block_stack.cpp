@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "linux/facts.h"
 #include "plan/filesystem_type.h"
 
@@ -29,12 +30,10 @@ bool is_anonymous(const std::string& device) {
 // Where the image of a loop device lies, by the kernel's own account; "" without the right to ask.
 // Unlike the path it is true of deleted and hidden images and those of other mount namespaces.
 std::string image_device(const std::string& loop_path) {
-  const int loop = open(loop_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (loop < 0) return {};
+  const UniqueFd loop(open(loop_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!loop) return {};
   loop_info64 info{};
-  const bool known = ioctl(loop, LOOP_GET_STATUS64, &info) == 0;
-  close(loop);
-  if (!known) return {};
+  if (ioctl(loop.get(), LOOP_GET_STATUS64, &info) != 0) return {};
   // the kernel's huge_encode_dev(): minor bits 0–7, major bits 8–19, minor bits 20–31
   const std::uint64_t device = info.lo_device;
   return std::to_string((device >> 8) & 0xfff) + ":" +

@@ -80,7 +80,7 @@ VsockState VsockChannel::advance() {
   std::lock_guard lock(mutex_);
   if (open_) return VsockState::OPEN;
   if (transports_->dialer() == nullptr) return VsockState::ABSENT;
-  if (descriptor_ < 0) {
+  if (!descriptor_) {
     if (!transports_->wants_vsock()) return VsockState::ABSENT;
     begin_connecting();
     if (!transports_->may_dial(protocol_) || !dial()) return VsockState::RESTING;
@@ -99,14 +99,17 @@ bool VsockChannel::dial() {
   const std::uint32_t port = port_of(protocol_);
   for (;;) {
     privileged_ = true;
-    descriptor_ = dialer.dial(port, true);
-    if (descriptor_ == -EACCES) {  // an ordinary user's
+    int dialed = dialer.dial(port, true);
+    if (dialed == -EACCES) {  // an ordinary user's
       privileged_ = false;
-      descriptor_ = dialer.dial(port, false);
+      dialed = dialer.dial(port, false);
     }
-    if (descriptor_ >= 0) break;
-    if (worth_another(-descriptor_)) continue;
-    give_up(-descriptor_);
+    if (dialed >= 0) {
+      descriptor_ = UniqueFd(dialed);
+      break;
+    }
+    if (worth_another(-dialed)) continue;
+    give_up(-dialed);
     return false;
   }
   own();
@@ -124,7 +127,7 @@ bool VsockChannel::worth_another(int error) {
 
 VsockState VsockChannel::take_step() {
   for (;;) {
-    const int error = transports_->dialer()->progress(descriptor_);
+    const int error = transports_->dialer()->progress(descriptor_.get());
     if (error == 0) {
       open_ = true;
       opened_at_ = transports_->clock().now();
@@ -144,7 +147,6 @@ VsockState VsockChannel::take_step() {
 
 VsockState VsockChannel::give_up(int error) {
   const std::string why = explain(error, port_of(protocol_), transports_->options().connect);
-  if (descriptor_ < 0) descriptor_ = -1;
   close_locked();
   transports_->failed(protocol_, why);
   return VsockState::RESTING;
@@ -154,7 +156,7 @@ VsockState VsockChannel::give_up(int error) {
 void VsockChannel::connect() {
   if (transports_->dialer() == nullptr) throw ChannelError("no vsock is to be used here");
   VsockState state = VsockState::CONNECTING;
-  if (descriptor_ < 0) {
+  if (!descriptor_) {
     begin_connecting();
     if (!dial()) state = VsockState::RESTING;
   }
@@ -170,11 +172,8 @@ void VsockChannel::connect() {
 // shutdown() ends the connection although a child (a guardian, a hook that is just being started)
 // may hold a copy of the descriptor.
 void VsockChannel::disconnect() noexcept {
-  if (descriptor_ >= 0) {
-    ::shutdown(descriptor_, SHUT_RDWR);
-    ::close(descriptor_);
-  }
-  descriptor_ = -1;
+  if (descriptor_) ::shutdown(descriptor_.get(), SHUT_RDWR);
+  descriptor_.reset();
   decoder_ = PacketDecoder(options_.max_receive);
 }
 
@@ -185,8 +184,8 @@ void VsockChannel::broke(const char* why) {
 // --- the conversation --------------------------------------------------------------------------
 
 bool VsockChannel::ready() const {
-  if (descriptor_ < 0) return false;
-  pollfd watched{descriptor_, static_cast<short>(open_ ? POLLIN : POLLOUT), 0};
+  if (!descriptor_) return false;
+  pollfd watched{descriptor_.get(), static_cast<short>(open_ ? POLLIN : POLLOUT), 0};
   return ::poll(&watched, 1, 0) > 0;
 }
 
@@ -207,7 +206,8 @@ void VsockChannel::send_packet(const Packet& packet) {
   if (!open_) throw ChannelError("the channel is not open");
   const Time deadline = now() + patience_;
   for (std::string_view left = bytes; !left.empty();) {
-    const ssize_t sent = ::send(descriptor_, left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent =
+        ::send(descriptor_.get(), left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) {
       left.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
@@ -249,7 +249,7 @@ bool VsockChannel::await(short events, Time deadline) const {
   for (;;) {
     const Duration left = std::max(Duration(deadline - now()), LAST_LOOK);
     const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(left).count();
-    pollfd watched{descriptor_, events, 0};
+    pollfd watched{descriptor_.get(), events, 0};
     const int ready = ::poll(&watched, 1, static_cast<int>(milliseconds));
     if (ready > 0) return true;
     if (ready == 0 && now() >= deadline) return false;
@@ -260,7 +260,7 @@ bool VsockChannel::await(short events, Time deadline) const {
 bool VsockChannel::fill() {
   char bytes[READ_SIZE];
   for (;;) {
-    const ssize_t size = ::recv(descriptor_, bytes, sizeof bytes, MSG_DONTWAIT);
+    const ssize_t size = ::recv(descriptor_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
     if (size > 0) {
       decoder_.feed(std::string_view(bytes, static_cast<std::size_t>(size)));
       return true;

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/unique_fd.h"
 #include "wire/channel.h"
 #include "wire/data_map.h"
 #include "wire/transports.h"
@@ -30,8 +31,8 @@ class VsockChannel final : public Channel {
   bool privileged() const { return privileged_; }  // the connection comes from a port below 1024
   Time opened_at() const { return opened_at_; }    // of the connection
 
-  int descriptor() const override { return open_ ? descriptor_ : -1; }
-  int connecting_descriptor() const { return open_ ? -1 : descriptor_; }  // becomes writable
+  int descriptor() const override { return open_ ? descriptor_.get() : -1; }
+  int connecting_descriptor() const { return open_ ? -1 : descriptor_.get(); }  // becomes writable
   Time connect_by() const { return connect_by_; }
   // Something is to be done: the host has said something or has gone, or connecting is over.
   bool ready() const;
@@ -59,7 +60,7 @@ class VsockChannel final : public Channel {
   const ChannelOptions options_;
   PacketDecoder decoder_;
   Duration patience_ = std::chrono::seconds(30);
-  int descriptor_ = -1;
+  UniqueFd descriptor_;
   int resets_ = 0;   // of attempts in a row
   int retries_ = 0;  // for other reasons
   bool privileged_ = false;

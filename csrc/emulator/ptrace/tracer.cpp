@@ -77,7 +77,6 @@ Tracer::~Tracer() {
     }
   }
   if (state_ != NEW) pthread_join(thread_, nullptr);
-  if (pidfd_ >= 0) close(pidfd_);
 }
 
 void Tracer::start() {
@@ -119,7 +118,7 @@ void Tracer::run() {
   {
     std::lock_guard guard(mutex_);
     process_ = child;
-    pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+    pidfd_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
   }
   stopped(child, SIGTRAP << 8 | 0x7F | PTRACE_EVENT_EXEC << 16);
   move_to(RUNNING);
@@ -332,8 +331,8 @@ int Tracer::process() const {
 
 void Tracer::signal(int number) {
   std::lock_guard guard(mutex_);
-  if (pidfd_ >= 0) {
-    syscall(SYS_pidfd_send_signal, pidfd_, number, nullptr, 0);
+  if (pidfd_) {
+    syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   } else if (process_ > 0 && state_ <= RUNNING) {
     kill(process_, number);  // Linux before 5.3; its state changes just after it has been reaped
   }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/unique_fd.h"
 #include "emulator/device.h"
 #include "emulator/ptrace/cpuid.h"
 #include "emulator/ptrace/decode.h"
@@ -80,7 +81,7 @@ class Tracer {
   bool gone_ = true;  // the thread
   std::exception_ptr failure_;
   pid_t process_ = -1;
-  int pidfd_ = -1;
+  UniqueFd pidfd_;
   int wait_status_ = 0;
 };
 

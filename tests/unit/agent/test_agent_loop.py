@@ -80,7 +80,8 @@ def test_the_end_of_a_freeze_wakes_a_python_that_waits_for_it() -> None:
     assert rig.command("vmbackup.snapshotDone") == b"OK "
     python.join(PATIENCE)
     assert len(found) == 1, "nothing has woken it"
-    rig.take(KIND.ENDED)  # what had come before is taken first
+    if found[0] is None or found[0].kind != KIND.ENDED:
+        rig.take(KIND.ENDED)  # what was held before it came first
 
 
 def test_it_sleeps_while_an_answer_is_owed_although_the_host_has_spoken() -> None:

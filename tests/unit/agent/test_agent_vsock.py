@@ -300,6 +300,30 @@ def test_an_answer_of_a_while_ago_is_not_taken_for_that_to_a_command_that_was_lo
     assert len(rig.replies()) == before
 
 
+def test_an_answer_of_a_while_ago_is_not_sent_again_when_idle(rig: Rig) -> None:
+    assert rig.command("ping") == b"OK "
+    rig.turn(1.1)
+    before = len(rig.replies())
+    rig.service.drop_connections()
+    rig.until(lambda: not on_vsock(rig))
+    for _ in range(3):
+        rig.turn(0.1)
+    assert len(rig.replies()) == before
+
+
+def test_an_answer_that_is_owed_by_the_backdoor_goes_there_before_vsock_takes_over() -> None:
+    rig = Rig(vsock=True)
+    rig.dialer.hold(True)
+    rig.until(lambda: rig.agent.status().transport == "backdoor", seconds=0.05)
+    rig.device.send_command("OS_Halt")
+    event = rig.take(KIND.COMMAND)
+    rig.dialer.hold(False)
+    rig.agent.answer(event.id, b"OK ")
+    rig.until(lambda: on_vsock(rig))
+    [reply] = [one for one in rig.seen if one.kind == MessageKind.TCLO_REPLY]
+    assert (reply.request, reply.way) == (b"OK ", Way.BACKDOOR)
+
+
 def test_no_answer_of_before_confirms_a_snapshot_after_a_thaw_of_its_own() -> None:
     """The host is back with its snapshotDone at once, and takes what it hears for the answer."""
     rig = Rig(vsock=True, alone=True)

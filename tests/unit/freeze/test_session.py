@@ -69,6 +69,8 @@ def test_what_cannot_freeze_is_synced_at_its_level() -> None:
     bench = Bench(disk=disk, os=os, sync_only=("/boot/efi",))
     bench.reach(Phase.FROZEN)
     assert bench.frozen() == ["/a"]
+    [marker] = bench.markers()
+    assert "/boot/efi" not in disk.files()[marker]  # there is nothing of it to thaw
     bench.session.release()
     record = bench.end()
     assert record.outcome == Outcome.RELEASED

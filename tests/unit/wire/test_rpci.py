@@ -36,6 +36,15 @@ def test_a_call_is_five_traps_on_a_kept_channel_and_one_alone_seven() -> None:
     assert host.traps() == 12
 
 
+def test_the_last_call_leaves_no_channel_open() -> None:
+    host = EmulatedHost()
+    rpci = _core.Rpci(host.backdoor)
+    rpci.call(b"log x")
+    assert host.device.open_channels() == 1
+    assert rpci.call(b"log y", last=True) == (True, b"")
+    assert host.device.open_channels() == 0
+
+
 def test_nothing_is_opened_before_the_first_call() -> None:
     host = EmulatedHost()
     with Rpci(host.backdoor):

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 INTO = Path("build/wheels/debian")
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
@@ -32,9 +31,12 @@ def _download(suite: str, wanted: list[str], architectures: list[str]) -> list[P
     for part in (*lists, "fetched", "etc/apt.conf.d", "etc/preferences.d"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
+    mirror = subprocess.run(
+        [".ci/mirror"], check=True, capture_output=True, text=True
+    ).stdout.strip()
     # An unstable suite's Release file is valid for a week, and a mirror may be older.
     options = f"signed-by={KEYRING} check-valid-until=no arch={','.join(architectures)}"
-    (state / "sources.list").write_text(f"deb [{options}] {MIRROR} {suite} main\n")
+    (state / "sources.list").write_text(f"deb [{options}] {mirror} {suite} main\n")
     (state / "conf").write_text(
         f'Dir::Etc "{state}/etc";\n'
         f'Dir::Etc::SourceList "{state}/sources.list";\n'

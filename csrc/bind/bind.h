@@ -4,6 +4,8 @@
 #pragma once
 
 #include <pybind11/chrono.h>
+#include <pybind11/native_enum.h>
+#include <pybind11/native_enum.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

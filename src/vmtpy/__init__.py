@@ -29,43 +29,75 @@ if TYPE_CHECKING:
     from vmtpy.errors import VmtError as VmtError
     from vmtpy.freeze import Freeze as Freeze
     from vmtpy.freeze import freeze as freeze
-    from vmtpy.plan import Cause as Cause
-    from vmtpy.plan import Filesystem as Filesystem
-    from vmtpy.plan import LeftOut as LeftOut
-    from vmtpy.plan import Plan as Plan
     from vmtpy.plan import plan as plan
     from vmtpy.probe import Probe as Probe
     from vmtpy.probe import probe as probe
-    from vmtpy.record import FilesystemRun as FilesystemRun
-    from vmtpy.record import Outcome as Outcome
-    from vmtpy.record import RunRecord as RunRecord
+    from vmtpy.results import Cause as Cause
+    from vmtpy.results import Filesystem as Filesystem
+    from vmtpy.results import FilesystemRun as FilesystemRun
+    from vmtpy.results import LeftOut as LeftOut
+    from vmtpy.results import Outcome as Outcome
+    from vmtpy.results import Plan as Plan
+    from vmtpy.results import RunRecord as RunRecord
     from vmtpy.rpci import Rpci as Rpci
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Agent",
+    "Cause",
+    "ChannelError",
+    "Config",
+    "ConfigError",
+    "Filesystem",
+    "FilesystemRun",
+    "Freeze",
+    "FreezeError",
+    "GuestInfoError",
+    "LeftOut",
+    "MessageSizeError",
+    "NoValueError",
+    "NotVMwareError",
+    "Outcome",
+    "Plan",
+    "PlanError",
+    "Probe",
+    "RpcError",
+    "Rpci",
+    "RunRecord",
+    "SystemCallError",
+    "VmtError",
+    "__version__",
+    "freeze",
+    "guestinfo",
+    "hardware",
+    "plan",
+    "probe",
+]
+
 # public name → the module that holds it
 _EXPORTS = {
     "Agent": "vmtpy.agent",
-    "Cause": "vmtpy.plan",
+    "Cause": "vmtpy.results",
     "ChannelError": "vmtpy.errors",
     "Config": "vmtpy.config",
     "ConfigError": "vmtpy.errors",
-    "Filesystem": "vmtpy.plan",
-    "FilesystemRun": "vmtpy.record",
+    "Filesystem": "vmtpy.results",
+    "FilesystemRun": "vmtpy.results",
     "Freeze": "vmtpy.freeze",
     "FreezeError": "vmtpy.errors",
     "GuestInfoError": "vmtpy.errors",
-    "LeftOut": "vmtpy.plan",
+    "LeftOut": "vmtpy.results",
     "MessageSizeError": "vmtpy.errors",
     "NoValueError": "vmtpy.errors",
     "NotVMwareError": "vmtpy.errors",
-    "Outcome": "vmtpy.record",
-    "Plan": "vmtpy.plan",
+    "Outcome": "vmtpy.results",
+    "Plan": "vmtpy.results",
     "PlanError": "vmtpy.errors",
     "Probe": "vmtpy.probe",
     "RpcError": "vmtpy.errors",
     "Rpci": "vmtpy.rpci",
-    "RunRecord": "vmtpy.record",
+    "RunRecord": "vmtpy.results",
     "SystemCallError": "vmtpy.errors",
     "VmtError": "vmtpy.errors",
     "freeze": "vmtpy.freeze",
@@ -73,8 +105,6 @@ _EXPORTS = {
     "probe": "vmtpy.probe",
 }
 _MODULES = ("guestinfo", "hardware")
-
-__all__ = ["__version__", *sorted([*_EXPORTS, *_MODULES])]  # noqa: PLE0604 (all are strings)
 
 
 def __getattr__(name: str) -> object:

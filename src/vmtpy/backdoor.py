@@ -24,6 +24,8 @@ WAYS: dict[_core.Way, Way] = {
     _core.Way.VMMCALL: "vmmcall",
 }
 
+PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}  # the backdoor's numbers
+
 _found: dict[str, _core.Probe] = {}  # what answered stays true for the whole process
 
 

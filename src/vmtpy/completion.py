@@ -172,7 +172,7 @@ def zsh_option(one: Argument) -> str:
     text = one.text.replace("[", r"\[").replace("]", r"\]")
     value = f":{zsh_escaped(one.value)}:{zsh_action(one)}" if one.value else ""
     quoted = zsh_quoted(f"[{text}]{value}")
-    names = f"{{{','.join(one.names)}}}" if len(one.names) > 1 else one.names[0]
+    names = one.names[0] if len(one.names) == 1 else f"{{{','.join(one.names)}}}"
     return f"'*'{names}{quoted}"
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core
 from vmtpy.errors import FreezeError
-from vmtpy.plan import check_paths, plan
+from vmtpy.plan import check_paths, native_plan
+from vmtpy.results import Outcome, RunRecord, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def freeze(
     check_paths("paths", paths)
     if not paths:
         raise ValueError("paths: empty; name the mount points to freeze, or globs over them")
-    made = plan(include=paths, exclude=exclude)
+    made = native_plan(include=paths, exclude=exclude)
     options = _core.FreezeOptions(
         limit=timeout,
         filesystem_budget=filesystem_timeout,
@@ -111,7 +112,7 @@ class Freeze:
             return
         self._end()
         record = self.record
-        if record.outcome != _core.Outcome.RELEASED or record.error:
+        if record.outcome != Outcome.RELEASED or record.error:
             raise self._error()
 
     @property
@@ -120,9 +121,9 @@ class Freeze:
         return self._session.phase() == _core.Phase.FROZEN
 
     @property
-    def record(self) -> _core.RunRecord:
+    def record(self) -> RunRecord:
         """The `RunRecord`; what is known so far while the body runs."""
-        return self._session.record()
+        return record_of(self._session.record())
 
     def _end(self, reason: str = "") -> None:
         """Thaws; returns when that is done, also if it is interrupted meanwhile."""

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from vmtpy import _core
-from vmtpy._core import Cause, Filesystem, LeftOut, Plan
+from vmtpy.results import Cause, Filesystem, LeftOut, Plan, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,22 +34,8 @@ def plan(
         volumes: paths, or UUIDs of virtual disks, as a host names them; default all.
 
     Returns:
-        A `Plan` (all of its parts are read-only):
-
-        `filesystems`: a list of `Filesystem`, one for each superblock, by `level`, then path.
-        Level 0 is frozen first; each stands on those of later levels that `stands_on` names (by
-        `device`, "major:minor"). `path` is the mount point to open, `also` are its others;
-        `sync_only` is true of what can only be synced (vfat); `mapped` are the device-mapper
-        devices below, which must not be suspended while it is frozen; `disks` are the block
-        devices below that stand on no other ones.
-
-        `left_out`: a list of `LeftOut` with `path`, `device`, `type`, the `reason` in words and
-        its `cause`, a `Cause`. `writable` is true of what can lose writes in a snapshot: it is
-        neither read-only, pseudo, in memory nor a view of filesystems that are judged themselves.
-
-        `unmatched`: those of `volumes` on which no filesystem lies.
-
-        `notes`: sentences on what does not hinder but should be known.
+        A `Plan`: its `filesystems` in the order in which they are frozen, what is `left_out` with
+        the reason for each, those of `volumes` that are `unmatched`, and `notes`.
 
     Raises:
         TypeError: an argument is no list of paths, a single string among others.
@@ -57,12 +43,18 @@ def plan(
             the text says what to do.
         SystemCallError: there is no mountinfo.
     """
+    return plan_of(native_plan(include, exclude, volumes))
+
+
+def native_plan(
+    include: Sequence[Path] = (), exclude: Sequence[Path] = (), volumes: Sequence[Path] = ()
+) -> _core.Plan:
+    """The plan as the core made it, and as a session takes it. Arguments and errors as plan()."""
     check_paths("include", include)
     check_paths("exclude", exclude)
     check_paths("volumes", volumes)
-    return _core.make_plan(
-        _core.PlanRequest(include=include, exclude=exclude, volumes=volumes), _core.PlanSources()
-    )
+    request = _core.PlanRequest(include=include, exclude=exclude, volumes=volumes)
+    return _core.make_plan(request, _core.PlanSources())
 
 
 def check_paths(name: str, paths: Sequence[Path]) -> None:

@@ -5,10 +5,11 @@ The backdoor's own answer decides; CPUID only names the surroundings.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from vmtpy import _core
-from vmtpy.backdoor import WAYS
+from vmtpy.backdoor import PRODUCTS, WAYS
 from vmtpy.errors import NotVMwareError
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _PRESENCE: dict[_core.Presence, Presence] = {
     _core.Presence.NO_ANSWER: "no answer",
     _core.Presence.UNDECIDED: "undecided",
 }
-_PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}
 _VMWARE = "VMwareVMware"
 
 # CPUID's signature → whom people know it as
@@ -58,7 +58,8 @@ HYPERVISORS = {
 }
 
 
-class Probe(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Probe:
     """What answers at VMware's backdoor. True in a boolean context if that is VMware.
 
     Attributes:
@@ -105,7 +106,7 @@ def probe(backdoor: _core.Backdoor | None = None) -> Probe:
     cpu = _core.read_cpu()
     if backdoor is None:
         return judge(_core.probe_machine(cpu, ask_channel=True))
-    return _name(_core.probe(backdoor, cpu))  # imports nothing: also used while frozen
+    return _name(_core.probe(backdoor, cpu))
 
 
 def judge(found: _core.Probe, root: str = "/") -> Probe:
@@ -124,7 +125,7 @@ def _name(found: _core.Probe) -> Probe:
     return Probe(
         presence,
         found.version,
-        _PRODUCTS.get(found.product, ""),
+        PRODUCTS.get(found.product, ""),
         found.cpu.hypervisor,
         found.reason,
         WAYS[found.way],
@@ -172,8 +173,8 @@ def _explain(judged: Probe, privilege_error: int, root: str) -> Probe:
         reason = f"this is no virtual machine: {reason}"
     elif judged.case == "no access":
         reason, remedy = _no_access(reason, root)
-    return judged._replace(
-        reason=reason, remedy=remedy, privilege=refusal.why if refusal is not None else ""
+    return replace(
+        judged, reason=reason, remedy=remedy, privilege=refusal.why if refusal is not None else ""
     )
 
 

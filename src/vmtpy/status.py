@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vmtpy import __version__, _core
-from vmtpy.probe import probe
+from vmtpy.backdoor import PRODUCTS
 from vmtpy.record import as_dict
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ class Story:
         self._backdoor = backdoor
         self._started = time.monotonic()
         self._host: dict[str, object] | None = None
-        self._counts = {
-            one.name.lower(): 0 for one in _core.Outcome.__members__.values() if one.value
-        }
+        self._counts = {one.name.lower(): 0 for one in _core.Outcome if one.value}
         self._last: dict[str, object] | None = None
         self._backup_report: dict[str, object] | None = None
         self._last_success: float | None = None
@@ -102,10 +100,10 @@ class Story:
 
 def host(backdoor: _core.Backdoor) -> dict[str, object]:
     """What the host says of itself."""
-    found = probe(backdoor)
+    found = _core.probe(backdoor, _core.read_cpu())
     hardware = _core.read_hardware(backdoor)
     return {
-        "product": found.product,
+        "product": PRODUCTS.get(found.product, ""),
         "backdoor_version": found.version,
         "hardware_version": hardware.hardware_version,
         "uuid": hardware.uuid,

@@ -42,8 +42,8 @@ def machine(
 def states() -> str:
     """The backup machine."""
     return machine(
-        _core.BackupState.__members__.values(),
-        _core.BackupEvent.__members__.values(),
+        _core.BackupState,
+        _core.BackupEvent,
         _core.backup_edge,
     )
 
@@ -51,18 +51,18 @@ def states() -> str:
 def conversation() -> str:
     """The conversation with the host."""
     return machine(
-        _core.ConversationState.__members__.values(),
-        _core.ConversationEvent.__members__.values(),
+        _core.ConversationState,
+        _core.ConversationEvent,
         _core.conversation_edge,
     )
 
 
 def choices() -> str:
     """The way to the host. Preferences down, how vsock stands across."""
-    vsock = list(_core.VsockState.__members__.values())
+    vsock = list(_core.VsockState)
     head = ["preference", "backdoor", *(f"vsock {one.name}" for one in vsock), "connects by itself"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for preference in _core.Preference.__members__.values():
+    for preference in _core.Preference:
         for backdoor in (True, False):
             found = [_core.choose_transport(preference, backdoor, one).name for one in vsock]
             wants = "yes" if _core.wants_vsock(preference, backdoor) else "no"

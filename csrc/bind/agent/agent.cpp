@@ -53,7 +53,7 @@ void bind_events(py::module_& module) {
         return to_text(request.script_argument);
       });
   py::class_<agent::AgentEvent> event(module, "AgentEvent");
-  py::enum_<agent::AgentEvent::Kind>(event, "Kind")
+  py::native_enum<agent::AgentEvent::Kind>(event, "Kind", "enum.Enum")
       .value("START", agent::AgentEvent::Kind::START)
       .value("ENDED", agent::AgentEvent::Kind::ENDED)
       .value("LOG", agent::AgentEvent::Kind::LOG)
@@ -61,7 +61,8 @@ void bind_events(py::module_& module) {
       .value("ANSWERED", agent::AgentEvent::Kind::ANSWERED)
       .value("ANNOUNCED", agent::AgentEvent::Kind::ANNOUNCED)
       .value("RELOAD", agent::AgentEvent::Kind::RELOAD)
-      .value("STOPPED", agent::AgentEvent::Kind::STOPPED);
+      .value("STOPPED", agent::AgentEvent::Kind::STOPPED)
+      .finalize();
   event.def_readonly("kind", &agent::AgentEvent::kind)
       .def_readonly("request", &agent::AgentEvent::request)
       .def_readonly("record", &agent::AgentEvent::record)
@@ -153,11 +154,12 @@ void bind_status(py::module_& module) {
 }
 
 void bind_backup(py::module_& module) {
-  py::enum_<agent::BackupCode>(module, "BackupCode")
+  py::native_enum<agent::BackupCode>(module, "BackupCode", "enum.Enum")
       .value("SCRIPT", agent::BackupCode::SCRIPT)
       .value("SYNC", agent::BackupCode::SYNC)
-      .value("UNEXPECTED", agent::BackupCode::UNEXPECTED);
-  py::enum_<agent::BackupState>(module, "BackupState")
+      .value("UNEXPECTED", agent::BackupCode::UNEXPECTED)
+      .finalize();
+  py::native_enum<agent::BackupState>(module, "BackupState", "enum.Enum")
       .value("IDLE", agent::BackupState::IDLE)
       .value("PREPARING", agent::BackupState::PREPARING)
       .value("CANCELLED", agent::BackupState::CANCELLED)
@@ -166,8 +168,9 @@ void bind_backup(py::module_& module) {
       .value("UNFROZEN", agent::BackupState::UNFROZEN)
       .value("THAWING", agent::BackupState::THAWING)
       .value("ABORTING", agent::BackupState::ABORTING)
-      .value("FINISHING", agent::BackupState::FINISHING);
-  py::enum_<agent::BackupEvent>(module, "BackupEvent")
+      .value("FINISHING", agent::BackupState::FINISHING)
+      .finalize();
+  py::native_enum<agent::BackupEvent>(module, "BackupEvent", "enum.Enum")
       .value("START", agent::BackupEvent::START)
       .value("SNAPSHOT_DONE", agent::BackupEvent::SNAPSHOT_DONE)
       .value("ABORT", agent::BackupEvent::ABORT)
@@ -179,7 +182,8 @@ void bind_backup(py::module_& module) {
       .value("ENDED", agent::BackupEvent::ENDED)
       .value("STOP", agent::BackupEvent::STOP)
       .value("HOST_GONE", agent::BackupEvent::HOST_GONE)
-      .value("LATE", agent::BackupEvent::LATE);
+      .value("LATE", agent::BackupEvent::LATE)
+      .finalize();
   // Name, and whether bytes follow it.
   module.def("host_commands", [] {
     std::vector<std::pair<std::string, bool>> rows;
@@ -207,19 +211,21 @@ void bind_backup(py::module_& module) {
 }
 
 void bind_conversation(py::module_& module) {
-  py::enum_<agent::ConversationState>(module, "ConversationState")
+  py::native_enum<agent::ConversationState>(module, "ConversationState", "enum.Enum")
       .value("NEW", agent::ConversationState::NEW)
       .value("LOST", agent::ConversationState::LOST)
       .value("UNANNOUNCED", agent::ConversationState::UNANNOUNCED)
       .value("ANNOUNCED", agent::ConversationState::ANNOUNCED)
       .value("KNOWN", agent::ConversationState::KNOWN)
-      .value("CLOSED", agent::ConversationState::CLOSED);
-  py::enum_<agent::ConversationEvent>(module, "ConversationEvent")
+      .value("CLOSED", agent::ConversationState::CLOSED)
+      .finalize();
+  py::native_enum<agent::ConversationEvent>(module, "ConversationEvent", "enum.Enum")
       .value("HEARD", agent::ConversationEvent::HEARD)
       .value("FAILED", agent::ConversationEvent::FAILED)
       .value("FORGOTTEN", agent::ConversationEvent::FORGOTTEN)
       .value("TOLD", agent::ConversationEvent::TOLD)
-      .value("CLOSE", agent::ConversationEvent::CLOSE);
+      .value("CLOSE", agent::ConversationEvent::CLOSE)
+      .finalize();
   module.def(
       "conversation_edge",
       [](agent::ConversationState from,

@@ -71,14 +71,16 @@ Time to_time(double seconds) {
 }  // namespace
 
 void bind_device(py::module_& module) {
-  py::enum_<emulator::MessageKind>(module, "MessageKind")
+  py::native_enum<emulator::MessageKind>(module, "MessageKind", "enum.Enum")
       .value("RPCI", emulator::MessageKind::RPCI)
       .value("TCLO_COMMAND", emulator::MessageKind::TCLO_COMMAND)
-      .value("TCLO_REPLY", emulator::MessageKind::TCLO_REPLY);
-  py::enum_<emulator::Way>(module, "Way")
+      .value("TCLO_REPLY", emulator::MessageKind::TCLO_REPLY)
+      .finalize();
+  py::native_enum<emulator::Way>(module, "Way", "enum.Enum")
       .value("BACKDOOR", emulator::Way::BACKDOOR)
       .value("VSOCK", emulator::Way::VSOCK)
-      .value("PRIVILEGED_VSOCK", emulator::Way::PRIVILEGED_VSOCK);
+      .value("PRIVILEGED_VSOCK", emulator::Way::PRIVILEGED_VSOCK)
+      .finalize();
 
   using Entry = emulator::TranscriptEntry;
   py::class_<Entry>(module, "TranscriptEntry")

@@ -9,7 +9,7 @@ void bind_vsock(py::module_& module) {
   using emulator::VsockFault;
   using emulator::VsockService;
 
-  py::enum_<VsockFault>(module, "VsockFault")
+  py::native_enum<VsockFault>(module, "VsockFault", "enum.Enum")
       .value("RESET", VsockFault::RESET)
       .value("CLOSE", VsockFault::CLOSE)
       .value("SILENCE", VsockFault::SILENCE)
@@ -19,7 +19,8 @@ void bind_vsock(py::module_& module) {
       .value("UNKNOWN_FIELDS", VsockFault::UNKNOWN_FIELDS)
       .value("UNKNOWN_TYPE", VsockFault::UNKNOWN_TYPE)
       .value("PING_STORM", VsockFault::PING_STORM)
-      .value("SLOW", VsockFault::SLOW);
+      .value("SLOW", VsockFault::SLOW)
+      .finalize();
 
   py::class_<VsockService>(module, "VsockService")
       .def(py::init<std::shared_ptr<Device>, std::string, bool>(), py::keep_alive<1, 2>(),

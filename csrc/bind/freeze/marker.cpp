@@ -17,13 +17,14 @@ std::vector<freeze::RescueResult> rescue(linux::Os& os, const FsText& run_direct
 }  // namespace
 
 void bind_marker(py::module_& module) {
-  py::enum_<freeze::Rescue>(module, "Rescue")
+  py::native_enum<freeze::Rescue>(module, "Rescue", "enum.Enum")
       .value("THAWED", freeze::Rescue::THAWED)
       .value("NOT_FROZEN", freeze::Rescue::NOT_FROZEN)
       .value("NOT_MOUNTED", freeze::Rescue::NOT_MOUNTED)
       .value("STALE", freeze::Rescue::STALE)
       .value("REFUSED", freeze::Rescue::REFUSED)
-      .value("FAILED", freeze::Rescue::FAILED);
+      .value("FAILED", freeze::Rescue::FAILED)
+      .finalize();
   py::class_<freeze::RescueResult>(module, "RescueResult")
       .def_readonly("result", &freeze::RescueResult::result)
       .def_property_readonly(

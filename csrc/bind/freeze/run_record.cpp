@@ -41,13 +41,14 @@ void bind_filesystem_run(py::module_& module) {
 }  // namespace
 
 void bind_record(py::module_& module) {
-  py::enum_<freeze::Outcome>(module, "Outcome")
+  py::native_enum<freeze::Outcome>(module, "Outcome", "enum.Enum")
       .value("NONE", freeze::Outcome::NONE)
       .value("RELEASED", freeze::Outcome::RELEASED)
       .value("ABORTED", freeze::Outcome::ABORTED)
       .value("FAILED", freeze::Outcome::FAILED)
       .value("EXPIRED", freeze::Outcome::EXPIRED)
-      .value("LOST", freeze::Outcome::LOST);
+      .value("LOST", freeze::Outcome::LOST)
+      .finalize();
   bind_filesystem_run(module);
   py::class_<freeze::RunRecord>(module, "RunRecord")
       .def_readonly("outcome", &freeze::RunRecord::outcome)

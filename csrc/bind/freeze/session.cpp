@@ -77,13 +77,14 @@ void bind_session(py::module_& module) {
   module.def("real_os", &linux::real_os, py::return_value_policy::reference);
   bind_freeze_options(module);
 
-  py::enum_<freeze::Phase>(module, "Phase")
+  py::native_enum<freeze::Phase>(module, "Phase", "enum.Enum")
       .value("NEW", freeze::Phase::NEW)
       .value("PREPARING", freeze::Phase::PREPARING)
       .value("FREEZING", freeze::Phase::FREEZING)
       .value("FROZEN", freeze::Phase::FROZEN)
       .value("THAWING", freeze::Phase::THAWING)
-      .value("ENDED", freeze::Phase::ENDED);
+      .value("ENDED", freeze::Phase::ENDED)
+      .finalize();
 
   py::class_<freeze::FreezeSession, std::shared_ptr<freeze::FreezeSession>>(module, "FreezeSession")
       .def(py::init(&make_session), py::arg("os"), py::arg("clock"), py::arg("filesystems"),

@@ -6,9 +6,10 @@
 namespace vmtpy::bind {
 
 void bind_privileges(py::module_& module) {
-  py::enum_<linux::Role>(module, "Role")
+  py::native_enum<linux::Role>(module, "Role", "enum.Enum")
       .value("MAIN", linux::Role::MAIN)
-      .value("STATUS", linux::Role::STATUS);
+      .value("STATUS", linux::Role::STATUS)
+      .finalize();
   module.def("confine_process", &linux::confine_process);
   module.def("take_role", &linux::take_role, py::arg("role"));
   module.def("effective_capabilities",

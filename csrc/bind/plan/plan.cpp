@@ -43,7 +43,7 @@ void bind_filesystem(py::module_& module) {
 }
 
 void bind_result(py::module_& module) {
-  py::enum_<plan::Cause>(module, "Cause")
+  py::native_enum<plan::Cause>(module, "Cause", "enum.Enum")
       .value("NONE", plan::Cause::NONE)
       .value("PSEUDO", plan::Cause::PSEUDO)
       .value("MEMORY", plan::Cause::MEMORY)
@@ -55,7 +55,8 @@ void bind_result(py::module_& module) {
       .value("UNREACHABLE", plan::Cause::UNREACHABLE)
       .value("EXCLUDED", plan::Cause::EXCLUDED)
       .value("NOT_INCLUDED", plan::Cause::NOT_INCLUDED)
-      .value("NOT_REQUESTED", plan::Cause::NOT_REQUESTED);
+      .value("NOT_REQUESTED", plan::Cause::NOT_REQUESTED)
+      .finalize();
   py::class_<plan::LeftOut>(module, "LeftOut")
       .def_property_readonly("path", text(&plan::LeftOut::path))
       .def_property_readonly("device", text(&plan::LeftOut::device))

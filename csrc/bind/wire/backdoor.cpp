@@ -46,12 +46,13 @@ void bind_cpu(py::module_& module) {
 }
 
 void bind_way(py::module_& module) {
-  py::enum_<wire::Way>(module, "Way")
+  py::native_enum<wire::Way>(module, "Way", "enum.Enum")
       .value("NONE", wire::Way::NONE)
       .value("PORT", wire::Way::PORT)
       .value("PRIVILEGED_PORT", wire::Way::PRIVILEGED_PORT)
       .value("VMCALL", wire::Way::VMCALL)
-      .value("VMMCALL", wire::Way::VMMCALL);
+      .value("VMMCALL", wire::Way::VMMCALL)
+      .finalize();
   module.def("make_backdoor", &wire::make_backdoor, py::arg("way"), py::arg("cpu"));
   module.def(
       "io_privilege_error",
@@ -64,12 +65,13 @@ void bind_way(py::module_& module) {
 }
 
 void bind_probe(py::module_& module) {
-  py::enum_<wire::Presence>(module, "Presence")
+  py::native_enum<wire::Presence>(module, "Presence", "enum.Enum")
       .value("VMWARE", wire::Presence::VMWARE)
       .value("NO_CHANNEL", wire::Presence::NO_CHANNEL)
       .value("FAULT", wire::Presence::FAULT)
       .value("NO_ANSWER", wire::Presence::NO_ANSWER)
-      .value("UNDECIDED", wire::Presence::UNDECIDED);
+      .value("UNDECIDED", wire::Presence::UNDECIDED)
+      .finalize();
   py::class_<wire::Probe>(module, "Probe")
       .def_readonly("presence", &wire::Probe::presence)
       .def_readonly("way", &wire::Probe::way)

@@ -25,9 +25,10 @@ auto unlocked(Work work) {
 
 // What both kinds of channels can do.
 void bind_channel(py::module_& module) {
-  py::enum_<wire::Protocol>(module, "Protocol")
+  py::native_enum<wire::Protocol>(module, "Protocol", "enum.Enum")
       .value("RPCI", wire::Protocol::RPCI)
-      .value("TCLO", wire::Protocol::TCLO);
+      .value("TCLO", wire::Protocol::TCLO)
+      .finalize();
   py::class_<wire::Channel>(module, "Channel")
       .def("open", &wire::Channel::open, ReleaseGil())
       .def("close", &wire::Channel::close, ReleaseGil())

@@ -9,22 +9,25 @@
 namespace vmtpy::bind {
 
 void bind_transports(py::module_& module) {
-  py::enum_<wire::Preference>(module, "Preference")
+  py::native_enum<wire::Preference>(module, "Preference", "enum.Enum")
       .value("AUTO", wire::Preference::AUTO)
       .value("SPARE", wire::Preference::SPARE)
       .value("VSOCK", wire::Preference::VSOCK)
-      .value("BACKDOOR", wire::Preference::BACKDOOR);
-  py::enum_<wire::VsockState>(module, "VsockState")
+      .value("BACKDOOR", wire::Preference::BACKDOOR)
+      .finalize();
+  py::native_enum<wire::VsockState>(module, "VsockState", "enum.Enum")
       .value("ABSENT", wire::VsockState::ABSENT)
       .value("DUE", wire::VsockState::DUE)
       .value("CONNECTING", wire::VsockState::CONNECTING)
       .value("OPEN", wire::VsockState::OPEN)
-      .value("RESTING", wire::VsockState::RESTING);
-  py::enum_<wire::Choice>(module, "Choice")
+      .value("RESTING", wire::VsockState::RESTING)
+      .finalize();
+  py::native_enum<wire::Choice>(module, "Choice", "enum.Enum")
       .value("BACKDOOR", wire::Choice::BACKDOOR)
       .value("VSOCK", wire::Choice::VSOCK)
       .value("WAIT", wire::Choice::WAIT)
-      .value("NONE", wire::Choice::NONE);
+      .value("NONE", wire::Choice::NONE)
+      .finalize();
   module.def("choose_transport", &wire::choose_transport, py::arg("preference"),
              py::arg("backdoor"), py::arg("vsock"));
   module.def("wants_vsock", &wire::wants_vsock, py::arg("preference"), py::arg("backdoor"));

@@ -14,7 +14,7 @@ from vmtpy.in_force import in_force
 from vmtpy.plan import Cause, Filesystem, LeftOut, Plan, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 DESCRIPTION = "Shows what would be frozen, in which order, and what not and why. Freezes nothing."
 FIELDS = (
@@ -168,7 +168,7 @@ def describe(one: Filesystem, width: int, paths: dict[str, str]) -> str:
     return text + (f"; only synced: {one.type} cannot be frozen" if one.sync_only else "")
 
 
-def left_out_tree(left_out: list[LeftOut], *, everything: bool) -> Branch:
+def left_out_tree(left_out: Sequence[LeftOut], *, everything: bool) -> Branch:
     """A leaf for each that is left out, and one for all those that nobody misses."""
     named = [left for left in left_out if everything or left.cause not in SUMMARISED]
     counts = Counter(left.cause for left in left_out if left not in named)

@@ -47,7 +47,7 @@ def as_dict(found: Probe, facts: Hardware | None, time: HostTime | None) -> dict
     """All of it, as JSON has it."""
     return {
         "vmware": bool(found),
-        **found._asdict(),
+        **asdict(found),
         "container": surroundings.container(),
         "hardware": asdict(facts) if facts else None,
         "time": asdict(time) if time else None,

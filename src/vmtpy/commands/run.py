@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     agent = Agent(
         config,
         log=taken,
-        on_record=lambda record: hand_out(record, on_record, taken),
+        on_native_record=lambda record: hand_out(record, on_record, taken),
         notify=notify.from_environment(),
     )
     if options.record:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
@@ -16,6 +17,9 @@ from vmtpy.errors import VmtError
 from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
 from vmtpy.host.script import BackupRequest
+
+if TYPE_CHECKING:
+    from vmtpy.results import RunRecord
 
 PATH = "/srv"
 COPYING = 0.1  # seconds of the host
@@ -43,7 +47,7 @@ def simulate() -> Story:
     """
     device = _host.Device(_core.SteadyClock())
     disk = _host.SimulatedDisk([PATH])
-    records: list[_core.RunRecord] = []
+    records: list[RunRecord] = []
     agent = Agent(
         Config(hooks=HooksConfig(directory="")),
         log=lambda _: None,

@@ -63,6 +63,7 @@ class Machine(Protocol):
 
     def stun(self, deadline: float) -> bool:
         """Has it stand still when a message is in flight, or at the deadline."""
+        ...
 
     def resume(self) -> None:
         """Lets it go on; what was in flight begins again with CHECKPOINT."""

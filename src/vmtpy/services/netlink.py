@@ -150,6 +150,7 @@ def default_routes() -> list[Route]:
 def dump(request: int, family: int = 0) -> Iterator[tuple[int, bytes]]:
     """Messages of a dump: type and body. One that changes underneath is asked for again."""
     body = struct.pack("=B15x", family)
+    messages: list[tuple[int, bytes]] = []
     for _ in range(3):
         messages = []
         interrupted = False

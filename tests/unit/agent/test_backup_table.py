@@ -43,7 +43,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize(
     ("state", "event"),
-    list(itertools.product(S.__members__.values(), E.__members__.values())),
+    list(itertools.product(S, E)),
     ids=lambda one: one.name,
 )
 def test_each_state_and_event_lead_where_they_should(
@@ -60,7 +60,7 @@ def test_from_every_state_there_is_a_way_back_to_idle() -> None:
         if following in reached and state not in reached
     }:
         reached |= more
-    assert reached == set(S.__members__.values())
+    assert reached == set(S)
 
 
 def test_wherever_something_may_be_frozen_stop_and_a_lost_host_thaw() -> None:

@@ -30,7 +30,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize(
     ("state", "event"),
-    list(itertools.product(S.__members__.values(), E.__members__.values())),
+    list(itertools.product(S, E)),
     ids=lambda one: one.name,
 )
 def test_each_state_and_event_lead_where_they_should(

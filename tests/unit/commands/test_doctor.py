@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,7 +61,7 @@ def status(**values: object) -> dict[str, Any]:
 def test_vmware_is_good_and_anything_else_a_problem_with_its_reason() -> None:
     good = Probe("vmware", 6, "ESX", "VMwareVMware", "")
     assert only(machine.check_host(good)).text == "VMware ESX answers"
-    by_call = good._replace(way="vmcall", encrypted="SEV")
+    by_call = replace(good, way="vmcall", encrypted="SEV")
     assert only(machine.check_host(by_call)).text == (
         "VMware ESX answers by vmcall; the memory is encrypted (SEV): low bandwidth alone"
     )

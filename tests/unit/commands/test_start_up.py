@@ -12,7 +12,7 @@ import pytest
 # The console script's own work, on the emulated host's backdoor.
 PROGRAM = """\
 # What the package itself needs, and what site has imported otherwise.
-import __future__, importlib, os, sys, types
+import __future__, enum, importlib, os, sys, types
 before = set(sys.modules)
 from vmtpy import _host
 device = _host.Device(_host.ManualClock())

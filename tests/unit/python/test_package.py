@@ -42,6 +42,11 @@ def test_modules_are_modules() -> None:
     assert vmtpy.guestinfo.get is vmtpy.guestinfo.get
 
 
+def test_the_written_list_of_names_is_what_is_exported() -> None:
+    """Type checkers read `__all__`, Python loads by the two tables."""
+    assert sorted(vmtpy.__all__) == sorted(["__version__", *vmtpy._EXPORTS, *vmtpy._MODULES])
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         vmtpy.nonsense  # noqa: B018

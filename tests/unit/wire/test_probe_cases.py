@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -172,7 +173,7 @@ def test_the_command_says_what_is_here_and_ends_with_1(
 
 
 def test_what_people_read_of_a_good_host() -> None:
-    found = judged(EmulatedHost(), "KVMKVMKVM")._replace(way="vmcall")
+    found = replace(judged(EmulatedHost(), "KVMKVMKVM"), way="vmcall")
     facts = Hardware(19, "564d", 2048, None)
     lines = describe(found, facts, HostTime(1.5, 0.0, 0.0))
     assert lines[0] == (

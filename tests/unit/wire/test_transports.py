@@ -84,7 +84,7 @@ def serving(host: Host) -> VsockService:
 
 
 def choices(preference: Preference, *, backdoor: bool) -> list[str]:
-    states = VsockState.__members__.values()
+    states = VsockState
     return [_core.choose_transport(preference, backdoor, one).name for one in states]
 
 
@@ -185,7 +185,7 @@ def test_a_host_that_begins_to_listen_is_found(host: Host) -> None:
     assert host.transports.trouble(Protocol.RPCI) == ""
 
 
-FAULTS = [one for one in VsockFault.__members__.values() if one.name not in ("UNKNOWN_FIELDS",)]
+FAULTS = [one for one in VsockFault if one.name not in ("UNKNOWN_FIELDS",)]
 SILENT = (VsockFault.SILENCE, VsockFault.STALL)
 HARMLESS = (VsockFault.PING_STORM, VsockFault.SLOW)
 

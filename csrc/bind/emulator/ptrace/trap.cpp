@@ -63,10 +63,11 @@ std::vector<std::uint64_t> cpuid_sites(const std::string& path) {
 }  // namespace
 
 void bind_trap(py::module_& module) {
-  py::enum_<CpuidMethod>(module, "CpuidMethod")
+  py::native_enum<CpuidMethod>(module, "CpuidMethod", "enum.Enum")
       .value("NONE", CpuidMethod::NONE)
       .value("FAULT", CpuidMethod::FAULT)
-      .value("PATCH", CpuidMethod::PATCH);
+      .value("PATCH", CpuidMethod::PATCH)
+      .finalize();
   module.def("decode", &decode, py::arg("rax"), py::arg("rdx"), py::arg("code"),
              "The kind of instruction that a program faulted on.");
   module.def("read_instruction", &read_instruction, py::arg("code"),
@@ -75,11 +76,12 @@ void bind_trap(py::module_& module) {
              "Where in this program's file CPUID would be overwritten.");
   module.def("faulting_hypercalls", &emulator::faulting_hypercalls);
 
-  py::enum_<BackdoorKind>(module, "BackdoorKind")
+  py::native_enum<BackdoorKind>(module, "BackdoorKind", "enum.Enum")
       .value("NONE", BackdoorKind::NONE)
       .value("FULL", BackdoorKind::FULL)
       .value("HYPERCALL", BackdoorKind::HYPERCALL)
-      .value("VMPORT", BackdoorKind::VMPORT);
+      .value("VMPORT", BackdoorKind::VMPORT)
+      .finalize();
 
   py::class_<TrapHost>(module, "TrapHost")
       .def(py::init(&make_trap_host), py::keep_alive<1, 2>(), py::arg("device"), py::arg("command"),

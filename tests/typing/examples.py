@@ -1,0 +1,96 @@
+"""How a program calls vmtpy, as mypy --strict and pyright read it. Checked by .ci/types, never run.
+
+`assert_type` fails the check where a public type has become another, or Any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from typing_extensions import assert_type
+
+import vmtpy
+
+
+def look_for_vmware() -> str:
+    found = vmtpy.probe()
+    assert_type(found, vmtpy.Probe)
+    assert_type(found.version, int)
+    if found.presence == "no channel":
+        return found.remedy
+    return "VMware" if found else found.reason
+
+
+def show_the_plan() -> list[str]:
+    made = vmtpy.plan(include=["/srv", Path("/var/lib")], exclude=(b"/srv/scratch",))
+    assert_type(made, vmtpy.Plan)
+    lines = [f"{one.level} {one.path} {one.type} {one.device}" for one in made.filesystems]
+    lines += [
+        f"{one.path}: {one.reason}"
+        for one in made.left_out
+        if one.writable and one.cause is not vmtpy.Cause.NETWORK
+    ]
+    return [*lines, *made.notes, *made.unmatched]
+
+
+def freeze_and_report() -> vmtpy.RunRecord:
+    try:
+        with vmtpy.freeze(["/srv"], timeout=5, already_frozen="accept") as session:
+            assert_type(session, vmtpy.Freeze)
+            assert_type(session.frozen, bool)
+    except vmtpy.FreezeError as error:
+        print(error, error.hint)
+        raise
+    record = session.record
+    assert_type(record, vmtpy.RunRecord)
+    assert_type(record.outcome, vmtpy.Outcome)
+    for run in record.filesystems:
+        assert_type(run, vmtpy.FilesystemRun)
+        print(
+            f"{run.path}: frozen for {run.frozen * 1e3:.0f} ms, writers waited {run.waited:.3f} s"
+        )
+    return record
+
+
+def ask_the_host() -> bytes:
+    with vmtpy.Rpci(transport="vsock") as rpci:
+        try:
+            return rpci.call(b"info-get guestinfo.hostname")
+        except vmtpy.RpcError as error:
+            return error.reason
+
+
+def exchange_values() -> bytes:
+    assert_type(vmtpy.guestinfo.get("metadata"), bytes | None)
+    vmtpy.guestinfo.set("answer", b"42", "gzip+base64")
+    vmtpy.guestinfo.redact("password")
+    for value in vmtpy.guestinfo.watch("metadata", interval=5):
+        assert_type(value, bytes | None)
+        break
+    return vmtpy.guestinfo.get("answer") or b""
+
+
+def read_facts() -> float:
+    assert_type(vmtpy.hardware.read().memory_mib, int | None)
+    now = vmtpy.hardware.host_time()
+    return now.unix if now is not None else 0.0
+
+
+def errors_are_those_of_the_standard_library(error: vmtpy.VmtError) -> int | None:
+    if isinstance(error, vmtpy.SystemCallError):
+        assert_type(error.errno, int | None)
+        return error.errno
+    return None
+
+
+def run_an_agent() -> None:
+    agent = vmtpy.Agent(vmtpy.Config(), on_record=lambda record: print(record.outcome.name))
+
+    @agent.hook
+    @contextlib.contextmanager
+    def database() -> Iterator[None]:
+        yield
+
+    agent.run()

@@ -5,7 +5,6 @@
 
 #include <pybind11/chrono.h>
 #include <pybind11/native_enum.h>
-#include <pybind11/native_enum.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

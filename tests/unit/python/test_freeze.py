@@ -65,7 +65,7 @@ def test_a_filesystem_that_stays_frozen_is_an_error_although_the_body_was_covere
     machine.fail(1, errno.EIO, for_good=True, call="thaw")
     thread.start()
     try:
-        with pytest.raises(FreezeError, match=r"^FITHAW /a: .*; still frozen") as error:
+        with pytest.raises(FreezeError, match=r"^FITHAW /a: .*; it is still frozen") as error:
             freeze.__exit__(None, None, None)
         assert error.value.record.outcome == Outcome.RELEASED
         machine.fail(1 << 30, 0, for_good=False)

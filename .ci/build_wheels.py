@@ -163,8 +163,13 @@ class Build:
         wanted += [self._types, *self._core, *self._host]
         stale = [one for one in wanted if self._setup.needs_recompile(str(one.built), one.source)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(lambda one: subprocess.run(one.command, check=True), stale):
-                pass
+            running = [pool.submit(subprocess.run, one.command, check=True) for one in stale]
+            try:
+                for compiler_run in running:
+                    compiler_run.result()
+            except subprocess.CalledProcessError:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def link(self, python: str) -> list[Path]:
         bindings = self._bindings(python)

@@ -56,7 +56,7 @@ def unversioned(extension: Path) -> set[str]:
 
     A newer glibc than the oldest that the wheel is for may have them.
     """
-    command = ["readelf", "-W", "--dyn-syms", extension]
+    command = ["readelf", "-W", "--dyn-syms", str(extension)]
     table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return set(re.findall(r" GLOBAL +DEFAULT +UND +([^\s@]+)$", table, re.MULTILINE))
 

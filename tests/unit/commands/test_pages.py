@@ -135,6 +135,14 @@ def test_the_symptoms_are_in_the_words_of_the_code() -> None:
         assert symptom.removesuffix(" 2 s") in code, symptom
 
 
+def test_each_guarantee_names_its_test() -> None:
+    text = (DOCS / "guarantees.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if not row.startswith("| What happens |")]
+    assert len(rows) >= 60
+    assert [row for row in rows if not re.search(r"\| `tests/[^|]*` \|$", row)] == []
+
+
 def test_the_readme_is_short() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120

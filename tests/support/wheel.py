@@ -1,0 +1,42 @@
+"""A wheel of the package as it is imported here, for tests that install it."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import vmtpy
+
+COMMANDS = """\
+[console_scripts]
+vmtpy = vmtpy.__main__:main
+vmtpy-rpctool = vmtpy.rpctool:program
+vmtpy-toolbox-cmd = vmtpy.toolbox:main
+"""
+
+
+def make_wheel(directory: Path) -> Path:
+    """Writes it; nothing is compiled."""
+    package = Path(vmtpy.__file__).parent
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    version = vmtpy.__version__
+    info = f"vmtpy-{version}.dist-info"
+    texts = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: vmtpy\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\n"
+        f"Tag: {tag}-{tag}-{platform}\n",
+        f"{info}/entry_points.txt": COMMANDS,
+    }
+    files = [one for one in package.rglob("*") if one.is_file() and one.suffix != ".pyc"]
+    inside = {f"vmtpy/{one.relative_to(package)}": one for one in files}
+    record = "".join(f"{name},,\n" for name in (*inside, *texts, f"{info}/RECORD"))
+    made = directory / f"vmtpy-{version}-{tag}-{tag}-{platform}.whl"
+    with zipfile.ZipFile(made, "w") as wheel:
+        for name, file in inside.items():
+            wheel.write(file, name)
+        for name, text in {**texts, f"{info}/RECORD": record}.items():
+            wheel.writestr(name, text)
+    return made

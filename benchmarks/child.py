@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.disks import mounts
-from benchmarks.scenarios import Place, scenarios
+from benchmarks.scenario import Place
+from benchmarks.scenarios import scenarios
 
 SHARED = Path("/dev/shm")
 

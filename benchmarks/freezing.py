@@ -13,7 +13,7 @@ from benchmarks import disks, writer
 from benchmarks.contenders import freezers
 from benchmarks.disks import SIZES, Disk
 from benchmarks.emulated import Snapshot
-from benchmarks.scenarios import Metric, Place
+from benchmarks.scenario import Metric, Place
 from benchmarks.writer import Write, Writers
 
 # Seconds from the agent's first words to the host's question. So much is left to chance that the

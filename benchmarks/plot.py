@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import metrics_of
 from benchmarks.runner import Report, Result
-from benchmarks.scenarios import Metric, Scenario
+from benchmarks.scenario import Metric, Scenario
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.runner import Report, Result
-from benchmarks.scenarios import Metric, Scenario
+from benchmarks.scenario import Metric, Scenario
 
 US = "vmtpy"
 

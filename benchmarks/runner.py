@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import REPOSITORY, machine
-from benchmarks.scenarios import Scenario
+from benchmarks.scenario import Scenario
 
 LONGEST_RUN = 300.0  # seconds
 LAST_WORDS = 600  # characters kept of a run that failed

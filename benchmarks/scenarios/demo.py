@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from benchmarks import disks
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 
 NAME = "demo"
 TITLE = "vmtpy demo --size 10G, 1 GiB of data, the copy by reflink"

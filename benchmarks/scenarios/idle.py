@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.contenders import open_vm_tools, vmtpy_agent
 from benchmarks.emulated import EmulatedGuest, emulated
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 
 NAME = "idle"
 TITLE = "an idle agent"

@@ -9,7 +9,7 @@ from benchmarks.disks import Disk
 from benchmarks.freezing import METRICS as FREEZE_METRICS
 from benchmarks.freezing import OWN_METRICS, Setting, freeze
 from benchmarks.freezing import contenders as all_freezers
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 
 NAME = "many"
 TITLE = "quiesce, many disks"

@@ -9,7 +9,7 @@ from benchmarks.contenders import freezers
 from benchmarks.disks import SIZES
 from benchmarks.freezing import METRICS as FREEZE_METRICS
 from benchmarks.freezing import Freeze, quiet, settle, taking
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 from benchmarks.writer import Write, Writers
 
 NAME = "picture"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.freezing import METRICS as FREEZE_METRICS
 from benchmarks.freezing import OWN_METRICS, Setting, freeze
 from benchmarks.freezing import contenders as all_freezers
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 
 NAME = "quiesce"
 TITLE = "quiesce, idle disk"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import native, rpc_client
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 from vmtpy._core import SteadyClock
 from vmtpy._host import Device, TrapHost
 from vmtpy.host.listener import Listener

@@ -20,7 +20,7 @@ from benchmarks.contenders import freezers
 from benchmarks.disks import Disk
 from benchmarks.emulated import GuestError, Snapshot
 from benchmarks.freezing import gap_beyond, quiet, taking
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 from benchmarks.writer import Bulk, Write, Writers
 
 NAME = "slow"

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks import native
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 from vmtpy._core import SteadyClock
 from vmtpy._host import Device, TrapHost
 from vmtpy.host.listener import Listener

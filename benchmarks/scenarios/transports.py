@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import rpc_client
 from benchmarks.contenders import vmtpy_agent
 from benchmarks.emulated import EmulatedGuest, GuestError, address, emulated
-from benchmarks.scenarios import Measurement, Metric, Place
+from benchmarks.scenario import Measurement, Metric, Place
 from benchmarks.scenarios.idle import cost, memory_of
 from benchmarks.scenarios.rpc import median_of
 from vmtpy import _core

@@ -7,8 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
@@ -90,6 +94,32 @@ def test_modules_need_each_other_in_one_direction() -> None:
         own = module(str(file.relative_to(CSRC)))
         others = {module(one) for one in includes(file)} - {own}
         graph.setdefault(own, set()).update(others)
+    assert " → ".join(find_ring(graph)) == ""
+
+
+def imported(file: Path) -> Iterator[str]:
+    """The modules that a Python file needs when it is imported; not those for types or later."""
+    tree = ast.parse(file.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{one.name}" for one in node.names)
+
+
+@pytest.mark.parametrize("package", ["src/vmtpy", "benchmarks"])
+def test_python_modules_need_each_other_in_one_direction(package: str) -> None:
+    """Of vmtpy itself everything may know the version."""
+    home = (ROOT / package).parent
+    files = {
+        ".".join(file.relative_to(home).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in (ROOT / package).rglob("*.py")
+    }
+    graph = {
+        name: {one for one in imported(file) if one in files and one != "vmtpy"} - {name}
+        for name, file in files.items()
+    }
     assert " → ".join(find_ring(graph)) == ""
 
 

@@ -9,54 +9,16 @@ to freeze is asked to thaw. Imports what it needs when there are hooks: without,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from vmtpy.config import HooksConfig, PostgresqlConfig
-from vmtpy.errors import VmtError
+from vmtpy.hooks.hook import AbortedError, Call, Hook, HookError, Manager, ManagerT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-Manager = Callable[[], AbstractContextManager[object]]
-ManagerT = TypeVar("ManagerT", bound=Manager)
-
-
-class HookError(VmtError):
-    """A hook failed, took too long, is not trusted or was cancelled; the text names it."""
-
-
-class AbortedError(VmtError):
-    """Thrown into the context managers that are held open when the backup did not succeed."""
-
-
-class Call(NamedTuple):
-    """What a hook is called with.
-
-    Attributes:
-        timeout: seconds that it may take.
-        argument: the host's script argument, "" if it gave none.
-        cancelled: says whether the backup has been given up meanwhile.
-        log: takes a line for the log.
-        clock: seconds; counts the timeout.
-    """
-
-    timeout: float
-    argument: str
-    cancelled: Callable[[], bool]
-    log: Callable[[str], None]
-    clock: Callable[[], float]
-
-
-class Hook(Protocol):
-    """One hook. Both methods raise HookError."""
-
-    @property
-    def name(self) -> str: ...
-    def freeze(self, call: Call) -> None: ...
-    def thaw(self, call: Call, *, aborted: bool) -> None:
-        """Called after each freeze(), also one that failed."""
+__all__ = ["AbortedError", "Call", "Hook", "HookError", "Hooks", "Manager", "ManagerT"]
 
 
 class Hooks:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from vmtpy.hooks import AbortedError, HookError
+from vmtpy.hooks.hook import AbortedError, HookError
 
 if TYPE_CHECKING:
-    from vmtpy.hooks import Call, Manager
+    from vmtpy.hooks.hook import Call, Manager
 
 LOOK = 0.02  # seconds between two looks at the clock and at the cancellation
 

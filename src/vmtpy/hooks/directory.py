@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.config import HooksConfig
-from vmtpy.hooks import HookError
+from vmtpy.hooks.hook import HookError
 from vmtpy.hooks.legacy import BACKUP_SCRIPTS, POST_THAW, PRE_FREEZE
 from vmtpy.hooks.trust import distrust
 

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from vmtpy.hooks import HookError
+from vmtpy.hooks.hook import HookError
 from vmtpy.hooks.interpreter import interpreter_trouble
 from vmtpy.hooks.process import Ending, Process
 from vmtpy.hooks.trust import distrust
@@ -14,7 +14,7 @@ from vmtpy.hooks.trust import distrust
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vmtpy.hooks import Call
+    from vmtpy.hooks.hook import Call
 
 
 class Script:

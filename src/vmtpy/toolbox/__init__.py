@@ -9,11 +9,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from vmtpy.toolbox.codes import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# sysexits.h
-EX_USAGE, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM = 64, 69, 75, 77
 
 # command → subcommands and what they do
 COMMANDS = {
@@ -37,10 +36,6 @@ COMMANDS = {
 }
 # Commands of vmware-toolbox-cmd that have no counterpart.
 ABSENT = ("device", "disk", "globalconf", "gueststore", "info", "logging", "script", "upgrade")
-
-
-class UsageError(Exception):
-    """A wrong command line; the text says what is wrong."""
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from vmtpy.config import Config, parse
 from vmtpy.errors import VmtError
 from vmtpy.migrate import Outcome, configuration, settings
 from vmtpy.status_socket import NotRunningError, ask
-from vmtpy.toolbox import EX_TEMPFAIL, EX_UNAVAILABLE, UsageError
+from vmtpy.toolbox.codes import EX_TEMPFAIL, EX_UNAVAILABLE, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from vmtpy import guestlib
 from vmtpy.errors import VmtError
-from vmtpy.toolbox import EX_TEMPFAIL, UsageError
+from vmtpy.toolbox.codes import EX_TEMPFAIL, UsageError
 
 
 class Statistic(NamedTuple):

@@ -7,7 +7,7 @@ import sys
 from vmtpy import _core
 from vmtpy.errors import VmtError
 from vmtpy.rpci import Rpci
-from vmtpy.toolbox import EX_UNAVAILABLE, UsageError
+from vmtpy.toolbox.codes import EX_UNAVAILABLE, UsageError
 from vmtpy.transport import find_ways
 
 

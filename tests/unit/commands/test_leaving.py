@@ -16,6 +16,7 @@ from vmtpy.commands import migrate
 from vmtpy.hooks import legacy
 from vmtpy.migrate import scripts
 from vmtpy.migrate.absent import ABSENT
+from vmtpy.toolbox import codes
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs/leaving-open-vm-tools.md").read_text()
@@ -100,7 +101,7 @@ def test_the_page_names_what_the_code_has() -> None:
         scripts.POWER_HOOK,
         f"{scripts.TIMEOUT} s",
         f"{udev.SECONDS} s",
-        f"exit code {toolbox.EX_TEMPFAIL}",
+        f"exit code {codes.EX_TEMPFAIL}",
     ):
         assert name in TEXT, name
     assert all(f"`{one}`" in TEXT for one in toolbox.COMMANDS)

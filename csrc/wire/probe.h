@@ -1,5 +1,5 @@
 // Is VMware there, and by which way is it reached? The backdoor's own answer decides; CPUID says
-// whether to try the hypercalls, and names the surroundings. vmtpy/probe.py judges the case.
+// whether to try the hypercalls, and names the surroundings. vmtpy/_probe.py judges the case.
 #pragma once
 
 #include <cstdint>

@@ -7,13 +7,17 @@ first used.
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 
 TYPE_CHECKING = False  # the module typing costs 7 ms, half of what a short command takes
 if TYPE_CHECKING:
-    from vmtpy import guestinfo as guestinfo
     from vmtpy import hardware as hardware
+    from vmtpy._freeze import Freeze as Freeze
+    from vmtpy._freeze import freeze as freeze
+    from vmtpy._guestinfo import GuestInfo as GuestInfo
+    from vmtpy._guestinfo import guestinfo as guestinfo
+    from vmtpy._plan import plan as plan
+    from vmtpy._probe import Probe as Probe
+    from vmtpy._probe import probe as probe
     from vmtpy.agent import Agent as Agent
     from vmtpy.config import Config as Config
     from vmtpy.errors import ChannelError as ChannelError
@@ -27,11 +31,6 @@ if TYPE_CHECKING:
     from vmtpy.errors import RpcError as RpcError
     from vmtpy.errors import SystemCallError as SystemCallError
     from vmtpy.errors import VmtError as VmtError
-    from vmtpy.freeze import Freeze as Freeze
-    from vmtpy.freeze import freeze as freeze
-    from vmtpy.plan import plan as plan
-    from vmtpy.probe import Probe as Probe
-    from vmtpy.probe import probe as probe
     from vmtpy.results import Cause as Cause
     from vmtpy.results import Filesystem as Filesystem
     from vmtpy.results import FilesystemRun as FilesystemRun
@@ -53,6 +52,7 @@ __all__ = [
     "FilesystemRun",
     "Freeze",
     "FreezeError",
+    "GuestInfo",
     "GuestInfoError",
     "LeftOut",
     "MessageSizeError",
@@ -84,8 +84,9 @@ _EXPORTS = {
     "ConfigError": "vmtpy.errors",
     "Filesystem": "vmtpy.results",
     "FilesystemRun": "vmtpy.results",
-    "Freeze": "vmtpy.freeze",
+    "Freeze": "vmtpy._freeze",
     "FreezeError": "vmtpy.errors",
+    "GuestInfo": "vmtpy._guestinfo",
     "GuestInfoError": "vmtpy.errors",
     "LeftOut": "vmtpy.results",
     "MessageSizeError": "vmtpy.errors",
@@ -94,17 +95,18 @@ _EXPORTS = {
     "Outcome": "vmtpy.results",
     "Plan": "vmtpy.results",
     "PlanError": "vmtpy.errors",
-    "Probe": "vmtpy.probe",
+    "Probe": "vmtpy._probe",
     "RpcError": "vmtpy.errors",
     "Rpci": "vmtpy.rpci",
     "RunRecord": "vmtpy.results",
     "SystemCallError": "vmtpy.errors",
     "VmtError": "vmtpy.errors",
-    "freeze": "vmtpy.freeze",
-    "plan": "vmtpy.plan",
-    "probe": "vmtpy.probe",
+    "freeze": "vmtpy._freeze",
+    "guestinfo": "vmtpy._guestinfo",
+    "plan": "vmtpy._plan",
+    "probe": "vmtpy._probe",
 }
-_MODULES = ("guestinfo", "hardware")
+_MODULES = ("hardware",)
 
 
 def __getattr__(name: str) -> object:
@@ -119,14 +121,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(ModuleType):
-    """Keeps `vmtpy.probe` the function: importing vmtpy/probe.py would put the module there."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _EXPORTS and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

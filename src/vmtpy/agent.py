@@ -87,6 +87,15 @@ class Agent:
         it, waits and leaves it. If the backup does not succeed, `vmtpy.hooks.AbortedError` is
         raised at the `yield`. A hook that fails or exceeds the time limit stops the backup, and
         the host is told its name and its error; unless the configuration calls it optional.
+
+        Args:
+            manager: called without arguments for each backup; its name is that of the hook.
+
+        Returns:
+            `manager`, so that this is a decorator.
+
+        Raises:
+            TypeError: `manager` cannot be called.
         """
         return self._hooks.add(manager)
 
@@ -102,7 +111,18 @@ class Agent:
         Those signals are handled natively: what is frozen is thawed even if Python is stuck. At
         the signals `reload_on`, and not during a backup, `reload` gives a new configuration; if it
         raises ConfigError, the old one stays.
+
+        Args:
+            stop_on: numbers of signals.
+            reload_on: numbers of signals.
+            reload: makes the new configuration.
+
+        Raises:
+            SystemCallError: the loop could not be started.
+            TypeError: `stop_on` or `reload_on` is not a list of signals.
         """
+        _check_signals("stop_on", stop_on)
+        _check_signals("reload_on", reload_on)
         self.thaw_leftovers()
         self._reload = reload
         signals = [
@@ -212,6 +232,14 @@ class Agent:
             from vmtpy.results import record_of
 
             self._on_record(record_of(record))
+
+
+def _check_signals(name: str, signals: Sequence[int]) -> None:
+    if not isinstance(signals, (tuple, list)):
+        raise TypeError(f"{name}: a list of signals, not {type(signals).__name__}")
+    for number in signals:
+        if not isinstance(number, int):
+            raise TypeError(f"{name}: a list of signals, but one is {type(number).__name__}")
 
 
 def _as_log(log: Callable[[str], None] | None) -> Log:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
     from typing import Literal
 
-    from vmtpy.probe import Way
+    from vmtpy._probe import Way
 
     Kind = Literal["auto", "port", "hypercall"]
 
@@ -44,7 +44,7 @@ def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
             _core.read_cpu(), ports=kind != "hypercall", hypercalls=kind != "port"
         )
         if found.presence != _core.Presence.VMWARE:
-            from vmtpy.probe import judge
+            from vmtpy._probe import judge
 
             judged = judge(found)
             raise NotVMwareError(judged.reason, judged.remedy)

@@ -203,7 +203,12 @@ class MetricsConfig(NamedTuple):
 
 
 class Config(NamedTuple):
-    """All tables of the file."""
+    """All tables of the file, and what `vmtpy.Agent` takes: `Config(poll=PollConfig(max=2))`.
+
+    Each attribute is the table of its name, with the defaults of the file; man vmtpy.toml, or
+    `vmtpy config example`, describes the keys. Nothing is checked here: `vmtpy.Agent` raises
+    ConfigError for a bad value, and TypeError for a table that is none.
+    """
 
     quiesce: QuiesceConfig = QuiesceConfig()
     host: HostConfig = HostConfig()

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False  # see vmtpy/__init__.py
+if TYPE_CHECKING:
+    from vmtpy.results import RunRecord
+
 
 class VmtError(Exception):
     """Root of all errors of this package.
@@ -19,7 +23,11 @@ class VmtError(Exception):
 
 
 class NotVMwareError(VmtError, RuntimeError):
-    """No VMware backdoor answers here; the text says what was found instead."""
+    """No VMware host answers here; the text says what was found instead.
+
+    Raised where a conversation with the host or a fact of the host is asked for. `vmtpy.probe()`
+    tells the same without an exception.
+    """
 
     hint = "run this inside a VMware virtual machine, or under `vmtpy emulate -- COMMAND`"
 
@@ -38,11 +46,17 @@ class KernelError(VmtError, RuntimeError):
 
 
 class ChannelError(VmtError, ConnectionError):
-    """The host broke off, refused, or answered against the protocol."""
+    """The host broke off, refused, or answered against the protocol.
+
+    Raised by `vmtpy.Rpci.call()` and what uses it. The next call opens another channel.
+    """
 
 
 class MessageSizeError(VmtError, ValueError):
-    """A message is larger than the wire allows; nothing was sent."""
+    """A message is larger than the wire allows.
+
+    Nothing was sent, or the reply was refused: a request has at most 64 KiB.
+    """
 
 
 class RpcError(VmtError):
@@ -58,22 +72,34 @@ class RpcError(VmtError):
 
 
 class NoValueError(VmtError, KeyError):
-    """There is no guestinfo value under this key."""
+    """There is no guestinfo value under this key.
+
+    Raised by `vmtpy.guestinfo[key]`; `vmtpy.guestinfo.get()` returns a default instead.
+    """
 
     def __str__(self) -> str:  # KeyError would show it in quotes
         return str(self.args[0])
 
 
 class GuestInfoError(VmtError, ValueError):
-    """A guestinfo key or value that the protocol cannot carry; nothing was sent."""
+    """A guestinfo key or value that the protocol cannot carry, or an encoding that is not known.
+
+    Nothing was sent, but by a get() that could not unpack what it got.
+    """
 
 
 class PlanError(VmtError, ValueError):
-    """It cannot be decided what to freeze, or what was asked for does not exist."""
+    """It cannot be decided what to freeze, or what was asked for does not exist.
+
+    The text names the mount points and says what to do. Nothing was frozen.
+    """
 
 
 class ConfigError(VmtError, ValueError):
-    """A configuration file has an unknown key or a bad value."""
+    """A configuration has an unknown key or a bad value.
+
+    The text names the file or the attribute, the key, and what is allowed.
+    """
 
 
 class SystemCallError(VmtError, OSError):
@@ -97,9 +123,9 @@ class FreezeError(VmtError):
     """A freeze failed, was aborted, expired, or was lost; everything has been thawed.
 
     Attributes:
-        record: the record of the run, a `vmtpy.RunRecord`.
+        record: the `vmtpy.RunRecord` of the run.
     """
 
-    def __init__(self, message: str, record: object = None) -> None:
+    def __init__(self, message: str, record: RunRecord | None = None) -> None:
         super().__init__(message)
         self.record = record

@@ -1,4 +1,10 @@
-"""What the host tells of the virtual machine and of the time, without a message channel."""
+"""What the host tells of the virtual machine and of the time, without a message channel.
+
+    vmtpy.hardware.read().memory_mib
+    vmtpy.hardware.host_time().unix
+
+Both raise `vmtpy.NotVMwareError` where no VMware host answers.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +48,28 @@ class HostTime:
 
 
 def read(backdoor: _core.Backdoor | None = None) -> Hardware:
-    """The facts of this virtual machine.
+    """The facts of this virtual machine, as a `Hardware`.
+
+    Args:
+        backdoor: one to ask instead of this machine's.
 
     Raises:
-        NotVMwareError: the real ports do not answer as VMware does.
+        NotVMwareError: VMware does not answer; the text says why.
+        TypeError: `backdoor` is not a backdoor.
     """
     found = _core.read_hardware(find_ways(backdoor=backdoor).backdoor)
     return Hardware(found.hardware_version, found.uuid, found.memory_mib, found.cpu_mhz)
 
 
 def host_time(backdoor: _core.Backdoor | None = None) -> HostTime | None:
-    """The host's time now, None if it does not know it.
+    """The host's time now, a `HostTime`; None if the host does not know it.
+
+    Args:
+        backdoor: one to ask instead of this machine's.
 
     Raises:
-        NotVMwareError: the real ports do not answer as VMware does.
+        NotVMwareError: VMware does not answer; the text says why.
+        TypeError: `backdoor` is not a backdoor.
     """
     now = _core.read_host_time(find_ways(backdoor=backdoor).backdoor)
     if now is None:

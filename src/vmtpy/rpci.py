@@ -23,8 +23,9 @@ class Rpci:
         with vmtpy.Rpci() as rpci:
             rpci.call(b"info-get guestinfo.hostname")
 
-    It may be used from several threads; after a fork the child needs one of its own. The channel is
-    opened by the first call and, when the host has lost it, by the next one.
+    call() raises `vmtpy.RpcError` where the host refuses, and `vmtpy.ChannelError` where it breaks
+    off. It may be used from several threads; after a fork the child needs one of its
+    own. The channel is opened by the first call and, when the host has lost it, by the next one.
     """
 
     def __init__(
@@ -43,7 +44,8 @@ class Rpci:
             dialer: one to connect over vsock with, instead of AF_VSOCK.
 
         Raises:
-            NotVMwareError: VMware does not answer; says why.
+            NotVMwareError: VMware does not answer; the text says why.
+            TypeError, ValueError: an argument is of another type, or `transport` another word.
         """
         ways = find_ways(transport, spare=True, backdoor=backdoor, dialer=dialer)
         self._rpci = _core.Rpci(ways.transports)
@@ -61,7 +63,10 @@ class Rpci:
             ChannelError: no conversation, or an answer against the protocol; try again.
             MessageSizeError: the request (nothing was sent) or the reply (it was refused) is too
                 large.
+            TypeError: the request is not bytes.
         """
+        if not isinstance(request, bytes):
+            raise TypeError(f"request: bytes, not {type(request).__name__}")
         ok, data = self._rpci.call(request, last=last)
         if not ok:
             error = RpcError(data)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Transport = Literal["auto", "vsock", "port", "hypercall"]
 
+TRANSPORTS = ("auto", "vsock", "port", "hypercall")
+
 # Who sees nothing but this on "Permission denied" would look for the fault in the wrong place.
 DENIED = b"Permission denied"
 REMEDY = (
@@ -59,7 +61,14 @@ def find_ways(
 
     Raises:
         NotVMwareError: VMware does not answer; its text says why.
+        TypeError, ValueError: an argument is of another type, or not among the transports.
     """
+    if transport not in TRANSPORTS:
+        raise ValueError(f"transport: one of {', '.join(TRANSPORTS)}, not {transport!r}")
+    if not isinstance(backdoor, _core.Backdoor | None):
+        raise TypeError(f"backdoor: a backdoor or None, not {type(backdoor).__name__}")
+    if not isinstance(dialer, _core.Dialer | None):
+        raise TypeError(f"dialer: a dialer or None, not {type(dialer).__name__}")
     preferences = _core.Preference
     preference = {
         "auto": preferences.SPARE if spare else preferences.AUTO,

@@ -41,7 +41,12 @@ void bind_filesystem_run(py::module_& module) {
 }  // namespace
 
 void bind_record(py::module_& module) {
-  py::native_enum<freeze::Outcome>(module, "Outcome", "enum.Enum")
+  py::native_enum<freeze::Outcome>(
+      module, "Outcome", "enum.Enum",
+      "How a freeze ended.\n\n"
+      "RELEASED: everything was frozen until the thaw was asked for. ABORTED: it was given up on\n"
+      "request. FAILED: something could not be frozen. EXPIRED: the limit struck first. LOST:\n"
+      "someone else thawed a filesystem. NONE: it has not ended.")
       .value("NONE", freeze::Outcome::NONE)
       .value("RELEASED", freeze::Outcome::RELEASED)
       .value("ABORTED", freeze::Outcome::ABORTED)

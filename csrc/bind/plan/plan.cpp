@@ -43,7 +43,15 @@ void bind_filesystem(py::module_& module) {
 }
 
 void bind_result(py::module_& module) {
-  py::native_enum<plan::Cause>(module, "Cause", "enum.Enum")
+  py::native_enum<plan::Cause>(
+      module, "Cause", "enum.Enum",
+      "Why a filesystem is not frozen.\n\n"
+      "PSEUDO: it holds no data, as proc. MEMORY: it is in memory, as tmpfs.\n"
+      "LAYERED: its files lie on others, as overlay. READ_ONLY: nobody can write to it.\n"
+      "NETWORK: its data are on another machine. FUSE: a program provides it.\n"
+      "UNSUPPORTED: it cannot be frozen. UNREACHABLE: another mount hides it, or nothing is\n"
+      "known of its device. EXCLUDED: an exclude matches. NOT_INCLUDED: no include matches.\n"
+      "NOT_REQUESTED: other volumes were asked for. NONE: it is not left out.")
       .value("NONE", plan::Cause::NONE)
       .value("PSEUDO", plan::Cause::PSEUDO)
       .value("MEMORY", plan::Cause::MEMORY)

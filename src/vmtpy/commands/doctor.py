@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core, kernel
+from vmtpy._probe import probe
 from vmtpy.config import FILE
 from vmtpy.doctor import Finding, machine, storage
 from vmtpy.in_force import in_force
-from vmtpy.probe import probe
 from vmtpy.quiesce import RUN_DIRECTORY
 from vmtpy.transport import vsock_answers
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from vmtpy._freeze import freeze
 from vmtpy.errors import FreezeError
-from vmtpy.freeze import freeze
 from vmtpy.privilege import need_to_freeze
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from vmtpy import guestinfo
+from vmtpy._guestinfo import NO_VALUE, guestinfo
 from vmtpy.commands import off_vmware
 from vmtpy.encoding import NAMES
 from vmtpy.errors import NotVMwareError, RpcError
@@ -91,7 +91,7 @@ def get(options: argparse.Namespace) -> int:
     key = os.fsencode(options.key)
     value = guestinfo.get(key, raw=options.raw)
     if value is None:
-        return complain(guestinfo.NO_VALUE)
+        return complain(NO_VALUE)
     sys.stdout.buffer.write(value + (b"\n" if sys.stdout.isatty() else b""))
     sys.stdout.buffer.flush()
     return 0

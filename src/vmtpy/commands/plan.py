@@ -9,9 +9,9 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from vmtpy._plan import Cause, Filesystem, LeftOut, Plan, plan
 from vmtpy.config import FILE
 from vmtpy.in_force import in_force
-from vmtpy.plan import Cause, Filesystem, LeftOut, Plan, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

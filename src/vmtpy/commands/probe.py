@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core, hardware, surroundings
-from vmtpy.probe import HYPERVISORS, Probe, judge
+from vmtpy._probe import HYPERVISORS, Probe, judge
 
 if TYPE_CHECKING:
     from vmtpy.hardware import Hardware, HostTime

@@ -13,8 +13,8 @@ from vmtpy.errors import KernelError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vmtpy._probe import Probe
     from vmtpy.in_force import InForce
-    from vmtpy.probe import Probe
 
 # During a backup the agent has a child with the same command line, which thaws if the agent dies.
 GUARDIAN = "vmtpy-guardian"

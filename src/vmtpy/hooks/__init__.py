@@ -41,7 +41,13 @@ class Hooks:
         self._held: list[Hook] = []
 
     def add(self, manager: ManagerT) -> ManagerT:
-        """Registers a context manager under its function's name."""
+        """Registers a context manager under its function's name.
+
+        Raises:
+            TypeError: it cannot be called.
+        """
+        if not callable(manager):
+            raise TypeError(f"manager: a function that makes one, not {type(manager).__name__}")
         from vmtpy.hooks.context import ContextHook
 
         name = getattr(manager, "__name__", repr(manager))

@@ -190,7 +190,7 @@ def test_an_abort_does_not_replace_the_reason_while_python_is_waited_for() -> No
 
 
 def test_a_freeze_that_is_interrupted_while_it_thaws_returns_when_it_has_thawed() -> None:
-    from vmtpy.freeze import Freeze
+    from vmtpy._freeze import Freeze
 
     disk = _host.SimulatedDisk(["/srv"])
     with tempfile.TemporaryDirectory() as directory:

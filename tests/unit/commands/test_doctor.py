@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vmtpy import __version__, _core
+from vmtpy._probe import Probe
 from vmtpy.commands import doctor as command
 from vmtpy.config import Config, HooksConfig, PostgresqlConfig
 from vmtpy.doctor import Finding, machine, storage
 from vmtpy.errors import PlanError
-from vmtpy.probe import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -12,6 +13,9 @@ from vmtpy import _core, _host
 from vmtpy.agent import Agent
 from vmtpy.config import Config, HooksConfig, PollConfig, QuiesceConfig
 from vmtpy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ONE_PATH: list[Any] = ["/srv", b"/srv", Path("/srv")]
 
@@ -36,6 +40,72 @@ def test_what_is_no_path_is_named() -> None:
 def test_nothing_to_freeze_is_an_error_and_never_the_whole_machine() -> None:
     with pytest.raises(ValueError, match=r"^paths: empty; name the mount points"):
         vmtpy.freeze([])
+
+
+WRONG_TYPES: dict[str, Callable[[], Any]] = {
+    "paths: a list of paths, not int": lambda: vmtpy.freeze(cast("Any", 5)),
+    "timeout: a number of seconds, not str": lambda: vmtpy.freeze(["/srv"], cast("Any", "5")),
+    "timeout: a number of seconds, not bool": lambda: vmtpy.freeze(["/srv"], timeout=True),
+    "filesystem_timeout: a number of seconds, not NoneType": lambda: vmtpy.freeze(
+        ["/srv"], filesystem_timeout=cast("Any", None)
+    ),
+    "include: a list of paths, not int": lambda: vmtpy.plan(cast("Any", 5)),
+    "volumes: a list of paths, but one is NoneType": lambda: vmtpy.plan(
+        volumes=[cast("Any", None)]
+    ),
+    "backdoor: a backdoor or None, not str": lambda: vmtpy.probe(cast("Any", "port")),
+    "backdoor: a backdoor or None, not int": lambda: vmtpy.Rpci(cast("Any", 5)),
+    "dialer: a dialer or None, not int": lambda: vmtpy.Rpci(dialer=cast("Any", 5)),
+    "request: bytes, not str": lambda: rpci().call(cast("Any", "info-get k")),
+    "backdoor: a backdoor or None, not bytes": lambda: vmtpy.hardware.read(cast("Any", b"")),
+    "backdoor: a backdoor or None, not float": lambda: vmtpy.hardware.host_time(cast("Any", 1.0)),
+    "key: str or bytes, not int": lambda: vmtpy.guestinfo.get(cast("Any", 5)),
+    "key: str or bytes, not NoneType": lambda: vmtpy.guestinfo[cast("Any", None)],
+    "value: str or bytes, not int": lambda: vmtpy.guestinfo.set("k", cast("Any", 42)),
+    "value: str or bytes, not NoneType": lambda: vmtpy.guestinfo.set("k", cast("Any", None)),
+    "key: str or bytes, not list": lambda: vmtpy.guestinfo.redact(cast("Any", [])),
+    "key: str or bytes, not tuple": lambda: vmtpy.guestinfo.watch(cast("Any", ())),
+    "interval: a number of seconds, not str": lambda: vmtpy.guestinfo.watch("k", cast("Any", "1")),
+    "rpci: a vmtpy.Rpci or None, not int": lambda: vmtpy.guestinfo.get("k", rpci=cast("Any", 5)),
+    "encoding: str, not bytes": lambda: vmtpy.guestinfo.set("k", "v", cast("Any", b"base64")),
+    "manager: a function that makes one, not int": lambda: agent(Config()).hook(cast("Any", 5)),
+    "stop_on: a list of signals, not int": lambda: agent(Config()).run(cast("Any", 15)),
+    "reload_on: a list of signals, but one is str": lambda: agent(Config()).run(
+        reload_on=[cast("Any", "HUP")]
+    ),
+}
+WRONG_VALUES: dict[str, Callable[[], Any]] = {
+    "paths: a path has no NUL": lambda: vmtpy.freeze(["/s\0rv"]),
+    "timeout is 0 s: allowed are 0.001 to 86400": lambda: vmtpy.freeze(["/srv"], 0),
+    "timeout is nan s: allowed are": lambda: vmtpy.freeze(["/srv"], float("nan")),
+    "filesystem_timeout is inf s: allowed": lambda: vmtpy.freeze(
+        ["/srv"], filesystem_timeout=float("inf")
+    ),
+    "already_frozen is 'no', not": lambda: vmtpy.freeze(["/srv"], already_frozen="no"),
+    "transport: one of auto, vsock, port, hypercall, not 'tcp'": lambda: vmtpy.Rpci(
+        transport=cast("Any", "tcp")
+    ),
+    "transport: one of auto, vsock, port, hypercall, not 5": lambda: vmtpy.Rpci(
+        transport=cast("Any", 5)
+    ),
+    "interval is -1 s: allowed are 0 to 86400": lambda: vmtpy.guestinfo.watch("k", -1),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_TYPES)
+def test_another_type_is_a_type_error_that_names_the_argument(said: str) -> None:
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}"):
+        WRONG_TYPES[said]()
+
+
+@pytest.mark.parametrize("said", WRONG_VALUES)
+def test_a_value_out_of_range_is_a_value_error_that_names_the_argument(said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        WRONG_VALUES[said]()
+
+
+def rpci() -> vmtpy.Rpci:
+    return vmtpy.Rpci(_host.EmulatedBackdoor(_host.Device(_core.SteadyClock())))
 
 
 def agent(config: Any) -> Agent:  # noqa: ANN401

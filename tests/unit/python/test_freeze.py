@@ -14,9 +14,9 @@ from support.bench import Bench
 from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase
+from vmtpy._freeze import Freeze
 from vmtpy._host import FaultyOs, SimulatedDisk
 from vmtpy.errors import FreezeError
-from vmtpy.freeze import Freeze
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ def test_every_public_name_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", ["freeze", "plan", "probe"])
 def test_a_function_is_not_hidden_by_the_module_of_its_name(name: str) -> None:
     script = (
-        f"import importlib, vmtpy; importlib.import_module('vmtpy.{name}');"
+        f"import importlib, vmtpy; importlib.import_module('vmtpy._{name}');"
         f"print(callable(vmtpy.{name}))"
     )
     done = subprocess.run(
@@ -37,9 +37,12 @@ def test_a_function_is_not_hidden_by_the_module_of_its_name(name: str) -> None:
     assert done.stdout == "True\n"
 
 
-def test_modules_are_modules() -> None:
-    assert isinstance(vmtpy.guestinfo, ModuleType)
-    assert vmtpy.guestinfo.get is vmtpy.guestinfo.get
+def test_the_package_is_a_plain_module_and_guestinfo_an_object() -> None:
+    assert type(vmtpy) is ModuleType
+    assert type(vmtpy.hardware) is ModuleType
+    assert isinstance(vmtpy.guestinfo, vmtpy.GuestInfo)
+    with pytest.raises(TypeError, match="cannot list the keys"):
+        iter(vmtpy.guestinfo)
 
 
 def test_the_written_list_of_names_is_what_is_exported() -> None:

@@ -12,11 +12,11 @@ from support.emulated import EmulatedHost
 import vmtpy
 from vmtpy import _core
 from vmtpy.__main__ import main
+from vmtpy._probe import Presence, Probe, judge, name_case
 from vmtpy.backdoor import find_backdoor
 from vmtpy.commands.probe import as_dict, describe
 from vmtpy.errors import NotVMwareError
 from vmtpy.hardware import Hardware, HostTime
-from vmtpy.probe import Presence, Probe, judge, name_case
 
 if TYPE_CHECKING:
     from pathlib import Path

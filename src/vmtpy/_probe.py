@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from vmtpy import _core
+from vmtpy._arguments import check_type
 from vmtpy.backdoor import PRODUCTS, WAYS
 from vmtpy.errors import NotVMwareError
 
@@ -102,7 +103,16 @@ def probe(backdoor: _core.Backdoor | None = None) -> Probe:
 
     Args:
         backdoor: one to ask instead of the real ones; it must not fault.
+
+    Returns:
+        A `Probe`, which is true where VMware answers and says what is there otherwise.
+
+    Raises:
+        TypeError: `backdoor` is not a backdoor.
+        SystemCallError: the process in which the instructions are tried cannot be started.
     """
+    if backdoor is not None:
+        check_type("backdoor", backdoor, _core.Backdoor, "a backdoor or None")
     cpu = _core.read_cpu()
     if backdoor is None:
         return judge(_core.probe_machine(cpu, ask_channel=True))

@@ -11,18 +11,20 @@ import sys
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
+from vmtpy._arguments import check_paths, check_seconds
+from vmtpy._plan import native_plan
 from vmtpy.errors import FreezeError
-from vmtpy.plan import check_paths, native_plan
 from vmtpy.results import Outcome, RunRecord, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from vmtpy.plan import Path
+    from vmtpy._arguments import Path
 
 __all__ = ["Freeze", "freeze"]
 
+_ALLOWED = (0.001, 86400.0)  # seconds
 _LONG = 3600.0  # seconds; waits of this length are repeated
 _HINTS = {
     errno.EBUSY: "if a program that has died left it frozen: `vmtpy thaw` or `fsfreeze --unfreeze`",
@@ -58,16 +60,20 @@ def freeze(
         `frozen` is true while everything is frozen.
 
     Raises:
-        TypeError: `paths` or `exclude` is no list of paths, a single string among others.
-        ValueError: `paths` is empty, or a value is not allowed.
+        TypeError: `paths` or `exclude` is not a list of paths (a single string is not one), or a
+            duration is not a number.
+        ValueError: `paths` is empty, a duration is not from 0.001 to 86400 seconds, or
+            `already_frozen` is another word.
         PlanError: a path is no mount point or cannot be frozen.
-        ValueError: a duration is not from 0.001 to 86400 seconds.
+        SystemCallError: there is no mountinfo.
         FreezeError: entering: it could not be frozen, and what was has been thawed. Leaving: the
             body was not covered to its end (the limit struck, someone else thawed) or a filesystem
             could not be thawed. An exception of the body's own is never replaced.
     """
     if already_frozen not in ("error", "accept"):
         raise ValueError(f'already_frozen is {already_frozen!r}, not "error" or "accept"')
+    check_seconds("timeout", timeout, *_ALLOWED)
+    check_seconds("filesystem_timeout", filesystem_timeout, *_ALLOWED)
     check_paths("paths", paths)
     if not paths:
         raise ValueError("paths: empty; name the mount points to freeze, or globs over them")
@@ -81,7 +87,15 @@ def freeze(
 
 
 class Freeze:
-    """What `freeze()` returns."""
+    """A freeze for the body of one `with` statement. `vmtpy.freeze()` makes it.
+
+    Filesystems are frozen when the body is entered and thawed when it ends. Entering and leaving
+    raise `vmtpy.FreezeError`, as freeze() says. Its attributes may be read by any thread.
+
+    Attributes:
+        frozen: everything is frozen at this moment.
+        record: the `vmtpy.RunRecord`, what is known so far; complete after the body.
+    """
 
     def __init__(self, session: _core.FreezeSession) -> None:
         self._session = session

@@ -6,18 +6,18 @@ into; any user may ask, though only root can find the images of loop devices tha
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from vmtpy import _core
+from vmtpy._arguments import check_paths
 from vmtpy.results import Cause, Filesystem, LeftOut, Plan, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Cause", "Filesystem", "LeftOut", "Plan", "plan"]
+    from vmtpy._arguments import Path
 
-Path: TypeAlias = str | bytes | os.PathLike[str]
+__all__ = ["Cause", "Filesystem", "LeftOut", "Plan", "plan"]
 
 
 def plan(
@@ -55,12 +55,3 @@ def native_plan(
     check_paths("volumes", volumes)
     request = _core.PlanRequest(include=include, exclude=exclude, volumes=volumes)
     return _core.make_plan(request, _core.PlanSources())
-
-
-def check_paths(name: str, paths: Sequence[Path]) -> None:
-    """Raises TypeError unless `paths`, the argument `name`, is a sequence of paths."""
-    if isinstance(paths, (str, bytes, os.PathLike)):
-        raise TypeError(f"{name}: a list of paths, not one: [{os.fspath(paths)!r}]")
-    for path in paths:
-        if not isinstance(path, (str, bytes, os.PathLike)):
-            raise TypeError(f"{name}: a list of paths, but one is {type(path).__name__}: {path!r}")

@@ -1,0 +1,38 @@
+"""Checks of what programs pass in. Errors name the argument, what it may be and what it was."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Path: TypeAlias = str | bytes | os.PathLike[str]
+
+
+def check_paths(name: str, paths: Sequence[Path]) -> None:
+    """Raises TypeError unless `paths`, the argument `name`, is a sequence of paths."""
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name}: a list of paths, not one: [{os.fspath(paths)!r}]")
+    if not hasattr(paths, "__len__") or not hasattr(paths, "__getitem__"):
+        raise TypeError(f"{name}: a list of paths, not {type(paths).__name__}")
+    for path in paths:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise TypeError(f"{name}: a list of paths, but one is {type(path).__name__}: {path!r}")
+        if "\0" in os.fsdecode(path):
+            raise ValueError(f"{name}: a path has no NUL: {path!r}")
+
+
+def check_seconds(name: str, value: float, least: float, most: float) -> None:
+    """Raises TypeError unless `value` is a number, ValueError unless it is in the range."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: a number of seconds, not {type(value).__name__}")
+    if not least <= value <= most:  # not so for NaN
+        raise ValueError(f"{name} is {value:g} s: allowed are {least:g} to {most:g} seconds")
+
+
+def check_type(name: str, value: object, kinds: type | tuple[type, ...], words: str) -> None:
+    """Raises TypeError unless `value` is one of `kinds`, which `words` name."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}: {words}, not {type(value).__name__}")

@@ -1,0 +1,63 @@
+"""`help()` of each public name is worth reading: what it is, its arguments, what it raises."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from typing import Any
+
+import pytest
+
+import vmtpy
+
+NAMES = [name for name in vmtpy.__all__ if name != "__version__"]
+
+
+def public_calls() -> dict[str, Any]:
+    """Functions, and methods of classes and of `guestinfo`, that a program calls."""
+    owners = [vmtpy.hardware]
+    found = {}
+    for name in NAMES:
+        one = getattr(vmtpy, name)
+        if inspect.isfunction(one):
+            found[name] = one
+        elif inspect.isclass(one) and not issubclass(one, (Exception, enum.Enum, tuple)):
+            owners.append(one)
+    for owner in owners:
+        own = {key: value for key, value in vars(owner).items() if inspect.isfunction(value)}
+        found |= {
+            f"{owner.__name__}.{key}": value
+            for key, value in own.items()
+            if not key.startswith("_")
+            and value.__module__ == getattr(owner, "__module__", owner.__name__)
+        }
+    return found
+
+
+CALLS = public_calls()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_public_name_says_more_than_one_line(name: str) -> None:
+    text = inspect.getdoc(getattr(vmtpy, name)) or ""
+    assert len(text.splitlines()) > 2
+    assert text.splitlines()[1] == "", "one sentence first"
+
+
+def test_the_calls_are_found() -> None:
+    expected = {"freeze", "plan", "probe", "GuestInfo.get", "Rpci.call", "Agent.run"}
+    assert expected <= {*CALLS}
+    assert any(name.endswith("hardware.read") for name in CALLS)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_call_describes_its_arguments_and_what_it_raises(name: str) -> None:
+    call = CALLS[name]
+    text = inspect.getdoc(call) or ""
+    assert text
+    arguments = [one for one in inspect.signature(call).parameters if one != "self"]
+    if arguments:
+        assert "\nArgs:\n" in text
+        assert "\nRaises:\n" in text
+        for argument in arguments:
+            assert f"    {argument}:" in text, argument

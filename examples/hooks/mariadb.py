@@ -157,7 +157,10 @@ def hold(agent, ready):
             session.close()
         os.write(state, f"{why}\n".encode())
         if not held:
-            os.write(ready, why.encode())
+            try:
+                os.write(ready, why.encode())
+            except BrokenPipeError:
+                pass  # `freeze` has been killed
 
 
 def asked(*_):

@@ -235,6 +235,37 @@ def test_a_statement_that_runs_for_long_fails_the_freeze_instead_of_stopping_all
         client.communicate(timeout=PATIENCE)
 
 
+def test_a_freeze_that_is_given_up_while_it_waits_leaves_no_session(
+    running: Server, tmp_path: Path
+) -> None:
+    """As the agent does at the time limit of a hook: SIGTERM to its process group."""
+    state = tmp_path / "state"
+    client = subprocess.Popen([*running.client.split(), "shop"], stdin=subprocess.PIPE, text=True)
+    assert client.stdin
+    try:
+        client.stdin.write("LOCK TABLES t WRITE;\n")
+        client.stdin.flush()
+        in_use = "SHOW OPEN TABLES FROM shop WHERE in_use > 0"
+        await_true(lambda: len(running.sql(in_use)) == 1)
+        hook = subprocess.Popen(
+            [HOOK, "freeze"],
+            env=environment(running, state, VMTPY_MARIADB_WAIT="240"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+        waits = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'BACKUP%'"
+        await_true(lambda: running.sql(waits) == ["1"])
+        os.killpg(hook.pid, signal.SIGTERM)
+        said, _ = hook.communicate(timeout=PATIENCE)  # until the background has ended, too
+        assert said == ""
+        await_true(lambda: running.sql(waits) == ["0"])
+        assert thawed(running, state, "freezeFail") == (0, "")
+    finally:
+        client.communicate(timeout=PATIENCE)
+
+
 def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:
     one = Server(tmp_path, tmp_path)
     agent = frozen(one, tmp_path / "state")

@@ -46,6 +46,7 @@ hooks-mariadb
 hooks-redis
 hooks-mongodb
 many-vms
+ansible
 monitoring
 images
 troubleshooting

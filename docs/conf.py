@@ -10,8 +10,6 @@ nitpicky = False
 smartquotes_action = "D"  # quotes stay as they are: values are to be copied
 default_role = "code"  # `backticks` in docstrings
 napoleon_use_ivar = True
-# The module docstring of vmtpy.record describes two native classes.
-napoleon_custom_sections = [("RunRecord", "params_style"), ("FilesystemRun", "params_style")]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "vmtpy"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import vmtpy
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -67,6 +69,18 @@ def test_all_pages_are_gathered_and_each_test_has_its_place(tmp_path: Path) -> N
     for page, anchor in links:
         headings = re.findall(r"^## (.+)", (tmp_path / "pages" / page).read_text(), re.MULTILINE)
         assert anchor in [one.lower().replace(" ", "-") for one in headings]
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    text = (ROOT / "docs/api.rst").read_text()
+    errors = {name for name in vmtpy.__all__ if name.endswith("Error")}
+    assert ".. automodule:: vmtpy.errors\n   :members:" in text
+    modules = {"guestinfo", "hardware"}  # their functions are named one by one
+    for name in {*vmtpy.__all__} - errors - modules - {"__version__"}:
+        assert re.search(rf"^\.\. (auto)?(class|function):: vmtpy\.{name}\b", text, re.MULTILINE), (
+            name
+        )
+    assert all(f"vmtpy.{name}." in text for name in modules)
 
 
 @pytest.mark.parametrize(

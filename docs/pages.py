@@ -93,6 +93,7 @@ LANGUAGES = {
 FENCE = re.compile(r"^(```+|~~~+).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 TEST = re.compile(r"`(tests/[\w/]+\.\w+)(?:::(\w+))?`")
 TABLE = re.compile(r"^\|.*\n(\|[-:| ]+\|)\n(?:\|.*\n)+", re.MULTILINE)
+FOLDER = re.compile(r"\[([^]]*)\]\(([^)\s#]+)\)")  # has no page, and is named
 LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
@@ -148,7 +149,14 @@ def with_links(text: str, name: str, named: set[str]) -> str:
             named.add(file)
         return f"]({place(file)}{match[2] or ''})"
 
-    return TABLE.sub(classed, TEST.sub(test, LINK.sub(link, text)))
+    def folder(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[2]))
+        if re.match("[a-z]+:", match[2]) or not (ROOT / path).is_dir():
+            return match[0]
+        return f"`{path}`" if match[1].strip("`") == path else f"{match[1]} (`{path}`)"
+
+    text = TEST.sub(test, LINK.sub(link, FOLDER.sub(folder, text)))
+    return TABLE.sub(classed, text)
 
 
 def classed(table: re.Match[str]) -> str:

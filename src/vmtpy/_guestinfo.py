@@ -111,7 +111,7 @@ class GuestInfo:
                 host.call(_setting(name + b".encoding", NO_ENCODING))
 
     def redact(self, key: str | bytes, *, rpci: Rpci | None = None) -> None:
-        """Overwrites a value that others shall not read any more with "---", as cloud-init does.
+        """Overwrites a value that others shall not read any more with `---`, as cloud-init does.
 
         Args:
             key: as for get().

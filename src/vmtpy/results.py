@@ -97,7 +97,11 @@ class FilesystemRun:
     """What happened to one filesystem. Part of a `vmtpy.RunRecord`. Durations are seconds.
 
     Attributes:
-        path, device, type, level, sync_only: as in the plan.
+        path: as in the plan.
+        device: as in the plan.
+        type: as in the plan.
+        level: as in the plan.
+        sync_only: as in the plan.
         presync: all rounds of syncfs together, while writers still ran.
         presync_rounds: how many rounds these were.
         freeze: in FIFREEZE.

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    "README.md",
+    "SECURITY.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+]
+DOCUMENTS += sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md"))
 
 
 def module(name: str) -> ModuleType:
@@ -71,6 +79,26 @@ def test_all_pages_are_gathered_and_each_test_has_its_place(tmp_path: Path) -> N
     for page, anchor in links:
         headings = re.findall(r"^## (.+)", (tmp_path / "pages" / page).read_text(), re.MULTILINE)
         assert anchor in [one.lower().replace(" ", "-") for one in headings]
+
+
+def test_every_page_is_in_the_contents() -> None:
+    """A new page goes into CONTENTS of docs/pages.py."""
+    pages = module("pages")
+    entries = re.findall(r"^[\w/-]+$", pages.CONTENTS, re.MULTILINE)
+    own = {str(file.relative_to(ROOT / "docs")) for file in (ROOT / "docs").rglob("*.md")}
+    expected = {Path(page).stem for page in [*own, *pages.PAGES.values(), "api.rst"]} - {"index"}
+    assert sorted(entries) == sorted(expected)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_to_files_lead_to_files(document: str) -> None:
+    text = (ROOT / document).read_text()
+    targets = re.findall(
+        r"\]\(([^)\s#]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    )
+    files = [target for target in targets if not re.match("[a-z]+:", target)]
+    place = (ROOT / document).parent
+    assert [one for one in files if not (place / one).exists()] == []
 
 
 def test_the_api_page_has_every_public_name() -> None:

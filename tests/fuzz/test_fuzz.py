@@ -19,11 +19,11 @@ SECONDS = os.environ.get("VMTPY_FUZZ_SECONDS", "4")
 def built() -> Path:
     if shutil.which("clang++") is None:
         pytest.skip("needs clang")
-    subprocess.run([HERE / "build", BUILT], check=True, timeout=900)
+    subprocess.run([HERE / "build", BUILT], check=True, timeout=1800)
     return BUILT
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_input_breaks_a_promise_or_the_memory(target: str, built: Path, tmp_path: Path) -> None:
     found = tmp_path / "found"
@@ -36,7 +36,7 @@ def test_no_input_breaks_a_promise_or_the_memory(target: str, built: Path, tmp_p
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=float(SECONDS) + 120,
+        timeout=float(SECONDS) + 600,
     )
     assert run.returncode == 0, run.stderr[-8000:]
     assert "DONE" in run.stderr

@@ -31,7 +31,7 @@ def built() -> Path:
     drivers = [str(BUILT / name) for name in ("arm64", "arm64_machine", "threads")]
     command = ["make", "--silent", jobs, *words, *drivers]
     made = subprocess.run(
-        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=900
+        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=1800
     )
     assert made.returncode == 0, made.stderr
     return BUILT
@@ -40,13 +40,13 @@ def built() -> Path:
 def run(*command: str | Path) -> str:
     """A program under qemu, without a host: its output, when it has succeeded."""
     done = subprocess.run(
-        [arm64.EMULATOR, *command], check=False, capture_output=True, text=True, timeout=300
+        [arm64.EMULATOR, *command], check=False, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.mark.timeout(1000)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("high_bandwidth", [True, False], ids=["high bandwidth", "low bandwidth"])
 def test_the_real_instruction_holds_conversations(
     built: Path, tmp_path: Path, high_bandwidth: bool
@@ -100,13 +100,13 @@ def boot(kernel: guest_kernel.Kernel, driver: Path, work: Path) -> dict[str, str
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     lines = [line.strip().partition(" ") for line in done.stdout.splitlines()]
     return {name: text for name, _, text in lines}
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_on_a_machine_of_its_own_it_faults_freezes_and_thaws(built: Path, tmp_path: Path) -> None:
     for tool in ("qemu-system-aarch64", "mkfs.ext4"):
         if shutil.which(tool) is None:

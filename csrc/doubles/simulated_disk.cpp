@@ -1,7 +1,10 @@
 #include "doubles/simulated_disk.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
+#include <cstdlib>
 
 namespace vmtpy::doubles {
 
@@ -10,6 +13,7 @@ namespace {
 // Descriptors that cannot be taken for real ones.
 constexpr int FIRST_DESCRIPTOR = 1 << 20;
 constexpr std::uint64_t FIRST_MOUNT_ID = 1000;
+constexpr const char* CLASS = "/sys/class/bdi/";
 
 }  // namespace
 
@@ -42,6 +46,7 @@ std::vector<plan::Filesystem> SimulatedDisk::filesystems() const {
     filesystem.device = "0:" + std::to_string(FIRST_MOUNT_ID + i);
     filesystem.type = "simulated";
     filesystem.source = "none";
+    if (!disks_[i].bdi.empty()) filesystem.bdis = filesystem.sinks = {disks_[i].bdi};
     result.push_back(std::move(filesystem));
   }
   return result;
@@ -95,6 +100,72 @@ void SimulatedDisk::let_sync_go(const std::string& path) {
   std::lock_guard guard(mutex_);
   if (Disk* disk = find(path)) ++disk->syncs_let_go;
   changed_.notify_all();
+}
+
+void SimulatedDisk::put_storage(const std::string& path, double dirty, double disk_rate,
+                                double writer_rate) {
+  std::lock_guard guard(mutex_);
+  Disk* disk = find(path);
+  if (!disk) return;
+  if (disk->bdi.empty()) {
+    disk->bdi = "simulated-" + std::to_string(disk - disks_.data());
+    const std::string directory = CLASS + disk->bdi;
+    for (const char* file : {"/strict_limit", "/min_ratio_fine", "/min_bytes"}) {
+      files_[directory + file] = "0\n";
+    }
+    files_[directory + "/max_ratio_fine"] = "1000000\n";
+    files_[directory + "/max_bytes"] = "5000000000\n";
+  }
+  disk->dirty = dirty;
+  disk->disk_rate = disk_rate;
+  disk->writer_rate = writer_rate;
+  tell(*disk);
+}
+
+void SimulatedDisk::pass(Duration time) {
+  std::lock_guard guard(mutex_);
+  for (Disk& disk : disks_) {
+    if (disk.bdi.empty()) continue;
+    constexpr Duration STEP = std::chrono::milliseconds(1);
+    for (Duration passed{}; passed < time; passed += STEP) pass(disk, 0.001);
+    tell(disk);
+  }
+}
+
+void SimulatedDisk::pass(Disk& disk, double seconds) {
+  const std::string directory = CLASS + disk.bdi;
+  const bool strict = files_[directory + "/strict_limit"].starts_with('1');
+  const double bound = strict ? std::atof(files_[directory + "/max_bytes"].c_str()) : 1e18;
+  if (!strict || disk.dirty > bound / 2) {
+    const double out = std::min(disk.dirty, disk.disk_rate * seconds);
+    disk.dirty -= out;
+    disk.flushed += out;
+  }
+  const double free = std::clamp((bound - disk.dirty) / (bound / 4), 0.0, 1.0);
+  const bool stopped = disk.writer_rate > 0 && free <= 0;
+  disk.stop = stopped ? disk.stop + std::chrono::milliseconds(1) : Duration::zero();
+  disk.longest_stop = std::max(disk.longest_stop, disk.stop);
+  if (!disk.frozen) disk.dirty += std::min(disk.writer_rate * free * seconds, bound - disk.dirty);
+}
+
+void SimulatedDisk::tell(const Disk& disk) {
+  const auto kilobytes = [](double bytes) { return std::to_string(std::llround(bytes / 1024)); };
+  files_["/sys/kernel/debug/bdi/" + disk.bdi + "/stats"] =
+      "BdiWriteback: " + kilobytes(disk.dirty / 2) +
+      " kB\nBdiReclaimable: " + kilobytes(disk.dirty / 2) +
+      " kB\nBdiWritten: " + kilobytes(disk.flushed) + " kB\nBdiWriteBandwidth: 102400 kBps\n";
+}
+
+double SimulatedDisk::dirty_at_freeze(const std::string& path) const {
+  std::lock_guard guard(mutex_);
+  const Disk* disk = const_cast<SimulatedDisk*>(this)->find(path);
+  return disk ? disk->dirty_at_freeze : 0;
+}
+
+Duration SimulatedDisk::longest_stop(const std::string& path) const {
+  std::lock_guard guard(mutex_);
+  const Disk* disk = const_cast<SimulatedDisk*>(this)->find(path);
+  return disk ? disk->longest_stop : Duration::zero();
 }
 
 std::map<std::string, std::string> SimulatedDisk::files() const {
@@ -154,6 +225,8 @@ int SimulatedDisk::freeze(int descriptor) {
   changed_.wait(lock, [disk] { return !disk->held; });
   if (disk->frozen) return -EBUSY;
   disk->frozen = true;
+  disk->dirty_at_freeze = disk->dirty;
+  disk->dirty = 0;
   return 0;
 }
 
@@ -184,6 +257,11 @@ int SimulatedDisk::write_file(const std::string& path, std::string_view text) {
   auto found = files_.find(path);
   if (found == files_.end()) return -ENOENT;
   found->second = text;
+  // As the kernel keeps these, in millionths of the limit of all devices.
+  if (path.ends_with("/max_bytes"))
+    files_[path.substr(0, path.size() - 9) + "max_ratio_fine"] = "7";
+  if (path.ends_with("/min_bytes"))
+    files_[path.substr(0, path.size() - 9) + "min_ratio_fine"] = "7";
   return 0;
 }
 

@@ -33,6 +33,14 @@ class SimulatedDisk final : public linux::Os {
   // From now on each sync of `path` waits until let_sync_go(), which lets one of them go.
   void hold_syncs(const std::string& path);
   void let_sync_go(const std::string& path);
+  // From now on `path` has dirty pages, that its writers add to and its disk takes, in bytes and
+  // bytes a second, as pass() says; the kernel's files tell and bound them. Its writers are paced
+  // as Linux does it: the less, the further below the bound.
+  void put_storage(const std::string& path, double dirty, double disk_rate, double writer_rate);
+  void pass(Duration time);
+  // What was dirty when it froze; for how long at once its writers stood still at the bound.
+  double dirty_at_freeze(const std::string& path) const;
+  Duration longest_stop(const std::string& path) const;
   // The files by name, and one more or another text for one.
   std::map<std::string, std::string> files() const;
   void put_file(const std::string& path, const std::string& text);
@@ -58,7 +66,12 @@ class SimulatedDisk final : public linux::Os {
     bool syncs_held = false;
     int syncs_let_go = 0;
     std::uint64_t written = 0;
+    std::string bdi;  // "" until there is a storage
+    double dirty = 0, disk_rate = 0, writer_rate = 0, flushed = 0, dirty_at_freeze = 0;
+    Duration stop{}, longest_stop{};
   };
+  void pass(Disk& disk, double seconds);
+  void tell(const Disk& disk);
   Disk* find(const std::string& path);
   Disk* at(int descriptor);
   mutable std::mutex mutex_;

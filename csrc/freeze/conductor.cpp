@@ -21,8 +21,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int PRESYNC_ROUNDS = 3;
-constexpr Duration SHORT_ROUND = 5ms;       // nothing much is left to sync
 constexpr Duration GUARDIAN_GRACE = 100ms;  // by which its deadline is later than ours
 constexpr Duration GUARDIAN_LOOK = 50ms;    // how often we see to it that it lives
 constexpr Duration GUARDIAN_EXIT = 50ms;    // that its exit may delay the end
@@ -38,7 +36,7 @@ constexpr Duration RCU_PAUSE = 1s;  // between tries to put the switch back when
 void Conductor::conduct() {
   try {
     if (prepare() && presync() && protect() && freeze()) hold();
-  } catch (const std::bad_alloc&) {  // from prepare() or protect(): the others allocate nothing
+  } catch (const std::bad_alloc&) {  // before the first freeze: after it nothing is allocated
     end(EndReason::CALL, -1, "malloc", ENOMEM);
   }
   thaw();
@@ -94,31 +92,6 @@ int Conductor::find_suspended() {
   return -1;
 }
 
-// Dirty pages go out while the writers still run; what is left then is what FIFREEZE has to write
-// while they wait. Another round helps only while each is clearly shorter than the last.
-bool Conductor::presync() {
-  const auto dirty = dirty_bytes(os_);
-  std::unique_lock lock(freezer_->mutex);
-  state_.times.dirty_before = dirty;
-  const Time deadline = clock_.now() + options_.presync_budget;
-  Duration last = Duration::max();
-  for (int round = 0; round < PRESYNC_ROUNDS; ++round) {
-    const Time began = clock_.now();
-    freezer_->begin(Task::SYNC, -1);
-    const Woken woken = wait_for_tasks(lock, deadline);
-    if (woken == Woken::ASKED) return end_as_asked();
-    if (woken == Woken::DEADLINE) return end(EndReason::PRESYNC_BUDGET, find_busy(Task::SYNC));
-    if (woken == Woken::FAILED) return end(EndReason::CALL, freezer_->failed());
-    const Duration took = clock_.now() - began;
-    if (took < SHORT_ROUND || took >= last / 2 || clock_.now() >= deadline) break;
-    last = took;
-  }
-  state_.times.presynced = clock_.now();
-  return true;
-}
-
-// The guardian comes first: it takes back what the others have done when the session dies between
-// two of these steps.
 bool Conductor::protect() {
   if (!await_resumed()) return false;
   {
@@ -126,15 +99,36 @@ bool Conductor::protect() {
     std::lock_guard guard(freezer_->mutex);
     state_.times.dirty_left = dirty;
   }
+  deadline_ = clock_.now() + options_.limit;
+  if (!stand_guard(deadline_ + GUARDIAN_GRACE, false)) return false;
+  if (rcu_.wanted()) {
+    freezer_->guardian().set_rcu(
+        true);  // before: it may be put back once too often, never too little
+    const bool used = rcu_.set();
+    if (!used) freezer_->guardian().set_rcu(false);
+    std::lock_guard guard(freezer_->mutex);
+    state_.rcu_used = used;
+  }
+  return true;
+}
+
+// The guardian comes first: it takes back what the others have done when the session dies between
+// two of these steps.
+bool Conductor::stand_guard(Time deadline, bool settling) {
+  if (guarded_) {
+    freezer_->guardian().set_deadline(deadline, settling);
+    return true;
+  }
   if (options_.expedite_rcu) rcu_.look();
+  const std::vector<Restore> bounds = storage_.restores();
   PreparedMarker marker;
   int error = prepare_marker(os_, options_.run_directory, freezer_->filesystems(),
-                             rcu_.wanted() ? rcu_.found() : "", marker);
-  deadline_ = clock_.now() + options_.limit;
+                             rcu_.wanted() ? rcu_.found() : "", bounds, marker);
   if (options_.guardian) {
-    const GuardianDuties duties = {rcu_.path(), rcu_.found(), marker.path, linux::root_groups(os_)};
-    const int failed = freezer_->guardian().start(os_, freezer_->descriptors(), duties,
-                                                  deadline_ + GUARDIAN_GRACE);
+    const GuardianDuties duties = {rcu_.path(), rcu_.found(), bounds, marker.path,
+                                   linux::root_groups(os_)};
+    const int failed =
+        freezer_->guardian().start(os_, freezer_->descriptors(), duties, deadline, settling);
     if (failed < 0) return end(EndReason::CALL, -1, "fork", -failed);
     linux::forbid_core_dumps();
     core_dumps_forbidden_ = true;
@@ -146,14 +140,7 @@ bool Conductor::protect() {
     const SystemError why("write", options_.run_directory, -error);
     warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
   }
-  if (rcu_.wanted()) {
-    freezer_->guardian().set_rcu(
-        true);  // before: it may be put back once too often, never too little
-    const bool used = rcu_.set();
-    if (!used) freezer_->guardian().set_rcu(false);
-    std::lock_guard guard(freezer_->mutex);
-    state_.rcu_used = used;
-  }
+  guarded_ = true;
   return true;
 }
 
@@ -190,7 +177,7 @@ bool Conductor::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
 }
 
 void Conductor::hold() {
-  restore_rcu();
+  restore_all();
   std::unique_lock lock(freezer_->mutex);
   const Guardian& guardian = freezer_->guardian();
   for (;;) {
@@ -248,13 +235,13 @@ void Conductor::wait_for_thaws(std::unique_lock<std::mutex>& lock) {
 }
 
 void Conductor::conclude() {
-  restore_rcu();
+  restore_all();
   bool settled = false;
   {
     std::lock_guard guard(freezer_->mutex);
     settled = freezer_->settled();
   }
-  if (settled && !rcu_.changed()) {
+  if (settled && !rcu_.changed() && !storage_.changed()) {
     stand_down();
   } else if (state_.end.reason == EndReason::BUDGET) {
     scout_->look(SCOUT_PATIENCE);
@@ -274,7 +261,7 @@ void Conductor::finish_stuck_calls() {
   {
     std::unique_lock lock(freezer_->mutex);
     freezer_->changed.wait(lock, [this] { return freezer_->settled(); });
-    while (!restore_rcu()) {
+    while (!restore_all()) {
       clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
     }
   }
@@ -315,6 +302,11 @@ bool Conductor::restore_rcu() {
   if (!rcu_.restore()) return false;
   freezer_->guardian().set_rcu(false);
   return true;
+}
+
+bool Conductor::restore_all() {
+  const bool bounds = restore_bounds();
+  return restore_rcu() && bounds;
 }
 
 bool Conductor::end(EndReason reason, int index, const char* call, int code) {

@@ -15,6 +15,7 @@
 #include "freeze/rcu.h"
 #include "freeze/run_report.h"
 #include "freeze/run_state.h"
+#include "freeze/storage.h"
 #include "freeze/stuck_writers.h"
 
 namespace vmtpy::freeze {
@@ -44,7 +45,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   bool await_start();  // false: it never will be
   void conduct();
   bool prepare();
-  bool presync();
+  bool presync();  // presync.cpp
   bool protect();
   bool freeze();
   void hold();
@@ -52,6 +53,20 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   void conclude();
   void finish_stuck_calls();
 
+  struct Rounds;  // of syncfs
+  enum class Judgement { GO_ON, FREEZE, END };
+  bool write_back(Time deadline);
+  Judgement judge(Rounds& rounds, Time began, Time deadline);
+  Judgement judge_late(const Rounds& rounds);
+  Judgement refuse();
+  Duration expected_hold(const Rounds& rounds) const;
+  bool is_ready(const Rounds& rounds) const;
+  bool pace(Time deadline);
+  bool restore_bounds();
+  void publish_figures();
+
+  // Guardian and marker, once. `settling`: the deadline is set anew later. False: it has ended.
+  bool stand_guard(Time deadline, bool settling);
   bool await_resumed();
   int find_suspended();
   bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
@@ -60,6 +75,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   void stand_down();
   void remove_marker();
   bool restore_rcu();
+  bool restore_all();  // what was changed of the kernel's settings
   bool end(EndReason reason, int index = -1, const char* call = "", int code = 0);  // always false
   bool end_as_asked();
   int find_busy(Task task) const;
@@ -74,12 +90,15 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   const std::shared_ptr<Freezer> freezer_;
   std::vector<int> levels_;  // ascending
   RcuSwitch rcu_;
+  Storage storage_;  // conductor only
   std::shared_ptr<StuckWriterScout> scout_;
   std::string marker_;                 // conductor only
   std::vector<std::string> warnings_;  // conductor only
   std::string replaced_;               // conductor only: what has happened to the planned mount
+  std::string slow_;                   // conductor only: how a disk and its writers stand
   std::string suspended_;              // conductor only: the device that has been found so
   Time deadline_ = Time::max();        // conductor only
+  bool guarded_ = false;               // conductor only: marker and guardian are there
   bool core_dumps_forbidden_ = false;  // conductor only
 
   RunState state_;

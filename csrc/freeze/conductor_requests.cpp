@@ -18,6 +18,7 @@ Conductor::Conductor(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> 
       freezer_(
           std::make_shared<Freezer>(os, clock, std::move(filesystems), options_.accept_frozen)),
       rcu_(os),
+      storage_(os, options_.converge),
       scout_(std::make_shared<StuckWriterScout>(freezer_->filesystems())),
       texts_(std::make_shared<RunTexts>()),
       no_memory_texts_(std::make_shared<RunTexts>(
@@ -101,14 +102,20 @@ void Conductor::wait_until_ended() {
 
 // Whoever asks may be slow: under the lock plain data is copied, into memory that is there already.
 RunRecord Conductor::record() {
-  RunProgress run{
-      freezer_->filesystems(), options_, std::vector<Progress>(freezer_->size()), {}, {}};
+  RunProgress run{freezer_->filesystems(),
+                  options_,
+                  std::vector<Progress>(freezer_->size()),
+                  {},
+                  {},
+                  std::vector<StorageFigures>(freezer_->size())};
   std::shared_ptr<const RunTexts> texts;
   bool rcu_used;
   {
     std::lock_guard guard(freezer_->mutex);
     copy_progress(run.progress);
     run.times = state_.times;
+    std::copy(state_.figures.begin(), state_.figures.end(), run.figures.begin());
+    run.dirty_source = state_.dirty_source;
     rcu_used = state_.rcu_used;
     texts = texts_;
   }
@@ -125,14 +132,16 @@ void Conductor::copy_progress(std::vector<Progress>& progress) const {
 
 RunFacts Conductor::facts() {
   RunFacts facts{
-      {freezer_->filesystems(), options_, std::vector<Progress>(freezer_->size()), {}, {}},
+      {freezer_->filesystems(), options_, std::vector<Progress>(freezer_->size()), {}, {}, {}},
       {},
       "",
       warnings_,
       scout_->found(),
       replaced_,
       suspended_,
+      slow_,
       freezer_->guardian().process(),
+      storage_.changed_names(),
       rcu_.changed() ? rcu_.path() : ""};
   std::lock_guard guard(freezer_->mutex);
   copy_progress(facts.run.progress);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "freeze/storage.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
@@ -14,7 +15,7 @@ struct FreezeOptions {
   Duration limit = std::chrono::seconds(30);  // from the first FIFREEZE
   Duration filesystem_budget =
       std::chrono::seconds(2);                         // for one FIFREEZE; past it all is given up
-  Duration presync_budget = std::chrono::seconds(60);  // for all rounds of syncfs
+  Duration presync_budget = std::chrono::seconds(60);  // for all rounds of syncfs, and pacing
   bool expedite_rcu = true;                            // /sys/kernel/rcu_expedited while freezing
   bool guardian = true;                                // false only where nothing real is frozen
   std::string run_directory = "/run/vmtpy";            // where the marker is kept
@@ -22,6 +23,8 @@ struct FreezeOptions {
       false;  // take a filesystem that someone else has frozen, and leave it to them
   std::vector<plan::LeftOut>
       left_out{};  // what the plan left out although it is writable, for the record
+  Duration stall_goal = std::chrono::milliseconds(100);  // that a freeze may hold writers
+  Converge converge = Converge::AUTO;  // how they are slowed down where it would be longer
 };
 
 }  // namespace vmtpy::freeze

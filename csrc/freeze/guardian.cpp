@@ -57,12 +57,19 @@ Guardian::~Guardian() {
 }
 
 int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
-                    const GuardianDuties& duties, Time deadline) {
+                    const GuardianDuties& duties, Time deadline, bool settling) {
   std::vector<int> kept(descriptors);
   std::sort(kept.begin(), kept.end());
   std::vector<const char*> groups;
   for (const std::string& group : duties.groups) groups.push_back(group.c_str());
   groups.push_back(nullptr);
+  std::vector<const char*> bounds;
+  for (const Restore& one : duties.bounds) {
+    bounds.push_back(one.path.c_str());
+    bounds.push_back(one.text.c_str());
+  }
+  bounds.push_back(nullptr);
+  set_deadline(deadline, settling);
   const Watch watch = {&os,
                        page_,
                        count_,
@@ -70,9 +77,9 @@ int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
                        kept.data(),
                        static_cast<char*>(stacks_),
                        getpid(),
-                       to_timespec(deadline.time_since_epoch()),
                        duties.rcu_path.c_str(),
                        duties.rcu_value.c_str(),
+                       bounds.data(),
                        duties.marker.c_str(),
                        groups.data()};
 
@@ -167,6 +174,16 @@ void Guardian::set_frozen(std::size_t index) {
 
 bool Guardian::set_thawed(std::size_t index) {
   return page_->wards[index].state.exchange(IDLE) == THAWED;
+}
+
+// In this order: whoever sees that it is not settling any more sees the last deadline, too.
+void Guardian::set_deadline(Time deadline, bool settling) {
+  page_->deadline = std::chrono::duration_cast<Duration>(deadline.time_since_epoch()).count();
+  page_->settling = settling;
+}
+
+void Guardian::set_bounds(bool changed) {
+  page_->bounds = changed;
 }
 
 void Guardian::set_rcu(bool changed) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "freeze/bdi.h"
 #include "linux/os.h"
 
 namespace vmtpy::freeze {
@@ -25,6 +26,7 @@ namespace vmtpy::freeze {
 struct GuardianDuties {
   std::string rcu_path;  // written with rcu_value if the session had changed it
   std::string rcu_value;
+  std::vector<Restore> bounds;      // written in this order if the session had changed any
   std::string marker;               // removed if it is there; "" if there will be none
   std::vector<std::string> groups;  // it moves to, by writing "0" to these files where it can
 };
@@ -39,10 +41,11 @@ class Guardian {
   Guardian& operator=(const Guardian&) = delete;
 
   // Starts the process; returns when it stands guard. Called by the conductor, whose death it
-  // watches from then on. 0 or -errno.
+  // watches from then on. `settling`: the deadline will be set anew. 0 or -errno.
   int start(linux::Os& os, const std::vector<int>& descriptors, const GuardianDuties& duties,
-            Time deadline);
+            Time deadline, bool settling);
   bool started() const { return process_ > 0; }
+  void set_deadline(Time deadline, bool settling);
   pid_t process() const { return process_; }
   bool alive() const;
   void continue_if_stopped() const;  // if somebody has stopped it
@@ -56,6 +59,7 @@ class Guardian {
   void set_frozen(std::size_t index);
   bool set_thawed(std::size_t index);  // or not frozen after all; true: the guardian has thawed it
   void set_rcu(bool changed);
+  void set_bounds(bool changed);
 
  private:
   bool has_ended() const;

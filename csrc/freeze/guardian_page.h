@@ -34,10 +34,13 @@ struct GuardianPage {
   robust_list_head head;
   robust_list node;
   std::atomic<std::uint32_t> owner;
-  std::atomic<std::uint32_t> ready;   // futex: the process stands guard
-  std::atomic<std::uint32_t> closed;  // it has begun to thaw: no freeze may begin any more
-  std::atomic<std::uint32_t> done;    // futex: wards that it is done with
-  std::atomic<std::uint32_t> rcu;     // rcu_expedited is changed
+  std::atomic<std::uint32_t> ready;     // futex: the process stands guard
+  std::atomic<std::uint32_t> closed;    // it has begun to thaw: no freeze may begin any more
+  std::atomic<std::uint32_t> done;      // futex: wards that it is done with
+  std::atomic<std::uint32_t> rcu;       // rcu_expedited is changed
+  std::atomic<std::uint32_t> bounds;    // a bound on dirty pages is changed
+  std::atomic<std::uint32_t> settling;  // the deadline will be set anew
+  std::atomic<std::int64_t> deadline;   // CLOCK_MONOTONIC, nanoseconds
   Ward wards[];
 };
 
@@ -49,9 +52,9 @@ struct Watch {
   const int* kept;         // the same, ascending
   char* stacks;            // count × GUARDIAN_STACK, for the threads that thaw
   pid_t agent;
-  timespec deadline;  // CLOCK_MONOTONIC
   const char* rcu_path;
   const char* rcu_value;
+  const char* const* bounds;  // path and text by turns; ends with nullptr
   const char* marker;         // "" if there is none
   const char* const* groups;  // ends with nullptr
 };

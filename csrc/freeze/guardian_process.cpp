@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -44,6 +45,26 @@ bool restore_rcu(const Watch& watch) {
 
 void remove_marker(const Watch& watch) {
   if (*watch.marker) unlink(watch.marker);
+}
+
+// The same for the bounds on dirty pages, each of which is written whatever becomes of the others.
+bool restore_bounds(const Watch& watch) {
+  constexpr int TRIES = 3;
+  bool restored = watch.page->bounds == 0;
+  for (int attempt = 0; !restored && attempt < TRIES; ++attempt) {
+    restored = true;
+    for (const char* const* pair = watch.bounds; *pair; pair += 2) {
+      const bool written = write_text(pair[0], pair[1]);
+      // Without the file its device is gone.
+      if (!written && errno != ENOENT && errno != ENODEV) restored = false;
+    }
+  }
+  return restored;
+}
+
+bool restore_all(const Watch& watch) {
+  const bool bounds = restore_bounds(watch);
+  return restore_rcu(watch) && bounds;
 }
 
 struct Errand {
@@ -91,16 +112,25 @@ bool thaw_all(const Watch& watch) {
     *errand = {&watch, left};
     if (clone(thaw_ward, stack + GUARDIAN_STACK, FLAGS, errand) < 0) thaw_ward(errand);
   }
-  const bool restored = restore_rcu(watch);  // before the thaws, one of which may take for ever
+  const bool restored = restore_all(watch);  // before the thaws, one of which may take for ever
   for (std::uint32_t done; (done = watch.page->done) < watch.count;) {
     wait_on(watch.page->done, done, nullptr);
   }
   return restored;
 }
 
+constexpr std::int64_t SECOND = 1000000000;
+constexpr std::int64_t LOOK = SECOND / 10;  // while the deadline is not settled
+
 enum class Need { NONE, LATE, DEAD };  // all-clear; past the deadline; the session has died
 
-Need wait_for_need(const Watch& watch, const timespec* deadline) {
+std::int64_t now() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return std::int64_t{time.tv_sec} * SECOND + time.tv_nsec;
+}
+
+Need wait_for_need(const Watch& watch, bool limited) {
   std::atomic<std::uint32_t>& owner = watch.page->owner;
   for (;;) {
     std::uint32_t value = owner;
@@ -110,9 +140,12 @@ Need wait_for_need(const Watch& watch, const timespec* deadline) {
     if (!(value & FUTEX_WAITERS) && !owner.compare_exchange_strong(value, value | FUTEX_WAITERS)) {
       continue;
     }
-    if (wait_on(owner, value | FUTEX_WAITERS, deadline) != 0 && errno == ETIMEDOUT) {
-      return Need::LATE;
-    }
+    const bool settling = watch.page->settling;  // before the deadline, see set_deadline()
+    const std::int64_t deadline = watch.page->deadline;
+    const std::int64_t until = settling ? std::min(deadline, now() + LOOK) : deadline;
+    const timespec time = {static_cast<time_t>(until / SECOND), static_cast<long>(until % SECOND)};
+    if (wait_on(owner, value | FUTEX_WAITERS, limited ? &time : nullptr) == 0) continue;
+    if (errno == ETIMEDOUT && watch.page->deadline <= now()) return Need::LATE;
   }
 }
 
@@ -120,13 +153,13 @@ Need wait_for_need(const Watch& watch, const timespec* deadline) {
 // or to set rcu_expedited. It freezes nothing any more, but what it leaves when it dies after all
 // would be nobody's, so the guardian stays until the session is over.
 void guard(const Watch& watch) {
-  Need need = wait_for_need(watch, &watch.deadline);
+  Need need = wait_for_need(watch, true);
   if (need == Need::NONE) return;
   bool restored = thaw_all(watch);
   if (need == Need::LATE) {
-    if (watch.page->rcu == 0) remove_marker(watch);
-    need = wait_for_need(watch, nullptr);
-    if (need == Need::DEAD) restored = restore_rcu(watch);
+    if (watch.page->rcu == 0 && watch.page->bounds == 0) remove_marker(watch);
+    need = wait_for_need(watch, false);
+    if (need == Need::DEAD) restored = restore_all(watch);
   }
   if (need == Need::DEAD && restored) remove_marker(watch);
 }

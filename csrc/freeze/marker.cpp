@@ -68,6 +68,12 @@ bool parse_line(const std::string& line, Marker& marker) {
     return static_cast<bool>(words >> marker.process >> marker.process_start) && marker.process > 0;
   }
   if (key == "rcu_expedited") return (words >> marker.rcu) && (marker.rcu == "0");
+  if (key == "bound") {
+    Restore bound;
+    if (!(words >> bound.path >> bound.text) || !is_bound_file(bound.path)) return false;
+    marker.bounds.push_back(bound);
+    return bound.text.find_first_not_of("0123456789") == std::string::npos;
+  }
   if (key != "filesystem") return false;
   Marker::Entry entry;
   if (!(words >> entry.device >> text) || !is_device(entry.device)) return false;
@@ -84,6 +90,9 @@ std::string format_marker(const Marker& marker) {
   text << FIRST_LINE << "\nboot " << marker.boot << "\nprocess " << marker.process << ' '
        << marker.process_start << '\n';
   if (!marker.rcu.empty()) text << "rcu_expedited " << marker.rcu << '\n';
+  for (const Restore& bound : marker.bounds) {
+    text << "bound " << bound.path << ' ' << bound.text << '\n';
+  }
   for (const Marker::Entry& entry : marker.filesystems) {
     text << "filesystem " << entry.device << ' ' << escape(entry.path);
     if (!entry.type.empty()) text << ' ' << escape(entry.type);
@@ -128,11 +137,12 @@ bool read_process(linux::Os& os, const std::string& process, char& state, std::u
 
 int prepare_marker(linux::Os& os, const std::string& run_directory,
                    const std::vector<plan::Filesystem>& filesystems, const std::string& rcu,
-                   PreparedMarker& prepared) {
+                   const std::vector<Restore>& bounds, PreparedMarker& prepared) {
   static std::atomic<unsigned> counter{0};
   Marker marker;
   marker.process = getpid();
   marker.rcu = rcu;
+  marker.bounds = bounds;
   char state = 0;
   if (!read_process(os, "self", state, marker.process_start)) return -ESRCH;
   if (const int error = os.read_file("/proc/sys/kernel/random/boot_id", marker.boot)) return error;

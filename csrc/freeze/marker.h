@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "freeze/bdi.h"
 #include "linux/os.h"
 #include "plan/filesystem.h"
 
@@ -21,6 +22,7 @@ struct Marker {
   pid_t process = 0;
   std::uint64_t process_start = 0;  // clock ticks after boot, field 22 of /proc/PID/stat
   std::string rcu;                  // value to restore; "" if it is not touched
+  std::vector<Restore> bounds;      // on dirty pages, in the order of putting them back
   struct Entry {
     std::string device;  // "major:minor"
     std::string path;
@@ -43,7 +45,7 @@ struct PreparedMarker {
 // This process's next marker for these filesystems, in run_directory. 0 or -errno.
 int prepare_marker(linux::Os& os, const std::string& run_directory,
                    const std::vector<plan::Filesystem>& filesystems, const std::string& rcu,
-                   PreparedMarker& prepared);
+                   const std::vector<Restore>& bounds, PreparedMarker& prepared);
 // Makes run_directory, too, if it is not there. 0 or -errno.
 int write_marker(linux::Os& os, const std::string& run_directory, const PreparedMarker& prepared);
 

@@ -121,6 +121,7 @@ class OneMarker {
     }
     thaw_all(mounts);
     if (!marker_.rcu.empty()) restore_rcu();
+    restore_bounds();
     if (done_) remove();
   }
 
@@ -187,6 +188,14 @@ class OneMarker {
       tell(Rescue::FAILED, SystemError("FITHAW", path, -result).what(), entry);
     }
     return true;
+  }
+
+  void restore_bounds() {
+    for (const Restore& bound : marker_.bounds) {
+      const int error = os_.write_file(bound.path, bound.text);
+      if (error == 0 || error == -ENOENT || error == -ENODEV) continue;  // the device is gone
+      tell(Rescue::FAILED, SystemError("write", bound.path, -error).what());
+    }
   }
 
   void restore_rcu() {

@@ -36,9 +36,16 @@ struct FilesystemRun {
   // How long a writer may have waited: from the beginning of FIFREEZE until the filesystem was free
   // again; so far, while it is not.
   Duration waited{};
-  int error = 0;     // errno of the call that failed, 0 if none
-  std::string call;  // that call: "open", "syncfs", "FIFREEZE", "FITHAW"
-  std::string note;  // anything a reader should know: "thawed late, 2.4 s after the rest"
+  // Of its devices, which it may share; nothing where that is not known.
+  std::optional<std::int64_t> dirty_before;  // bytes, just before the pre-sync
+  std::optional<std::int64_t> dirty_left;    // and at its end
+  double disk_rate = 0;      // bytes a second that they took; 0: too little was written to tell
+  double writer_rate = 0;    // bytes a second that were dirtied, at the end of the pre-sync
+  Duration expected_hold{};  // of FIFREEZE, by these
+  Duration paced{};          // for how long its writers were slowed down
+  int error = 0;             // errno of the call that failed, 0 if none
+  std::string call;          // that call: "open", "syncfs", "FIFREEZE", "FITHAW"
+  std::string note;          // anything a reader should know: "thawed late, 2.4 s after the rest"
 };
 
 struct RunRecord {
@@ -58,7 +65,8 @@ struct RunRecord {
   // Of the whole machine: the kernel counts per filesystem only where debugfs is mounted.
   std::optional<std::int64_t> dirty_before;  // bytes, just before the pre-sync
   std::optional<std::int64_t> dirty_left;    // and just before the first FIFREEZE
-  std::vector<std::string> warnings;         // what did not prevent the run but should be known
+  std::string dirty_source;           // of the filesystems' figures: "debugfs", "meminfo" or ""
+  std::vector<std::string> warnings;  // what did not prevent the run but should be known
   std::vector<FilesystemRun> filesystems;
   std::vector<plan::LeftOut> left_out;  // what could lose writes and was not to be frozen
 };

@@ -59,6 +59,8 @@ std::string describe_failure(const RunFacts& facts, const std::string& path) {
       return describe_budget(facts, static_cast<std::size_t>(facts.end.index));
     case EndReason::PRESYNC_BUDGET:
       return "syncfs " + path + ": not done within " + seconds(facts.run.options.presync_budget);
+    case EndReason::TOO_SLOW:
+      return path + ": " + facts.slow + "; nothing was frozen";
     case EndReason::GUARDIAN_DIED:
       return "the guardian, process " + std::to_string(facts.guardian) +
              ", has died, so vmtpy has thawed everything";
@@ -89,6 +91,7 @@ void describe_end(const RunFacts& facts, RunTexts& texts) {
     case EndReason::CALL:
     case EndReason::BUDGET:
     case EndReason::PRESYNC_BUDGET:
+    case EndReason::TOO_SLOW:
     case EndReason::GUARDIAN_DIED:
     case EndReason::REPLACED:
     case EndReason::SUSPENDED:
@@ -141,6 +144,13 @@ FilesystemRun describe(const RunProgress& run_progress, std::size_t index) {
     run.frozen = progress.thawed_at - progress.frozen_at;
     run.thaw = progress.thawed_at - progress.thaw_began;
   }
+  const StorageFigures& figures = run_progress.figures[index];
+  run.dirty_before = figures.dirty_before;
+  run.dirty_left = figures.dirty_left;
+  run.disk_rate = figures.disk_rate;
+  run.writer_rate = figures.writer_rate;
+  run.expected_hold = figures.expected_hold;
+  run.paced = figures.paced;
   run.error = progress.error ? progress.error : progress.thaw_error;
   run.call = progress.error ? progress.call : progress.thaw_error ? "FITHAW" : "";
   if (progress.foreign) run.note = FOREIGN;
@@ -176,6 +186,10 @@ RunTexts compose_texts(const RunFacts& facts) {
   for (const StuckWriter& writer : facts.stuck_writers) {
     texts.warnings.push_back("asleep inside a write to " + writer.device + ": " + describe(writer));
   }
+  if (!facts.bounds_left.empty()) {
+    texts.warnings.push_back("the bound on dirty pages of " + facts.bounds_left +
+                             " could not be put back");
+  }
   if (!facts.rcu_left.empty()) texts.warnings.push_back(facts.rcu_left + " could not be put back");
   return texts;
 }
@@ -199,6 +213,7 @@ RunRecord make_record(const RunProgress& run, const RunTexts& texts, bool rcu_us
   record.rcu_expedited = rcu_used;
   record.dirty_before = run.times.dirty_before;
   record.dirty_left = run.times.dirty_left;
+  record.dirty_source = run.dirty_source;
   for (std::size_t index = 0; index < run.filesystems.size(); ++index) {
     record.filesystems.push_back(describe(run, index));
   }

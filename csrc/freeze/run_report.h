@@ -32,6 +32,8 @@ struct RunProgress {
   std::vector<Progress> progress;
   RunTimes times;
   Time now{};
+  std::vector<StorageFigures> figures;  // of each filesystem
+  const char* dirty_source = "";
 };
 
 // What more is known when the run is over.
@@ -43,8 +45,10 @@ struct RunFacts {
   std::vector<StuckWriter> stuck_writers;
   std::string replaced;   // what has happened to a planned mount
   std::string suspended;  // the device that device-mapper has suspended
+  std::string slow;       // how a disk and its writers stand
   pid_t guardian = 0;
-  std::string rcu_left;  // the switch that could not be put back, "" if it is as it was
+  std::string bounds_left;  // devices whose bound could not be put back
+  std::string rcu_left;     // the switch that could not be put back, "" if it is as it was
 };
 
 RunTexts compose_texts(const RunFacts& facts);

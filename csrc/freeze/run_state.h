@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
+#include "freeze/storage.h"
 
 namespace vmtpy::freeze {
 
@@ -23,6 +25,7 @@ enum class EndReason {
   CALL,            // `call` on filesystem `index` failed with `code`
   BUDGET,          // filesystem `index` did not freeze in time
   PRESYNC_BUDGET,  // or did not get synced in time
+  TOO_SLOW,        // its disk does not take what is written to it: nothing has been frozen
   GUARDIAN_DIED,
   REPLACED,   // another filesystem lies where `index` was planned
   SUSPENDED,  // a device below filesystem `index` is, by device-mapper
@@ -47,6 +50,8 @@ struct RunState {
   RunEnd end;
   RunTimes times;
   bool rcu_used = false;
+  std::vector<StorageFigures> figures;  // empty until they are known
+  const char* dirty_source = "";
 };
 
 }  // namespace vmtpy::freeze

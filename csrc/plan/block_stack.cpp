@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/unique_fd.h"
@@ -96,6 +97,7 @@ Footing Stack::with_carriers(Footing whole) {
     const Footing& next = footing(open.back());
     open.pop_back();
     whole.devices.insert(next.devices.begin(), next.devices.end());
+    whole.bdis.insert(next.bdis.begin(), next.bdis.end());
     set_once(whole.network, next.network);
     set_once(whole.unknown, next.unknown);
     set_once(whole.ring, next.ring);
@@ -138,18 +140,25 @@ Footing Stack::inspect(const std::string& device) {
 void Stack::add_btrfs(const Superblock& superblock, Footing& footing) {
   const std::string source = device_number(superblock.main().source);
   std::vector<std::vector<std::string>> pools;
+  std::vector<std::string> bdis;  // of these
   for (const std::string& uuid : linux::list_directory(sources_.sys + "/fs/btrfs")) {
     const std::string directory = sources_.sys + "/fs/btrfs/" + uuid + "/devices";
     std::vector<std::string> devices;
     for (const std::string& name : linux::list_directory(directory)) {
       devices.push_back(linux::read_line(directory + "/" + name + "/dev"));
     }
-    if (!devices.empty()) pools.push_back(std::move(devices));
+    if (devices.empty()) continue;
+    pools.push_back(std::move(devices));
+    bdis.emplace_back(
+        linux::base_name(linux::read_link(sources_.sys + "/fs/btrfs/" + uuid + "/bdi")));
   }
   std::vector<std::string> devices;
-  for (const auto& pool : pools) {
+  for (std::size_t at = 0; at < pools.size(); ++at) {
+    const auto& pool = pools[at];
     const bool ours = std::find(pool.begin(), pool.end(), source) != pool.end();
-    if (ours || (source.empty() && pools.size() == 1)) devices = pool;
+    if (!ours && (!source.empty() || pools.size() > 1)) continue;
+    devices = pool;
+    if (is_bdi(bdis[at])) footing.bdis.insert(bdis[at]);
   }
   if (devices.empty() && !source.empty()) devices = {source};
   if (devices.empty())
@@ -158,6 +167,37 @@ void Stack::add_btrfs(const Superblock& superblock, Footing& footing) {
     Trail trail;
     descend(device, footing, trail);
   }
+}
+
+bool Stack::is_bdi(const std::string& name) const {
+  return !name.empty() && linux::exists(sources_.sys + "/class/bdi/" + name);
+}
+
+// What is written to an image is written again to what holds it; only there does it leave memory.
+std::set<std::string> Stack::sinks(const std::string& superblock) {
+  std::set<std::string> below;
+  std::set<std::string> seen = {superblock};
+  std::vector<std::string> open = {superblock};
+  while (!open.empty()) {
+    const std::string device = open.back();
+    open.pop_back();
+    const Footing& footing = this->footing(device);
+    std::size_t carried = 0;
+    for (const std::string& carrier : footing.carriers) {
+      const Footing& next = this->footing(carrier);
+      if (next.devices.empty() && next.carriers.empty()) continue;  // in memory
+      ++carried;
+      if (seen.insert(carrier).second) open.push_back(carrier);
+    }
+    if (carried > 0) continue;
+    if (!is_anonymous(device)) {
+      below.insert(device);
+    } else {
+      std::copy_if(footing.bdis.begin(), footing.bdis.end(), std::inserter(below, below.end()),
+                   [](const std::string& name) { return name.find(':') == std::string::npos; });
+    }
+  }
+  return below;
 }
 
 void Stack::add_layers(const Superblock& superblock, Footing& footing) {
@@ -217,6 +257,7 @@ void Stack::descend(const std::string& device, Footing& footing, Trail& trail) {
     set_once(footing.unknown, "the devices below " + trail.front() + " are stacked too deep");
   } else if (footing.devices.insert(device).second) {
     set_once(footing.network, network_device(link));
+    if (is_bdi(device)) footing.bdis.insert(device);
     if (linux::exists(directory + "/partition")) {
       descend(linux::read_line(directory + "/../dev"), footing, trail);
     }

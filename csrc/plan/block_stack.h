@@ -16,6 +16,7 @@ namespace vmtpy::plan {
 
 struct Footing {
   std::set<std::string> devices;   // "major:minor" of all block devices below, disks included
+  std::set<std::string> bdis;      // names in /sys/class/bdi, of all that can hold dirty pages
   std::set<std::string> carriers;  // superblocks below: of loop images, of overlay directories
   std::string network;             // the block device below that is a server's: "nbd0"
   std::string unknown;             // why this is not the whole of it, "" if it is
@@ -30,6 +31,8 @@ class Stack {
   const Footing& footing(const std::string& superblock);
   // The same together with the footings of all carriers, to any depth.
   Footing foundation(const std::string& superblock);
+  // What tells how much of it goes to the disks: block devices, or a bdi that is none.
+  std::set<std::string> sinks(const std::string& superblock);
   Footing foundation_of_device(const std::string& path);
   // "/dev/mapper/vg-home" → "253:0", "" if it is no block device here.
   std::string device_number(const std::string& path) const;
@@ -37,6 +40,7 @@ class Stack {
  private:
   using Trail = std::vector<std::string>;  // names from the top down to here, to notice a ring
 
+  bool is_bdi(const std::string& name) const;
   Footing with_carriers(Footing footing);
   Footing inspect(const std::string& superblock);
   void add_btrfs(const Superblock& superblock, Footing& footing);

@@ -23,6 +23,8 @@ struct Filesystem {
   std::vector<std::string> stands_on;  // major:minor of planned superblocks that carry it
   std::vector<std::string> mapped;     // of the device-mapper devices below, its own included
   std::vector<std::string> disks;      // of the block devices below that stand on no other one
+  std::vector<std::string> bdis;       // names in /sys/class/bdi of what holds its dirty pages
+  std::vector<std::string> sinks;  // what tells how much goes to the disks: devices, names of bdi
 };
 
 // Why a filesystem is left out, for programs.

@@ -197,7 +197,11 @@ void Planner::add(const Superblock& superblock) {
   for (const Mount* mount : superblock.mounts) {
     if (mount != &main && mount->visible) filesystem.also.push_back(mount->point);
   }
-  for (const std::string& device : stack_.foundation(superblock.device).devices) {
+  const Footing below = stack_.foundation(superblock.device);
+  const std::set<std::string> sinks = stack_.sinks(superblock.device);
+  filesystem.bdis.assign(below.bdis.begin(), below.bdis.end());
+  filesystem.sinks.assign(sinks.begin(), sinks.end());
+  for (const std::string& device : below.devices) {
     if (linux::exists(sources_.sys + "/dev/block/" + device + "/dm"))
       filesystem.mapped.push_back(device);
     if (is_disk(device)) filesystem.disks.push_back(device);

@@ -58,6 +58,11 @@ class QuiesceConfig(NamedTuple):
             milliseconds instead of tens of them.
         already_frozen: what a filesystem is that someone else has frozen: an "error", or to
             "accept": it is taken as it is, and its thaw left to them.
+        stall_goal: how long a freeze may hold writers. Where more is dirty than the disk takes in
+            that time, they are slowed down until it is not.
+        converge: how they are: "auto" by a bound on the dirty pages of the disk (Linux 6.2 and
+            later), "global" by one on those of the machine, "off" not at all. What cannot be frozen
+            within `filesystem_timeout` then is not frozen, and the backup refused.
     """
 
     timeout: Annotated[float, Range(0.1, 240.0)] = 30.0
@@ -66,6 +71,8 @@ class QuiesceConfig(NamedTuple):
     exclude: Annotated[tuple[str, ...], PATHS] = ()
     expedite_rcu: bool = True
     already_frozen: Annotated[str, Text('"error" or "accept"', "error|accept")] = "error"
+    stall_goal: Annotated[float, Range(0.001, 240.0)] = 0.1
+    converge: Annotated[str, Text('"auto", "off" or "global"', "auto|off|global")] = "auto"
 
 
 class HostConfig(NamedTuple):

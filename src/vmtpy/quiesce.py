@@ -160,6 +160,8 @@ class Quiesce:
             run_directory=RUN_DIRECTORY,
             accept_frozen=self._config.already_frozen == "accept",
             left_out=[one for one in plan.left_out if one.writable],
+            stall_goal=self._config.stall_goal,
+            converge=_core.Converge[self._config.converge.upper()],
         )
 
 

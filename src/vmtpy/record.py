@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 _FIELDS = (
     *("error", "code", "path", "started_unix_ns", "started", "presynced", "first_freeze"),
     *("all_frozen", "release_asked", "all_thawed", "limit", "rcu_expedited", "warnings"),
-    *("dirty_before", "dirty_left"),
+    *("dirty_before", "dirty_left", "dirty_source"),
 )
 _LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
 _FILESYSTEM_FIELDS = (
     *("path", "device", "type", "level", "sync_only", "presync", "presync_rounds"),
     *("freeze", "frozen", "thaw", "waited", "error", "call", "note"),
+    *("dirty_before", "dirty_left", "disk_rate", "writer_rate", "expected_hold", "paced"),
 )
 
 

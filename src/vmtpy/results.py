@@ -37,6 +37,8 @@ class Filesystem:
         stands_on: the `device` of each filesystem, of a later level, that holds this one's data.
         mapped: the device-mapper devices below, which must not be suspended while it is frozen.
         disks: the block devices below that stand on no other ones.
+        bdis: names in /sys/class/bdi of the devices that hold its dirty pages.
+        sinks: the devices that tell how much of it goes to the disks: numbers, or names of bdi.
     """
 
     path: str
@@ -51,6 +53,8 @@ class Filesystem:
     stands_on: tuple[str, ...]
     mapped: tuple[str, ...]
     disks: tuple[str, ...]
+    bdis: tuple[str, ...]
+    sinks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,14 @@ class FilesystemRun:
         thaw: in FITHAW.
         waited: how long a writer may have waited, from the beginning of FIFREEZE until the
             filesystem was free again; so far, while it is not.
+        dirty_before: bytes that its devices had to write just before the pre-sync, None where that
+            is not known.
+        dirty_left: the same at the end of the pre-sync.
+        disk_rate: bytes a second that they took; 0.0 where too little was written to tell.
+        writer_rate: bytes a second that writers dirtied, at the end of the pre-sync.
+        expected_hold: how long its freeze was to hold writers, by these; `freeze` is how long it
+            did.
+        paced: for how long its writers were slowed down before.
         error: errno of the call that failed, 0 if none did.
         call: the name of that call, "" if none failed.
         note: anything else, for people.
@@ -125,6 +137,12 @@ class FilesystemRun:
     frozen: float
     thaw: float
     waited: float
+    dirty_before: int | None
+    dirty_left: int | None
+    disk_rate: float
+    writer_rate: float
+    expected_hold: float
+    paced: float
     error: int
     call: str
     note: str
@@ -157,6 +175,8 @@ class RunRecord:
             and Writeback of /proc/meminfo), just before the pre-sync. None where it did not come to
             that or it is not known.
         dirty_left: the same just before the first freeze.
+        dirty_source: where the figures of the filesystems are from: "debugfs", which counts by
+            device; "meminfo", which counts for the machine; "" where nothing is known.
         warnings: what did not prevent the run but should be known.
         filesystems: one FilesystemRun for each.
         left_out: what is writable and was not to be frozen, so that the snapshot holds it in
@@ -178,6 +198,7 @@ class RunRecord:
     rcu_expedited: bool
     dirty_before: int | None
     dirty_left: int | None
+    dirty_source: str
     warnings: tuple[str, ...]
     filesystems: tuple[FilesystemRun, ...]
     left_out: tuple[LeftOut, ...]

@@ -43,6 +43,8 @@ class Bench:
                 level=(levels or {}).get(one.path, 0),
                 sync_only=one.path in sync_only,
                 mapped=(mapped or {}).get(one.path, ()),
+                bdis=one.bdis,
+                sinks=one.sinks,
             )
             for one in self.disk.filesystems()
         ]

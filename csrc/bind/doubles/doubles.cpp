@@ -5,6 +5,7 @@
 #include "doubles/manual_clock.h"
 #include "doubles/simulated_disk.h"
 #include "doubles/stopping_os.h"
+#include "freeze/converge.h"
 #include "linux/descriptors.h"
 
 namespace vmtpy::bind {
@@ -63,8 +64,47 @@ void bind_faults(py::module_& module) {
       .def("let_go", &SimulatedDisk::let_go, py::arg("path"))
       .def("hold_syncs", &SimulatedDisk::hold_syncs, py::arg("path"))
       .def("let_sync_go", &SimulatedDisk::let_sync_go, py::arg("path"))
+      .def("put_storage", &SimulatedDisk::put_storage, py::arg("path"), py::arg("dirty"),
+           py::arg("disk_rate"), py::arg("writer_rate"))
+      .def(
+          "pass_time",
+          [](SimulatedDisk& disk, double seconds) { disk.pass(from_seconds("seconds", seconds)); },
+          py::arg("seconds"))
+      .def("dirty_at_freeze", &SimulatedDisk::dirty_at_freeze, py::arg("path"))
+      .def(
+          "longest_stop",
+          [](const SimulatedDisk& disk, const std::string& path) {
+            return to_seconds(disk.longest_stop(path));
+          },
+          py::arg("path"))
       .def("files", &SimulatedDisk::files)
       .def("put_file", &SimulatedDisk::put_file, py::arg("path"), py::arg("text"));
+
+  py::class_<freeze::Convergence>(module, "Convergence")
+      .def(py::init([](double goal, double deadline) {
+             return freeze::Convergence(from_seconds("goal", goal),
+                                        Time{from_seconds("deadline", deadline)});
+           }),
+           py::arg("goal"), py::arg("deadline"))
+      .def(
+          "observe",
+          [](freeze::Convergence& convergence, double now, std::vector<std::int64_t> dirty,
+             std::int64_t written, bool busy, double kernel_rate) {
+            convergence.observe(Time{from_seconds("now", now)},
+                                {std::move(dirty), written, busy, kernel_rate});
+          },
+          py::arg("now"), py::kw_only(), py::arg("dirty"), py::arg("written"), py::arg("busy"),
+          py::arg("kernel_rate") = 0.0)
+      .def("begin", &freeze::Convergence::begin)
+      .def_property_readonly("bounds", &freeze::Convergence::bounds)
+      .def_property_readonly("disk_rate", &freeze::Convergence::disk_rate)
+      .def_property_readonly("writer_rate", &freeze::Convergence::writer_rate)
+      .def_property_readonly("measured", &freeze::Convergence::has_measured)
+      .def_property_readonly("reached", &freeze::Convergence::reached)
+      .def_property_readonly("hopeless", &freeze::Convergence::hopeless)
+      .def_property_readonly("expected_hold", [](const freeze::Convergence& convergence) {
+        return to_seconds(convergence.expected_hold());
+      });
 
   module.def(
       "close_all_but",

@@ -47,7 +47,8 @@ bool wait_for(freeze::FreezeSession& session, freeze::Phase phase, double timeou
 
 freeze::FreezeOptions make_options(double limit, double filesystem_budget, double presync_budget,
                                    bool expedite_rcu, bool guardian, const FsText& run_directory,
-                                   bool accept_frozen, std::vector<plan::LeftOut> left_out) {
+                                   bool accept_frozen, std::vector<plan::LeftOut> left_out,
+                                   double stall_goal, freeze::Converge converge) {
   return {from_seconds("limit", limit, SHORTEST_LIMIT, LONGEST_LIMIT),
           from_seconds("filesystem_budget", filesystem_budget, SHORTEST_LIMIT, LONGEST_LIMIT),
           from_seconds("presync_budget", presync_budget, 0.0, LONGEST_LIMIT),
@@ -55,10 +56,17 @@ freeze::FreezeOptions make_options(double limit, double filesystem_budget, doubl
           guardian,
           run_directory.value,
           accept_frozen,
-          std::move(left_out)};
+          std::move(left_out),
+          from_seconds("stall_goal", stall_goal, SHORTEST_LIMIT, LONGEST_LIMIT),
+          converge};
 }
 
 void bind_freeze_options(py::module_& module) {
+  py::native_enum<freeze::Converge>(module, "Converge", "enum.Enum")
+      .value("OFF", freeze::Converge::OFF)
+      .value("AUTO", freeze::Converge::AUTO)
+      .value("GLOBAL", freeze::Converge::GLOBAL)
+      .finalize();
   const freeze::FreezeOptions usual;
   py::class_<freeze::FreezeOptions>(module, "FreezeOptions")
       .def(py::init(&make_options), py::kw_only(), py::arg("limit") = to_seconds(usual.limit),
@@ -67,7 +75,9 @@ void bind_freeze_options(py::module_& module) {
            py::arg("expedite_rcu") = usual.expedite_rcu, py::arg("guardian") = usual.guardian,
            py::arg("run_directory") = FsText{usual.run_directory},
            py::arg("accept_frozen") = usual.accept_frozen,
-           py::arg("left_out") = std::vector<plan::LeftOut>{});
+           py::arg("left_out") = std::vector<plan::LeftOut>{},
+           py::arg("stall_goal") = to_seconds(usual.stall_goal),
+           py::arg("converge") = usual.converge);
 }
 
 }  // namespace

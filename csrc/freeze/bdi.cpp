@@ -1,0 +1,153 @@
+#include "freeze/bdi.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <sstream>
+#include <string_view>
+
+namespace vmtpy::freeze {
+
+namespace {
+
+constexpr int TRIES = 3;
+constexpr int SECTOR = 512;
+constexpr const char* CLASS = "/sys/class/bdi/";
+constexpr const char* VM = "/proc/sys/vm/";
+constexpr std::int64_t LEAST = 64 << 10;  // bytes; the kernel takes no bound below a page or two
+
+// The value of "Name:   123 kB", in bytes; -1 if it is not there.
+std::int64_t kilobytes(const std::string& text, std::string_view name) {
+  std::size_t at = text.starts_with(name) ? 0 : text.find("\n" + std::string(name) + ":");
+  if (at == std::string::npos) return -1;
+  at = text.find(':', at);
+  if (at == std::string::npos) return -1;
+  return std::strtoll(text.c_str() + at + 1, nullptr, 10) * 1024;
+}
+
+std::string first_word(const std::string& text) {
+  return text.substr(0, text.find_first_of(" \t\n"));
+}
+
+bool is_number(const std::string& text) {
+  return !text.empty() && text.size() < 20 &&
+         text.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace
+
+int read_bdi_stats(linux::Os& os, const std::string& name, BdiStats& stats) {
+  std::string text;
+  const int error = os.read_file("/sys/kernel/debug/bdi/" + name + "/stats", text);
+  if (error) return error;
+  const std::int64_t writing = kilobytes(text, "BdiWriteback");
+  const std::int64_t waiting = kilobytes(text, "BdiReclaimable");
+  const std::int64_t written = kilobytes(text, "BdiWritten");
+  if (writing < 0 || waiting < 0 || written < 0) return -EINVAL;
+  const std::int64_t rate = kilobytes(text, "BdiWriteBandwidth");
+  stats = {writing + waiting, writing, written,
+           static_cast<double>(std::max<std::int64_t>(rate, 0))};
+  return 0;
+}
+
+int read_device_written(linux::Os& os, const std::string& device, std::int64_t& bytes) {
+  std::string text;
+  const int error = os.read_file("/sys/dev/block/" + device + "/stat", text);
+  if (error) return error;
+  std::istringstream words(text);
+  std::int64_t value = -1;
+  for (int field = 0; field < 7; ++field) words >> value;  // the seventh: sectors written
+  if (!words) return -EINVAL;
+  bytes = value * SECTOR;
+  return 0;
+}
+
+bool is_bound_file(const std::string& path) {
+  if (path.starts_with(VM)) {
+    return path.ends_with("/vm/dirty_bytes") || path.ends_with("/vm/dirty_ratio");
+  }
+  if (!path.starts_with(CLASS)) return false;
+  const std::string rest = path.substr(std::string_view(CLASS).size());
+  const std::size_t slash = rest.find('/');
+  if (slash == 0 || slash == std::string::npos || rest.front() == '.') return false;
+  const std::string file = rest.substr(slash + 1);
+  return file == "strict_limit" || file == "min_ratio_fine" || file == "max_ratio_fine";
+}
+
+DirtyBound::DirtyBound(linux::Os& os, std::string name)
+    : os_(os), name_(std::move(name)), directory_(name_.empty() ? VM : CLASS + name_ + "/") {}
+
+bool DirtyBound::look() {
+  if (name_.empty()) return look_global();
+  std::string strict, least, most, bytes;
+  wanted_ = os_.read_file(directory_ + "strict_limit", strict) == 0 && first_word(strict) == "0" &&
+            os_.read_file(directory_ + "max_bytes", bytes) == 0 &&
+            os_.read_file(directory_ + "min_ratio_fine", least) == 0 &&
+            os_.read_file(directory_ + "max_ratio_fine", most) == 0;
+  least = first_word(least);
+  most = first_word(most);
+  wanted_ = wanted_ && is_number(least) && is_number(most);
+  // The least is never above the most: it goes down first.
+  if (wanted_) {
+    restores_ = {{directory_ + "strict_limit", "0"},
+                 {directory_ + "min_ratio_fine", "0"},
+                 {directory_ + "max_ratio_fine", most},
+                 {directory_ + "min_ratio_fine", least}};
+  }
+  return wanted_;
+}
+
+// One of the two is 0, and writing the one makes the other 0.
+bool DirtyBound::look_global() {
+  std::string bytes, ratio;
+  wanted_ = os_.read_file(directory_ + "dirty_bytes", bytes) == 0 &&
+            os_.read_file(directory_ + "dirty_ratio", ratio) == 0;
+  bytes = first_word(bytes);
+  ratio = first_word(ratio);
+  wanted_ = wanted_ && is_number(bytes) && is_number(ratio);
+  if (wanted_) {
+    restores_ = {bytes == "0" ? Restore{directory_ + "dirty_ratio", ratio}
+                              : Restore{directory_ + "dirty_bytes", bytes}};
+  }
+  return wanted_;
+}
+
+bool DirtyBound::write(const char* file, std::int64_t value) {
+  return os_.write_file(directory_ + file, std::to_string(value)) == 0;
+}
+
+// The share of the limit that the kernel gives a device follows what it has written of late, and a
+// device that has just woken up has hardly any: then a strict limit stops its writers. With the
+// least equal to the most the limit is what was asked for.
+bool DirtyBound::set(std::int64_t bytes) {
+  if (!wanted_) return false;
+  bytes = std::max(bytes, LEAST);
+  const bool first = !changed_;
+  changed_ = true;
+  bool written = true;
+  if (name_.empty()) {
+    written = write("dirty_bytes", bytes);
+  } else if (!first && bytes < bytes_) {
+    written = write("min_bytes", bytes) && write("max_bytes", bytes);
+  } else {
+    // The sum of all devices' least may not reach 100 %: then it stays as it is.
+    written = write("max_bytes", bytes);
+    write("min_bytes", bytes);
+    if (written && first) written = write("strict_limit", 1);
+  }
+  if (written) bytes_ = bytes;
+  return written;
+}
+
+bool DirtyBound::restore() {
+  for (int attempt = 0; changed_ && attempt < TRIES; ++attempt) {
+    changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& one) {
+      const int error = os_.write_file(one.path, one.text);
+      return error == 0 || error == -ENOENT || error == -ENODEV;  // the device is gone
+    });
+  }
+  return !changed_;
+}
+
+}  // namespace vmtpy::freeze

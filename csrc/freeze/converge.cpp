@@ -1,0 +1,151 @@
+#include "freeze/converge.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+namespace vmtpy::freeze {
+
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+// The kernel writes half a second's worth at once, so that what comes back is as uneven as that.
+constexpr double MEMORY = 4.0;             // seconds after which a measurement counts 1/e
+constexpr double LEAST_MEASURED = 0.15;    // seconds of writing, for a rate
+constexpr double LEAST_WRITTEN = 4 << 20;  // bytes, for a rate
+// Where less is dirty, a disk is as slow as its writers: that tells nothing of what it could take.
+constexpr std::int64_t ENOUGH_DIRTY = 8 << 20;
+constexpr double USUAL_RATE = 25 << 20;  // bytes a second, where nothing is known
+
+constexpr double START = 1.15;  // × what is dirty: the first bound
+// × what is dirty: no bound comes nearer. Writers get about half of what the disk takes there, and
+// hardly a tenth where the bound has to fall steeply; there, their pauses are longer.
+constexpr double MARGIN = 1.03;
+constexpr double STEEP_MARGIN = 1.01;
+constexpr double IDLE_FALL = 4;  // × faster where writers leave half of the bound unused
+
+// Of what the disk takes: by how much the bounds fall. The writers keep the rest.
+constexpr double GENTLE = 0.5;
+constexpr double STEEP = 0.9;
+constexpr double RESERVE = 10.0;  // seconds before the deadline by which it should be done
+constexpr double HASTE = 1.5;     // × what is needed, as the bound is followed with a delay
+
+// The pages that are dirty at a bound of 1 are 0.75 to 0.95.
+constexpr double HIGHEST_FLOOR = 1.3;  // × the target
+constexpr double LOWEST_FLOOR = 0.6;
+constexpr double FLOOR_FALL = 0.1;          // of it, each second that the target is not reached
+constexpr double REACHED = 1.1;             // × the target
+constexpr double LEAST_TARGET = 256 << 10;  // bytes
+constexpr double LEAST_BOUND = 128 << 10;   // bytes
+constexpr double SURE_AFTER = 10.0;         // seconds of watching, before it is called hopeless
+
+}  // namespace
+
+Convergence::Convergence(Duration goal, Time deadline)
+    : goal_(goal), deadline_(deadline), floor_(HIGHEST_FLOOR) {}
+
+void Convergence::observe(Time now, const WritebackFacts& facts) {
+  const bool first = facts_.dirty.size() != facts.dirty.size();
+  const Duration passed = first ? Duration::zero() : now - last_;
+  if (!first && passed <= Duration::zero()) return;
+  if (!first) measure(passed, facts);
+  last_ = now;
+  facts_ = facts;
+  dirty_ = std::accumulate(facts.dirty.begin(), facts.dirty.end(), std::int64_t{0});
+  if (begun()) lower(passed);
+}
+
+void Convergence::measure(Duration passed, const WritebackFacts& facts) {
+  const double seconds = Seconds(passed).count();
+  const double kept = std::exp(-seconds / MEMORY);
+  const std::int64_t dirty =
+      std::accumulate(facts.dirty.begin(), facts.dirty.end(), std::int64_t{0});
+  const double written = std::max<double>(0, static_cast<double>(facts.written - facts_.written));
+  flows_ = flows_ || facts.busy || written > 0;
+  if (dirty_ >= ENOUGH_DIRTY && (facts.busy || facts_.busy || written > 0)) {
+    busy_bytes_ = busy_bytes_ * kept + written;
+    busy_seconds_ = busy_seconds_ * kept + seconds;
+  }
+  const double gained = written + static_cast<double>(dirty - dirty_);
+  gained_bytes_ = gained_bytes_ * kept + gained;
+  seconds_ = seconds_ * kept + seconds;
+}
+
+bool Convergence::has_measured() const {
+  return busy_seconds_ >= LEAST_MEASURED && busy_bytes_ >= LEAST_WRITTEN;
+}
+
+double Convergence::disk_rate() const {
+  return has_measured() ? busy_bytes_ / busy_seconds_ : std::max(facts_.kernel_rate, USUAL_RATE);
+}
+
+double Convergence::writer_rate() const {
+  return seconds_ > 0 ? std::max(0.0, gained_bytes_ / seconds_) : 0;
+}
+
+Duration Convergence::expected_hold() const {
+  return std::chrono::duration_cast<Duration>(Seconds(static_cast<double>(dirty_) / disk_rate()));
+}
+
+double Convergence::target() const {
+  return std::max(LEAST_TARGET, disk_rate() * Seconds(goal_).count());
+}
+
+bool Convergence::reached() const {
+  return static_cast<double>(dirty_) <= target() * REACHED;
+}
+
+// What has to go, of what the disk can take until shortly before the deadline.
+double Convergence::share() const {
+  const double left = Seconds(deadline_ - last_).count() - RESERVE;
+  const double could = disk_rate() * left;
+  const double excess = static_cast<double>(dirty_) - target();
+  if (excess <= 0) return GENTLE;
+  return could > 0 ? std::clamp(HASTE * excess / could, GENTLE, STEEP) : STEEP;
+}
+
+bool Convergence::hopeless() const {
+  if (!begun() || reached() || !has_measured()) return false;
+  if (Seconds(last_ - begun_at_).count() < SURE_AFTER) return false;
+  const double left = Seconds(deadline_ - last_).count();
+  return static_cast<double>(dirty_) - target() > disk_rate() * std::max(left, 0.0) / STEEP;
+}
+
+void Convergence::begin() {
+  begun_at_ = last_;
+  flows_ = facts_.busy;
+  bounds_.clear();
+  const double least = target() * floor_ / static_cast<double>(facts_.dirty.size());
+  for (const std::int64_t dirty : facts_.dirty) {
+    const double bound = static_cast<double>(dirty) * START;
+    bounds_.push_back(static_cast<std::int64_t>(std::max(bound, least)));
+  }
+}
+
+void Convergence::lower(Duration passed) {
+  const double seconds = Seconds(passed).count();
+  const double total = static_cast<double>(
+      std::max<std::int64_t>(1, std::accumulate(bounds_.begin(), bounds_.end(), std::int64_t{0})));
+  const double goal = target();
+  const double part_of_disk = share();
+  const double fall = part_of_disk * disk_rate() * seconds;
+  const double steep = (part_of_disk - GENTLE) / (STEEP - GENTLE);
+  const double margin = MARGIN - steep * (MARGIN - STEEP_MARGIN);
+  if (total <= goal * floor_ * MARGIN) {
+    floor_ = std::max(LOWEST_FLOOR, floor_ - FLOOR_FALL * seconds);
+  }
+  for (std::size_t index = 0; index < bounds_.size(); ++index) {
+    const double dirty = static_cast<double>(facts_.dirty[index]);
+    const double bound = static_cast<double>(bounds_[index]);
+    const double nearest = dirty * margin;
+    const double part = bound / total;
+    const double quick = dirty < bound / 2 ? IDLE_FALL : 1;
+    const double least = std::max(goal * floor_ * part, LEAST_BOUND);
+    const double next = std::max({bound - fall * part * quick, nearest, least});
+    bounds_[index] = static_cast<std::int64_t>(next);
+  }
+}
+
+}  // namespace vmtpy::freeze

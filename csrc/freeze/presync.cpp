@@ -1,0 +1,182 @@
+// What the conductor does before anything is frozen: dirty pages go out while the writers still
+// run, since what is left then is what FIFREEZE has to write while they wait. A FIFREEZE that has
+// begun cannot be called back, so how long it would take is known before it begins: on a disk that
+// its writers outrun they are slowed down until that is short, or nothing is frozen.
+#include <algorithm>
+
+#include "freeze/conductor.h"
+#include "freeze/dirty.h"
+
+namespace vmtpy::freeze {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int ROUNDS = 3;
+constexpr Duration SHORT_ROUND = 5ms;  // nothing much is left to sync
+constexpr Duration LOOK = 50ms;        // between two looks at what is dirty
+// Writers that are paced have the flusher write at once; without any, a syncfs has to.
+constexpr Duration FLOW_PATIENCE = 40ms;
+constexpr Duration FAST = 300ms;         // to write all: then it is synced without pacing anybody
+constexpr Duration FAST_FOUND = 500ms;   // by when it must have turned out
+constexpr Duration SLOW_ROUND = 300ms;   // of syncfs; then its disk is looked at
+constexpr Duration SLOW = 1s;            // to write what is dirty
+constexpr Duration ROUND_PAUSE = 2s;     // where only a syncfs tells how long a freeze would take
+constexpr Duration GUARDIAN_GRACE = 1s;  // by which its deadline is later than that of the pacing
+
+}  // namespace
+
+// Another round helps only while each is clearly shorter than the last.
+struct Conductor::Rounds {
+  int count = 0;
+  Duration last = Duration::max();
+  Time began{}, ended{};
+  bool running = false;
+  bool due = true;
+
+  void end(Time now) {
+    const Duration took = now - began;
+    due = count < ROUNDS && took >= SHORT_ROUND && took < last / 2;
+    last = took;
+    ended = now;
+    running = false;
+  }
+};
+
+bool Conductor::presync() {
+  const Time began = clock_.now();
+  const Time deadline = began + options_.presync_budget;
+  const auto dirty = dirty_bytes(os_);
+  storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
+  storage_.keep_before();
+  {
+    std::lock_guard guard(freezer_->mutex);
+    state_.times.dirty_before = dirty;
+  }
+  const bool done = write_back(deadline);
+  if (!done) restore_bounds();
+  publish_figures();
+  std::lock_guard guard(freezer_->mutex);
+  if (done) state_.times.presynced = clock_.now();
+  return done;
+}
+
+bool Conductor::write_back(Time deadline) {
+  Rounds rounds;
+  const bool gently = storage_.counts_each() && storage_.seems_slow() && storage_.can_pace();
+  if (gently && !pace(deadline)) return false;
+  rounds.due = !storage_.pacing();
+  const Time began = clock_.now();
+  for (;;) {
+    {
+      std::unique_lock lock(freezer_->mutex);
+      if (state_.asked != Asked::NOTHING) return end_as_asked();
+      if (freezer_->failed() >= 0) return end(EndReason::CALL, freezer_->failed());
+      if (rounds.running && freezer_->running() == 0) rounds.end(clock_.now());
+      if (rounds.due && !rounds.running && (rounds.count == 0 || clock_.now() < deadline)) {
+        rounds.due = false;
+        rounds.running = true;
+        rounds.began = clock_.now();
+        ++rounds.count;
+        freezer_->begin(Task::SYNC, -1);
+      }
+    }
+    storage_.observe(clock_.now());
+    switch (judge(rounds, began, deadline)) {
+      case Judgement::FREEZE:
+        return true;
+      case Judgement::END:
+        return false;
+      case Judgement::GO_ON:
+        break;
+    }
+    std::unique_lock lock(freezer_->mutex);
+    const Time next = std::min(deadline, clock_.now() + LOOK);
+    while (!rounds.due && state_.asked == Asked::NOTHING && freezer_->failed() < 0 &&
+           (!rounds.running || freezer_->running() > 0) && clock_.now() < next) {
+      clock_.wait_until(lock, freezer_->changed, next);
+    }
+  }
+}
+
+Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline) {
+  const Time now = clock_.now();
+  if (now >= deadline) return judge_late(rounds);
+  if (rounds.running) {
+    const bool slow = now - rounds.began >= SLOW_ROUND && storage_.expected_hold() > SLOW;
+    if (slow && !storage_.pacing() && storage_.can_pace() && !pace(deadline)) return Judgement::END;
+    return Judgement::GO_ON;
+  }
+  if (rounds.due) return Judgement::GO_ON;
+  if (is_ready(rounds)) return Judgement::FREEZE;
+  if (!storage_.pacing()) {
+    if (storage_.can_pace()) return pace(deadline) ? Judgement::GO_ON : Judgement::END;
+    return expected_hold(rounds) <= options_.filesystem_budget ? Judgement::FREEZE : refuse();
+  }
+  if (storage_.hopeless()) return refuse();
+  if (rounds.count == 0 && now - began < FAST_FOUND && storage_.has_measured() &&
+      storage_.expected_hold() < FAST) {
+    restore_bounds();
+    rounds.due = true;
+  } else if (rounds.count == 0 && now - began >= FLOW_PATIENCE && !storage_.flows()) {
+    rounds.due = true;
+  } else if (!storage_.counts_each() && now - rounds.ended >= ROUND_PAUSE) {
+    rounds.due = true;
+  }
+  return Judgement::GO_ON;
+}
+
+// The goal has been missed: what is left is to freeze nothing that would not end in time.
+Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
+  if (rounds.running && !storage_.has_measured()) {
+    std::lock_guard guard(freezer_->mutex);
+    const int busy = find_busy(Task::SYNC);
+    if (busy < 0) return Judgement::GO_ON;
+    end(EndReason::PRESYNC_BUDGET, busy);
+    return Judgement::END;
+  }
+  if (rounds.running || expected_hold(rounds) > options_.filesystem_budget / 2) return refuse();
+  warnings_.push_back("the pre-sync has not come to its goal: " + storage_.describe());
+  return Judgement::FREEZE;
+}
+
+// What the whole machine has dirty tells little of these filesystems; their last syncfs does.
+Duration Conductor::expected_hold(const Rounds& rounds) const {
+  const Duration hold = storage_.expected_hold();
+  return storage_.counts_each() || rounds.count == 0 ? hold : std::min(hold, rounds.last);
+}
+
+bool Conductor::is_ready(const Rounds& rounds) const {
+  return storage_.ready() || expected_hold(rounds) <= options_.stall_goal;
+}
+
+Conductor::Judgement Conductor::refuse() {
+  slow_ = storage_.describe();
+  end(EndReason::TOO_SLOW, static_cast<int>(storage_.slowest()));
+  return Judgement::END;
+}
+
+// False: the guardian cannot be had. Without the right to set a bound nobody is paced.
+bool Conductor::pace(Time deadline) {
+  if (!stand_guard(deadline + GUARDIAN_GRACE, true)) return false;
+  // Before the first bound: one may be put back once too often, never too little.
+  freezer_->guardian().set_bounds(true);
+  if (!storage_.pace(clock_.now())) restore_bounds();
+  return true;
+}
+
+bool Conductor::restore_bounds() {
+  if (!storage_.restore(clock_.now())) return false;
+  freezer_->guardian().set_bounds(false);
+  return true;
+}
+
+void Conductor::publish_figures() {
+  std::vector<StorageFigures> figures = storage_.figures();
+  std::lock_guard guard(freezer_->mutex);
+  state_.figures.swap(figures);
+  state_.dirty_source = storage_.source();
+}
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,294 @@
+#include "freeze/storage.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "freeze/dirty.h"
+
+namespace vmtpy::freeze {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration SLOW = 1s;                          // to write what is dirty
+constexpr std::int64_t MUCH = std::int64_t{64} << 20;  // bytes; less is synced at once
+constexpr double MIB = 1 << 20;
+
+bool is_block_device(const std::string& name) {
+  return !name.empty() && name.front() >= '0' && name.front() <= '9';
+}
+
+bool share_any(const std::vector<std::string>& one, const std::vector<std::string>& other) {
+  return std::any_of(one.begin(), one.end(), [&other](const std::string& name) {
+    return std::find(other.begin(), other.end(), name) != other.end();
+  });
+}
+
+void merge(std::vector<std::string>& into, const std::vector<std::string>& from) {
+  for (const std::string& name : from) {
+    if (std::find(into.begin(), into.end(), name) == into.end()) into.push_back(name);
+  }
+}
+
+std::string mebibytes(double bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, bytes < 10 * MIB ? "%.1f MiB/s" : "%.0f MiB/s", bytes / MIB);
+  return text;
+}
+
+}  // namespace
+
+Storage::Storage(linux::Os& os, Converge converge) : os_(os), converge_(converge) {}
+
+void Storage::look(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time now,
+                   Time deadline) {
+  goal_ = goal;
+  figures_.resize(filesystems.size());
+  BdiStats stats;
+  by_debugfs_ = converge_ != Converge::GLOBAL;
+  for (const plan::Filesystem& filesystem : filesystems) {
+    for (const std::string& name : filesystem.bdis) {
+      by_debugfs_ = by_debugfs_ && read_bdi_stats(os_, name, stats) == 0;
+    }
+  }
+  group(filesystems, goal, deadline);
+  for (Group& group : groups_) {
+    for (DirtyBound& bound : group.bounds) bound.look();
+  }
+  observe(now);
+}
+
+// Filesystems that share a device share its speed. Where dirty pages are only counted, or bounded,
+// for the machine, all of them do.
+void Storage::group(const std::vector<plan::Filesystem>& filesystems, Duration goal,
+                    Time deadline) {
+  const bool as_one = !by_debugfs_;
+  std::vector<std::vector<std::string>> keys;
+  for (std::size_t index = 0; index < filesystems.size(); ++index) {
+    const plan::Filesystem& filesystem = filesystems[index];
+    if (filesystem.bdis.empty()) continue;
+    Group fresh{{index}, filesystem.bdis, filesystem.sinks, {}, Convergence(goal, deadline)};
+    std::vector<std::string> key = filesystem.bdis;
+    merge(key, filesystem.disks);
+    for (std::size_t at = groups_.size(); at-- > 0;) {
+      if (!as_one && !share_any(keys[at], key)) continue;
+      Group& same = groups_[at];
+      fresh.filesystems.insert(fresh.filesystems.end(), same.filesystems.begin(),
+                               same.filesystems.end());
+      merge(fresh.devices, same.devices);
+      merge(fresh.sinks, same.sinks);
+      merge(key, keys[at]);
+      groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(at));
+      keys.erase(keys.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    groups_.push_back(std::move(fresh));
+    keys.push_back(std::move(key));
+  }
+  for (Group& group : groups_) {
+    if (converge_ == Converge::GLOBAL) group.bounds.emplace_back(os_, DirtyBound::GLOBAL);
+    if (converge_ != Converge::AUTO) continue;
+    for (const std::string& name : group.devices) group.bounds.emplace_back(os_, name);
+  }
+}
+
+bool Storage::read(Group& group, WritebackFacts& facts) {
+  bool known = true;
+  if (by_debugfs_) {
+    for (const std::string& name : group.devices) {
+      BdiStats stats;
+      known = read_bdi_stats(os_, name, stats) == 0 && known;
+      facts.dirty.push_back(stats.dirty);
+      facts.busy = facts.busy || stats.writing > 0;
+      facts.kernel_rate = std::max(facts.kernel_rate, stats.rate);
+    }
+  } else {
+    const auto dirty = dirty_bytes(os_);
+    known = dirty.has_value();
+    facts.dirty.push_back(dirty.value_or(0));
+  }
+  for (const std::string& sink : group.sinks) {
+    std::int64_t bytes = 0;
+    BdiStats stats;
+    if (is_block_device(sink)) {
+      known = read_device_written(os_, sink, bytes) == 0 && known;
+    } else if (by_debugfs_) {
+      known = read_bdi_stats(os_, sink, stats) == 0 && known;
+      bytes = stats.written;
+    } else {  // of an anonymous device: its disks
+      for (const std::string& name : group.devices) {
+        std::int64_t more = 0;
+        if (is_block_device(name) && read_device_written(os_, name, more) == 0) bytes += more;
+      }
+    }
+    facts.written += bytes;
+  }
+  return known;
+}
+
+void Storage::observe(Time now) {
+  last_ = now;
+  for (Group& group : groups_) {
+    WritebackFacts facts;
+    if (!read(group, facts)) continue;
+    group.convergence.observe(now, facts);
+    if (group.paced) apply(group);
+    for (const std::size_t index : group.filesystems) {
+      StorageFigures& figures = figures_[index];
+      figures.dirty_left = group.convergence.dirty();
+      figures.disk_rate = group.convergence.has_measured() ? group.convergence.disk_rate() : 0;
+      figures.writer_rate = group.convergence.writer_rate();
+      figures.expected_hold = group.convergence.expected_hold();
+    }
+  }
+}
+
+bool Storage::apply(Group& group) {
+  bool set = true;
+  const std::vector<std::int64_t>& bounds = group.convergence.bounds();
+  for (std::size_t index = 0; index < group.bounds.size(); ++index) {
+    set = group.bounds[index].set(bounds[std::min(index, bounds.size() - 1)]) && set;
+  }
+  return set;
+}
+
+const Storage::Group* Storage::slowest_group() const {
+  const Group* slowest = nullptr;
+  for (const Group& group : groups_) {
+    if (slowest == nullptr ||
+        group.convergence.expected_hold() > slowest->convergence.expected_hold()) {
+      slowest = &group;
+    }
+  }
+  return slowest;
+}
+
+bool Storage::is_ready(const Group& group) const {
+  return group.convergence.reached() || group.convergence.expected_hold() <= goal_;
+}
+
+bool Storage::ready() const {
+  return std::all_of(groups_.begin(), groups_.end(),
+                     [this](const Group& group) { return is_ready(group); });
+}
+
+bool Storage::has_measured() const {
+  const Group* slowest = slowest_group();
+  return slowest != nullptr && slowest->convergence.has_measured();
+}
+
+bool Storage::seems_slow() const {
+  return std::any_of(groups_.begin(), groups_.end(), [](const Group& group) {
+    return group.convergence.dirty() >= MUCH && group.convergence.expected_hold() > SLOW;
+  });
+}
+
+bool Storage::flows() const {
+  return std::all_of(groups_.begin(), groups_.end(),
+                     [](const Group& group) { return !group.paced || group.convergence.flows(); });
+}
+
+Duration Storage::expected_hold() const {
+  const Group* slowest = slowest_group();
+  return slowest == nullptr ? Duration::zero() : slowest->convergence.expected_hold();
+}
+
+std::size_t Storage::slowest() const {
+  const Group* slowest = slowest_group();
+  return slowest == nullptr ? 0 : slowest->filesystems.front();
+}
+
+bool Storage::hopeless() const {
+  return std::any_of(groups_.begin(), groups_.end(),
+                     [](const Group& group) { return group.convergence.hopeless(); });
+}
+
+std::string Storage::describe() const {
+  const Group* slowest = slowest_group();
+  if (slowest == nullptr) return "";
+  const Convergence& facts = slowest->convergence;
+  const double hold = std::chrono::duration<double>(facts.expected_hold()).count();
+  char text[64];
+  std::snprintf(text, sizeof text, "%.2g s", hold);
+  if (hold >= 10) std::snprintf(text, sizeof text, "%.0f s", hold);
+  return "writers dirty " + mebibytes(facts.writer_rate()) + ", the disk takes " +
+         mebibytes(facts.disk_rate()) + ": freezing would hold them about " + text;
+}
+
+bool Storage::can_pace() const {
+  return !unable_ && !groups_.empty() &&
+         std::all_of(groups_.begin(), groups_.end(), [this](const Group& group) {
+           return is_ready(group) ||
+                  (!group.bounds.empty() &&
+                   std::all_of(group.bounds.begin(), group.bounds.end(),
+                               [](const DirtyBound& bound) { return bound.wanted(); }));
+         });
+}
+
+std::vector<Restore> Storage::restores() const {
+  std::vector<Restore> all;
+  for (const Group& group : groups_) {
+    for (const DirtyBound& bound : group.bounds) {
+      all.insert(all.end(), bound.restores().begin(), bound.restores().end());
+    }
+  }
+  return all;
+}
+
+bool Storage::pace(Time now) {
+  paced_since_ = now;
+  for (Group& group : groups_) {
+    if (group.paced || is_ready(group) || group.bounds.empty()) continue;
+    group.paced = true;
+    group.convergence.begin();
+    unable_ = !apply(group) || unable_;
+  }
+  return !unable_;
+}
+
+bool Storage::changed() const {
+  return std::any_of(groups_.begin(), groups_.end(), [](const Group& group) {
+    return std::any_of(group.bounds.begin(), group.bounds.end(),
+                       [](const DirtyBound& bound) { return bound.changed(); });
+  });
+}
+
+std::string Storage::changed_names() const {
+  std::string names;
+  for (const Group& group : groups_) {
+    for (const DirtyBound& bound : group.bounds) {
+      if (!bound.changed()) continue;
+      names += (names.empty() ? "" : ", ") + (bound.name().empty() ? "the machine" : bound.name());
+    }
+  }
+  return names;
+}
+
+bool Storage::restore(Time now) {
+  bool restored = true;
+  for (Group& group : groups_) {
+    group.paced = false;
+    for (DirtyBound& bound : group.bounds) restored = bound.restore() && restored;
+  }
+  if (pacing()) paced_ += now - paced_since_;
+  paced_since_ = Time{};
+  return restored;
+}
+
+std::vector<StorageFigures> Storage::figures() const {
+  std::vector<StorageFigures> all = figures_;
+  for (std::size_t index = 0; index < all.size(); ++index) {
+    if (index < before_.size()) all[index].dirty_before = before_[index].dirty_left;
+  }
+  for (const Group& group : groups_) {
+    for (const std::size_t index : group.filesystems) {
+      if (!group.convergence.begun()) continue;
+      all[index].paced = paced_ + (pacing() ? last_ - paced_since_ : Duration::zero());
+    }
+  }
+  return all;
+}
+
+}  // namespace vmtpy::freeze

@@ -1,0 +1,181 @@
+"""The bound on dirty pages is brought down by what the disk takes, and never on top of its writers.
+
+A disk of so many MiB/s, writers of so many more: simulated in steps of a millisecond, looked at
+every 50 of them, as the conductor does. Writers are paced as Linux paces them: from three quarters
+of the bound on they get a share of what the kernel takes for the disk's speed, and nothing at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from vmtpy._host import Convergence
+
+MIB = 1 << 20
+STEP = 0.001
+LOOK = 0.05
+GOAL = 0.1
+ESTIMATE = 1.2  # of what the disk takes: the idea that the kernel has of it, which lags behind
+
+
+@dataclass
+class Storage:
+    """Bytes and bytes a second; `burst`: what the disk gives back at once."""
+
+    disk: float
+    writer: float
+    dirty: float
+    burst: float = 0.0
+    written: float = 0.0
+    now: float = 1.0
+    stopped: float = 0.0
+    longest_stop: float = 0.0
+    accepted: float = 0.0
+    _under_way: float = 0.0
+    bounds: list[float] = field(default_factory=list)
+
+    def step(self, bound: float) -> None:
+        self.now += STEP
+        if self.dirty > 0:
+            self._under_way += self.disk * STEP
+        if self._under_way >= self.burst or self._under_way >= self.dirty:
+            done = min(self._under_way, self.dirty)
+            self.dirty -= done
+            self.written += done
+            self._under_way = 0.0
+        self.stopped = self.stopped + STEP if self.dirty >= bound and self.writer else 0.0
+        self.longest_stop = max(self.longest_stop, self.stopped)
+        rate = self.writer
+        if self.dirty > 0.75 * bound:
+            share = 1 - ((self.dirty - 0.75 * bound) / (0.25 * bound)) ** 3
+            rate = min(rate, ESTIMATE * self.disk * max(0.0, share))
+        given = min(rate * STEP, max(0.0, bound - self.dirty))
+        self.dirty += given
+        self.accepted += given
+
+
+def observe(convergence: Convergence, storage: Storage) -> None:
+    convergence.observe(
+        storage.now,
+        dirty=[int(storage.dirty)],
+        written=int(storage.written),
+        busy=storage.dirty > 0,
+    )
+
+
+def look(convergence: Convergence, storage: Storage, seconds: float = LOOK) -> None:
+    for _ in range(round(seconds / STEP)):
+        storage.step(convergence.bounds[0] if convergence.bounds else 1e18)
+    observe(convergence, storage)
+
+
+def begun(storage: Storage, budget: float = 60.0, watched: float = 0.5) -> Convergence:
+    convergence = Convergence(GOAL, storage.now + budget)
+    observe(convergence, storage)
+    for _ in range(round(watched / LOOK)):
+        look(convergence, storage)
+    convergence.begin()
+    return convergence
+
+
+def converge(convergence: Convergence, storage: Storage, most: float = 60.0) -> float:
+    """Until it is reached or given up; the seconds that it took."""
+    began = storage.now
+    while not convergence.reached and not convergence.hopeless and storage.now - began < most:
+        look(convergence, storage)
+    return storage.now - began
+
+
+@pytest.mark.parametrize("burst", [0.0, 0.25, 0.5], ids="bursts of {} s".format)
+@pytest.mark.parametrize(("disk", "writer"), [(100, 50), (100, 90), (40, 100), (40, 1000), (5, 20)])
+def test_it_reaches_the_goal_and_stops_no_writer(disk: int, writer: int, burst: float) -> None:
+    storage = Storage(disk * MIB, writer * MIB, disk * 10 * MIB, burst=burst * disk * MIB)
+    convergence = begun(storage)
+    converge(convergence, storage)
+    assert convergence.reached
+    assert storage.dirty <= 1.11 * GOAL * convergence.disk_rate
+    assert convergence.disk_rate == pytest.approx(disk * MIB, rel=0.35)
+    assert storage.longest_stop < 0.25
+
+
+@pytest.mark.parametrize(("disk", "writer"), [(100, 90), (40, 100)])
+def test_writers_keep_half_of_the_disk_meanwhile(disk: int, writer: int) -> None:
+    storage = Storage(disk * MIB, writer * MIB, disk * 10 * MIB)
+    convergence = begun(storage)
+    storage.accepted = 0.0
+    took = converge(convergence, storage)
+    assert storage.accepted / took >= 0.45 * disk * MIB
+
+
+def test_what_cannot_be_written_in_time_is_hopeless_and_said_so_early() -> None:
+    storage = Storage(10 * MIB, 100 * MIB, 2000 * MIB)
+    convergence = begun(storage)
+    took = converge(convergence, storage)
+    assert convergence.hopeless
+    assert not convergence.reached
+    assert took < 15
+    assert convergence.disk_rate == pytest.approx(10 * MIB, rel=0.1)
+
+
+def test_what_just_fits_into_the_budget_is_brought_down_faster() -> None:
+    storage = Storage(40 * MIB, 100 * MIB, 1400 * MIB)
+    convergence = begun(storage)
+    took = converge(convergence, storage)
+    assert convergence.reached
+    assert took < 60
+
+
+def test_a_writer_that_goes_away_ends_it_sooner_and_one_that_comes_back_is_paced() -> None:
+    alone = Storage(40 * MIB, 100 * MIB, 400 * MIB)
+    longest = converge(begun(alone), alone)
+    storage = Storage(40 * MIB, 100 * MIB, 400 * MIB)
+    convergence = begun(storage)
+    look(convergence, storage, 2.0)
+    storage.writer = 0.0
+    look(convergence, storage, 2.0)
+    storage.writer = 300 * MIB
+    for _ in range(40):
+        look(convergence, storage)
+    assert storage.longest_stop < 0.25
+    storage.writer = 0.0
+    assert converge(convergence, storage) + 6.0 < longest
+    assert convergence.reached
+
+
+def test_a_disk_with_little_to_write_tells_nothing_of_its_speed() -> None:
+    """A log that is synced each time takes as long as each sync, whatever the disk could take."""
+    convergence = Convergence(GOAL, 100.0)
+    for step in range(100):
+        convergence.observe(step * LOOK, dirty=[64 << 10], written=step << 12, busy=True)
+    assert not convergence.measured
+    assert convergence.expected_hold < 0.01
+
+
+def test_the_kernel_s_own_estimate_stands_in_for_a_measurement() -> None:
+    convergence = Convergence(GOAL, 100.0)
+    convergence.observe(1.0, dirty=[500 * MIB], written=0, busy=False, kernel_rate=100.0 * MIB)
+    assert convergence.expected_hold == pytest.approx(5.0)
+
+
+def test_devices_share_the_goal_by_what_is_dirty_of_them() -> None:
+    convergence = Convergence(GOAL, 100.0)
+    dirty, written, now = [300 * MIB, 100 * MIB], 0, 1.0
+    for _ in range(20):
+        convergence.observe(now, dirty=dirty, written=written, busy=True)
+        now, written = now + LOOK, written + 2 * MIB
+    convergence.begin()
+    first = convergence.bounds
+    assert first[0] > 300 * MIB
+    assert first[1] > 100 * MIB
+    for _ in range(20):
+        convergence.observe(now, dirty=dirty, written=written, busy=True)
+        now, written = now + LOOK, written + 2 * MIB
+    lost = [one - other for one, other in zip(first, convergence.bounds, strict=True)]
+    assert lost[0] == pytest.approx(3 * lost[1], rel=0.1)
+    # What is dirty is never reached by the bound.
+    for _ in range(200):
+        convergence.observe(now, dirty=dirty, written=written, busy=True)
+        now, written = now + LOOK, written + 2 * MIB
+    assert all(one > other for one, other in zip(convergence.bounds, dirty, strict=True))

@@ -1,0 +1,207 @@
+"""Before anything is frozen: what is dirty, how fast it goes, and who is slowed down for it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from support.bench import Bench
+from support.patience import PATIENCE
+
+from vmtpy._core import Converge, Outcome, Phase
+from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy.record import as_dict
+
+MIB = 1 << 20
+BDI = "/sys/class/bdi/simulated-0/"
+FOUND = {"strict_limit": "0", "min_ratio_fine": "0", "max_ratio_fine": "1000000"}
+LOOK = 0.05
+
+
+def simulated(dirty: float, disk: float, writer: float) -> SimulatedDisk:
+    simulated = SimulatedDisk(["/a"])
+    simulated.put_storage("/a", dirty * MIB, disk * MIB, writer * MIB)
+    return simulated
+
+
+def bounds(disk: SimulatedDisk) -> dict[str, str]:
+    return {name: disk.files()[BDI + name].strip() for name in FOUND}
+
+
+def play(bench: Bench, until: Phase = Phase.FROZEN) -> None:
+    """Time passes for the disk and for the session, which has looked before it goes on."""
+    deadline = time.monotonic() + PATIENCE
+    while bench.session.phase().value < until.value:
+        assert time.monotonic() < deadline
+        bench.disk.pass_time(LOOK)
+        bench.clock.advance(LOOK)
+        time.sleep(0.002)
+
+
+def test_a_disk_that_its_writers_outrun_is_frozen_when_little_is_left() -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    bench = Bench(disk=disk)
+    play(bench)
+    assert disk.dirty_at_freeze("/a") < 8 * MIB
+    assert bounds(disk) == FOUND
+    bench.session.release()
+    record = bench.end()
+    assert record.outcome == Outcome.RELEASED
+    (run,) = record.filesystems
+    assert run.dirty_before == pytest.approx(400 * MIB, rel=0.1)
+    assert run.dirty_left is not None
+    assert run.dirty_left < 8 * MIB
+    assert run.disk_rate == pytest.approx(40 * MIB, rel=0.3)
+    assert run.writer_rate > 0
+    assert run.expected_hold < 0.2
+    assert 5 < run.paced < 60
+    assert record.dirty_source == "debugfs"
+    told = json.loads(json.dumps(as_dict(record)))
+    assert told["filesystems"][0]["paced"] == run.paced
+    assert told["dirty_source"] == "debugfs"
+
+
+def test_what_cannot_converge_is_refused_with_both_rates_and_nothing_frozen() -> None:
+    disk = simulated(dirty=2000, disk=20, writer=100)
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os)
+    play(bench, Phase.ENDED)
+    record = bench.session.record()
+    assert record.outcome == Outcome.FAILED
+    assert record.path == "/a"
+    assert "writers dirty " in record.error
+    assert "the disk takes 20 MiB/s: freezing would hold them about " in record.error
+    assert record.error.endswith("nothing was frozen")
+    assert "freeze" not in os.calls()
+    assert bounds(disk) == FOUND
+
+
+def test_without_a_bound_to_set_what_would_take_too_long_is_refused() -> None:
+    disk = simulated(dirty=2000, disk=20, writer=100)
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os, converge=Converge.OFF)
+    play(bench, Phase.ENDED)
+    assert bench.session.record().outcome == Outcome.FAILED
+    assert "nothing was frozen" in bench.session.record().error
+    assert {"freeze", "write_file"} & set(os.calls()) == set()
+
+
+def test_without_a_bound_to_set_what_ends_in_time_is_frozen() -> None:
+    bench = Bench(disk=simulated(dirty=60, disk=40, writer=20), converge=Converge.OFF)
+    play(bench)
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
+def test_a_disk_that_keeps_up_is_frozen_without_pacing_anybody() -> None:
+    disk = simulated(dirty=2, disk=1000, writer=10)
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os, expedite_rcu=False)
+    bench.reach(Phase.FROZEN)
+    assert "write_file" not in os.calls()
+    bench.session.release()
+    assert bench.end().filesystems[0].paced == 0
+
+
+def test_somebody_else_s_bound_is_left_alone() -> None:
+    disk = simulated(dirty=2000, disk=20, writer=100)
+    disk.put_file(BDI + "strict_limit", "1\n")
+    bench = Bench(disk=disk)
+    play(bench, Phase.ENDED)
+    assert bench.session.record().outcome == Outcome.FAILED
+    assert bounds(disk) == FOUND | {"strict_limit": "1"}
+
+
+def test_a_bound_that_cannot_be_set_is_as_if_there_were_none() -> None:
+    disk = simulated(dirty=2000, disk=20, writer=100)
+    os = FaultyOs(disk)
+    os.fail(1, 1, for_good=False, call="write_file")
+    bench = Bench(disk=disk, os=os)
+    play(bench, Phase.ENDED)
+    assert "nothing was frozen" in bench.session.record().error
+    assert bounds(disk) == FOUND
+
+
+def test_an_abort_ends_the_pacing_at_once() -> None:
+    disk = simulated(dirty=2000, disk=40, writer=100)
+    bench = Bench(disk=disk)
+    deadline = time.monotonic() + PATIENCE
+    while bounds(disk)["strict_limit"] == "0":
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    bench.session.abort("enough")  # the clock stands still
+    record = bench.end()
+    assert (record.outcome, record.error) == (Outcome.ABORTED, "enough")
+    assert bounds(disk) == FOUND
+
+
+def test_the_marker_has_the_bounds_as_they_were_found_before_they_are_changed() -> None:
+    disk = simulated(dirty=2000, disk=40, writer=100)
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os)
+    deadline = time.monotonic() + PATIENCE
+    while bounds(disk)["strict_limit"] == "0":
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    (marker,) = [text for name, text in disk.files().items() if "/freeze-" in name]
+    for line in ("strict_limit 0", "min_ratio_fine 0", "max_ratio_fine 1000000"):
+        assert f"bound {BDI}{line}\n" in marker
+    calls = os.calls()
+    assert calls.index("create_file") < calls.index("write_file")
+    bench.session.abort("enough")
+    bench.end()
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("call", ["read_file", "write_file", "create_file", "sync", "freeze"])
+def test_no_bound_stays_whatever_fails(call: str, *, for_good: bool) -> None:
+    if for_good and call == "write_file":
+        return  # nothing can be put back without writing: the next test has it
+    for nth in (1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 21, 34, 55, 89):
+        disk = simulated(dirty=120, disk=100, writer=120)
+        os = FaultyOs(disk)
+        os.fail(nth, 5, for_good=for_good, call=call)
+        bench = Bench(disk=disk, os=os)
+        play(bench)
+        bench.session.release()
+        bench.end()
+        assert bounds(disk) == FOUND
+        assert not disk.frozen("/a")
+        if not os.fired():
+            break
+
+
+def test_a_bound_that_cannot_be_put_back_is_named_and_tried_on() -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    os = FaultyOs(disk)
+    bench = Bench(disk=disk, os=os, expedite_rcu=False)
+    deadline = time.monotonic() + PATIENCE
+    while bounds(disk)["strict_limit"] == "0":
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.fail(1, 5, for_good=True, call="write_file")
+    bench.session.abort("enough")
+    record = bench.end()
+    assert any("dirty pages of simulated-0 could not be put back" in one for one in record.warnings)
+    os.fail(1 << 30, 5, for_good=False)
+    bench.advance_until(lambda: bounds(disk) == FOUND)
+
+
+def test_the_machine_s_own_bound_is_only_touched_where_that_is_asked_for() -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    disk.put_file("/proc/sys/vm/dirty_bytes", "0\n")
+    disk.put_file("/proc/sys/vm/dirty_ratio", "20\n")
+    disk.put_file("/proc/meminfo", f"MemTotal: 9 kB\nDirty: {400 << 10} kB\nWriteback: 0 kB\n")
+    disk.hold_syncs("/a")
+    bench = Bench(disk=disk, converge=Converge.GLOBAL)
+    deadline = time.monotonic() + PATIENCE
+    while disk.files()["/proc/sys/vm/dirty_bytes"] == "0\n":
+        assert time.monotonic() < deadline
+        bench.clock.advance(LOOK)
+        time.sleep(0.002)
+    bench.session.abort("enough")
+    assert bench.end().dirty_source == "meminfo"
+    disk.let_sync_go("/a")
+    assert disk.files()["/proc/sys/vm/dirty_ratio"] == "20"
+    assert bounds(disk) == FOUND

@@ -10,9 +10,16 @@ _Path: TypeAlias = str | bytes | os.PathLike[str]
 
 # --- clock ---
 class Clock:
+    """The monotonic time that a loop or a session goes by.
+
+    now(): seconds, as time.monotonic().
+    """
+
     def now(self) -> float: ...
 
 class SteadyClock(Clock):
+    """CLOCK_MONOTONIC, the clock of time.monotonic()."""
+
     def __init__(self) -> None: ...
 
 def wall_clock_is_kept() -> bool: ...
@@ -21,19 +28,36 @@ def slew_wall_clock(by_us: int) -> None: ...
 
 # --- backdoor, probe ---
 class Backdoor:
+    """A way to speak to the host through the processor. Made by make_backdoor(), or emulated."""
+
     def high_bandwidth(self) -> bool: ...
 
 class PortBackdoor(Backdoor):
+    """VMware's I/O ports. Outside VMware they fault where the kernel refuses them: probe first."""
+
     def __init__(self) -> None: ...
 
 class AbsentBackdoor(Backdoor):
+    """Knows nothing and answers nothing: for a machine that has vsock alone."""
+
     def __init__(self) -> None: ...
 
 class MeteredBackdoor(Backdoor):
+    """Another backdoor, counted: counts() gives the numbers of channels, requests and failures."""
+
     def __init__(self, backdoor: Backdoor) -> None: ...
     def counts(self) -> dict[str, int]: ...
 
 class Cpu:
+    """What CPUID says.
+
+    Attributes:
+        is_virtual: a hypervisor announces itself (leaf 1, ECX bit 31).
+        hypervisor: its signature (leaf 0x40000000), "VMwareVMware"; "" without one.
+        vmcall, vmmcall: the hypercall instruction that VMware names for this processor.
+        encrypted: "SEV" or "TDX" where the host cannot read the guest's memory, else "".
+    """
+
     def __init__(
         self,
         *,
@@ -54,19 +78,31 @@ class Cpu:
     @property
     def encrypted(self) -> str: ...
 
-def read_cpu(leaves: dict[int, tuple[int, int, int, int]] = ...) -> Cpu: ...
+def read_cpu(leaves: dict[int, tuple[int, int, int, int]] = ...) -> Cpu:
+    """What CPUID says here, or in `leaves`: leaf → EAX, EBX, ECX, EDX."""
 
 class Way(enum.Enum):
+    """The instruction by which a backdoor answers."""
+
     NONE = 0
     PORT = 1
     PRIVILEGED_PORT = 2
     VMCALL = 3
     VMMCALL = 4
 
-def make_backdoor(way: Way, cpu: Cpu) -> Backdoor | None: ...
-def io_privilege_error() -> int: ...
+def make_backdoor(way: Way, cpu: Cpu) -> Backdoor | None:
+    """The backdoor of a way, None for Way.NONE. It must have answered there."""
+
+def io_privilege_error() -> int:
+    """errno with which the kernel refuses I/O privilege to this process, 0 if it grants it."""
 
 class Presence(enum.Enum):
+    """What the backdoor's probe found.
+
+    VMWARE: it answers. NO_CHANNEL: it answers, but opens no message channel. FAULT: the instruction
+    faults. NO_ANSWER: nobody answers. UNDECIDED: it could not be tried.
+    """
+
     VMWARE = 0
     NO_CHANNEL = 1
     FAULT = 2
@@ -74,6 +110,12 @@ class Presence(enum.Enum):
     UNDECIDED = 4
 
 class Probe:
+    """The probe's facts. vmtpy.Probe has them with names, reason and remedy.
+
+    Attributes:
+        privilege_error: errno with which the kernel refused I/O privilege, 0 if it did not.
+    """
+
     @property
     def presence(self) -> Presence: ...
     @property
@@ -91,10 +133,15 @@ class Probe:
 
 def probe_machine(
     cpu: Cpu, *, ports: bool = True, hypercalls: bool = True, ask_channel: bool = False
-) -> Probe: ...
-def probe(backdoor: Backdoor, cpu: Cpu) -> Probe: ...
+) -> Probe:
+    """Tries the real instructions, in a process of its own where they may fault."""
+
+def probe(backdoor: Backdoor, cpu: Cpu) -> Probe:
+    """Asks a backdoor that does not fault."""
 
 class Hardware:
+    """Facts of the virtual machine, None where the host does not say. `uuid` is the BIOS's."""
+
     @property
     def hardware_version(self) -> int | None: ...
     @property
@@ -105,6 +152,14 @@ class Hardware:
     def cpu_mhz(self) -> int | None: ...
 
 class HostTime:
+    """The host's time, in microseconds.
+
+    Attributes:
+        unix_us: since 1970.
+        max_lag_us: by which a guest may be behind before it matters.
+        lag_us: by which the host is late with timer interrupts.
+    """
+
     @property
     def unix_us(self) -> int: ...
     @property
@@ -112,24 +167,39 @@ class HostTime:
     @property
     def lag_us(self) -> int: ...
 
-def read_hardware(backdoor: Backdoor) -> Hardware: ...
-def read_host_time(backdoor: Backdoor) -> HostTime | None: ...
+def read_hardware(backdoor: Backdoor) -> Hardware:
+    """Asks the host for facts of the virtual machine, without a message channel."""
+
+def read_host_time(backdoor: Backdoor) -> HostTime | None:
+    """The host's time now, None if it does not say."""
+
 def read_time_option(backdoor: Backdoor) -> bool | None: ...
 
 # --- dialer ---
-class Dialer: ...
+class Dialer:
+    """Opens connections to the host. The base of VsockDialer and of the tests' dialers."""
 
 class VsockDialer(Dialer):
-    def __init__(self, context: int = 0) -> None: ...
+    """Connects over AF_VSOCK to `context`, which is the host by default."""
+
+    def __init__(self, context: int = ...) -> None: ...
 
 # --- transports ---
 class Preference(enum.Enum):
+    """Which way to the host is taken.
+
+    AUTO: vsock where the host listens, else the backdoor. SPARE: vsock only where the backdoor
+    cannot serve. The others: that way alone.
+    """
+
     AUTO = 0
     SPARE = 1
     VSOCK = 2
     BACKDOOR = 3
 
 class VsockState(enum.Enum):
+    """How the connection over vsock stands."""
+
     ABSENT = 0
     DUE = 1
     CONNECTING = 2
@@ -137,6 +207,8 @@ class VsockState(enum.Enum):
     RESTING = 4
 
 class Choice(enum.Enum):
+    """What choose_transport() decides for the next conversation."""
+
     BACKDOOR = 0
     VSOCK = 1
     WAIT = 2
@@ -146,6 +218,11 @@ def choose_transport(preference: Preference, backdoor: bool, vsock: VsockState) 
 def wants_vsock(preference: Preference, backdoor: bool) -> bool: ...
 
 class Transports:
+    """The backdoor and vsock, and the decision between them, for conversations of both protocols.
+
+    `connect`: seconds that an attempt over vsock may take.
+    """
+
     def __init__(
         self,
         backdoor: Backdoor,
@@ -160,10 +237,14 @@ class Transports:
 
 # --- channel, rpci, tclo ---
 class Protocol(enum.Enum):
+    """RPCI: the guest asks. TCLO: the host asks."""
+
     RPCI = 0x49435052
     TCLO = 0x4F4C4354
 
 class Channel:
+    """One message channel. Methods raise ChannelError, or MessageSizeError for one too large."""
+
     def open(self) -> None: ...
     def close(self) -> None: ...
     def is_open(self) -> bool: ...
@@ -172,6 +253,8 @@ class Channel:
     def exchange(self, message: bytes) -> bytes | None: ...
 
 class BackdoorChannel(Channel):
+    """A channel through the backdoor. `max_receive`: bytes of the largest reply that is taken."""
+
     def __init__(
         self,
         backdoor: Backdoor,
@@ -182,6 +265,8 @@ class BackdoorChannel(Channel):
     ) -> None: ...
 
 class VsockChannel(Channel):
+    """A channel over vsock; advance() connects without blocking."""
+
     def __init__(self, transports: Transports, protocol: Protocol) -> None: ...
     def advance(self) -> VsockState: ...
     def ping(self) -> None: ...
@@ -192,6 +277,11 @@ class VsockChannel(Channel):
     def descriptor(self) -> int: ...
 
 class Rpci:
+    """The guest's requests, which vmtpy.Rpci wraps.
+
+    call() raises ChannelError and MessageSizeError; set_patience() takes seconds.
+    """
+
     @overload
     def __init__(
         self, backdoor: Backdoor, *, high_bandwidth: bool = True, max_receive: int = 65536
@@ -205,6 +295,8 @@ class Rpci:
     def close(self) -> None: ...
 
 class Tclo:
+    """The host's commands: poll() takes one, answer() sends its reply; both raise ChannelError."""
+
     @overload
     def __init__(
         self, backdoor: Backdoor, *, high_bandwidth: bool = True, max_receive: int = 65536
@@ -220,6 +312,8 @@ class Tclo:
 
 # --- plan ---
 class Filesystem:
+    """A filesystem to freeze. vmtpy.Filesystem says what each attribute means."""
+
     def __init__(
         self,
         path: _Path,
@@ -267,6 +361,8 @@ class Filesystem:
     def sinks(self) -> list[str]: ...
 
 class Cause(enum.Enum):
+    """Why a filesystem is not frozen."""
+
     NONE = 0
     PSEUDO = 1
     MEMORY = 2
@@ -281,6 +377,8 @@ class Cause(enum.Enum):
     NOT_REQUESTED = 11
 
 class LeftOut:
+    """A filesystem that is not frozen. vmtpy.LeftOut says what each attribute means."""
+
     @property
     def path(self) -> str: ...
     @property
@@ -295,6 +393,8 @@ class LeftOut:
     def writable(self) -> bool: ...
 
 class Plan:
+    """The core's plan, from which vmtpy.Plan is made."""
+
     def __init__(
         self, filesystems: Sequence[Filesystem], left_out: Sequence[LeftOut] = ()
     ) -> None: ...
@@ -308,6 +408,8 @@ class Plan:
     def notes(self) -> list[str]: ...
 
 class PlanRequest:
+    """What to freeze: as the arguments of vmtpy.plan()."""
+
     def __init__(
         self,
         *,
@@ -323,6 +425,8 @@ class PlanRequest:
     def volumes(self) -> list[str]: ...
 
 class PlanSources:
+    """Where the plan is read from. Other paths are for tests; `root` is put before each of them."""
+
     def __init__(
         self,
         *,
@@ -333,14 +437,18 @@ class PlanSources:
         root: _Path = "",
     ) -> None: ...
 
-def make_plan(request: PlanRequest = ..., sources: PlanSources = ...) -> Plan: ...
+def make_plan(request: PlanRequest = ..., sources: PlanSources = ...) -> Plan:
+    """The plan for a request. Raises PlanError, and SystemCallError where there is no mountinfo."""
 
 # --- session, record, marker ---
-class Os: ...
+class Os:
+    """The system calls of a freeze. real_os() gives the kernel's; tests have others."""
 
 def real_os() -> Os: ...
 
 class Outcome(enum.Enum):
+    """How a freeze ended."""
+
     NONE = 0
     RELEASED = 1
     ABORTED = 2
@@ -349,6 +457,8 @@ class Outcome(enum.Enum):
     LOST = 5
 
 class FilesystemRun:
+    """What happened to one filesystem; seconds. vmtpy.FilesystemRun has each attribute."""
+
     @property
     def path(self) -> str: ...
     @property
@@ -391,6 +501,8 @@ class FilesystemRun:
     def note(self) -> str: ...
 
 class RunRecord:
+    """The core's record of a freeze, from which vmtpy.RunRecord is made."""
+
     @property
     def outcome(self) -> Outcome: ...
     @property
@@ -436,6 +548,16 @@ class Converge(enum.Enum):
     GLOBAL = 2
 
 class FreezeOptions:
+    """How a session freezes. Durations are seconds; one out of range is a ValueError.
+
+    Attributes that the constructor takes:
+        limit: from the first freeze until everything is thawed, whatever happens.
+        filesystem_budget: for the freeze of one filesystem.
+        presync_budget: for writing dirty pages before.
+        guardian: a process of its own thaws if this one dies.
+        accept_frozen: what someone else has frozen is left to them instead of being an error.
+    """
+
     def __init__(
         self,
         *,
@@ -452,6 +574,8 @@ class FreezeOptions:
     ) -> None: ...
 
 class Phase(enum.Enum):
+    """How far a session is. It only moves on."""
+
     NEW = 0
     PREPARING = 1
     FREEZING = 2
@@ -460,6 +584,14 @@ class Phase(enum.Enum):
     ENDED = 5
 
 class FreezeSession:
+    """One freeze, from the open directories to the last thaw, on a native thread of its own.
+
+    Any thread may use it. start() returns at once, and raises PlanError when there is nothing to
+    freeze. release() and abort() ask for the thaw and do not wait; the first one counts. wait_for()
+    returns whether the phase was reached within `timeout` seconds. Letting go of the object aborts
+    and waits until all is thawed.
+    """
+
     def __init__(
         self,
         os: Os,
@@ -478,6 +610,8 @@ class FreezeSession:
     def record(self) -> RunRecord: ...
 
 class Rescue(enum.Enum):
+    """What became of a filesystem that a marker names."""
+
     THAWED = 0
     NOT_FROZEN = 1
     NOT_MOUNTED = 2
@@ -486,6 +620,8 @@ class Rescue(enum.Enum):
     FAILED = 5
 
 class RescueResult:
+    """One filesystem of a marker: `text` is the sentence for people."""
+
     @property
     def result(self) -> Rescue: ...
     @property
@@ -499,15 +635,20 @@ class RescueResult:
 
 def thaw_from_markers(
     os: Os, run_directory: _Path = "/run/vmtpy", force: bool = False, patience: float = 10.0
-) -> list[RescueResult]: ...
+) -> list[RescueResult]:
+    """Thaws what agents left frozen that died with their guardians. `patience` is seconds."""
 
 # --- agent ---
 class BackupCode(enum.Enum):
+    """The code with which a refused backup ends, as the host knows it."""
+
     SCRIPT = 2
     SYNC = 3
     UNEXPECTED = 5
 
 class BackupState(enum.Enum):
+    """The states of the backup machine. ARCHITECTURE.md has its table."""
+
     IDLE = 0
     PREPARING = 1
     CANCELLED = 2
@@ -519,6 +660,8 @@ class BackupState(enum.Enum):
     FINISHING = 8
 
 class BackupEvent(enum.Enum):
+    """The events of the backup machine. ARCHITECTURE.md has its table."""
+
     START = 0
     SNAPSHOT_DONE = 1
     ABORT = 2
@@ -537,6 +680,8 @@ def parse_start_with_options(body: bytes) -> tuple[QuiesceRequest, bytes]: ...
 def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None: ...
 
 class ConversationState(enum.Enum):
+    """The states of the conversation with the host. ARCHITECTURE.md has its table."""
+
     NEW = 0
     LOST = 1
     UNANNOUNCED = 2
@@ -545,6 +690,8 @@ class ConversationState(enum.Enum):
     CLOSED = 5
 
 class ConversationEvent(enum.Enum):
+    """The events of the conversation with the host. ARCHITECTURE.md has its table."""
+
     HEARD = 0
     FAILED = 1
     FORGOTTEN = 2
@@ -556,6 +703,8 @@ def conversation_edge(
 ) -> ConversationState | None: ...
 
 class QuiesceRequest:
+    """What the host asks for when a backup starts. `limit`: seconds for all; 0: as configured."""
+
     @property
     def manifest(self) -> bool: ...
     @property
@@ -570,6 +719,8 @@ class QuiesceRequest:
     def script_argument(self) -> str: ...
 
 class AgentEvent:
+    """What the native loop has for Python. Which attributes count depends on `kind`."""
+
     class Kind(enum.Enum):
         START = 0
         ENDED = 1
@@ -612,6 +763,8 @@ class ToolsState:
     ) -> None: ...
 
 class AgentOptions:
+    """How the loop polls and announces. All durations are seconds."""
+
     def __init__(
         self,
         *,
@@ -629,6 +782,8 @@ class AgentOptions:
     ) -> None: ...
 
 class AgentStatus:
+    """How the loop is. Times are those of the clock in seconds, 0.0 for never."""
+
     @property
     def connected(self) -> bool: ...
     @property
@@ -659,6 +814,13 @@ class AgentStatus:
     def losses(self) -> int: ...
 
 class Agent:
+    """The native loop: polls the host, answers it, and runs the backup machine on its own thread.
+
+    status(), preparing(), request_stop(), arm(), skip(), refuse() and finish() may be called from
+    any thread, the others from that of the owner. next_event() waits `timeout` seconds, without an
+    end if that is None.
+    """
+
     @overload
     def __init__(self, backdoor: Backdoor, clock: Clock, options: AgentOptions) -> None: ...
     @overload
@@ -689,11 +851,18 @@ class Agent:
     def step(self) -> float | None: ...
 
 class SignalEvents:
+    """While it lives, the signals write to the eventfd `event_fd`, without Python.
+
+    Raises VmtError for a signal that another one has.
+    """
+
     def __init__(self, event_fd: int, signals: Sequence[int]) -> None: ...
 
 def lock_memory() -> bool: ...
 
 class Role(enum.Enum):
+    """What a thread is allowed to do."""
+
     MAIN = 0
     STATUS = 1
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import enum
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +63,10 @@ def test_each_call_describes_its_arguments_and_what_it_raises(name: str) -> None
         assert "\nRaises:\n" in text
         for argument in arguments:
             assert f"    {argument}:" in text, argument
+
+
+def test_each_class_of_the_core_is_described_in_its_stub() -> None:
+    tree = ast.parse(Path(vmtpy.__file__).with_name("_core.pyi").read_text())
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert len(classes) > 40
+    assert [node.name for node in classes if not ast.get_docstring(node)] == []

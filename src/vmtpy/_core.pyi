@@ -543,6 +543,8 @@ class RunRecord:
     def left_out(self) -> list[LeftOut]: ...
 
 class Converge(enum.Enum):
+    """How writers are slowed down: not at all, by each device's bound, by that of the machine."""
+
     OFF = 0
     AUTO = 1
     GLOBAL = 2

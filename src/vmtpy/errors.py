@@ -19,7 +19,7 @@ class VmtError(Exception):
         hint: what the user can do, "" if nothing is known to help.
     """
 
-    hint = ""
+    hint: str = ""
 
 
 class NotVMwareError(VmtError, RuntimeError):
@@ -29,7 +29,7 @@ class NotVMwareError(VmtError, RuntimeError):
     tells the same without an exception.
     """
 
-    hint = "run this inside a VMware virtual machine, or under `vmtpy emulate -- COMMAND`"
+    hint: str = "run this inside a VMware virtual machine, or under `vmtpy emulate -- COMMAND`"
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class NotVMwareError(VmtError, RuntimeError):
 class KernelError(VmtError, RuntimeError):
     """The kernel is older than vmtpy bears; the text names both versions."""
 
-    hint = (
+    hint: str = (
         "boot a later kernel: RHEL 8, Debian 10, Ubuntu 20.04, SLES 15 SP2 and what came after "
         "them have one"
     )

@@ -37,8 +37,8 @@ class Ways:
     __slots__ = ("backdoor", "transports")
 
     def __init__(self, backdoor: _core.MeteredBackdoor, transports: _core.Transports) -> None:
-        self.backdoor = backdoor
-        self.transports = transports
+        self.backdoor: _core.MeteredBackdoor = backdoor
+        self.transports: _core.Transports = transports
 
 
 def find_ways(

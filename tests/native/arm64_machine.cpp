@@ -111,7 +111,7 @@ void play_host(int /*signal*/, siginfo_t* /*information*/, void* context) {
 
 std::string probe_survives() {
   const wire::Probe found = wire::probe_machine();
-  CHECK(found.presence == Presence::FAULT || found.presence == Presence::NO_ANSWER);
+  CHECK(found.presence == wire::Presence::FAULT || found.presence == wire::Presence::NO_ANSWER);
   return found.reason;
 }
 
@@ -120,7 +120,7 @@ std::string probe_faults() {
   forbid_instruction(vmtpy_backdoor_outsb);
   forbid_instruction(vmtpy_backdoor_insb);
   const wire::Probe found = wire::probe_machine();
-  CHECK(found.presence == Presence::FAULT);
+  CHECK(found.presence == wire::Presence::FAULT);
   return found.reason;
 }
 
@@ -172,7 +172,7 @@ std::unique_ptr<freeze::FreezeSession> frozen_session(Duration limit) {
   auto session =
       std::make_unique<freeze::FreezeSession>(linux::real_os(), clock_, planned(), freeze::FreezeOptions{.limit = limit});
   session->start();
-  CHECK(session->wait_for(Phase::FROZEN, clock_.now() + 20s));
+  CHECK(session->wait_for(freeze::Phase::FROZEN, clock_.now() + 20s));
   if (session->phase() != freeze::Phase::FROZEN) throw std::runtime_error(session->record().error);
   return session;
 }
@@ -182,8 +182,8 @@ std::string freezes_and_thaws() {
   const pid_t writer = start_writer();
   CHECK(!ends_within(writer, 300ms));
   session->release();
-  CHECK(session->wait_for(Phase::ENDED, clock_.now() + 20s));
-  CHECK(session->record().outcome == Outcome::RELEASED);
+  CHECK(session->wait_for(freeze::Phase::ENDED, clock_.now() + 20s));
+  CHECK(session->record().outcome == freeze::Outcome::RELEASED);
   CHECK(ends_within(writer, 10s));
   return "a writer waited until the thaw";
 }

@@ -124,7 +124,7 @@ void Agent::configure(AgentOptions options) {
 AgentStatus Agent::status() const {
   AgentStatus status;
   {
-    std::lock_guard guard(status_mutex_);
+    MutexLock guard(status_mutex_);
     status = status_;
   }
   status.backup = backup_.state();  // the turn may still be under way
@@ -205,7 +205,7 @@ void Agent::wait(Time until) {
 
 void Agent::post(std::function<void()> message) {
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     mailbox_.push_back(std::move(message));
   }
   wake_.raise();
@@ -216,7 +216,7 @@ void Agent::read_mailbox() {
   for (;;) {
     std::function<void()> message;
     {
-      std::lock_guard guard(mutex_);
+      MutexLock guard(mutex_);
       if (mailbox_.empty()) return;
       message = std::move(mailbox_.front());
       mailbox_.pop_front();
@@ -283,7 +283,7 @@ Time Agent::publish(Time now) {
   }
   seen.busy_since = busy_since_;
   {
-    std::lock_guard guard(status_mutex_);
+    MutexLock guard(status_mutex_);
     status_ = seen;
   }
   notify_.ready();

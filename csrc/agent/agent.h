@@ -12,7 +12,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -23,6 +22,7 @@
 #include "agent/host_conversation.h"
 #include "agent/python_commands.h"
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "base/unique_fd.h"
 #include "linux/sd_notify.h"
 #include "wire/hgfs.h"
@@ -101,13 +101,13 @@ class Agent {
   EventFd wake_;
   EventFd stop_;
   EventFd reload_event_;
-  pid_t process_;     // that has the loop's thread
-  std::mutex mutex_;  // of mailbox_
-  std::deque<std::function<void()>> mailbox_;
+  pid_t process_;  // that has the loop's thread
+  Mutex mutex_;
+  std::deque<std::function<void()>> mailbox_ GUARDED_BY(mutex_);
   linux::Notify notify_;
   Time busy_since_{};  // since when something has been frozen, or may be; zero: nothing is
-  mutable std::mutex status_mutex_;
-  AgentStatus status_;  // as others see it
+  mutable Mutex status_mutex_;
+  AgentStatus status_ GUARDED_BY(status_mutex_);  // as others see it
   std::thread thread_;
   enum class Life { RUNNING, STOPPING, ENDED };
   Life life_ = Life::RUNNING;

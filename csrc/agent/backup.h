@@ -1,7 +1,8 @@
 // A quiesced snapshot as a state machine: the host's commands, the freeze session's phases and
 // Python's answers come in as events; what to tell whom is the edge's action. The table below is
-// the whole of it. One thread (the loop) drives it; it never waits. A Python that never answers a
-// start is given up, too: the host hears the end, and no other backup begins before that answer.
+// the whole of it. The agent owns it, and it lives as long as the agent; only the loop's thread
+// uses it, but for what says otherwise, and it never waits. A Python that never answers a start is
+// given up, too: the host hears the end, and no other backup begins before that answer.
 //
 //   IDLE → PREPARING → FREEZING → FROZEN → THAWING → FINISHING → IDLE
 //          │  └→ CANCELLED   └──────┴→ ABORTING ──────┘

@@ -20,7 +20,7 @@ std::string one_line(std::string_view text, std::size_t longest) {
 }
 
 void EventQueue::push(AgentEvent event) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (event.can_be_dropped() && events_.size() >= MAX_EVENTS) {
     ++dropped_;
     return;
@@ -40,18 +40,18 @@ void EventQueue::log(std::string_view text, bool warning) {
 }
 
 void EventQueue::hold(bool held) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   held_ = held;
   signal_locked();
 }
 
 bool EventQueue::held() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return held_;
 }
 
 std::optional<AgentEvent> EventQueue::take() {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (held_ || events_.empty()) {
     event_.drain();
     return std::nullopt;

@@ -1,18 +1,19 @@
 // From the native loop to Python, one way: what was asked, what happened, what to log. Python may
 // be slow or stuck; nothing here waits for it. While a filesystem is frozen the queue is held, so
-// that nobody is woken to write a log line that would block.
+// that nobody is woken to write a log line that would block. The agent owns it, and it lives as
+// long as the agent; any thread may use it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "agent/quiesce_request.h"
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "base/unique_fd.h"
 #include "freeze/run_record.h"
 
@@ -57,13 +58,13 @@ class EventQueue {
   int event_fd() const { return event_.get(); }  // readable while take() has something to give
 
  private:
-  void signal_locked();
+  void signal_locked() REQUIRES(mutex_);
   EventFd event_;
-  mutable std::mutex mutex_;
-  std::deque<AgentEvent> events_;
-  std::size_t dropped_ = 0;  // log lines, when nobody takes them
-  bool announced_ = false;   // one ANNOUNCED is queued: it stands for all
-  bool held_ = false;
+  mutable Mutex mutex_;
+  std::deque<AgentEvent> events_ GUARDED_BY(mutex_);
+  std::size_t dropped_ GUARDED_BY(mutex_) = 0;  // log lines, when nobody takes them
+  bool announced_ GUARDED_BY(mutex_) = false;   // one ANNOUNCED is queued: it stands for all
+  bool held_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace vmtpy::agent

@@ -7,7 +7,7 @@ namespace vmtpy::doubles {
 FaultyOs::FaultyOs(linux::Os& real) : real_(real), process_(getpid()) {}
 
 void FaultyOs::fail(int nth, int error, bool for_good, std::string call) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   countdown_ = nth;
   error_ = error;
   for_good_ = for_good;
@@ -16,17 +16,17 @@ void FaultyOs::fail(int nth, int error, bool for_good, std::string call) {
 }
 
 bool FaultyOs::fired() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return fired_;
 }
 
 std::vector<std::string> FaultyOs::calls() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return calls_;
 }
 
 int FaultyOs::fault(const char* call) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   calls_.emplace_back(call);
   if (!only_.empty() && only_ != call) return 0;
   if (fired_ && for_good_) return -error_;

@@ -1,13 +1,14 @@
 // An Os whose n-th call fails. Sweeps count n up until no fault fires any more, once with the call
 // failing a single time and once for good, and check the invariants on every path.
+// Owned by the test, for longer than the sessions that use it; thread-safe.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/thread_safety.h"
 #include "linux/os.h"
 
 namespace vmtpy::doubles {
@@ -38,13 +39,13 @@ class FaultyOs final : public linux::Os {
   int fault(const char* call);  // 0, or the error to answer (negative)
   linux::Os& real_;
   const pid_t process_;
-  mutable std::mutex mutex_;
-  std::vector<std::string> calls_;
-  std::string only_;
-  int countdown_ = 0;
-  int error_ = 0;
-  bool for_good_ = false;
-  bool fired_ = false;
+  mutable Mutex mutex_;
+  std::vector<std::string> calls_ GUARDED_BY(mutex_);
+  std::string only_ GUARDED_BY(mutex_);
+  int countdown_ GUARDED_BY(mutex_) = 0;
+  int error_ GUARDED_BY(mutex_) = 0;
+  bool for_good_ GUARDED_BY(mutex_) = false;
+  bool fired_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace vmtpy::doubles

@@ -3,7 +3,7 @@
 namespace vmtpy::doubles {
 
 Time ManualClock::now() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return now_;
 }
 
@@ -15,12 +15,12 @@ bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_
                              Time deadline) {
   std::list<Waiter>::iterator me;
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     if (now_ >= deadline) return false;
     me = waiters_.insert(waiters_.end(), {lock.mutex(), &changed});
   }
   changed.wait(lock);
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   waiters_.erase(me);
   return now_ < deadline;
 }
@@ -30,7 +30,7 @@ bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_
 void ManualClock::advance(Duration by) {
   std::list<Waiter> waiting;
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     now_ += by;
     waiting = waiters_;
   }
@@ -41,7 +41,7 @@ void ManualClock::advance(Duration by) {
 }
 
 void ManualClock::jump(Duration by) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   now_ += by;
 }
 

@@ -1,9 +1,11 @@
-// A clock that tests turn by hand. advance() wakes whoever waits on it.
+// A clock that tests turn by hand. advance() wakes whoever waits on it. Owned by the test, for
+// longer than what it is given to; thread-safe.
 #pragma once
 
 #include <list>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 
 namespace vmtpy::doubles {
 
@@ -22,9 +24,9 @@ class ManualClock final : public Clock {
     std::mutex* mutex;
     std::condition_variable* changed;
   };
-  mutable std::mutex mutex_;
-  Time now_{std::chrono::seconds(1)};
-  std::list<Waiter> waiters_;
+  mutable Mutex mutex_;
+  Time now_ GUARDED_BY(mutex_){std::chrono::seconds(1)};
+  std::list<Waiter> waiters_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmtpy::doubles

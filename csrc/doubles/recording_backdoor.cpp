@@ -5,12 +5,12 @@
 namespace vmtpy::doubles {
 
 void RecordingBackdoor::break_down(int times) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   break_downs_ = times;
 }
 
 void RecordingBackdoor::may_break_down() {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (break_downs_ == 0) return;
   --break_downs_;
   throw std::bad_alloc();
@@ -18,17 +18,22 @@ void RecordingBackdoor::may_break_down() {
 
 void RecordingBackdoor::change(std::size_t nth, std::uint64_t wire::Registers::*target,
                                std::uint64_t value) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   changes_.push_back({nth, target, value});
 }
 
 std::vector<Frame> RecordingBackdoor::frames() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return frames_;
 }
 
+void RecordingBackdoor::allow_privilege() {
+  MutexLock guard(mutex_);
+  privilege_allowed_ = true;
+}
+
 std::vector<bool> RecordingBackdoor::privileges() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return privileges_;
 }
 
@@ -54,14 +59,14 @@ void RecordingBackdoor::high_in(wire::Registers& registers) {
 }
 
 bool RecordingBackdoor::set_privilege(bool raised) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   privileges_.push_back(raised);
   return privilege_allowed_;
 }
 
 void RecordingBackdoor::record(emulator::Instruction instruction, const wire::Registers& before,
                                wire::Registers& after) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   for (const Change& change : changes_) {
     if (change.nth == frames_.size() + 1) after.*change.target = change.value;
   }

@@ -37,7 +37,7 @@ SimulatedDisk::SimulatedDisk(std::vector<std::string> paths) {
 }
 
 std::vector<plan::Filesystem> SimulatedDisk::filesystems() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   std::vector<plan::Filesystem> result;
   for (std::size_t i = 0; i < disks_.size(); ++i) {
     plan::Filesystem filesystem;
@@ -53,7 +53,7 @@ std::vector<plan::Filesystem> SimulatedDisk::filesystems() const {
 }
 
 Duration SimulatedDisk::write(const std::string& path) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   Disk* disk = find(path);
   if (!disk) return {};
   Time start = std::chrono::steady_clock::now();
@@ -63,48 +63,48 @@ Duration SimulatedDisk::write(const std::string& path) {
 }
 
 std::uint64_t SimulatedDisk::written(const std::string& path) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   const Disk* disk = const_cast<SimulatedDisk*>(this)->find(path);
   return disk ? disk->written : 0;
 }
 
 bool SimulatedDisk::frozen(const std::string& path) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   const Disk* disk = const_cast<SimulatedDisk*>(this)->find(path);
   return disk && disk->frozen;
 }
 
 void SimulatedDisk::thaw_by_someone_else(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (Disk* disk = find(path)) disk->frozen = false;
   changed_.notify_all();
 }
 
 void SimulatedDisk::hold(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (Disk* disk = find(path)) disk->held = true;
 }
 
 void SimulatedDisk::let_go(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (Disk* disk = find(path)) disk->held = false;
   changed_.notify_all();
 }
 
 void SimulatedDisk::hold_syncs(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (Disk* disk = find(path)) disk->syncs_held = true;
 }
 
 void SimulatedDisk::let_sync_go(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (Disk* disk = find(path)) ++disk->syncs_let_go;
   changed_.notify_all();
 }
 
 void SimulatedDisk::put_storage(const std::string& path, double dirty, double disk_rate,
                                 double writer_rate) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   Disk* disk = find(path);
   if (!disk) return;
   if (disk->bdi.empty()) {
@@ -123,7 +123,7 @@ void SimulatedDisk::put_storage(const std::string& path, double dirty, double di
 }
 
 void SimulatedDisk::pass(Duration time) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   for (Disk& disk : disks_) {
     if (disk.bdi.empty()) continue;
     constexpr Duration STEP = std::chrono::milliseconds(1);
@@ -157,24 +157,24 @@ void SimulatedDisk::tell(const Disk& disk) {
 }
 
 double SimulatedDisk::dirty_at_freeze(const std::string& path) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   const Disk* disk = const_cast<SimulatedDisk*>(this)->find(path);
   return disk ? disk->dirty_at_freeze : 0;
 }
 
 Duration SimulatedDisk::longest_stop(const std::string& path) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   const Disk* disk = const_cast<SimulatedDisk*>(this)->find(path);
   return disk ? disk->longest_stop : Duration::zero();
 }
 
 std::map<std::string, std::string> SimulatedDisk::files() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return files_;
 }
 
 void SimulatedDisk::put_file(const std::string& path, const std::string& text) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   files_[path] = text;
 }
 
@@ -191,25 +191,25 @@ SimulatedDisk::Disk* SimulatedDisk::at(int descriptor) {
 }
 
 int SimulatedDisk::open_directory(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   Disk* disk = find(path);
   return disk ? FIRST_DESCRIPTOR + static_cast<int>(disk - disks_.data()) : -ENOENT;
 }
 
 int SimulatedDisk::close(int descriptor) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return at(descriptor) ? 0 : -EBADF;
 }
 
 int SimulatedDisk::mount_id(int descriptor, linux::MountId& id) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (!at(descriptor)) return -EBADF;
   id = {FIRST_MOUNT_ID + static_cast<std::uint64_t>(descriptor - FIRST_DESCRIPTOR), 0};
   return 0;
 }
 
 int SimulatedDisk::sync(int descriptor) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   Disk* disk = at(descriptor);
   if (!disk) return -EBADF;
   changed_.wait(lock, [disk] { return !disk->syncs_held || disk->syncs_let_go > 0; });
@@ -218,7 +218,7 @@ int SimulatedDisk::sync(int descriptor) {
 }
 
 int SimulatedDisk::freeze(int descriptor) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   Disk* disk = at(descriptor);
   if (!disk) return -EBADF;
   if (disk->frozen) return -EBUSY;
@@ -231,7 +231,7 @@ int SimulatedDisk::freeze(int descriptor) {
 }
 
 int SimulatedDisk::thaw(int descriptor) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   Disk* disk = at(descriptor);
   if (!disk) return -EBADF;
   if (!disk->frozen) return -EINVAL;  // as FITHAW, also while a freeze is still waiting
@@ -245,7 +245,7 @@ pid_t SimulatedDisk::fork() {
 }
 
 int SimulatedDisk::read_file(const std::string& path, std::string& text) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   auto found = files_.find(path);
   if (found == files_.end()) return -ENOENT;
   text = found->second;
@@ -253,7 +253,7 @@ int SimulatedDisk::read_file(const std::string& path, std::string& text) {
 }
 
 int SimulatedDisk::write_file(const std::string& path, std::string_view text) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   auto found = files_.find(path);
   if (found == files_.end()) return -ENOENT;
   found->second = text;
@@ -266,7 +266,7 @@ int SimulatedDisk::write_file(const std::string& path, std::string_view text) {
 }
 
 int SimulatedDisk::create_file(const std::string& path, std::string_view text) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return files_.emplace(path, text).second ? 0 : -EEXIST;
 }
 
@@ -275,7 +275,7 @@ int SimulatedDisk::make_directory(const std::string&) {
 }
 
 int SimulatedDisk::remove_file(const std::string& path) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return files_.erase(path) ? 0 : -ENOENT;
 }
 

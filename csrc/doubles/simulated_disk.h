@@ -1,17 +1,18 @@
 // Filesystems that are not there: an Os whose mount points are names, whose freeze stops those who
 // write() through it and whose thaw lets them go on. For unit tests without root and for the demo
 // in a plain container. Files (the marker) are kept in memory; there is nothing for a guardian to
-// do, so sessions on it run without one and fork() answers -ENOSYS.
+// do, so sessions on it run without one and fork() answers -ENOSYS. Owned by the test or
+// the demo, for longer than the sessions that use it; thread-safe.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "linux/os.h"
 #include "plan/filesystem.h"
 
@@ -70,14 +71,14 @@ class SimulatedDisk final : public linux::Os {
     double dirty = 0, disk_rate = 0, writer_rate = 0, flushed = 0, dirty_at_freeze = 0;
     Duration stop{}, longest_stop{};
   };
-  void pass(Disk& disk, double seconds);
-  void tell(const Disk& disk);
-  Disk* find(const std::string& path);
-  Disk* at(int descriptor);
-  mutable std::mutex mutex_;
+  void pass(Disk& disk, double seconds) REQUIRES(mutex_);
+  void tell(const Disk& disk) REQUIRES(mutex_);
+  Disk* find(const std::string& path) REQUIRES(mutex_);
+  Disk* at(int descriptor) REQUIRES(mutex_);
+  mutable Mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Disk> disks_;
-  std::map<std::string, std::string> files_;
+  std::vector<Disk> disks_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> files_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmtpy::doubles

@@ -41,7 +41,7 @@ int close_with(int descriptor, int error) {
 int UnixDialer::dial(std::uint32_t port, bool privileged) {
   const int before = dials_++;
   if (privileged) ++privileged_dials_;
-  if (const int error = due(dialing_)) return -error;
+  if (const int error = due(false)) return -error;
   if (privileged && forbidden_) return -EACCES;
   const std::uint32_t local = privileged ? wire::VSOCK_PRIVILEGED - before % wire::VSOCK_PRIVILEGED
                                          : wire::VSOCK_PRIVILEGED + 1 + before;
@@ -61,18 +61,19 @@ int UnixDialer::dial(std::uint32_t port, bool privileged) {
 }
 
 int UnixDialer::progress(int descriptor) {
-  if (const int error = due(connecting_)) return -error;
+  if (const int error = due(true)) return -error;
   return held_ ? -EINPROGRESS : wire::Dialer::progress(descriptor);
 }
 
 void UnixDialer::fail(int error, int times, bool later) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   (later ? connecting_ : dialing_) = {error, times};
 }
 
 // The error that this attempt ends with; 0: none.
-int UnixDialer::due(Failure& failure) {
-  std::lock_guard guard(mutex_);
+int UnixDialer::due(bool later) {
+  MutexLock guard(mutex_);
+  Failure& failure = later ? connecting_ : dialing_;
   const int error = failure.error;
   if (failure.left > 0 && --failure.left == 0) failure.error = 0;
   return error;

@@ -2,14 +2,15 @@
 // and BASE.975 (TCLO), where BASE is a path, or a name in the abstract space if it begins with "@".
 // Local ports are told by the client's own address: "\0vmtpy-vsock-<local port>-<anything unique>";
 // they go down from 1023 (privileged) or up from 1024 with each attempt, as VsockDialer's do.
+// Owned by the test, for longer than the channels that use it; thread-safe.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "base/thread_safety.h"
 #include "emulator/device.h"
 #include "wire/dialer.h"
 
@@ -36,13 +37,13 @@ class UnixDialer final : public wire::Dialer {
     int error = 0;
     int left = 0;  // so many times more; 0: without end
   };
-  int due(Failure& failure);
+  int due(bool later);
 
   const std::string base_;
   const std::shared_ptr<emulator::Device> device_;
-  std::mutex mutex_;  // of the failures
-  Failure dialing_;
-  Failure connecting_;
+  Mutex mutex_;  // of the failures
+  Failure dialing_ GUARDED_BY(mutex_);
+  Failure connecting_ GUARDED_BY(mutex_);
   std::atomic<bool> held_ = false;
   std::atomic<bool> forbidden_ = false;
   std::atomic<int> dials_ = 0;

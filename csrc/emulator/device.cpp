@@ -1,9 +1,9 @@
 #include "emulator/device.h"
 
 #include <condition_variable>
-#include <mutex>
 #include <utility>
 
+#include "base/thread_safety.h"
 #include "emulator/channels.h"
 #include "emulator/machine.h"
 #include "emulator/rpci_answers.h"
@@ -114,24 +114,25 @@ class Device::State {
         transcript(clock),
         channels(options, answers, tclo, transcript) {}
 
-  void low(wire::Registers& registers);
-  void wait_while_stunned(std::unique_lock<std::mutex>& lock);
+  void low(wire::Registers& registers) REQUIRES(mutex);
+  void wait_while_stunned(MutexLock& lock) REQUIRES(mutex);
   void trap(Carrier carrier, Instruction instruction, wire::Registers& registers,
             GuestMemory& memory);
-  void count(Carrier carrier, Instruction instruction, const wire::Registers& registers);
+  void count(Carrier carrier, Instruction instruction, const wire::Registers& registers)
+      REQUIRES(mutex);
 
   Clock& clock;
   const DeviceOptions options;
-  RpciAnswers answers;       // has its own lock
-  Transcript transcript;     // likewise
-  mutable std::mutex mutex;  // of what follows
-  TcloQueue tclo;
-  Channels channels;
-  std::map<std::pair<Carrier, std::uint32_t>, std::uint64_t> traps;
-  bool over = false;
-  std::condition_variable tools_changed;  // tclo_seen() or over
-  bool stun_wanted = false;               // as soon as a message is in flight
-  bool stunned = false;
+  RpciAnswers answers;    // has its own lock
+  Transcript transcript;  // likewise
+  mutable Mutex mutex;    // of what follows
+  TcloQueue tclo GUARDED_BY(mutex);
+  Channels channels GUARDED_BY(mutex);
+  std::map<std::pair<Carrier, std::uint32_t>, std::uint64_t> traps GUARDED_BY(mutex);
+  bool over GUARDED_BY(mutex) = false;
+  std::condition_variable tools_changed;       // tclo_seen() or over
+  bool stun_wanted GUARDED_BY(mutex) = false;  // as soon as a message is in flight
+  bool stunned GUARDED_BY(mutex) = false;
   std::condition_variable stun_changed;  // stunned or over
 };
 
@@ -197,7 +198,7 @@ Device::~Device() = default;
 
 void Device::State::trap(Carrier carrier, Instruction instruction, wire::Registers& registers,
                          GuestMemory& memory) {
-  std::unique_lock lock(mutex);
+  MutexLock lock(mutex);
   wait_while_stunned(lock);
   count(carrier, instruction, registers);
   if (instruction == Instruction::LOW) {
@@ -228,8 +229,8 @@ void Device::State::trap(Carrier carrier, Instruction instruction, wire::Registe
   }
 }
 
-void Device::State::wait_while_stunned(std::unique_lock<std::mutex>& lock) {
-  stun_changed.wait(lock, [this] { return !stunned || over; });
+void Device::State::wait_while_stunned(MutexLock& lock) {
+  stun_changed.wait(lock, [this]() REQUIRES(mutex) { return !stunned || over; });
 }
 
 void Device::trap(Instruction instruction, wire::Registers& registers, GuestMemory& memory) {
@@ -239,7 +240,7 @@ void Device::trap(Instruction instruction, wire::Registers& registers, GuestMemo
 void Device::hypercall(Carrier carrier, wire::Registers& registers, GuestMemory& memory) {
   auto flags = static_cast<std::uint16_t>(registers.rdx);
   if ((flags & ~(wire::FLAG_HB | wire::FLAG_OUT)) != 0) {  // the number of a port, perhaps
-    std::lock_guard guard(state_->mutex);
+    MutexLock guard(state_->mutex);
     ++state_->traps[{carrier, BAD_FLAGS_KEY}];
     registers.rax = wire::UNKNOWN_COMMAND;
     return;
@@ -254,7 +255,7 @@ void Device::hypercall(Carrier carrier, wire::Registers& registers, GuestMemory&
 
 std::string Device::answer(std::string request, Way way) {
   {
-    std::unique_lock lock(state_->mutex);
+    MutexLock lock(state_->mutex);
     state_->wait_while_stunned(lock);
   }
   std::string reply = state_->answers.answer(request, way);
@@ -263,23 +264,23 @@ std::string Device::answer(std::string request, Way way) {
 }
 
 void Device::open_tclo(TcloQueue::Client client, TcloQueue::Wake wake) {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->tclo.open(client, std::move(wake));
   state_->tools_changed.notify_all();
 }
 
 void Device::close_tclo(TcloQueue::Client client) {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->tclo.close(client);
 }
 
 bool Device::has_tclo(TcloQueue::Client client) const {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   return state_->tclo.is_current(client);
 }
 
 std::optional<std::string> Device::take_command(TcloQueue::Client client, Way way) {
-  std::unique_lock lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->wait_while_stunned(lock);
   if (!state_->tclo.next(client)) return std::nullopt;
   std::string command = state_->tclo.take();
@@ -288,14 +289,14 @@ std::optional<std::string> Device::take_command(TcloQueue::Client client, Way wa
 }
 
 void Device::take_tclo_reply(TcloQueue::Client client, std::string reply, Way way) {
-  std::unique_lock lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->wait_while_stunned(lock);
   state_->tclo.answered(client);
   state_->transcript.add(MessageKind::TCLO_REPLY, way, std::move(reply));
 }
 
 void Device::send_command(std::string command) {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->tclo.send(std::move(command));
 }
 
@@ -312,12 +313,12 @@ void Device::answer_with(std::string prefix, std::string reply, int times) {
 }
 
 void Device::misbehave(const Misbehaviour& how) {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->channels.misbehave(how);
 }
 
 bool Device::stun(Time deadline) {
-  std::unique_lock lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   state_->stunned = state_->channels.in_flight();
   state_->stun_wanted = !state_->stunned;
   while (!state_->stunned && !state_->over &&
@@ -329,7 +330,7 @@ bool Device::stun(Time deadline) {
 }
 
 void Device::resume() {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   if (!state_->stunned) return;
   state_->stunned = false;
   state_->channels.checkpoint();
@@ -337,27 +338,27 @@ void Device::resume() {
 }
 
 bool Device::in_flight() const {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   return state_->channels.in_flight();
 }
 
 void Device::checkpoint() {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->channels.checkpoint();
 }
 
 void Device::lose_channels() {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->channels.lose();
 }
 
 bool Device::tclo_seen() const {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   return state_->tclo.seen();
 }
 
 bool Device::wait_for_tools(Time deadline) {
-  std::unique_lock lock(state_->mutex);
+  MutexLock lock(state_->mutex);
   while (!state_->tclo.seen() && !state_->over &&
          state_->clock.wait_until(lock, state_->tools_changed, deadline)) {
   }
@@ -366,14 +367,14 @@ bool Device::wait_for_tools(Time deadline) {
 
 void Device::end_waits() {
   state_->transcript.end_waits();
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   state_->over = true;
   state_->tools_changed.notify_all();
   state_->stun_changed.notify_all();
 }
 
 int Device::open_channels() const {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   return state_->channels.open_count();
 }
 
@@ -382,7 +383,7 @@ std::vector<TranscriptEntry> Device::take_transcript(Time deadline) {
 }
 
 std::map<std::string, std::uint64_t> Device::traps() const {
-  std::lock_guard guard(state_->mutex);
+  MutexLock guard(state_->mutex);
   std::map<std::string, std::uint64_t> named;
   for (auto [key, number] : state_->traps) named[trap_name(key.first, key.second)] += number;
   return named;

@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 10> ACCEPTED = {
 }  // namespace
 
 std::string RpciAnswers::answer(std::string_view request, Way way) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (auto reply = canned(request)) return *reply;
   constexpr std::string_view GET = "info-get ";
   constexpr std::string_view SET = "info-set ";
@@ -76,23 +76,23 @@ std::string RpciAnswers::set_option(std::string_view arguments) {
 }
 
 bool RpciAnswers::keeps_time() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return keeps_time_;
 }
 
 void RpciAnswers::set_guestinfo(std::string key, std::string value) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   values_.insert_or_assign(std::move(key), std::move(value));
 }
 
 std::optional<std::string> RpciAnswers::guestinfo(const std::string& key) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   auto found = values_.find(key);
   return found == values_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void RpciAnswers::answer_with(std::string prefix, std::string reply, int times) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   canned_.push_back({std::move(prefix), std::move(reply), times});
 }
 

@@ -1,16 +1,16 @@
 // What the emulated host answers to RPCI requests: guestinfo, the option about time, and "1 " to
 // what a guest announces or reports; everything else is an unknown command. Answers can be
 // replaced, for tests of bad hosts. Thread-safe; used by emulator/channels.h and, through Device,
-// by host/vsock_connection.h.
+// by emulator/vsock/vsock_conversation.h.
 #pragma once
 
 #include <list>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/thread_safety.h"
 #include "emulator/way.h"
 
 namespace vmtpy::emulator {
@@ -32,16 +32,16 @@ class RpciAnswers {
     std::string reply;
     int times;  // 0: for good
   };
-  std::optional<std::string> canned(std::string_view request);
-  std::string info_get(std::string_view key) const;
-  std::string info_set(std::string_view arguments);
-  std::string set_option(std::string_view arguments);
+  std::optional<std::string> canned(std::string_view request) REQUIRES(mutex_);
+  std::string info_get(std::string_view key) const REQUIRES(mutex_);
+  std::string info_set(std::string_view arguments) REQUIRES(mutex_);
+  std::string set_option(std::string_view arguments) REQUIRES(mutex_);
 
   const bool secure_;
-  mutable std::mutex mutex_;
-  std::map<std::string, std::string, std::less<>> values_;
-  std::list<Canned> canned_;
-  bool keeps_time_ = false;
+  mutable Mutex mutex_;
+  std::map<std::string, std::string, std::less<>> values_ GUARDED_BY(mutex_);
+  std::list<Canned> canned_ GUARDED_BY(mutex_);
+  bool keeps_time_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace vmtpy::emulator

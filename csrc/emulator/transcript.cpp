@@ -7,14 +7,14 @@ namespace vmtpy::emulator {
 void Transcript::add(MessageKind kind, Way way, std::string request, std::string reply) {
   Time time = clock_.now();
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     entries_.push_back({kind, way, time, std::move(request), std::move(reply)});
   }
   changed_.notify_all();
 }
 
 std::vector<TranscriptEntry> Transcript::take(Time deadline) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (entries_.empty() && !over_ && clock_.wait_until(lock, changed_, deadline)) {
   }
   return std::exchange(entries_, {});
@@ -22,7 +22,7 @@ std::vector<TranscriptEntry> Transcript::take(Time deadline) {
 
 void Transcript::end_waits() {
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     over_ = true;
   }
   changed_.notify_all();

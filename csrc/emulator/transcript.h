@@ -4,11 +4,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "emulator/way.h"
 
 namespace vmtpy::emulator {
@@ -36,10 +36,10 @@ class Transcript {
 
  private:
   Clock& clock_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::condition_variable changed_;
-  std::vector<TranscriptEntry> entries_;
-  bool over_ = false;
+  std::vector<TranscriptEntry> entries_ GUARDED_BY(mutex_);
+  bool over_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace vmtpy::emulator

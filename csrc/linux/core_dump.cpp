@@ -2,27 +2,27 @@
 
 #include <sys/prctl.h>
 
-#include <mutex>
+#include "base/thread_safety.h"
 
 namespace vmtpy::linux {
 
 namespace {
 
-std::mutex mutex;
-int sessions = 0;
-int found = 1;
+Mutex mutex;
+int sessions GUARDED_BY(mutex) = 0;
+int found GUARDED_BY(mutex) = 1;
 
 }  // namespace
 
 void forbid_core_dumps() {
-  std::lock_guard guard(mutex);
+  MutexLock guard(mutex);
   if (sessions++ > 0) return;
   found = prctl(PR_GET_DUMPABLE);
   prctl(PR_SET_DUMPABLE, 0);
 }
 
 void allow_core_dumps() {
-  std::lock_guard guard(mutex);
+  MutexLock guard(mutex);
   // 2 (dumps readable by root only) is what the kernel sets, and cannot be set by prctl.
   if (--sessions == 0 && found == 1) prctl(PR_SET_DUMPABLE, 1);
 }

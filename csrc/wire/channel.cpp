@@ -40,13 +40,13 @@ std::optional<std::string> Channel::exchange(std::string_view message, bool last
 
 void Channel::close() noexcept {
   if (opened_by_ != getpid()) return;  // nothing to close, or the parent's
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   close_locked();
 }
 
 bool Channel::is_open() const {
   if (opened_by_ != getpid()) return false;
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   return open_;
 }
 

@@ -7,12 +7,12 @@
 
 #include <atomic>
 #include <cstddef>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/errors.h"
+#include "base/thread_safety.h"
 #include "wire/backdoor.h"
 #include "wire/wire.h"
 
@@ -65,7 +65,7 @@ class Channel {
   template <typename Work>
   auto guarded(Work work) {
     check_process();
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     try {
       return work();
     } catch (const ChannelError& error) {
@@ -77,11 +77,11 @@ class Channel {
   void close_locked() noexcept;
 
   Backdoor& backdoor_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   bool open_ = false;
 
  private:
-  void fail_locked(const char* why);
+  void fail_locked(const char* why) REQUIRES(mutex_);
   std::atomic<pid_t> opened_by_ = 0;  // the process that opened it; 0: none
 };
 

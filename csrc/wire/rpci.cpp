@@ -33,7 +33,7 @@ Rpci::Rpci(std::shared_ptr<Transports> transports, ChannelOptions options)
 RpciReply Rpci::call(std::string_view request, bool last) {
   backdoor_channel_.check_process();
   vsock_.check_process();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   count(transports_->backdoor(), &Meter::rpcs);
   RpciReply reply = call_by_choice(request, last);
   // Secure GuestRPC: some requests are granted only to who must be root.

@@ -5,11 +5,11 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/thread_safety.h"
 #include "wire/backdoor_channel.h"
 #include "wire/transports.h"
 #include "wire/vsock_channel.h"
@@ -35,16 +35,16 @@ class Rpci {
   bool over_vsock() const { return over_vsock_; }  // the last call
 
  private:
-  RpciReply call_by_choice(std::string_view request, bool last);
-  RpciReply call_vsock(std::string_view request, bool last);
-  RpciReply call_backdoor(std::string_view request);
-  RpciReply call_backdoor_once(std::string_view request);
-  std::optional<RpciReply> call_privileged(std::string_view request, bool last);
+  RpciReply call_by_choice(std::string_view request, bool last) REQUIRES(mutex_);
+  RpciReply call_vsock(std::string_view request, bool last) REQUIRES(mutex_);
+  RpciReply call_backdoor(std::string_view request) REQUIRES(mutex_);
+  RpciReply call_backdoor_once(std::string_view request) REQUIRES(mutex_);
+  std::optional<RpciReply> call_privileged(std::string_view request, bool last) REQUIRES(mutex_);
 
   const std::shared_ptr<Transports> transports_;
   BackdoorChannel backdoor_channel_;
   VsockChannel vsock_;
-  std::mutex mutex_;
+  Mutex mutex_;
   std::atomic<bool> over_vsock_ = false;
 };
 

@@ -35,7 +35,7 @@ Tclo::Tclo(std::shared_ptr<Transports> transports, ChannelOptions options)
 std::optional<std::string> Tclo::poll() {
   backdoor_channel_.check_process();
   vsock_.check_process();
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   waiting_ = false;
   if (way_ == Way::VSOCK) {
     try {
@@ -172,12 +172,12 @@ void Tclo::answer(std::string_view reply) {
                            std::to_string(wire::MAX_MESSAGE) + " bytes, this one has " +
                            std::to_string(reply.size()));
   }
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   owed_ = reply;
 }
 
 void Tclo::forget(bool owed) {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   uncertain_.clear();
   if (owed) owed_.clear();
 }
@@ -185,7 +185,7 @@ void Tclo::forget(bool owed) {
 void Tclo::close() noexcept {
   Channel& channel = vsock_.is_open() ? static_cast<Channel&>(vsock_) : backdoor_channel_;
   if (channel.is_open()) {
-    std::lock_guard lock(mutex_);
+    MutexLock lock(mutex_);
     try {
       // Over the backdoor the empty message is the last sign of life.
       if (!owed_.empty() || !pushed()) channel.send(owed_);

@@ -6,12 +6,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "base/thread_safety.h"
 #include "wire/backdoor_channel.h"
 #include "wire/transports.h"
 #include "wire/vsock_channel.h"
@@ -51,28 +51,29 @@ class Tclo {
 
  private:
   enum class Way { NONE, BACKDOOR, VSOCK };
-  std::optional<std::string> poll_by_choice();
-  std::optional<std::string> poll_vsock();
-  std::optional<std::string> poll_backdoor();
+  std::optional<std::string> poll_by_choice() REQUIRES(mutex_);
+  std::optional<std::string> poll_vsock() REQUIRES(mutex_);
+  std::optional<std::string> poll_backdoor() REQUIRES(mutex_);
   bool worth_waiting();
   Time heard_by() const;  // over vsock, when nothing has been said yet
   void use(Way way);
-  void lost_vsock();
-  void deliver();
+  void lost_vsock() REQUIRES(mutex_);
+  void deliver() REQUIRES(mutex_);
 
   const std::shared_ptr<Transports> transports_;
   BackdoorChannel backdoor_channel_;
   VsockChannel vsock_;
-  std::mutex mutex_;
+  Mutex mutex_;
   Way way_ = Way::NONE;   // by which the host is reached
   Way last_ = Way::NONE;  // by which it was reached last
   bool waiting_ = false;
   bool changed_ = false;
-  Time begun_{};           // the first attempt to connect over vsock
-  Time pinged_{};          // the last packet over vsock; Time{}: no answer has gone over it yet
-  std::string owed_;       // the answer that the host has not got yet
-  std::string uncertain_;  // the answer that it may not have got, sent over vsock
-  Time uncertain_since_{};
+  Time begun_{};   // the first attempt to connect over vsock
+  Time pinged_{};  // the last packet over vsock; Time{}: no answer has gone over it yet
+  std::string owed_ GUARDED_BY(mutex_);  // the answer that the host has not got yet
+  // The answer that it may not have got, sent over vsock.
+  std::string uncertain_ GUARDED_BY(mutex_);
+  Time uncertain_since_ GUARDED_BY(mutex_){};
 };
 
 }  // namespace vmtpy::wire

@@ -67,13 +67,13 @@ bool Transports::may_dial(wire::Protocol protocol) const {
 }
 
 Time Transports::dial_at(wire::Protocol protocol) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return memory(protocol).rest_until;
 }
 
 void Transports::failed(wire::Protocol protocol, const std::string& why, Time opened) {
   const Time now = clock_.now();
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   Memory& known = memory(protocol);
   const bool lasted = opened != Time{} && now - opened >= LASTING;
   known.rest = lasted || known.rest == Duration::zero()
@@ -85,17 +85,17 @@ void Transports::failed(wire::Protocol protocol, const std::string& why, Time op
 
 void Transports::opened(wire::Protocol protocol) {
   if (protocol != wire::Protocol::TCLO) return;
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   memory(wire::Protocol::RPCI).rest_until = {};
 }
 
 void Transports::succeeded(wire::Protocol protocol) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   memory(protocol).trouble.clear();
 }
 
 std::string Transports::trouble(wire::Protocol protocol) const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return memory(protocol).trouble;
 }
 

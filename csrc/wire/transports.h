@@ -7,10 +7,10 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "wire/dialer.h"
 #include "wire/meter.h"
 #include "wire/wire.h"
@@ -89,7 +89,7 @@ class Transports {
     Duration rest{};
     std::string trouble;
   };
-  Memory& memory(wire::Protocol protocol) const {
+  Memory& memory(wire::Protocol protocol) const REQUIRES(mutex_) {
     return memories_[protocol == wire::Protocol::TCLO ? 1 : 0];
   }
 
@@ -98,8 +98,8 @@ class Transports {
   Clock& clock_;
   const TransportOptions options_;
   std::atomic<bool> paused_ = false;
-  mutable std::mutex mutex_;
-  mutable std::array<Memory, 2> memories_;
+  mutable Mutex mutex_;
+  mutable std::array<Memory, 2> memories_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmtpy::wire

@@ -77,7 +77,7 @@ VsockChannel::~VsockChannel() {
 // --- connecting --------------------------------------------------------------------------------
 
 VsockState VsockChannel::advance() {
-  std::lock_guard lock(mutex_);
+  MutexLock lock(mutex_);
   if (open_) return VsockState::OPEN;
   if (transports_->dialer() == nullptr) return VsockState::ABSENT;
   if (!descriptor_) {

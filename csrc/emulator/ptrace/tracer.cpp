@@ -67,7 +67,7 @@ Tracer::Tracer(std::shared_ptr<Device> device, std::vector<std::string> command,
 
 Tracer::~Tracer() {
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     leave_ = true;
     changed_.notify_all();  // it may be stunned
     // It may be just about to wait: ring until it has gone.
@@ -80,7 +80,7 @@ Tracer::~Tracer() {
 }
 
 void Tracer::start() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (state_ != NEW) throw Error("the program has been started already");
   install_doorbell();
   sigset_t all;
@@ -90,17 +90,18 @@ void Tracer::start() {
   pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
   if (error != 0) throw SystemError("pthread_create", command_.front(), error);
   gone_ = false;
-  changed_.wait(lock, [this] { return state_ != NEW || gone_; });
-  if (!failure_) return;
+  changed_.wait(lock, [this]() REQUIRES(mutex_) { return state_ != NEW || gone_; });
+  const std::exception_ptr failure = std::exchange(failure_, nullptr);
+  if (!failure) return;
   lock.unlock();
   pthread_join(thread_, nullptr);
-  std::rethrow_exception(std::exchange(failure_, nullptr));
+  std::rethrow_exception(failure);
 }
 
 void* Tracer::thread_main(void* self) {
   auto* tracer = static_cast<Tracer*>(self);
   tracer->run();
-  std::lock_guard guard(tracer->mutex_);
+  MutexLock guard(tracer->mutex_);
   tracer->gone_ = true;
   tracer->changed_.notify_all();
   return nullptr;
@@ -111,12 +112,12 @@ void Tracer::run() {
   try {
     child = launch_program();
   } catch (...) {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     failure_ = std::current_exception();
     return;
   }
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     process_ = child;
     pidfd_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
   }
@@ -163,9 +164,9 @@ void Tracer::trace() {
 void Tracer::ended(pid_t thread, int status) {
   threads_.erase(thread);
   io_privilege_.ended(thread);
-  if (thread != process_) return;
+  if (thread != process()) return;
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     wait_status_ = status;
   }
   move_to(PROGRAM_ENDED);
@@ -315,22 +316,23 @@ bool Tracer::stop_for_detach(pid_t thread, int& signal) {
 }
 
 bool Tracer::wait(State state, Time deadline) {
-  std::unique_lock lock(mutex_);
-  return changed_.wait_until(lock, deadline, [this, state] { return state_ >= state; });
+  MutexLock lock(mutex_);
+  return changed_.wait_until(lock, deadline,
+                             [this, state]() REQUIRES(mutex_) { return state_ >= state; });
 }
 
 int Tracer::wait_status() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return wait_status_;
 }
 
 int Tracer::process() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return process_;
 }
 
 void Tracer::signal(int number) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   if (pidfd_) {
     syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   } else if (process_ > 0 && state_ <= RUNNING) {
@@ -339,14 +341,15 @@ void Tracer::signal(int number) {
 }
 
 void Tracer::move_to(State state) {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   state_ = state;
   changed_.notify_all();
 }
 
 bool Tracer::stun(Time deadline) {
-  std::unique_lock lock(mutex_);
-  auto settled = [this] { return stun_ == STUNNED || state_ == ALL_ENDED || gone_; };
+  MutexLock lock(mutex_);
+  auto settled = [this]()
+                     REQUIRES(mutex_) { return stun_ == STUNNED || state_ == ALL_ENDED || gone_; };
   stun_ = WHEN_IN_FLIGHT;
   if (!changed_.wait_until(lock, deadline, settled)) stun_ = NOW;
   // It may be just about to wait for a trap: ring until it has heard.
@@ -359,13 +362,13 @@ bool Tracer::stun(Time deadline) {
 }
 
 void Tracer::resume() {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   stun_ = NONE;
   changed_.notify_all();
 }
 
 bool Tracer::stun_due() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return stun_ == NOW || (stun_ == WHEN_IN_FLIGHT && device_->in_flight());
 }
 
@@ -373,16 +376,16 @@ bool Tracer::stun_due() const {
 void Tracer::stand_still() {
   for (pid_t thread : threads_) Tracee(thread).interrupt();
   {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     stun_ = STUNNED;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return stun_ != STUNNED || leave_; });
+    changed_.wait(lock, [this]() REQUIRES(mutex_) { return stun_ != STUNNED || leave_; });
   }
   device_->checkpoint();
 }
 
 bool Tracer::leaving() const {
-  std::lock_guard guard(mutex_);
+  MutexLock guard(mutex_);
   return leave_;
 }
 

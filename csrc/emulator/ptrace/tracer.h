@@ -1,6 +1,8 @@
 // The thread behind emulator/ptrace/trap.h: it starts the program, is told by the kernel of every
 // stop of every traced thread, answers those that are traps to the host, and passes all else on. It
 // waits with __WALL | __WNOTHREAD: children that other threads of this process have are theirs.
+// Owned by the TrapHost, whose threads call what is public; what is not under the lock belongs to
+// the thread behind it.
 #pragma once
 
 #include <pthread.h>
@@ -9,12 +11,12 @@
 #include <condition_variable>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "base/unique_fd.h"
 #include "emulator/device.h"
 #include "emulator/ptrace/cpuid.h"
@@ -73,16 +75,16 @@ class Tracer {
   sigset_t mask_{};                            // of the thread that started us: the program's
   pthread_t thread_{};
 
-  mutable std::mutex mutex_;  // of what follows
+  mutable Mutex mutex_;  // of what follows
   std::condition_variable changed_;
-  State state_ = NEW;
-  bool leave_ = false;
-  Stun stun_ = NONE;
-  bool gone_ = true;  // the thread
-  std::exception_ptr failure_;
-  pid_t process_ = -1;
-  UniqueFd pidfd_;
-  int wait_status_ = 0;
+  State state_ GUARDED_BY(mutex_) = NEW;
+  bool leave_ GUARDED_BY(mutex_) = false;
+  Stun stun_ GUARDED_BY(mutex_) = NONE;
+  bool gone_ GUARDED_BY(mutex_) = true;  // the thread
+  std::exception_ptr failure_ GUARDED_BY(mutex_);
+  pid_t process_ GUARDED_BY(mutex_) = -1;
+  UniqueFd pidfd_ GUARDED_BY(mutex_);
+  int wait_status_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace vmtpy::emulator

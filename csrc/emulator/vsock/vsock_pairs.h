@@ -8,10 +8,10 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 
 namespace vmtpy::emulator {
 
@@ -26,8 +26,9 @@ class VsockPairs {
 
  private:
   Clock& clock_;
-  mutable std::mutex mutex_;
-  std::map<std::pair<std::uint32_t, std::uint32_t>, Time> free_at_;  // Time::max(): connected
+  mutable Mutex mutex_;
+  // Time::max(): connected
+  std::map<std::pair<std::uint32_t, std::uint32_t>, Time> free_at_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmtpy::emulator

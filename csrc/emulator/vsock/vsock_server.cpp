@@ -57,7 +57,7 @@ VsockServer::VsockServer(std::shared_ptr<Device> device, std::string base, bool 
 
 VsockServer::~VsockServer() {
   {
-    std::lock_guard guard(mutex_);
+    MutexLock guard(mutex_);
     ending_ = true;
   }
   ring();
@@ -68,7 +68,7 @@ VsockServer::~VsockServer() {
 
 void VsockServer::call(const std::function<void()>& body) {
   std::exception_ptr failure;
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   tasks_.emplace_back([&body, &failure] {
     try {
       body();
@@ -78,7 +78,7 @@ void VsockServer::call(const std::function<void()>& body) {
   });
   const std::uint64_t number = ++asked_;
   ring();
-  done_.wait(lock, [this, number] { return finished_ >= number; });
+  done_.wait(lock, [this, number]() REQUIRES(mutex_) { return finished_ >= number; });
   if (failure) std::rethrow_exception(failure);
 }
 
@@ -135,7 +135,7 @@ void VsockServer::run() {
     if (poll(sockets.data(), sockets.size(), timeout()) < 0) continue;  // EINTR
     run_tasks();
     {
-      std::lock_guard guard(mutex_);
+      MutexLock guard(mutex_);
       if (ending_) return;
     }
     for (Connection& connection : connections_) {
@@ -182,7 +182,7 @@ void VsockServer::ring() const {
 }
 
 void VsockServer::run_tasks() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   pollfd bell{bell_.get(), POLLIN, 0};
   std::uint64_t rings = 0;
   if (poll(&bell, 1, 0) > 0) [[maybe_unused]]

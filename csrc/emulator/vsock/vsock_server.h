@@ -9,12 +9,12 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/thread_safety.h"
 #include "base/unique_fd.h"
 #include "emulator/device.h"
 #include "emulator/vsock/vsock_conversation.h"
@@ -70,12 +70,12 @@ class VsockServer {
   std::list<Connection> connections_;
   UniqueFd bell_;
 
-  std::mutex mutex_;  // of what follows
+  Mutex mutex_;  // of what follows
   std::condition_variable done_;
-  std::vector<std::function<void()>> tasks_;
-  std::uint64_t asked_ = 0;
-  std::uint64_t finished_ = 0;
-  bool ending_ = false;
+  std::vector<std::function<void()>> tasks_ GUARDED_BY(mutex_);
+  std::uint64_t asked_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t finished_ GUARDED_BY(mutex_) = 0;
+  bool ending_ GUARDED_BY(mutex_) = false;
 
   std::thread thread_;
 };

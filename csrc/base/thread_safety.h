@@ -1,0 +1,45 @@
+// Which lock guards what, in words that clang checks (-Wthread-safety, .ci/tidy): a member that is
+// GUARDED_BY(mutex_) is used with that mutex held, and a function that REQUIRES(mutex_) is called
+// so. The standard library's own mutex says nothing to clang, so that Mutex and MutexLock stand in
+// for it; both can be given to condition variables and to Clock::wait_until(). For gcc the macros
+// are empty.
+#pragma once
+
+#include <mutex>
+
+#ifdef __clang__
+#define VMTPY_ATTRIBUTE(...) __attribute__((__VA_ARGS__))
+#else
+#define VMTPY_ATTRIBUTE(...)
+#endif
+
+#define CAPABILITY(name) VMTPY_ATTRIBUTE(capability(name))
+#define SCOPED_CAPABILITY VMTPY_ATTRIBUTE(scoped_lockable)
+#define GUARDED_BY(...) VMTPY_ATTRIBUTE(guarded_by(__VA_ARGS__))
+#define REQUIRES(...) VMTPY_ATTRIBUTE(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...) VMTPY_ATTRIBUTE(locks_excluded(__VA_ARGS__))
+#define ACQUIRE(...) VMTPY_ATTRIBUTE(acquire_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...) VMTPY_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
+#define RELEASE(...) VMTPY_ATTRIBUTE(release_capability(__VA_ARGS__))
+
+namespace vmtpy {
+
+class CAPABILITY("mutex") Mutex : public std::mutex {
+ public:
+  void lock() ACQUIRE() { std::mutex::lock(); }
+  bool try_lock() TRY_ACQUIRE(true) { return std::mutex::try_lock(); }
+  void unlock() RELEASE() { std::mutex::unlock(); }
+};
+
+// Holds a Mutex until its scope ends, or until unlock().
+class SCOPED_CAPABILITY MutexLock : public std::unique_lock<std::mutex> {
+ public:
+  explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : std::unique_lock<std::mutex>(mutex) {}
+  ~MutexLock() RELEASE() {}
+  MutexLock(const MutexLock&) = delete;
+  MutexLock& operator=(const MutexLock&) = delete;
+  void lock() ACQUIRE() { std::unique_lock<std::mutex>::lock(); }
+  void unlock() RELEASE() { std::unique_lock<std::mutex>::unlock(); }
+};
+
+}  // namespace vmtpy

@@ -103,7 +103,8 @@ def test_told_to_stop_it_waits_for_a_freeze_in_the_kernel_whatever_that_takes() 
     assert rig.command("vmbackup.start 1") == b"OK "
     rig.take(KIND.START)
     rig.arm()
-    rig.until(lambda: rig.agent.backup_state == State.FREEZING)
+    rig.until(lambda: any("/vmtpy/" in file for file in rig.disk.files()))  # the marker
+    time.sleep(0.2)  # by now it is in FIFREEZE
     rig.agent.request_stop()
     for _ in range(120):
         rig.turn(1.0)

@@ -167,7 +167,9 @@ bool Conductor::pace(Time deadline) {
 }
 
 bool Conductor::restore_bounds() {
-  if (!storage_.restore(clock_.now())) return false;
+  // When all is put back the owner may be gone, and with it the clock.
+  const bool owed = storage_.changed() || storage_.pacing();
+  if (owed && !storage_.restore(clock_.now())) return false;
   freezer_->guardian().set_bounds(false);
   return true;
 }

@@ -119,11 +119,11 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
       storage_.expected_hold() < FAST) {
     restore_bounds();
     rounds.due = true;
-  } else if (rounds.count == 0 && now - began >= FLOW_PATIENCE && !storage_.flows()) {
-    rounds.due = true;
-  } else if (!storage_.counts_each() && now - rounds.ended >= ROUND_PAUSE) {
-    rounds.due = true;
+    return Judgement::GO_ON;
   }
+  const bool stands = rounds.count == 0 && now - began >= FLOW_PATIENCE && !storage_.flows();
+  const bool uncounted = !storage_.counts_each() && now - rounds.ended >= ROUND_PAUSE;
+  rounds.due = stands || uncounted;
   return Judgement::GO_ON;
 }
 

@@ -6,6 +6,7 @@ agent does without it.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import textwrap
@@ -43,8 +44,8 @@ def tables() -> list[Table]:
 
 def table(name: str, default: Any) -> Table:  # noqa: ANN401 (a NamedTuple of config.py)
     kind = type(default)
-    head, _, rest = (kind.__doc__ or "").partition("Attributes:\n")
-    texts = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", rest, re.MULTILINE))
+    head, _, rest = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")
+    texts = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", rest, re.MULTILINE))
     hints = get_type_hints(kind, include_extras=True)
     keys = [
         Key(key, sentence(texts.get(key, "")), value, allowed(hints[key], value))

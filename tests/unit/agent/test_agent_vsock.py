@@ -160,8 +160,7 @@ def test_the_backdoor_serves_while_vsock_connects_and_is_left_when_it_has() -> N
     assert rig.command("ping") == b"OK "
     rig.dialer.hold(False)
     rig.until(lambda: on_vsock(rig))
-    rig.turn()
-    assert rig.device.open_channels() == 0
+    rig.until(lambda: rig.device.open_channels() == 0)
     assert rig.command("ping") == b"OK "
     replies = ways(rig, MessageKind.TCLO_REPLY)
     assert replies == [Way.BACKDOOR, Way.PRIVILEGED_VSOCK]

@@ -53,7 +53,7 @@ def call(module: str, *arguments: str) -> tuple[str, str, set[str]]:
 def test_a_request_imports_this_and_no_more(module: str, arguments: list[str]) -> None:
     output, code, modules = call(module, *arguments)
     assert (output, code) == ("v\n", "0")
-    assert modules == {*OURS, module}
+    assert modules <= {*OURS, module}  # later Pythons need fewer
 
 
 def test_options_still_reach_the_parser() -> None:

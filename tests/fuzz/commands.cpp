@@ -1,7 +1,10 @@
 // Any commands of the host, one a line, to a whole agent: its loop is turned by hand, Python's part
 // is played by single bytes. Whatever the host says, each command is answered and the agent ends.
 #include <chrono>
+#include <deque>
 #include <memory>
+#include <thread>
+#include <vector>
 
 #include "agent/agent.h"
 #include "fuzz.h"
@@ -14,7 +17,21 @@ using namespace vmtpy;
 namespace {
 
 constexpr int MOST_TURNS = 400;
-constexpr int MOST_SECONDS = 60;  // that a busy machine may take
+constexpr std::size_t KEPT = 64;
+
+// What threads of a session may use although it has ended. A real machine is there for ever; these
+// are kept for the last runs.
+struct World {
+  doubles::ManualClock clock;
+  doubles::SimulatedDisk disk{{"/srv"}};
+};
+
+World& make_world() {
+  static std::deque<std::unique_ptr<World>> worlds;
+  worlds.push_back(std::make_unique<World>());
+  if (worlds.size() > KEPT) worlds.pop_front();
+  return *worlds.back();
+}
 
 class Guest {
  public:
@@ -22,7 +39,6 @@ class Guest {
       : input_(input),
         device_(std::make_shared<emulator::Device>(clock_)),
         backdoor_(device_),
-        disk_({"/srv"}),
         agent_(backdoor_, clock_, options()) {}
 
   void live() {
@@ -38,8 +54,11 @@ class Guest {
       clock_.advance(std::chrono::seconds(1));
       await(freeze::Phase::ENDED);
     }
-    // By the agent's clock it may be late while the session's threads have had no processor yet.
-    for (int turn = 0; turn < MOST_SECONDS && disk_.frozen("/srv"); ++turn) {
+    // By the agent's clock it may be late while a thread of the session is only about to freeze:
+    // that thaws at once what it has frozen, in real time.
+    const Time patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (disk_.frozen("/srv") && std::chrono::steady_clock::now() < patience) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
       clock_.advance(std::chrono::seconds(1));
       await(freeze::Phase::ENDED);
     }
@@ -53,10 +72,13 @@ class Guest {
     return options;
   }
 
-  // The session's own threads need real time; one that was never started does not come to it.
+  // The sessions' own threads need real time; one that was never started does not come to it. Also
+  // an earlier one may still be at work: what Python arms too late is refused.
   void await(freeze::Phase phase) {
-    if (!session_ || session_->phase() == freeze::Phase::NEW) return;
-    session_->wait_for(phase, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    for (const auto& session : sessions_) {
+      if (session->phase() == freeze::Phase::NEW) continue;
+      session->wait_for(phase, std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    }
   }
 
   void turn_loop(Duration later) {
@@ -94,18 +116,20 @@ class Guest {
     freeze::FreezeOptions options;
     options.guardian = false;
     options.expedite_rcu = false;
-    session_ = std::make_shared<freeze::FreezeSession>(disk_, clock_, disk_.filesystems(), options);
-    agent_.arm(session_);
+    sessions_.push_back(
+        std::make_shared<freeze::FreezeSession>(disk_, clock_, disk_.filesystems(), options));
+    agent_.arm(sessions_.back());
     turn_loop({});
     await(freeze::Phase::FROZEN);
   }
 
   FuzzedDataProvider& input_;
-  doubles::ManualClock clock_;
+  World& world_ = make_world();
+  doubles::ManualClock& clock_ = world_.clock;
+  doubles::SimulatedDisk& disk_ = world_.disk;
   std::shared_ptr<emulator::Device> device_;
   emulator::EmulatedBackdoor backdoor_;
-  doubles::SimulatedDisk disk_;
-  std::shared_ptr<freeze::FreezeSession> session_;
+  std::vector<std::shared_ptr<freeze::FreezeSession>> sessions_;
   agent::Agent agent_;
 };
 

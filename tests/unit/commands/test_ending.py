@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import os
 import signal
 import subprocess
@@ -37,10 +39,17 @@ def without_reader(command: list[str], *, errors: bool) -> tuple[int, bytes]:
     return done.returncode, done.stderr or b""
 
 
+# Later patch releases of Python lose the error of a help text that could not be written.
+ARGPARSE_SWALLOWS = "OSError" in inspect.getsource(argparse.ArgumentParser._print_message)
+
+
 @pytest.mark.parametrize("errors", [False, True])
 @pytest.mark.parametrize("command", PRINTING, ids=" ".join)
 def test_a_closed_pipe_ends_it_as_sigpipe_would(command: list[str], errors: bool) -> None:
-    assert without_reader([*VMTPY, *command], errors=errors) == (141, b"")
+    code, complaint = without_reader([*VMTPY, *command], errors=errors)
+    assert complaint == b""
+    help_is_swallowed = ARGPARSE_SWALLOWS and ("help" in command or "--help" in command)
+    assert code == 141 or (help_is_swallowed and code == 0)
 
 
 def test_so_it_is_for_complaints_and_for_rpctool() -> None:

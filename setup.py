@@ -1,8 +1,8 @@
 """Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware).
 
 Each folder of csrc is a floor and becomes one static library; csrc/bind is compiled into the
-extensions. A library is linked before those that it may use, so what a floor takes from one above
-it stays undefined (tests/native/Makefile links the same libraries without Python, and fails then).
+extensions. A library is linked before those that it may use. tests/native/Makefile links the same
+libraries without Python.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -230,6 +231,7 @@ def test_a_session_leaves_nothing_behind(tmp_path: Path) -> None:
     try:
         with loop_mount("ext4") as mount:
             signals.clear()  # of mkfs and mount
+            gc.collect()  # what earlier tests have left is not this one's
             descriptors = count("/proc/self/fd")
             threads = count("/proc/self/task")
             # Process 1 of a namespace gets those of other tests' dead agents.

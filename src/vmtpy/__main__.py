@@ -1,4 +1,8 @@
-"""The command line: `vmtpy COMMAND …`. Only the module of the command that runs is imported."""
+"""The command line `vmtpy COMMAND …`: finds the command's module, runs it and prints its errors.
+
+Each command is a module of vmtpy.commands. Only the module of the command that runs is imported, so
+that `vmtpy rpc` starts quickly.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,22 @@ from vmtpy.ending import at_once, guarded
 # command → (module under vmtpy.commands, one line of help)
 COMMANDS = {
     "demo": "prove a quiesced snapshot on this machine: writers, freeze, copy, check",
-    "run": "the guest agent, in the foreground",
-    "status": "how the running agent is",
-    "doctor": "what would keep a quiesced snapshot from working here, with remedies",
-    "config": "the agent's configuration: check, show, example",
-    "install-service": "make the agent a service of systemd or OpenRC",
-    "uninstall-service": "undo that",
-    "migrate": "from open-vm-tools to vmtpy, with a word on everything that is lost",
+    "run": "run the guest agent in the foreground",
+    "status": "show the state of the running agent",
+    "doctor": "list what would make a quiesced snapshot fail here, with remedies",
+    "config": "check or show the agent's configuration, or print an example",
+    "install-service": "install the agent as a service of systemd or OpenRC",
+    "uninstall-service": "remove the service that install-service has installed",
+    "migrate": "write vmtpy's configuration from that of open-vm-tools; list what is lost",
     "emulate": "run a program as if in a VMware virtual machine",
-    "probe": "whether this is VMware, and by which way its backdoor answers",
+    "probe": "tell whether this is VMware, and how its backdoor answers",
     "rpc": "send RPCI requests to the host",
-    "guestinfo": "get or set a guestinfo value",
-    "plan": "show what would be frozen, in which order, and what not and why",
+    "guestinfo": "read, write or watch guestinfo values",
+    "plan": "show which filesystems would be frozen, in which order, and why not the rest",
     "freeze": "freeze filesystems, run a command, thaw",
-    "thaw": "thaw what a dead agent left frozen",
-    "completion": "a script with which bash, zsh or fish complete this command line",
-    "help": "what the commands are, or what one of them takes",
+    "thaw": "thaw filesystems that a dead agent left frozen",
+    "completion": "print a completion script for bash, zsh or fish",
+    "help": "list the commands, or show the help of one command",
 }
 
 
@@ -39,7 +43,7 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            "`vmtpy COMMAND --help` says more.",
+            "`vmtpy COMMAND --help` shows the options of a command.",
         ]
     )
 
@@ -60,7 +64,7 @@ def dispatch(arguments: list[str]) -> int:
         return 0
     if not arguments or arguments[0] not in COMMANDS:
         if arguments:
-            print(f"vmtpy: no such command: {arguments[0]}", file=sys.stderr)
+            print(f"vmtpy: there is no command {arguments[0]}", file=sys.stderr)
         print(usage(), file=sys.stderr)
         return 2
     return run(arguments[0], arguments[1:])

@@ -1,7 +1,7 @@
-"""`with vmtpy.freeze(["/srv"]) as session:` a safe freeze for anyone, with or without VMware.
+"""`with vmtpy.freeze(["/srv"]) as session:` freezes filesystems safely, with or without VMware.
 
-All that has a clock on it is native (csrc/freeze/session.h): the body may be slow, stuck or killed,
-and the filesystems are thawed all the same, by the limit at the latest.
+It relies on the native session (csrc/freeze/session.h), which keeps all time limits: the
+filesystems are thawed at the limit at the latest, even if the body is slow, hangs or is killed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Freeze", "freeze"]
 
 _ALLOWED = (0.001, 86400.0)  # seconds
-_LONG = 3600.0  # seconds; waits of this length are repeated
+_LONG = 3600.0  # seconds; a wait that takes longer is repeated
 _HINTS = {
-    errno.EBUSY: "if a program that has died left it frozen: `vmtpy thaw` or `fsfreeze --unfreeze`",
+    errno.EBUSY: "if a dead program has left the filesystem frozen, thaw it: `vmtpy thaw` or "
+    "`fsfreeze --unfreeze`",
     errno.EPERM: "freezing needs root (CAP_SYS_ADMIN)",
     errno.EACCES: "freezing needs root (CAP_SYS_ADMIN)",
 }
@@ -43,32 +44,35 @@ def freeze(
 ) -> Freeze:
     """Freezes filesystems for the body of a `with` statement.
 
-    Dirty pages are written before, in parallel; then all are frozen, those that lie on others (loop
-    images) first. Nobody can write to them until the body has ended; also this program cannot.
+    Dirty pages of all filesystems are written first, in parallel. Then the filesystems are frozen;
+    one that lies on another (a loop image) is frozen before that. No program can write to them
+    until the body ends, including this program.
 
     Args:
-        paths: mount points or globs over them, as `vmtpy.plan(include=…)`; at least one.
-        timeout: seconds after which everything is thawed whatever the body does; default 30.
+        paths: mount points or globs over mount points, as in `vmtpy.plan(include=…)`; at least one.
+        timeout: seconds from the first freeze after which all filesystems are thawed even if the
+            body still runs; default 30.
         exclude: mount points or globs to leave out; default none.
-        filesystem_timeout: seconds in which each filesystem must be frozen, else the whole is given
-            up: a process may be inside a write that does not end; default 2.
-        already_frozen: "error", or "accept" to take a filesystem that someone else has frozen, and
-            leave it to them.
+        filesystem_timeout: seconds in which each filesystem must be frozen, else the freeze fails
+            and all are thawed, since a process may be inside a write that does not end; default 2.
+        already_frozen: "error" to fail if another program has frozen one of the filesystems, or
+            "accept" to count it as frozen and leave its thaw to that program; default "error".
 
     Returns:
-        A context manager, for use once. `record` is the `RunRecord`, complete after the body;
-        `frozen` is true while everything is frozen.
+        A context manager that can be entered once. `record` is the `RunRecord`, complete after the
+        body; `frozen` is true while all filesystems are frozen.
 
     Raises:
         TypeError: `paths` or `exclude` is not a list of paths (a single string is not one), or a
             duration is not a number.
         ValueError: `paths` is empty, a duration is not from 0.001 to 86400 seconds, or
             `already_frozen` is another word.
-        PlanError: a path is no mount point or cannot be frozen.
-        SystemCallError: there is no mountinfo.
-        FreezeError: entering: it could not be frozen, and what was has been thawed. Leaving: the
-            body was not covered to its end (the limit struck, someone else thawed) or a filesystem
-            could not be thawed. An exception of the body's own is never replaced.
+        PlanError: a path is not a mount point or cannot be frozen.
+        SystemCallError: /proc/self/mountinfo cannot be read.
+        FreezeError: on entering: a filesystem could not be frozen, and the others have been thawed.
+            On leaving: the filesystems were not frozen until the body ended (the limit passed, or
+            another program thawed one), or a filesystem could not be thawed. It never replaces an
+            exception of the body.
     """
     if already_frozen not in ("error", "accept"):
         raise ValueError(f'already_frozen is {already_frozen!r}, not "error" or "accept"')
@@ -76,7 +80,7 @@ def freeze(
     check_seconds("filesystem_timeout", filesystem_timeout, *_ALLOWED)
     check_paths("paths", paths)
     if not paths:
-        raise ValueError("paths: empty; name the mount points to freeze, or globs over them")
+        raise ValueError("paths is empty: name the mount points to freeze, or globs over them")
     made = native_plan(include=paths, exclude=exclude)
     options = _core.FreezeOptions(
         limit=timeout,
@@ -87,14 +91,14 @@ def freeze(
 
 
 class Freeze:
-    """A freeze for the body of one `with` statement. `vmtpy.freeze()` makes it.
+    """A freeze for the body of one `with` statement, made by `vmtpy.freeze()`.
 
-    Filesystems are frozen when the body is entered and thawed when it ends. Entering and leaving
-    raise `vmtpy.FreezeError`, as freeze() says. Its attributes may be read by any thread.
+    The filesystems are frozen when the body is entered and thawed when it ends. Entering and
+    leaving raise `vmtpy.FreezeError` as described there. Any thread may read the attributes.
 
     Attributes:
-        frozen: everything is frozen at this moment.
-        record: the `vmtpy.RunRecord`, what is known so far; complete after the body.
+        frozen: whether all filesystems are frozen at this moment.
+        record: the `vmtpy.RunRecord`; the facts so far while the body runs, complete after it.
     """
 
     def __init__(self, session: _core.FreezeSession) -> None:
@@ -102,16 +106,16 @@ class Freeze:
         self._dont_write_bytecode = sys.dont_write_bytecode
 
     def __enter__(self) -> Freeze:
-        # An import in the body that wrote its .pyc to a frozen filesystem would stop this program.
+        # An import in the body that writes its .pyc to a frozen filesystem would wait for the thaw.
         sys.dont_write_bytecode = True
         try:
             self._session.start()
             self._wait(_core.Phase.FROZEN)
         except BaseException:
-            self._end("interrupted while freezing")
+            self._end("the program was interrupted while vmtpy was freezing")
             raise
         if not self.frozen:
-            self._end("not frozen")
+            self._end("not all filesystems were frozen")
             raise self._error()
         return self
 
@@ -131,21 +135,21 @@ class Freeze:
 
     @property
     def frozen(self) -> bool:
-        """Everything is frozen at this moment."""
+        """Whether all filesystems are frozen at this moment."""
         return self._session.phase() == _core.Phase.FROZEN
 
     @property
     def record(self) -> RunRecord:
-        """The `RunRecord`; what is known so far while the body runs."""
+        """The `RunRecord`; the facts so far while the body runs."""
         return record_of(self._session.record())
 
     def _end(self, reason: str = "") -> None:
-        """Thaws; returns when that is done, also if it is interrupted meanwhile."""
+        """Thaws, and returns when all is thawed, even if a signal arrives meanwhile."""
         if reason:
             self._session.abort(reason)
         else:
             self._session.release()
-        # Not _wait(): a signal's handler, which may raise, has to wait for the last thaw.
+        # This native wait runs no signal handlers, which could raise before the last thaw.
         self._session.wait_until_ended()
         sys.dont_write_bytecode = self._dont_write_bytecode
 

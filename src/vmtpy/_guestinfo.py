@@ -221,7 +221,7 @@ def _setting(name: bytes, value: bytes) -> bytes:
 
 def _to_bytes(name: str, text: str | bytes) -> bytes:
     if not isinstance(text, (str, bytes)):
-        raise TypeError(f"{name}: str or bytes, not {type(text).__name__}")
+        raise TypeError(f"{name} must be str or bytes, not {type(text).__name__}")
     # What came in from the command line or the file system goes out as the bytes it was.
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 

@@ -1,6 +1,7 @@
-"""Is VMware there? For users; backdoor.py is for whatever needs the backdoor to the host.
+"""Tells whether VMware is there, and if not, why and what to do: vmtpy.probe() and `vmtpy probe`.
 
-The backdoor's own answer decides; CPUID only names the surroundings.
+Whether the backdoor answers decides; CPUID only names the hypervisor. backdoor.py serves modules
+that need the backdoor itself.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _PRESENCE: dict[_core.Presence, Presence] = {
 }
 _VMWARE = "VMwareVMware"
 
-# CPUID's signature → whom people know it as
+# CPUID's hypervisor signature → the name that people know
 HYPERVISORS = {
     "VMwareVMware": "VMware",
     "KVMKVMKVM": "KVM",
@@ -61,26 +62,26 @@ HYPERVISORS = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What answers at VMware's backdoor. True in a boolean context if that is VMware.
+    """What answers at VMware's backdoor. It is true in a boolean context if VMware answers.
 
     Attributes:
-        presence: "vmware"; "no channel": it answers, but has no message channel; "fault": the
-            instruction faults; "no answer": it does not, and yet nobody answers; "undecided": it
-            could not be tried.
-        version: of the backdoor, 6 on every VMware since 2002; 0 if it is not there.
+        presence: "vmware"; "no channel": the backdoor answers, but has no message channel;
+            "fault": its instruction faults; "no answer": the instruction does not fault, but
+            nothing answers; "undecided": the instructions could not be tried.
+        version: the backdoor's version, 6 on every VMware since 2002; 0 if nothing answers.
         product: "ESX", "Workstation", "GSX", "Express"; "" if unknown.
-        hypervisor: what CPUID announces, "VMwareVMware", "KVMKVMKVM"; "" without a hypervisor.
-        reason: one sentence on why VMware cannot be spoken to, "" if it can.
-        way: by which the backdoor answers: "port", "port with iopl", "vmcall", "vmmcall"; "" if
-            it does not, or if it was the caller's own.
-        case: the same facts with a name. VMware can be spoken to: "vmware"; "nested": CPUID
-            announces another hypervisor; "hidden": CPUID announces none, or one without a name.
-            CPUID announces VMware, but: "no channel"; "shut": the backdoor does not answer. Not
+        hypervisor: CPUID's signature, "VMwareVMware", "KVMKVMKVM"; "" without a hypervisor.
+        reason: one sentence on why VMware cannot be reached; "" if it can.
+        way: the instruction by which the backdoor answers: "port", "port with iopl", "vmcall" or
+            "vmmcall"; "" if nothing answers, or if the caller passed a backdoor.
+        case: a name for these facts. VMware can be reached: "vmware"; "nested": CPUID announces
+            another hypervisor; "hidden": CPUID announces no hypervisor, or an unnamed one. CPUID
+            announces VMware, but: "no channel"; "shut": the backdoor does not answer. It is not
             VMware: "vmport" of QEMU; another "hypervisor"; an "unnamed hypervisor"; "bare metal".
-            "no access": it could not be tried.
-        remedy: what to do about the reason, "" if nothing need or can be done.
-        privilege: why the kernel refuses I/O privilege, where that was tried; "" otherwise.
-        encrypted: "SEV" or "TDX" in a guest whose memory the host cannot read.
+            "no access": the instructions could not be tried.
+        remedy: what to do about the reason; "" if nothing need or can be done.
+        privilege: why the kernel refuses I/O privilege, if that was tried; else "".
+        encrypted: "SEV" or "TDX" in a guest whose memory the host cannot read; else "".
     """
 
     presence: Presence
@@ -99,17 +100,21 @@ class Probe:
 
 
 def probe(backdoor: _core.Backdoor | None = None) -> Probe:
-    """Looks whether VMware's backdoor answers. Never faults, never disturbs other threads.
+    """Tries whether VMware's backdoor answers.
+
+    A child process tries the instructions, so that a fault ends only the child and other threads
+    are not disturbed.
 
     Args:
-        backdoor: one to ask instead of the real ones; it must not fault.
+        backdoor: the backdoor to ask in place of the real ones; it must not fault. Default: the
+            real ones.
 
     Returns:
-        A `Probe`, which is true where VMware answers and says what is there otherwise.
+        A `Probe`, which is true if VMware answers and else names what is there.
 
     Raises:
         TypeError: `backdoor` is not a backdoor.
-        SystemCallError: the process in which the instructions are tried cannot be started.
+        SystemCallError: the child process cannot be started.
     """
     if backdoor is not None:
         check_type("backdoor", backdoor, _core.Backdoor, "a backdoor or None")
@@ -120,11 +125,11 @@ def probe(backdoor: _core.Backdoor | None = None) -> Probe:
 
 
 def judge(found: _core.Probe, root: str = "/") -> Probe:
-    """The native probe's facts with their names, reasons and remedies.
+    """Adds names, reasons and remedies to the native probe's facts.
 
     Args:
         found: the facts.
-        root: where /proc and /sys are looked for.
+        root: the directory with /proc and /sys.
     """
     judged = _name(found)
     return judged if judged else _explain(judged, found.privilege_error, root)
@@ -145,7 +150,7 @@ def _name(found: _core.Probe) -> Probe:
 
 
 def name_case(presence: Presence, cpu: _core.Cpu) -> Case:
-    """Which of the cases it is."""
+    """The `case` of a Probe."""
     case: Case
     if presence == "undecided":
         case = "no access"
@@ -170,17 +175,19 @@ def _explain(judged: Probe, privilege_error: int, root: str) -> Probe:
     reason, remedy = judged.reason, NotVMwareError.hint
     if judged.case == "vmport":
         reason = f"this is QEMU's vmport, which has no message channel: {reason}"
-        remedy = "this is no VMware: use QEMU's own guest agent; `vmtpy freeze` works here, too"
+        remedy = (
+            "use QEMU's own guest agent, since this is not VMware; `vmtpy freeze` also works here"
+        )
     elif judged.case == "no channel":
-        remedy = "end programs that keep message channels open: a machine has 128 of them"
+        remedy = "end programs that keep message channels open: a virtual machine has 128 channels"
     elif judged.case == "shut":
         remedy = _remedy_of_shut(refusal)
     elif judged.case == "hypervisor":
         reason = f"this is {HYPERVISORS[judged.hypervisor]}, not VMware: {reason}"
     elif judged.case == "unnamed hypervisor":
-        reason = f"this is a hypervisor that does not say its name: {reason}"
+        reason = f"this is a hypervisor without a name: {reason}"
     elif judged.case == "bare metal":
-        reason = f"this is no virtual machine: {reason}"
+        reason = f"this is not a virtual machine: {reason}"
     elif judged.case == "no access":
         reason, remedy = _no_access(reason, root)
     return replace(
@@ -189,7 +196,10 @@ def _explain(judged: Probe, privilege_error: int, root: str) -> Probe:
 
 
 def _remedy_of_shut(refusal: Refusal | None) -> str:
-    settings = "see that the machine's configuration has no monitor_control.restrict_backdoor"
+    settings = (
+        "remove monitor_control.restrict_backdoor from the virtual machine's configuration, if it "
+        "is there"
+    )
     if refusal is None:
         return settings
     return f"{refusal.why}: {refusal.remedy}; or {settings}"
@@ -204,4 +214,4 @@ def _no_access(reason: str, root: str) -> tuple[str, str]:
         where.append("under a seccomp filter")
     if where:
         reason = f"{reason}; this process is {' and '.join(where)}"
-    return reason, "run it in the virtual machine itself, where processes may be started"
+    return reason, "run it outside containers and sandboxes, where it may start processes"

@@ -1,4 +1,8 @@
-"""The guest agent: starts the native loop and answers its events. See ARCHITECTURE.md."""
+"""The guest agent: starts the native loop, and answers the events that it queues for Python.
+
+It serves `vmtpy run` and programs that embed an agent. It relies on the native loop
+(csrc/agent/agent.h), on quiesce.py for backups and on vmtpy.services for the rest.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +30,18 @@ class Agent:
     """A guest agent for this virtual machine.
 
     Args:
-        config: what to freeze and how often to poll; the defaults of `Config`.
-        log: called with each line of the log, never while something is frozen; or a
-            `vmtpy.log.Log`, which knows levels; stderr.
-        on_record: called with the `vmtpy.RunRecord` of each run, after the last thaw.
-        on_native_record: the same with the core's record, which saves the agent 1.5 MiB.
-        backdoor: one to use instead of this machine's; without a `dialer`, alone.
-        dialer: one to connect over vsock with, instead of AF_VSOCK.
-        os, planner, guardian: what is frozen, how it is planned and whether the guardian watches;
-            for simulated disks only.
-        notify: the service manager to be told; nobody.
+        config: the configuration. Default: `Config()`.
+        log: called with each line of the log, never while a filesystem is frozen; or a
+            `vmtpy.log.Log`, which has levels. Default: standard error.
+        on_record: called with the `vmtpy.RunRecord` of each backup, after the last thaw.
+        on_native_record: called with the core's record of each backup, which saves the agent
+            1.5 MiB of memory compared with `on_record`.
+        backdoor: the backdoor to use in place of this machine's. With a `backdoor` and no `dialer`
+            the agent does not use vsock.
+        dialer: opens vsock connections in place of AF_VSOCK.
+        os, planner, guardian: the system calls, the planner, and whether a guardian is started;
+            only for simulated disks.
+        notify: the service manager to notify. Default: none.
 
     Raises:
         NotVMwareError: there is no VMware host here.
@@ -81,15 +87,16 @@ class Agent:
         )
 
     def hook(self, manager: ManagerT) -> ManagerT:
-        """Registers a context manager: entered before the first freeze, left after the last thaw.
+        """Registers a context manager as a hook.
 
-        A decorator for functions made with `contextlib.contextmanager`. A thread of its own enters
-        it, waits and leaves it. If the backup does not succeed, `vmtpy.hooks.AbortedError` is
-        raised at the `yield`. A hook that fails or exceeds the time limit stops the backup, and
-        the host is told its name and its error; unless the configuration calls it optional.
+        It is entered before the first freeze and left after the last thaw, by a thread that the
+        agent starts for it. If the backup does not succeed, `vmtpy.hooks.AbortedError` is raised
+        at the `yield`. A hook that fails or exceeds its time limit stops the backup, and the host
+        reads the hook's name and error, unless the configuration lists the hook as optional. This
+        method is a decorator for functions made with `contextlib.contextmanager`.
 
         Args:
-            manager: called without arguments for each backup; its name is that of the hook.
+            manager: called without arguments for each backup; its name is the name of the hook.
 
         Returns:
             `manager`, so that this is a decorator.
@@ -106,16 +113,16 @@ class Agent:
         reload_on: Sequence[int] = (),
         reload: Callable[[], Config] | None = None,
     ) -> None:
-        """Serves the host until stop(), or until one of the signals `stop_on` arrives.
+        """Serves the host until stop() is called or one of the signals `stop_on` arrives.
 
-        Those signals are handled natively: what is frozen is thawed even if Python is stuck. At
-        the signals `reload_on`, and not during a backup, `reload` gives a new configuration; if it
-        raises ConfigError, the old one stays.
+        The native loop handles these signals, so that it thaws even if Python hangs. At a signal of
+        `reload_on` the agent calls `reload` for a new configuration, after the backup if one is
+        running. If `reload` raises ConfigError, the agent keeps its configuration.
 
         Args:
             stop_on: numbers of signals.
             reload_on: numbers of signals.
-            reload: makes the new configuration.
+            reload: returns the new configuration.
 
         Raises:
             SystemCallError: the loop could not be started.
@@ -141,26 +148,29 @@ class Agent:
             del signals[:]
 
     def thaw_leftovers(self) -> None:
-        """Thaws what an agent left frozen that was killed together with its guardian.
+        """Thaws filesystems that stayed frozen when an agent and its guardian were both killed.
 
-        run() begins with it. Whoever gives up rights before calls it first, for it needs them.
+        run() calls it first. A program that gives up CAP_SYS_ADMIN before run() calls it earlier,
+        because a thaw needs that capability.
         """
         if not self._guardian or self._rescued:
             return
         self._rescued = True
-        for found in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
-            self._log(f"marker of an earlier run: {found.text}")
+        for result in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
+            self._log(f"marker of an earlier agent: {result.text}")
 
     def stop(self) -> None:
-        """Ends run(), from any thread; what is frozen is thawed first and the host is told."""
+        """Ends run(). The agent first thaws all filesystems and informs the host. Any thread may
+        call it.
+        """
         self._native.request_stop()
 
     def status(self) -> dict[str, object]:
-        """How the agent is, as `vmtpy status --json` has it. From any thread, at any time."""
+        """The agent's state, as `vmtpy status --json` prints it. Any thread may call it."""
         return self._story.report(self._native.status(), self._services.time_difference)
 
     def _next_event(self) -> _core.AgentEvent:
-        """The native loop's next event. Between backups the services run while it is waited for."""
+        """Waits for the native loop's next event. Between backups the services run meanwhile."""
         while True:
             timeout = None if self._native.quiet or self._quiesce.armed else 0
             if event := self._native.next_event(timeout):
@@ -189,22 +199,22 @@ class Agent:
         return True
 
     def _configure(self) -> None:
-        """Takes a new configuration, or keeps the old one."""
+        """Reloads the configuration; keeps the old one if the new one has a mistake."""
         if self._reload is None:
             return
         try:
             config = self._reload()
         except ConfigError as error:
             self._story.refused = str(error)
-            self._log.error(f"the configuration stays as it was: {error}")
+            self._log.error(f"the new configuration was refused, and the old one is kept: {error}")
             return
         self._hooks.configure(config.hooks, config.postgresql)
         self._quiesce.configure(config.quiesce)
         self._services.configure(config)
         self._native.configure(self._options(config))
         for name in self._story.configure(config):
-            self._log.warning(f"the new [{name}] counts from the next start only")
-        self._log("configuration reloaded")
+            self._log.warning(f"the new [{name}] takes effect only after a restart of the agent")
+        self._log("the configuration was reloaded")
 
     def _options(self, config: Config) -> _core.AgentOptions:
         return _core.AgentOptions(
@@ -216,8 +226,8 @@ class Agent:
             tools=tools_state(config.guest_info.enabled),
             notify_socket=self._notify.socket,
             watchdog=self._notify.watchdog,
-            # Python shows that it is alive while a hook freezes, and before each that thaws: it is
-            # silent for one thaw at most, and for the plan.
+            # Python reports to the loop while a hook freezes and before each hook that thaws, so it
+            # is silent at most for one hook's thaw and for the plan.
             prepare_patience=2 * config.hooks.timeout + 60,
         )
 
@@ -236,10 +246,12 @@ class Agent:
 
 def _check_signals(name: str, signals: Sequence[int]) -> None:
     if not isinstance(signals, (tuple, list)):
-        raise TypeError(f"{name}: a list of signals, not {type(signals).__name__}")
+        raise TypeError(f"{name} must be a list of signals, not {type(signals).__name__}")
     for number in signals:
         if not isinstance(number, int):
-            raise TypeError(f"{name}: a list of signals, but one is {type(number).__name__}")
+            raise TypeError(
+                f"{name} must be a list of signals, but it contains {type(number).__name__}"
+            )
 
 
 def _as_log(log: Callable[[str], None] | None) -> Log:

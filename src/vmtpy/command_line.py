@@ -1,7 +1,7 @@
-"""All commands with their options, as their own parsers have them.
+"""Reads all commands and their options from the commands' own parsers.
 
-`vmtpy help`, the man pages (man_page.py) and the shells' completion (completion.py) are made from
-it, so that none can differ from what `--help` says.
+The man pages (man_page.py) and the shells' completion (completion.py) are made from these values,
+so that neither can differ from `--help`. This module relies on private attributes of argparse.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import NamedTuple
 
 from vmtpy.__main__ import COMMANDS
 
-# What the parsers call a value → what a shell completes it with.
+# The metavar of an option's value → what a shell offers to complete it.
 FILES = {"FILE": "file", "DIR": "directory", "PATH": "file"}
 
 
 class Argument(NamedTuple):
-    """An option, or a word at its place.
+    """An option, or a positional argument.
 
     Attributes:
-        names: `--config`; none for a word.
-        value: what it takes, as `FILE`; "" for a switch.
-        text: of the help.
-        choices: all that it can be, if that is known.
-        number: as argparse's nargs: "" for one, "?", "*", "+".
+        names: the option's names, as `--config`; empty for a positional argument.
+        value: the name of the value, as `FILE`; "" for a switch.
+        text: the help text.
+        choices: all values that are allowed; empty if any value is.
+        number: argparse's nargs: "" for exactly one value, "?", "*" or "+".
     """
 
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Argument(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """How a shell completes its value: "file", "directory" or ""."""
+        """What a shell offers to complete the value: "file", "directory" or "" for nothing."""
         return FILES.get(self.value, "")
 
 
@@ -51,15 +51,15 @@ class Command(NamedTuple):
     """A command, or one of the actions of a command.
 
     Attributes:
-        name: as it is typed, "vmtpy guestinfo get".
-        summary: a line.
-        description: paragraphs.
-        epilog: lines, to be shown as they are.
-        usage: what follows the name.
-        words: arguments that are no options.
-        groups: of options.
-        actions: the commands of this command.
-        program: another program's command line follows `--`.
+        name: the name as a user types it, "vmtpy guestinfo get".
+        summary: one line, from the list of commands.
+        description: the paragraphs above the options.
+        epilog: the lines below the options, shown without new line breaks.
+        usage: the synopsis after the name.
+        words: the positional arguments.
+        groups: the groups of options.
+        actions: the actions of this command; empty if it has none.
+        program: whether another program's command line follows `--`.
     """
 
     name: str
@@ -78,19 +78,19 @@ class Command(NamedTuple):
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
-    """The parser of one of COMMANDS."""
+    """The parser of the command `name`, a key of COMMANDS."""
     module = importlib.import_module(f"vmtpy.commands.{name.replace('-', '_')}")
     made: argparse.ArgumentParser = module.parser()
     return made
 
 
 def commands() -> list[Command]:
-    """All of them, in the order of `vmtpy --help`."""
+    """All commands, in the order of `vmtpy --help`."""
     return [read(parser_of(name), summary) for name, summary in COMMANDS.items()]
 
 
 def read(parser: argparse.ArgumentParser, summary: str) -> Command:
-    """What a parser knows."""
+    """The command that `parser` parses; `summary` is its line in the list of commands."""
     words: list[Argument] = []
     actions: list[Command] = []
     groups: list[Group] = []
@@ -98,8 +98,8 @@ def read(parser: argparse.ArgumentParser, summary: str) -> Command:
         options: list[Argument] = []
         for action in group._group_actions:
             if isinstance(action, argparse._SubParsersAction):
-                helps = {one.dest: one.help or "" for one in action._choices_actions}
-                actions += [read(one, helps[name]) for name, one in action.choices.items()]
+                helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+                actions += [read(choice, helps[name]) for name, choice in action.choices.items()]
             elif action.help != argparse.SUPPRESS:
                 (options if action.option_strings else words).append(argument(parser, action))
         if options:
@@ -130,7 +130,7 @@ def argument(parser: argparse.ArgumentParser, action: argparse.Action) -> Argume
 
 
 def synopsis(groups: list[Group], words: list[Argument], actions: list[Command]) -> str:
-    """What follows the name of a command whose parser has no usage of its own."""
+    """The synopsis after a command's name, for a parser that sets no `usage`."""
     parts = []
     for group in groups:
         for option in group.options:

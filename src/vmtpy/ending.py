@@ -1,5 +1,6 @@
-"""How a program ends that somebody interrupts, or whose reader goes: silently, with the exit codes
-that shells give for SIGINT and SIGPIPE. For all programs of vmtpy; it imports nothing large.
+"""The end of a program that is interrupted or whose reader has closed the pipe: silent, with the
+exit codes that shells use for SIGINT and SIGPIPE. It serves all programs of vmtpy, and imports no
+large module because `vmtpy rpc` starts often.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ INTERRUPTED, NO_READER = 130, 141
 
 
 def guarded(program: Callable[[], int]) -> int:
-    """Runs a program up to its last byte of output. Returns its exit code."""
+    """Runs a program and flushes its output. Returns its exit code."""
     try:
         try:
             return program()
         finally:
-            # Python would do it at its exit, where errors cannot be caught.
-            if sys.stdout is not None:  # None: it was closed before the start
+            # Python also flushes at its exit, but there no error can be caught.
+            if sys.stdout is not None:  # None: standard output was closed at the start
                 sys.stdout.flush()
     except BrokenPipeError:
         abandon()
@@ -34,26 +35,27 @@ def guarded(program: Callable[[], int]) -> int:
         if error.filename is not None or error.errno != errno.ENOSPC:
             raise
         abandon()
-        print(f"vmtpy: output: {error.strerror}", file=sys.stderr)
+        print(f"vmtpy: the output could not be written: {error.strerror}", file=sys.stderr)
         return 1
 
 
 def abandon() -> None:
-    """What nobody reads goes nowhere, at Python's exit as well."""
+    """Redirects streams that cannot be flushed to /dev/null, so that Python's exit stays silent."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
             os.dup2(nowhere, stream.fileno())
-        except (ValueError, AttributeError):  # none that is open
+        except (ValueError, AttributeError):  # the stream is closed
             continue
     os.close(nowhere)
 
 
 class at_once:  # noqa: N801 (used as a function; contextlib costs a millisecond)
-    """SIGINT ends the process within the block: an import that it interrupts would leave a stack,
-    or an error of its own. Where SIGINT is ignored or handled, that stays.
+    """Within the block SIGINT ends the process at once, without a traceback of a broken import.
+
+    A program that ignores or handles SIGINT is not changed.
     """
 
     def __enter__(self) -> None:
@@ -67,5 +69,5 @@ class at_once:  # noqa: N801 (used as a function; contextlib costs a millisecond
         if self._before is _signal.default_int_handler:
             try:
                 _signal.signal(_signal.SIGINT, handler)
-            except ValueError:  # not the main thread, which gets no signals
+            except ValueError:  # only the main thread may set a handler
                 return

@@ -1,6 +1,6 @@
-"""The exception tree: VmtError at the root; leaves also inherit the class of the standard library.
+"""The exception tree: VmtError is the root, and its leaves also inherit from a standard class.
 
-Every error says what happened; `hint`, where it is not empty, says what to do about it.
+The text of an error says what happened; its `hint`, if not empty, says what to do about it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class VmtError(Exception):
-    """Root of all errors of this package.
+    """The root of all errors of this package.
 
     Attributes:
-        hint: what the user can do, "" if nothing is known to help.
+        hint: what the user can do; "" if no remedy is known.
     """
 
     hint: str = ""
 
 
 class NotVMwareError(VmtError, RuntimeError):
-    """No VMware host answers here; the text says what was found instead.
+    """No VMware host answers here; the text says what is there instead.
 
-    Raised where a conversation with the host or a fact of the host is asked for. `vmtpy.probe()`
-    tells the same without an exception.
+    It is raised by functions that talk to the host or ask it for a fact. `vmtpy.probe()` gives the
+    same answer without an exception.
     """
 
     hint: str = "run this inside a VMware virtual machine, or under `vmtpy emulate -- COMMAND`"
@@ -37,25 +37,26 @@ class NotVMwareError(VmtError, RuntimeError):
 
 
 class KernelError(VmtError, RuntimeError):
-    """The kernel is older than vmtpy bears; the text names both versions."""
+    """The kernel is too old for vmtpy; the text names both versions."""
 
     hint: str = (
-        "boot a later kernel: RHEL 8, Debian 10, Ubuntu 20.04, SLES 15 SP2 and what came after "
-        "them have one"
+        "boot a later kernel, as in RHEL 8, Debian 10, Ubuntu 20.04, SLES 15 SP2 and their "
+        "successors"
     )
 
 
 class ChannelError(VmtError, ConnectionError):
-    """The host broke off, refused, or answered against the protocol.
+    """The channel to the host broke, was refused, or the host violated the protocol.
 
-    Raised by `vmtpy.Rpci.call()` and what uses it. The next call opens another channel.
+    It is raised by `vmtpy.Rpci.call()` and by functions that use it. The next call opens another
+    channel.
     """
 
 
 class MessageSizeError(VmtError, ValueError):
-    """A message is larger than the wire allows.
+    """A message is larger than the protocol allows; a request has at most 64 KiB.
 
-    Nothing was sent, or the reply was refused: a request has at most 64 KiB.
+    The request was not sent, or the reply was refused.
     """
 
 
@@ -74,7 +75,7 @@ class RpcError(VmtError):
 class NoValueError(VmtError, KeyError):
     """There is no guestinfo value under this key.
 
-    Raised by `vmtpy.guestinfo[key]`; `vmtpy.guestinfo.get()` returns a default instead.
+    It is raised by `vmtpy.guestinfo[key]`; `vmtpy.guestinfo.get()` returns a default instead.
     """
 
     def __str__(self) -> str:  # KeyError would show it in quotes
@@ -82,14 +83,14 @@ class NoValueError(VmtError, KeyError):
 
 
 class GuestInfoError(VmtError, ValueError):
-    """A guestinfo key or value that the protocol cannot carry, or an encoding that is not known.
+    """The protocol cannot carry a guestinfo key or value, or a value cannot be encoded or decoded.
 
-    Nothing was sent, but by a get() that could not unpack what it got.
+    Only get() sends a request before it raises this error, when it cannot decode the reply.
     """
 
 
 class PlanError(VmtError, ValueError):
-    """It cannot be decided what to freeze, or what was asked for does not exist.
+    """No safe plan for a freeze exists, or a path to freeze does not exist.
 
     The text names the mount points and says what to do. Nothing was frozen.
     """
@@ -98,7 +99,7 @@ class PlanError(VmtError, ValueError):
 class ConfigError(VmtError, ValueError):
     """A configuration has an unknown key or a bad value.
 
-    The text names the file or the attribute, the key, and what is allowed.
+    The text names the file or the attribute, the key, and the values that are allowed.
     """
 
 
@@ -106,8 +107,8 @@ class SystemCallError(VmtError, OSError):
     """A system call failed.
 
     Attributes:
-        call: its name, "FIFREEZE".
-        errno: its number; `strerror` and `filename` as in every OSError.
+        call: the name of the call, "FIFREEZE".
+        errno: the number of the error; `strerror` and `filename` are as in every OSError.
     """
 
     def __init__(self, call: str, path: str, code: int) -> None:
@@ -120,10 +121,12 @@ class SystemCallError(VmtError, OSError):
 
 
 class FreezeError(VmtError):
-    """A freeze failed, was aborted, expired, or was lost; everything has been thawed.
+    """A freeze failed, was aborted, expired or was lost.
+
+    All filesystems have been thawed, unless the text names one that could not be.
 
     Attributes:
-        record: the `vmtpy.RunRecord` of the run.
+        record: the `vmtpy.RunRecord` of the freeze, which names the state of each filesystem.
     """
 
     def __init__(self, message: str, record: RunRecord | None = None) -> None:

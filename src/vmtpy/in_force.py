@@ -1,6 +1,7 @@
-"""The configuration that counts on this machine: the running agent's, or what an agent would read.
+"""The configuration in force: that of the running agent, or the file that an agent would read.
 
-For commands that say what will happen: `vmtpy plan`, `vmtpy doctor`, `vmtpy config show`.
+It serves the commands that tell what an agent will do: `vmtpy plan`, `doctor` and `config show`. It
+relies on the running agent's status.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ if TYPE_CHECKING:
 
 
 class InForce(NamedTuple):
-    """The configuration that counts, and where it is from.
+    """The configuration in force, and its source.
 
     Attributes:
-        config: with the includes and excludes of the running agent, unless a file was named.
-        file: "" for none.
-        status: of the running agent; None, with the reason in `trouble`, if it cannot be had.
-        trouble: "" if there is a status.
-        error: of the file; `config` has the defaults then.
-        differing: what the running agent has otherwise than the file: "include", "exclude".
+        config: the configuration, with the includes and excludes of the running agent unless the
+            caller named a file; the defaults if there is an `error`.
+        file: the configuration file; "" for none.
+        status: the running agent's status; None if no agent answers.
+        trouble: why there is no status; "" if there is one.
+        error: the mistake in the file, or None.
+        differing: keys whose values in the running agent and in the file differ: "include",
+            "exclude".
     """
 
     config: Config
@@ -36,19 +39,19 @@ class InForce(NamedTuple):
 
     @property
     def refused(self) -> bool:
-        """Whether there is an agent that does not answer this user."""
+        """Whether an agent runs, but does not answer this user."""
         return self.status is None and self.trouble.startswith(ONLY_ROOT)
 
     @property
     def origin(self) -> str:
-        """Where the includes and excludes are from, for people."""
+        """The source of the includes and excludes, for people."""
         if self.status is not None and self.differing:
             return f"the running agent, process {self.status['pid']}"
         return self.file or "the defaults"
 
 
 def in_force(named: str | None) -> InForce:
-    """Looks for it. `named`: a configuration file that is to count instead of the agent's."""
+    """Finds the configuration in force. `named`: a file to use in place of the agent's."""
     status, trouble = status_of(Config())
     file = named or (status or {}).get("configuration_file") or find(None)
     try:
@@ -72,9 +75,9 @@ def in_force(named: str | None) -> InForce:
 
 
 def status_of(config: Config) -> tuple[dict[str, Any] | None, str]:
-    """The running agent's status; None and the reason if it cannot be had."""
+    """The running agent's status and ""; or None and why there is none."""
     if not config.status.socket:
-        return None, "[status] socket is empty: the agent cannot be asked"
+        return None, "the agent cannot be asked for its status, because [status] socket is empty"
     try:
         return ask(config.status.socket), ""
     except NotRunningError as error:

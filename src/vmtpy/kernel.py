@@ -1,4 +1,4 @@
-"""The oldest kernel that vmtpy is for. Serves `vmtpy run` and `vmtpy doctor`."""
+"""Checks the kernel's version, for `vmtpy run`, which refuses to start, and for `vmtpy doctor`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def running() -> str:
 
 
 def trouble_of(release: str) -> str:
-    """Why a kernel will not do, "" if it will. A release that begins with no version passes."""
-    found = re.match(r"([0-9]+)\.([0-9]+)", release)
-    if found is None or (int(found[1]), int(found[2])) >= OLDEST:
+    """Why a kernel is too old; "" if it is not, or if `release` does not begin with a version."""
+    version = re.match(r"([0-9]+)\.([0-9]+)", release)
+    if version is None or (int(version[1]), int(version[2])) >= OLDEST:
         return ""
     oldest = ".".join(map(str, OLDEST))
     return f"the kernel is Linux {release}; vmtpy needs {oldest} or later"
 
 
 def check() -> None:
-    """Raises KernelError where the running kernel is too old."""
+    """Raises KernelError if the running kernel is too old."""
     if trouble := trouble_of(running()):
         raise KernelError(trouble)

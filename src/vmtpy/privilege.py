@@ -1,4 +1,4 @@
-"""What only root may do. For the commands that need it: they say so before they try."""
+"""Checks for root's rights, for commands that need them to refuse before they begin."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ REMEDY = "run it with sudo"
 
 
 class RootError(VmtError, PermissionError):
-    """Only root may do what was asked for."""
+    """The command needs root's rights."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 def may_freeze() -> bool:
-    """Whether this process is root or has CAP_SYS_ADMIN, which FIFREEZE asks for."""
+    """Whether this process is root or has CAP_SYS_ADMIN, which FIFREEZE requires."""
     status = files.read_text("/proc/self/status")
     bits = int(status.partition("CapEff:")[2].split()[0], 16)
     return os.geteuid() == 0 or bool(bits >> SYS_ADMIN & 1)
@@ -28,10 +28,10 @@ def may_freeze() -> bool:
 def need_to_freeze() -> None:
     """Raises RootError unless this process may freeze and thaw."""
     if not may_freeze():
-        raise RootError(f"this needs root: {REMEDY}")
+        raise RootError(f"this command needs root: {REMEDY}")
 
 
 def need_root() -> None:
-    """Raises RootError unless this process is root's."""
+    """Raises RootError unless this process runs as root."""
     if os.geteuid() != 0:
-        raise RootError(f"this needs root: {REMEDY}")
+        raise RootError(f"this command needs root: {REMEDY}")

@@ -66,7 +66,7 @@ class Rpci:
             TypeError: the request is not bytes.
         """
         if not isinstance(request, bytes):
-            raise TypeError(f"request: bytes, not {type(request).__name__}")
+            raise TypeError(f"request must be bytes, not {type(request).__name__}")
         ok, data = self._rpci.call(request, last=last)
         if not ok:
             error = RpcError(data)

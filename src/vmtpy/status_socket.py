@@ -1,8 +1,8 @@
-"""The Unix socket of `vmtpy status`: whoever connects is sent one JSON object. Only root can.
+"""The Unix socket of `vmtpy status`: sends one JSON object to each client. Only root can connect.
 
-Served by a thread of its own, of the least kind (threading costs more memory than this needs).
-Everything that it uses is loaded before it starts: nothing may be written while / is frozen; and
-neither pathlib nor the Python half of socket, which cost 0.6 and 0.2 MiB.
+One thread serves it, also while filesystems are frozen. All modules are imported before the thread
+starts, because an import may write __pycache__. To save the agent's memory this module uses _thread
+and _socket, and not threading, socket (0.2 MiB) or pathlib (0.6 MiB).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from vmtpy.log import Log
 
-TIMEOUT = 5.0  # seconds, for one who asks and for one who is asked
-PAUSE = 0.5  # seconds until another try where the machine has no descriptors left
+TIMEOUT = 5.0  # seconds, for the client and for the agent
+PAUSE = 0.5  # seconds before accept() is repeated when no descriptor is left
 ONLY_ROOT = "only root may ask"
 STACK = 256 * 1024
 
@@ -34,21 +34,22 @@ STACK = 256 * 1024
 class NotRunningError(VmtError, ConnectionError):
     """No agent answers on its socket."""
 
-    hint = "is it running? `systemctl status vmtpy`, or `vmtpy run`"
+    hint = "check that the agent runs: `systemctl status vmtpy`"
 
 
 def ask(path: str) -> dict[str, Any]:
-    """What the agent says of itself.
+    """The status of the agent on the socket `path`.
 
     Raises:
-        NotRunningError: nobody answers there.
+        NotRunningError: no agent answers on the socket.
     """
     import socket
 
     data = b""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
-            # A queue that is full is waited for, which a non-blocking connect() would not do.
+            # SO_SNDTIMEO lets connect() wait while the queue is full; a non-blocking connect() on
+            # a Unix socket would fail with EAGAIN.
             limit = struct.pack("@ll", int(TIMEOUT), 0)
             asked.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             asked.connect(path)
@@ -57,21 +58,21 @@ def ask(path: str) -> dict[str, Any]:
                 data += part
         answer: dict[str, Any] = json.loads(data)
     except PermissionError as error:
-        refused = NotRunningError(f"{ONLY_ROOT} the agent on {path}")
+        refused = NotRunningError(f"{ONLY_ROOT} the agent on {path} for its status")
         refused.hint = "run it with sudo"
         raise refused from error
     except OSError as error:
         raise NotRunningError(f"no agent answers on {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise NotRunningError(f"the agent on {path} broke off its answer") from error
+        raise NotRunningError(f"the agent on {path} sent an incomplete answer") from error
     return answer
 
 
 @contextmanager
 def served(path: str, report: Callable[[], dict[str, object]], log: Log) -> Iterator[None]:
-    """Serves `report` on `path` as long as the block runs; "" for not at all.
+    """Serves `report` on the socket `path` while the block runs. A `path` of "" serves nothing.
 
-    An agent that cannot be asked is an agent all the same: what goes wrong is only logged.
+    A failure is only logged, because an agent without this socket still takes part in backups.
     """
     listening = _listen(path, log) if path else None
     if listening is None:
@@ -95,8 +96,8 @@ def served(path: str, report: Callable[[], dict[str, object]], log: Log) -> Iter
 
 def _listen(path: str, log: Log) -> _socket.socket | None:
     listening = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    # Linux gives the file the mode that the socket has at bind(). The umask would be the process's,
-    # and other threads make files, too.
+    # Linux gives the file the socket's mode at bind(). A change of the umask would also affect
+    # files that other threads make at the same time.
     os.fchmod(listening.fileno(), 0o600)
     try:
         os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
@@ -105,11 +106,11 @@ def _listen(path: str, log: Log) -> _socket.socket | None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or _is_served(path):
                 raise
-            os.unlink(path)  # noqa: PTH108  # of an agent that was killed
+            os.unlink(path)  # noqa: PTH108  # an agent that was killed has left it
             listening.bind(path)
         listening.listen(8)
     except OSError as error:
-        log.warning(f"`vmtpy status` will not reach this agent: {path}: {error.strerror}")
+        log.warning(f"`vmtpy status` cannot reach this agent: {path}: {error.strerror}")
         listening.close()
         return None
     return listening
@@ -140,12 +141,12 @@ def _serve(
             try:
                 descriptor, _ = listening._accept()  # type: ignore[attr-defined]
             except OSError as error:
-                if error.errno in (errno.EINVAL, errno.EBADF):  # shut down
+                if error.errno in (errno.EINVAL, errno.EBADF):  # served() has shut it down
                     return
-                # No descriptors or no memory: who asks stays in the queue until there are.
+                # Without descriptors or memory the client stays in the queue until there are some.
                 if not refused and not report().get("frozen"):
                     refused = True
-                    log.warning(f"`vmtpy status` has to wait: accept: {error.strerror}")
+                    log.warning(f"`vmtpy status` gets no answer yet: accept: {error.strerror}")
                 time.sleep(PAUSE)
                 continue
             refused = False

@@ -1,6 +1,6 @@
-"""What keeps a process from the backdoor: containers, seccomp, and who refuses I/O privilege.
+"""Finds what keeps a process from the backdoor: a container, seccomp, or missing I/O privilege.
 
-Looks into /proc and /sys; imported only where VMware does not answer.
+It serves the probe, which imports it only where VMware does not answer, and reads /proc and /sys.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def _status(proc: str, field: str) -> str:
 
 
 def filtered(root: str = "/") -> bool:
-    """True if a seccomp filter watches this process's system calls."""
+    """Whether a seccomp filter checks this process's system calls."""
     return _status(f"{root}/proc", "Seccomp") == SECCOMP_FILTER
 
 
 def container(root: str = "/") -> str:
-    """The kind of container that this is, "" if it looks like none."""
+    """The kind of container in which this process runs; "" if there is no sign of one."""
     if kind := _read(f"{root}/run/systemd/container").strip():
         return kind
     for mark, kind in (("run/.containerenv", "podman"), (".dockerenv", "docker")):
@@ -57,9 +57,12 @@ def container(root: str = "/") -> str:
 
 
 def privilege(error: int, root: str = "/") -> Refusal | None:
-    """Why the kernel refuses I/O privilege (iopl), from its errno; None if it does not.
+    """Why the kernel refuses I/O privilege (iopl); None if it does not.
 
-    The cases are told apart by what else the kernel says of itself and of this process.
+    Args:
+        error: the errno of iopl; 0 for success. One errno has several causes, which /proc and /sys
+            tell apart.
+        root: the directory with /proc and /sys.
     """
     if error == 0:
         return None
@@ -70,11 +73,11 @@ def privilege(error: int, root: str = "/") -> Refusal | None:
     if filtered(root):
         return Refusal(
             "the kernel has no iopl (CONFIG_X86_IOPL_IOPERM), or a seccomp filter hides it",
-            f"{ALLOW_IT}, or use a kernel that has it",
+            f"{ALLOW_IT}, or use a kernel with iopl",
         )
     return Refusal(
         "the kernel was built without iopl (CONFIG_X86_IOPL_IOPERM)",
-        "use a kernel that has it, as those of the distributions",
+        "use a kernel with iopl, as those of the distributions",
     )
 
 
@@ -83,22 +86,22 @@ def _not_permitted(root: str) -> Refusal:
     users = _read(f"{root}/proc/self/uid_map").split()
     if not int(_status(f"{root}/proc", "CapEff") or "0", 16) >> SYS_RAWIO & 1:
         refusal = Refusal(
-            "this process lacks CAP_SYS_RAWIO, which iopl asks for",
-            "run it as root, or give it that capability (docker run --cap-add SYS_RAWIO; "
+            "this process lacks CAP_SYS_RAWIO, which iopl requires",
+            "run it as root, or give it CAP_SYS_RAWIO (docker run --cap-add SYS_RAWIO; "
             "CapabilityBoundingSet= of the service)",
         )
     elif lockdown not in ("", "none"):
         refusal = Refusal(
             f"the kernel is locked down ({lockdown}), which forbids iopl",
-            "boot without Secure Boot, or without lockdown= on the kernel's command line",
+            "disable Secure Boot, or remove lockdown= from the kernel's command line",
         )
     elif filtered(root):
         refusal = Refusal("a seccomp filter forbids iopl", ALLOW_IT)
     elif users and users != ["0", "0", "4294967295"]:
         refusal = Refusal(
-            "CAP_SYS_RAWIO of a user namespace does not count for iopl",
-            "run it as root of the machine, outside of the container",
+            "iopl does not accept the CAP_SYS_RAWIO of a user namespace",
+            "run it as root of the machine, outside the container",
         )
     else:
-        refusal = Refusal("the kernel's security module forbids iopl", "look into the kernel's log")
+        refusal = Refusal("the kernel's security module forbids iopl", "see the kernel's log")
     return refusal

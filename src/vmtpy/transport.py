@@ -64,11 +64,11 @@ def find_ways(
         TypeError, ValueError: an argument is of another type, or not among the transports.
     """
     if transport not in TRANSPORTS:
-        raise ValueError(f"transport: one of {', '.join(TRANSPORTS)}, not {transport!r}")
+        raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, not {transport!r}")
     if not isinstance(backdoor, _core.Backdoor | None):
-        raise TypeError(f"backdoor: a backdoor or None, not {type(backdoor).__name__}")
+        raise TypeError(f"backdoor must be a backdoor or None, not {type(backdoor).__name__}")
     if not isinstance(dialer, _core.Dialer | None):
-        raise TypeError(f"dialer: a dialer or None, not {type(dialer).__name__}")
+        raise TypeError(f"dialer must be a dialer or None, not {type(dialer).__name__}")
     preferences = _core.Preference
     preference = {
         "auto": preferences.SPARE if spare else preferences.AUTO,

@@ -118,7 +118,9 @@ def test_a_command_that_outlives_the_limit_is_told() -> None:
     with loop_mount("ext4") as mount:
         code, _, err = run("freeze", "--timeout", "3", mount.path, "--", "sleep", "3.1")
         assert code == 1
-        assert err == "vmtpy freeze: not frozen to the end of sleep: the limit of 3 s has passed\n"
+        assert (
+            err == "vmtpy freeze: the freeze ended before sleep did: the limit of 3 s has passed\n"
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -140,10 +142,10 @@ def test_a_command_that_is_killed_gives_128_and_its_signal() -> None:
 
 def test_nothing_is_frozen_for_a_command_that_is_not_there() -> None:
     code, _, err = run("freeze", "/no/mount", "--", "no-such-program")
-    assert (code, err) == (127, "vmtpy freeze: no-such-program: command not found\n")
+    assert (code, err) == (127, "vmtpy freeze: no-such-program: the command was not found\n")
     code, _, err = run("freeze", "/no/mount", "true")
     assert code == 2
-    assert "no COMMAND" in err
+    assert "COMMAND is missing" in err
 
 
 def test_thaw_says_that_there_is_nothing_to_thaw(
@@ -151,7 +153,7 @@ def test_thaw_says_that_there_is_nothing_to_thaw(
 ) -> None:
     monkeypatch.setattr(thaw_command, "RUN_DIRECTORY", str(tmp_path))
     assert thaw_command.main([]) == 0
-    assert capsys.readouterr().out == "nothing to thaw\n"
+    assert capsys.readouterr().out == f"nothing to thaw: there is no marker in {tmp_path}\n"
 
 
 def test_thaw_thaws_what_the_dead_left_frozen(

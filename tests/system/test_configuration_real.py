@@ -52,7 +52,7 @@ def test_a_running_agent_says_what_it_has_read_and_reads_it_again(
         assert found["exclude"] == []
         (etc / "vmtpy.toml").write_text(f'{head}[quiesce]\nexclude = ["/nowhere"]\n')
         guest.host.signal(signal.SIGHUP)
-        guest.until(lambda: "configuration reloaded" in guest.text())
+        guest.until(lambda: "the configuration was reloaded" in guest.text())
         assert ask(str(socket))["exclude"] == ["/nowhere"]
 
 
@@ -69,6 +69,6 @@ def test_the_commands_of_the_page_run_and_the_example_is_taken(etc: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "/etc/vmtpy/vmtpy.toml: an agent would take it\n" in done.stdout
+    assert "/etc/vmtpy/vmtpy.toml is valid\n" in done.stdout
     assert re.search(r"^timeout = 30 +# default$", done.stdout, re.MULTILINE)
     assert load(etc / "vmtpy.toml") == Config()

@@ -132,7 +132,7 @@ def test_the_status_is_told_while_everything_it_has_lies_on_the_frozen_disk(
         assert found["frozen"] is True
         assert found["backup_state"] == "frozen"
         assert found["pid"] == guest.pid
-        assert "FROZEN since" in said(["status", "--socket", str(path)])
+        assert "FROZEN for" in said(["status", "--socket", str(path)])
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
         found = ask(str(path))
@@ -171,7 +171,10 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(
     with running_guest([mount], tmp_path / "log", status) as guest:
         file.write_text("[quiesce]\ntimeot = 1\n" + status)
         guest.host.signal(signal.SIGHUP)
-        until(guest, lambda: "the configuration stays as it was: " in guest.text())
+        until(
+            guest,
+            lambda: "the new configuration was refused, and the old one is kept: " in guest.text(),
+        )
         assert "has no key 'timeot'" in guest.text()
         assert "timeot" in ask(str(tmp_path / "status"))["refused_configuration"]
         guest.freeze()
@@ -179,7 +182,7 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(
         guest.host.signal(signal.SIGHUP)  # waits for the end of the backup
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
-        until(guest, lambda: "configuration reloaded" in guest.text())
+        until(guest, lambda: "the configuration was reloaded" in guest.text())
         guest.hears(b"tools.set.version 7")
         guest.freeze()
         guest.done()  # at the new limit
@@ -239,7 +242,7 @@ def test_the_doctor_finds_the_running_agents_own_files(mount: LoopMount, tmp_pat
         found = list(doctor.examine(config))
         assert doctor.argument(Path("/proc"), ask(str(path)), "--config") == config
     notes = [one.text for one in found if one.check == "own files"]
-    assert any(f"the log {log} lies on {mount.path}, which is frozen" in one for one in notes)
+    assert any(f"the log {log} lies on {mount.path}, which will be frozen" in one for one in notes)
     (agent,) = [one for one in found if one.check == "agent"]
     assert (agent.level, agent.text) == ("ok", f"process {guest.pid} is connected to the host")
 

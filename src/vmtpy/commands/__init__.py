@@ -1,4 +1,8 @@
-"""One module per command of the command line; each has main(arguments) -> exit code."""
+"""The commands of the command line, one module each.
+
+Each module has `parser()`, which man pages and completion read, and `main(arguments)`, which
+returns the exit code.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def off_vmware(command: str, error: NotVMwareError) -> int:
-    """Says that this is not VMware. Returns the exit code that vmware-rpctool has for it."""
+    """Prints that this is not VMware. Returns 255, vmware-rpctool's exit code for this case."""
     print(f"vmtpy {command}: {error}", file=sys.stderr)
     print(f"vmtpy {command}: {error.hint}", file=sys.stderr)
     return 255

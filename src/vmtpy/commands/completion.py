@@ -1,4 +1,4 @@
-"""`vmtpy completion SHELL`: a script that lets a shell complete vmtpy's commands and options."""
+"""`vmtpy completion SHELL`: prints a script by which a shell completes vmtpy's command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 SHELLS = ("bash", "zsh", "fish")
 EPILOG = """\
-for all users, as root:
+To install the script for all users, run as root:
   bash: vmtpy completion bash > /usr/share/bash-completion/completions/vmtpy
   zsh:  vmtpy completion zsh > /usr/share/zsh/site-functions/_vmtpy
   fish: vmtpy completion fish > /usr/share/fish/vendor_completions.d/vmtpy.fish"""
@@ -15,7 +15,7 @@ for all users, as root:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="vmtpy completion",
-        description="Prints a script that completes vmtpy's commands, options and their values.",
+        description="Prints a script by which a shell completes vmtpy's commands and options.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,8 @@
-"""`vmtpy config check|show|example`: the agent's configuration, judged, in force, and explained."""
+"""`vmtpy config check|show|example`: checks, shows and documents the agent's configuration.
+
+It is for administrators. config.py has the schema, in_force.py finds the running agent's
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +18,21 @@ from vmtpy.in_force import in_force
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DESCRIPTION = "Judges, shows and explains the agent's configuration."
+DESCRIPTION = "Checks or shows the agent's configuration, or prints an example of it."
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy config", description=DESCRIPTION)
     actions = made.add_subparsers(dest="action", metavar="ACTION", required=True)
-    text = "whether an agent would take a file; exit 0 if so, 1 with every mistake if not"
-    check = actions.add_parser("check", help=text, description=f"Says {text}.")
+    text = "whether a configuration file is valid; exit 0 if it is, else 1 with all mistakes"
+    check = actions.add_parser("check", help=text, description=f"Tells {text}.")
     check.add_argument("file", metavar="FILE", nargs="?", help=f"default: {FILE}")
-    text = "all values that count, and where each comes from"
+    text = "all values in force, and the source of each"
     show = actions.add_parser("show", help=text, description=f"Shows {text}.")
     show.add_argument(
         "--config",
         metavar="FILE",
-        help=f"of an agent with this file (default: of the running agent, or with {FILE})",
+        help=f"show the values of this file (default: those of the running agent, or of {FILE})",
     )
     text = "a file with every key, its meaning and its default"
     actions.add_parser("example", help=text, description=f"Prints {text}.")
@@ -44,20 +48,23 @@ def main(arguments: list[str]) -> int:
 
 
 def check(named: str | None) -> int:
-    """Names every mistake of a file."""
+    """Prints every mistake of a file. Returns the exit code."""
     file = find(named)
     if not file:
-        raise VmtError(f"there is no {FILE}: an agent has the defaults (`vmtpy config example`)")
-    found = list(mistakes(file))
-    for one in found:
-        print(f"vmtpy config: {one}", file=sys.stderr)
-    if not found:
-        print(f"{file}: an agent would take it")
-    return 1 if found else 0
+        raise VmtError(
+            f"{FILE} does not exist, so the agent uses the defaults; `vmtpy config example` shows "
+            "them"
+        )
+    messages = list(mistakes(file))
+    for message in messages:
+        print(f"vmtpy config: {message}", file=sys.stderr)
+    if not messages:
+        print(f"{file} is valid")
+    return 1 if messages else 0
 
 
 def mistakes(file: str) -> Iterator[str]:
-    """Each key is looked at by itself, then, if all are good, all together."""
+    """The mistakes of a file: those of each key first; if there is none, those between keys."""
     try:
         tables = read(file)
     except ConfigError as error:
@@ -69,15 +76,15 @@ def mistakes(file: str) -> Iterator[str]:
             parts += ({name: {key: value}} for key, value in values.items())
         else:
             parts.append({name: values})
-    found = 0
+    count = 0
     for part in parts:
-        # [poll] min alone may be more than the default of max.
+        # A key alone is not compared with others: [poll] min may exceed the default of max.
         try:
             parse(part, file, together=False)
         except ConfigError as error:
-            found += 1
+            count += 1
             yield str(error)
-    if not found:
+    if not count:
         try:
             parse(tables, file)
         except ConfigError as error:
@@ -85,7 +92,7 @@ def mistakes(file: str) -> Iterator[str]:
 
 
 def show(named: str | None) -> int:
-    """All values, as a file that has them."""
+    """Prints all values in the form of a configuration file. Returns the exit code."""
     running = in_force(named)
     if running.error is not None:
         raise running.error
@@ -97,7 +104,7 @@ def show(named: str | None) -> int:
         return running.file if key in written.get(table, {}) else "default"
 
     if running.status is not None and not named:
-        print(f"# As the running agent has it, process {running.status['pid']}\n")
+        print(f"# The configuration of the running agent, process {running.status['pid']}\n")
     for line in config_text.effective(running.config, origin):
         print(line)
     return 0

@@ -1,9 +1,9 @@
 """`vmtpy demo`: a quiesced snapshot, proved on this machine.
 
-Makes a disk, puts writers on it, runs the agent under the emulated host, which asks for a quiesced
-snapshot as ESXi does and copies the disk between commit and snapshotDone; then checks the copy.
-Needs root, loop devices and ptrace; without them the same conversation is held over a simulated
-disk.
+It makes a disk, starts programs that write to it, and runs the agent under the emulated host. The
+host asks for a quiesced snapshot as ESXi does, and copies the disk between commit and snapshotDone.
+Then the copy is checked. The demo needs root, loop devices and ptrace; without them it holds the
+same conversation over a simulated disk.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ def size_of(text: str) -> int:
     """ "10G" → bytes. Raises ArgumentTypeError."""
     match = re.fullmatch(r"(\d+)([KMGT]?)i?B?", text, re.IGNORECASE)
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 1G or 512M")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write for example 1G or 512M")
     return int(match[1]) * UNITS[match[2].upper()]
 
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     terminal = Terminal(sys.stderr if options.json else sys.stdout)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything is taken away
+    # SIGTERM runs the same clean-up as Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     disk.find_programs()
     lacking = missing(options.fs, options.store)
     if lacking:
         simulated = terminal.styled("bold", "simulated")
         terminal.print(
-            f"No real disk here: this machine lacks {'; '.join(lacking)}.\n"
-            f"The same conversation follows over a {simulated} disk, in this process: "
+            f"The demo cannot use a real disk: this machine lacks {'; '.join(lacking)}.\n"
+            f"It holds the same conversation over a {simulated} disk in this process; "
             "nothing real is frozen.\n"
         )
         story = simulate()
@@ -70,20 +71,27 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
-        "--size", type=size_of, default=1 << 30, help="of the disk (1G); a tenth is filled"
+        "--size",
+        type=size_of,
+        default=1 << 30,
+        help="the size of the disk, a tenth of which is filled (default: 1G)",
     )
-    made.add_argument("--fs", choices=sorted(SMALLEST), default="ext4", help="ext4 by default")
+    made.add_argument(
+        "--fs", choices=sorted(SMALLEST), default="ext4", help="the filesystem (default: ext4)"
+    )
     made.add_argument(
         "--store",
         type=Path,
         default=Path(tempfile.gettempdir()),
         metavar="DIR",
-        help="where the disk and its copy go; on XFS or btrfs the copy is a reflink",
+        help="the directory for the disk and its copy; on XFS or btrfs the copy is a reflink",
     )
     made.add_argument(
-        "--deleted-open", action="store_true", help="keep a deleted file open meanwhile"
+        "--deleted-open",
+        action="store_true",
+        help="keep a deleted file open during the snapshot",
     )
-    made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    made.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     return made
 
 
@@ -93,14 +101,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.size < SMALLEST[options.fs]:
         made.error(f"--size: {options.fs} needs at least {SMALLEST[options.fs] >> 20}M")
     if not options.store.is_dir():
-        made.error(f"--store: {options.store} is no directory")
+        made.error(f"--store: {options.store} is not a directory")
     return options
 
 
 def tell(terminal: Terminal, story: Story) -> None:
-    """The timeline, the longest wait, the verdict."""
+    """Prints the timeline, the longest wait and the verdict."""
     start = story.moments[0].time
-    rows = [(f"{(one.time - start) * 1e3:.1f}", one.name, one.note) for one in story.moments]
+    rows = [
+        (f"{(moment.time - start) * 1e3:.1f}", moment.name, moment.note) for moment in story.moments
+    ]
     times = max(len(time) for time, _, _ in rows)
     names = max(len(name) for _, name, _ in rows)
     terminal.print(terminal.styled("bold", f"{'ms':>{times}}"))
@@ -118,10 +128,10 @@ def tell(terminal: Terminal, story: Story) -> None:
 
 
 def verdict(story: Story) -> str:
-    """The last line."""
+    """The last line of the demo."""
     if story.simulated:
         right = "The conversation is right, on a simulated disk."
-        return right if story.passed else "It failed."
+        return right if story.passed else "The simulated snapshot failed."
     if story.passed:
         return "The snapshot is clean and complete."
-    return "The snapshot is not what it should be."
+    return "The snapshot is not clean and complete; the lines marked above say why."

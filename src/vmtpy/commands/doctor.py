@@ -1,4 +1,8 @@
-"""`vmtpy doctor`: what would keep a quiesced snapshot from working here, each with its remedy."""
+"""`vmtpy doctor`: names what would make a quiesced snapshot fail here, each with its remedy.
+
+It is for administrators and monitoring; the checks themselves are in vmtpy.doctor. The exit code is
+1 if there is a problem.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,8 @@ if TYPE_CHECKING:
     from vmtpy.config import Config
 
 DESCRIPTION = (
-    "Tells what would keep a quiesced snapshot from working here, each with its remedy. Exit 0 "
-    "only if nothing would. Freezes, starts and changes nothing."
+    "Lists what would make a quiesced snapshot fail here, each with its remedy, and exits with 0 "
+    "only if there is no problem. It freezes, starts and changes nothing."
 )
 SIGNS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
@@ -33,34 +37,36 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--config",
         metavar="FILE",
-        help=f"configuration of the agent (default: the running agent's, or {FILE})",
+        help=f"the agent's configuration (default: that of the running agent, or {FILE})",
     )
-    made.add_argument("--json", action="store_true", help="one JSON array")
+    made.add_argument("--json", action="store_true", help="print one JSON array")
     return made
 
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    found = list(examine(options.config))
+    findings = list(examine(options.config))
     if options.json:
-        fields = Finding.__slots__
-        print(json.dumps([{one: getattr(each, one) for one in fields} for each in found], indent=2))
+        objects = [
+            {field: getattr(finding, field) for field in Finding.__slots__} for finding in findings
+        ]
+        print(json.dumps(objects, indent=2))
     else:
-        show(found)
-    return 1 if any(one.level == "problem" for one in found) else 0
+        show(findings)
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
 def examine(file: str | None) -> Iterator[Finding]:
-    """All checks on this machine."""
+    """The findings of all checks on this machine. `file`: as the option --config."""
     proc, root = Path("/proc"), Path("/")
     running = in_force(file)
     config, status = running.config, running.status
     yield from machine.check_configuration(running)
     plan = planner(config)
-    found = probe()
-    shut = found.hypervisor == "VMwareVMware" and not found
+    probed = probe()
+    shut = probed.hypervisor == "VMwareVMware" and not probed
     yield from machine.check_kernel(kernel.running())
-    yield from machine.check_host(found, vsock=shut and vsock_answers())
+    yield from machine.check_host(probed, vsock=shut and vsock_answers())
     yield from machine.check_privilege(proc, os.geteuid())
     yield from machine.check_clients(proc)
     yield from machine.check_agent(status, running.trouble)
@@ -79,7 +85,7 @@ def planner(config: Config) -> storage.Planner:
 
 
 def argument(proc: Path, status: dict[str, Any] | None, option: str) -> str:
-    """The file that the running agent was given for an option, an absolute path; "" if none."""
+    """The absolute path that the running agent was given for an option; "" if it was not given."""
     if status is None:
         return ""
     here = proc / str(status["pid"])
@@ -92,7 +98,7 @@ def argument(proc: Path, status: dict[str, Any] | None, option: str) -> str:
 
 
 def own_files(config: Config, proc: Path, status: dict[str, Any] | None) -> dict[str, str]:
-    """What the agent writes, by what it is."""
+    """The files that the agent writes: what each is → its path."""
     files = {"the marker in": RUN_DIRECTORY}
     if config.metrics.textfile:
         files["the metrics in"] = config.metrics.textfile
@@ -108,14 +114,14 @@ def own_files(config: Config, proc: Path, status: dict[str, Any] | None) -> dict
     return files
 
 
-def show(found: list[Finding]) -> None:
-    width = max(len(one.check) for one in found)
-    for one in found:
-        print(f"{SIGNS[one.level]:<7}  {one.check:<{width}}  {one.text}")
-        if one.remedy:
-            print(f"{'':<7}  {'':<{width}}  → {one.remedy}")
-    problems = sum(one.level == "problem" for one in found)
+def show(findings: list[Finding]) -> None:
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        print(f"{SIGNS[finding.level]:<7}  {finding.check:<{width}}  {finding.text}")
+        if finding.remedy:
+            print(f"{'':<7}  {'':<{width}}  → {finding.remedy}")
+    problems = sum(finding.level == "problem" for finding in findings)
     if problems:
         print(f"{problems} problem{'s' * (problems != 1)}")
     else:
-        print("nothing would keep a quiesced snapshot from working here")
+        print("no problem: quiesced snapshots should work here")

@@ -1,4 +1,8 @@
-"""`vmtpy emulate`: runs any program as if in a VMware virtual machine; shows what is said."""
+"""`vmtpy emulate`: runs any program as if in a VMware virtual machine, and prints the conversation.
+
+It is for tests and for people who look at what an agent does. It relies on _host (the emulated
+VMware) and vmtpy.host (backups, timeline, verdict).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from vmtpy.host.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# As env(1), timeout(1) and the shells have them.
+# The exit codes of env(1), timeout(1) and the shells.
 EXIT_VERDICT = 124
 EXIT_OWN_FAILURE = 125
 EXIT_NOT_EXECUTABLE = 126
@@ -32,8 +36,8 @@ EXIT_NOT_FOUND = 127
 
 EPILOG = """\
 The exit code is the program's; if a signal ended it, that signal ends the emulator as well.
-124: it is 0, but the verdict of --as esxi is not good.
-125: the emulator failed, 126: the program cannot be executed, 127: there is no such program.
+124: the program's exit code is 0, but the verdict of --as esxi is not good.
+125: the emulator failed, 126: the program cannot be executed, 127: the program does not exist.
 
 example: vmtpy emulate --guestinfo role=web -- vmtpy rpc "info-get guestinfo.role"
 """
@@ -44,46 +48,52 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="vmtpy emulate",
         usage="vmtpy emulate [options] -- PROGRAM [ARGUMENT ...]",
-        description="Run a program as if in a VMware virtual machine and show all that passes "
+        description="Runs a program as if in a VMware virtual machine and shows all messages "
         "between it and the host.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     made.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    made.add_argument("--json", action="store_true", help="the timeline as JSON, one object a line")
+    made.add_argument(
+        "--json", action="store_true", help="print the timeline as JSON, one object a line"
+    )
     made.add_argument(
         "--as",
         dest="kind",
         choices=("esxi",),
-        help="treat the guest as ESXi was seen to, and end with what vSphere would show of it; "
-        "its vsock takes requests alone, commands go by the backdoor",
+        help="treat the guest as ESXi does, and end with what vSphere would show of it; the "
+        "host's vsock takes requests only, and its commands go over the backdoor",
     )
-    made.add_argument("-o", "--output", metavar="FILE", help="the timeline there (default: stderr)")
+    made.add_argument(
+        "-o", "--output", metavar="FILE", help="write the timeline to FILE (default: stderr)"
+    )
     made.add_argument(
         "--guestinfo",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a value that the guest finds; KEY=@FILE takes it from a file; repeatable",
+        help="a guestinfo value for the guest; KEY=@FILE reads it from a file (repeatable)",
     )
     made.add_argument(
         "--answer",
         action="append",
         default=[],
         metavar="PREFIX=REPLY",
-        help="the host's reply to RPCI requests that begin so, `1 DATA` or `0 REASON`; "
-        "PREFIX=@FILE takes it from a file; repeatable",
+        help="the host's reply to RPCI requests that begin with PREFIX, `1 DATA` or `0 REASON`; "
+        "PREFIX=@FILE reads it from a file (repeatable)",
     )
     made.add_argument(
-        "--no-high-bandwidth", action="store_true", help="a host with the low-bandwidth port only"
+        "--no-high-bandwidth",
+        action="store_true",
+        help="emulate a host that has only the low-bandwidth port",
     )
     made.add_argument(
         "--checkpoint-every",
         type=positive,
         default=0,
         metavar="N",
-        help="answer every N-th step of a transfer with CHECKPOINT",
+        help="answer every N-th step of a transfer with the status CHECKPOINT",
     )
     add_backdoor(made)
     add_vsock(made)
@@ -92,42 +102,61 @@ def parser() -> argparse.ArgumentParser:
         "--backup-after",
         type=seconds,
         metavar="S",
-        help="start a backup S seconds after the guest's tools were first seen",
+        help="start a backup S seconds after the guest has announced its tools",
     )
     backup.add_argument(
         "--snapshot-command",
         metavar="CMD",
-        help="run by the shell while the guest is frozen; its output goes to stderr",
+        help="a command that the shell runs while the guest is frozen; its output goes to stderr",
     )
-    backup.add_argument("--volumes", default="", metavar="TEXT", help="appended to the start")
     backup.add_argument(
-        "--abort-after", type=seconds, metavar="S", help="abort S seconds after the start"
+        "--volumes",
+        default="",
+        metavar="TEXT",
+        help="the volumes to quiesce; TEXT is appended to vmbackup.start",
     )
-    backup.add_argument("--never-done", action="store_true", help="forget to say snapshotDone")
+    backup.add_argument(
+        "--abort-after",
+        type=seconds,
+        metavar="S",
+        help="abort the backup S seconds after its start",
+    )
+    backup.add_argument("--never-done", action="store_true", help="never send snapshotDone")
     backup.add_argument(
         "--cycles",
         type=positive,
         default=1,
         metavar="N",
-        help="so many backups, each S seconds of --backup-after after the last (default: 1)",
+        help="the number of backups; each starts --backup-after seconds after the one before it "
+        "(default: 1)",
     )
     backup.add_argument(
-        "--end-after-backup", action="store_true", help="SIGTERM to the program after the last one"
+        "--end-after-backup",
+        action="store_true",
+        help="send SIGTERM to the program after the last backup",
     )
     return made
 
 
 def add_backdoor(made: argparse.ArgumentParser) -> None:
-    """The options about the instructions that the host answers."""
+    """Adds the options for the backdoor's instructions that the host answers."""
     kinds = made.add_argument_group("backdoor").add_mutually_exclusive_group()
     for option, kind, text in (
-        ("--hypercall-only", BackdoorKind.HYPERCALL, "a host that answers vmcall or vmmcall alone"),
+        (
+            "--hypercall-only",
+            BackdoorKind.HYPERCALL,
+            "emulate a host that answers only vmcall or vmmcall",
+        ),
         (
             "--vmport",
             BackdoorKind.VMPORT,
-            "QEMU's vmport in place of VMware: without message channels, and only after iopl(3)",
+            "emulate QEMU's vmport, which has no message channels and needs iopl(3)",
         ),
-        ("--no-backdoor", BackdoorKind.NONE, "a host that is reached over vsock only"),
+        (
+            "--no-backdoor",
+            BackdoorKind.NONE,
+            "emulate a host that can be reached only over vsock",
+        ),
     ):
         kinds.add_argument(
             option,
@@ -140,47 +169,49 @@ def add_backdoor(made: argparse.ArgumentParser) -> None:
 
 
 def add_vsock(made: argparse.ArgumentParser) -> None:
-    """The options about the second way to the host."""
+    """Adds the options for vsock, the second way to the host."""
     vsock = made.add_argument_group(
         "vsock",
-        "The program's system calls on AF_VSOCK sockets are led to the emulated host by a seccomp "
-        "filter; without CAP_SYS_ADMIN the kernel wants no_new_privs set for it, and set-user-ID "
-        "programs run without their rights. io_uring and 32-bit programs have no vsock then.",
+        "A seccomp filter redirects the program's system calls on AF_VSOCK sockets to the emulated "
+        "host. Without CAP_SYS_ADMIN the kernel requires no_new_privs for the filter, so that "
+        "set-user-ID programs run without their rights. With --vsock, io_uring and 32-bit programs "
+        "have no vsock.",
     )
     served = vsock.add_mutually_exclusive_group()
     served.add_argument(
         "--vsock",
         action="store_const",
         const=own_vsock(),
-        help="a host that listens on vsock as well",
+        help="emulate a host that also listens on vsock",
     )
     served.add_argument(
         "--vsock-loopback",
         action="store_const",
         dest="vsock",
         const="",
-        help="the same on this machine's own AF_VSOCK (the kernel's vsock_loopback)",
+        help="let the host listen on this machine's own AF_VSOCK (the module vsock_loopback)",
     )
     made.add_argument(
         "--secure",
         action="store_true",
-        help="secure GuestRPC: guestinfo may be set over vsock from a port below 1024 only",
+        help="emulate secure GuestRPC: guestinfo can be set only over vsock, from a port below "
+        "1024",
     )
 
 
 def positive(text: str) -> int:
-    """An argument that is a whole number of at least 1."""
+    """Parses a whole number of at least 1."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError("the number must be at least 1")
     return value
 
 
 def seconds(text: str) -> float:
-    """An argument that is a time."""
+    """Parses a time in seconds."""
     value = float(text)
     if not 0 <= value <= 10**6:
-        raise argparse.ArgumentTypeError("must be a number of seconds, 0 or more")
+        raise argparse.ArgumentTypeError("the time must be 0 to 1000000 seconds")
     return value
 
 
@@ -192,7 +223,7 @@ def main(arguments: list[str]) -> int:
     if command and command[0] == "--":
         command = command[1:]
     if not command:
-        made.error("no program to run; write: vmtpy emulate [options] -- PROGRAM [ARGUMENT ...]")
+        made.error("PROGRAM is missing; write: vmtpy emulate [options] -- PROGRAM [ARGUMENT ...]")
     check(made, options)
     device = Device(
         SteadyClock(),
@@ -203,7 +234,7 @@ def main(arguments: list[str]) -> int:
     )
     for key, value in pairs("--guestinfo", "KEY=VALUE", options.guestinfo):
         if " " in key:
-            raise VmtError(f"--guestinfo {key}: a key has no blank")
+            raise VmtError(f"--guestinfo {key}: a key must not contain a space")
         device.set_guestinfo(key.removeprefix("guestinfo."), value)
     for prefix, reply in pairs("--answer", "PREFIX=REPLY", options.answer):
         device.answer_with(prefix, reply, times=0)
@@ -226,25 +257,25 @@ def main(arguments: list[str]) -> int:
 
 
 def own_vsock() -> str:
-    """A name to serve vsock under, unlike that of any other emulator."""
+    """A name for the emulated vsock that no other emulator uses."""
     return f"@vmtpy-emulate-{secrets.token_hex(8)}"
 
 
 def check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Ends the program if options do not go together."""
+    """Ends the program with an error if options contradict each other."""
     if options.backup_after is None and (
         options.snapshot_command
         or options.never_done
         or options.end_after_backup
         or options.abort_after is not None
     ):
-        made.error("--backup-after is missing")
+        made.error("the options for a backup need --backup-after")
     if options.backdoor == BackdoorKind.NONE and options.vsock is None:
-        made.error("--no-backdoor leaves no way to the host without --vsock")
+        made.error("--no-backdoor without --vsock leaves no way to the host; add --vsock")
 
 
 def backups(options: argparse.Namespace) -> Backups | None:
-    """The backups that the options ask for."""
+    """The backups that the options ask for; None for no backup."""
     if options.backup_after is None:
         return None
     command = options.snapshot_command
@@ -271,11 +302,11 @@ def take_snapshot(command: str) -> None:
 
 
 def pairs(option: str, form: str, given: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The values of an option that is repeated. Raises VmtError for one that has another form."""
+    """The keys and values of a repeated option. Raises VmtError for a value without the form."""
     for pair in given:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise VmtError(f"{option} {pair}: not {form}")
+            raise VmtError(f"{option} {pair}: the value must have the form {form}")
         if not value.startswith("@"):
             yield key, os.fsencode(value)
             continue
@@ -287,7 +318,7 @@ def pairs(option: str, form: str, given: list[str]) -> Iterator[tuple[str, bytes
 
 @contextlib.contextmanager
 def output(path: str | None) -> Iterator[TextIO]:
-    """The stream of the timeline."""
+    """Yields the stream for the timeline: the file `path`, or standard error for None."""
     if path is None:
         yield sys.stderr
         return
@@ -300,24 +331,31 @@ def output(path: str | None) -> Iterator[TextIO]:
 
 
 def start_failed(program: str, error: SystemCallError) -> int:
-    """Says why the program could not be started; the exit code for it."""
+    """Prints why the program could not be started. Returns the exit code."""
     print(f"vmtpy emulate: {program}: {error.strerror}", file=sys.stderr)
     if error.call == "exec":
         missing = isinstance(error, FileNotFoundError) or error.errno == 2
         return EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE
     if error.call == "ptrace":
-        print("vmtpy emulate: tracing (ptrace) is not allowed here", file=sys.stderr)
+        print(
+            "vmtpy emulate: this process may not trace programs; allow ptrace(2) for it "
+            "(docker run --cap-add SYS_PTRACE)",
+            file=sys.stderr,
+        )
     if error.call == "seccomp":
-        print("vmtpy emulate: no seccomp_unotify(2) here (Linux 5.9 has it)", file=sys.stderr)
+        print(
+            "vmtpy emulate: --vsock needs seccomp_unotify(2), which Linux 5.9 and later have",
+            file=sys.stderr,
+        )
     return EXIT_OWN_FAILURE
 
 
 def exit_like(status: int) -> int:
-    """The exit code of a wait status; ends this process by the same signal if it was one."""
+    """The exit code of a wait status. A signal that ended the program ends this process, too."""
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)
     number = os.WTERMSIG(status)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump, the program's, is enough
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # only the program leaves a core dump
     sys.stdout.flush()
     sys.stderr.flush()
     if number not in (signal.SIGKILL, signal.SIGSTOP):

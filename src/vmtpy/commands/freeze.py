@@ -1,4 +1,7 @@
-"""`vmtpy freeze PATH… -- COMMAND`: freezes, runs COMMAND, thaws, exits with COMMAND's code."""
+"""`vmtpy freeze PATH… -- COMMAND`: freezes, runs COMMAND, thaws, exits with COMMAND's code.
+
+It is for administrators who take snapshots without VMware, and relies on vmtpy.freeze().
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,15 @@ if TYPE_CHECKING:
 
 DESCRIPTION = (
     "Freezes filesystems, runs COMMAND, thaws, and exits with COMMAND's exit code. "
-    "If they were not frozen until COMMAND had ended, that is said and the exit code is not 0."
+    "If a filesystem was thawed before COMMAND had ended, an error is printed and the exit code is "
+    "not 0."
 )
-NOT_FOUND, NOT_EXECUTABLE = 127, 126  # as a shell
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # the exit codes of a shell
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Interrupted(Exception):  # noqa: N818 (no error: a signal that asks us to end)
-    """A signal came."""
+class Interrupted(Exception):  # noqa: N818 (a request to end, not an error)
+    """SIGINT or SIGTERM arrived."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help="thaw after that time whatever COMMAND does (default: 30)",
+        help="thaw after this time even if COMMAND still runs (default: 30)",
     )
     return made
 
@@ -52,19 +56,22 @@ def main(arguments: list[str]) -> int:
     options = made.parse_args(arguments[:cut])
     command = arguments[cut + 1 :]
     if not command:
-        made.error("no COMMAND; write `-- COMMAND` after the paths")
-    if not 0.001 <= options.timeout <= 86400:  # nan is not, either
-        made.error(f"--timeout is {options.timeout:g}: allowed are 0.001 to 86400 seconds")
+        made.error("COMMAND is missing; write `-- COMMAND` after the paths")
+    if not 0.001 <= options.timeout <= 86400:  # also refuses NaN
+        made.error(f"--timeout is {options.timeout:g}: it must be 0.001 to 86400 seconds")
     need_to_freeze()
     program = shutil.which(command[0])
     if program is None:
-        print(f"vmtpy freeze: {command[0]}: command not found", file=sys.stderr)
+        print(f"vmtpy freeze: {command[0]}: the command was not found", file=sys.stderr)
         return NOT_FOUND
     return run([*map(os.path.abspath, options.paths)], options.timeout, command, program)
 
 
 def run(paths: list[str], timeout: float, command: list[str], program: str) -> int:
-    """The exit code. The program was looked up before, so that nothing is searched while frozen."""
+    """Freezes, runs the command and thaws. Returns the exit code.
+
+    `program` is the absolute path: a search along PATH could wait for a frozen filesystem.
+    """
     child: subprocess.Popen[bytes] | None = None
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -79,12 +86,12 @@ def run(paths: list[str], timeout: float, command: list[str], program: str) -> i
     except FreezeError as error:
         if child is None:
             raise
-        print(f"vmtpy freeze: not frozen to the end of {command[0]}: {error}", file=sys.stderr)
+        print(f"vmtpy freeze: the freeze ended before {command[0]} did: {error}", file=sys.stderr)
         return exit_code(child.wait()) or 1
     except OSError as error:
         print(f"vmtpy freeze: {program}: {error.strerror}", file=sys.stderr)
         return NOT_EXECUTABLE
-    except Interrupted as interrupted:  # thawed by now
+    except Interrupted as interrupted:  # the filesystems have been thawed
         number = int(interrupted.args[0])
         if child is not None:
             child.send_signal(number)
@@ -97,5 +104,5 @@ def run(paths: list[str], timeout: float, command: list[str], program: str) -> i
 
 
 def exit_code(returned: int) -> int:
-    """As a shell tells it: 128 + n for a program that died of signal n."""
+    """The exit code as shells define it: 128 + n for a program that died of signal n."""
     return 128 - returned if returned < 0 else returned

@@ -1,4 +1,7 @@
-"""`vmtpy guestinfo get|set|watch|redact KEY`: bytes in, bytes out; and `ovfenv`."""
+"""`vmtpy guestinfo get|set|watch|redact KEY` and `ovfenv`: the guestinfo variables, byte by byte.
+
+It is for scripts in the guest, and relies on vmtpy.guestinfo; ovfenv.py parses the OVF environment.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,32 @@ from vmtpy.encoding import NAMES
 from vmtpy.errors import NotVMwareError, RpcError
 
 DESCRIPTION = "Gets, sets, watches or overwrites a guestinfo value, or reads the OVF environment."
-EPILOG = "exit codes: 0 done, 1 no such value, or refused, 2 wrong command line, 255 not on VMware"
+EPILOG = (
+    "exit codes: 0 done, 1 there is no such value or the host refused, 2 wrong command line, "
+    "255 this is not VMware"
+)
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy guestinfo", description=DESCRIPTION, epilog=EPILOG)
     actions = made.add_subparsers(dest="action", required=True)
-    key_help = "with or without the leading `guestinfo.`"
+    key_help = "the key, with or without the leading `guestinfo.`"
     getter = actions.add_parser(
         "get",
         help="write a value to standard output",
-        description="Writes the value to standard output, to the byte (on a terminal with a "
-        "newline after it), unpacked as KEY.encoding says. `No value found` on standard error, and "
-        "1, where there is none; 1 also where KEY.encoding is not known or not true.",
+        description="Writes the value to standard output, byte by byte (on a terminal with a "
+        "newline after it), decoded as KEY.encoding says. Without a value it prints `No value "
+        "found` on standard error and exits with 1. It also exits with 1 if KEY.encoding names "
+        "an unknown encoding or the value cannot be decoded by it.",
     )
     getter.add_argument("key", metavar="KEY", help=key_help)
     getter.add_argument(
-        "--raw", action="store_true", help="as it is, even if KEY.encoding says that it is packed"
+        "--raw", action="store_true", help="do not decode the value, whatever KEY.encoding says"
     )
     setter = actions.add_parser(
         "set",
         help="set a value",
-        description="Sets a value, to the byte. It cannot be empty.",
+        description="Sets a value, byte by byte. The value cannot be empty.",
     )
     setter.add_argument("key", metavar="KEY", help=key_help)
     setter.add_argument(
@@ -41,28 +48,28 @@ def parser() -> argparse.ArgumentParser:
         metavar="VALUE",
         nargs="?",
         default="-",
-        help="the value; `-`, or none, reads it from standard input, to its end",
+        help="the value; `-`, the default, reads standard input to its end",
     )
     setter.add_argument(
         "--encoding",
         choices=list(NAMES),
         default="",
-        help="pack it, and set KEY.encoding, so that it is unpacked where it is read",
+        help="encode the value, and set KEY.encoding so that readers decode it",
     )
     watcher = actions.add_parser(
         "watch",
         help="write a value now and whenever it changes",
-        description="Writes the value now and after each change, each with a newline after it.",
+        description="Writes the value now and after each change, with a newline after each value.",
     )
     watcher.add_argument("key", metavar="KEY", help=key_help)
     redacter = actions.add_parser(
         "redact",
         help="overwrite values",
-        description="Overwrites values (userdata, vendordata…) with `---`, as cloud-init does: a "
-        "guest cannot delete them.",
+        description="Overwrites values (userdata, vendordata…) with `---`, as cloud-init does, "
+        "because a guest cannot delete guestinfo values.",
     )
     redacter.add_argument("keys", metavar="KEY", nargs="+", help=key_help)
-    add_ovfenv(actions.add_parser("ovfenv", help="show the OVF environment's properties"))
+    add_ovfenv(actions.add_parser("ovfenv", help="show the properties of the OVF environment"))
     return made
 
 
@@ -78,12 +85,15 @@ def main(arguments: list[str]) -> int:
 
 def add_ovfenv(reader: argparse.ArgumentParser) -> None:
     reader.description = (
-        "Shows what was entered when this virtual machine was deployed from a template: all "
-        "properties as KEY=VALUE, or the value of one to the byte. 1 where there is none."
+        "Shows the properties that were entered when this virtual machine was deployed from a "
+        "template: all as KEY=VALUE, or the value of one, byte by byte. It exits with 1 if there "
+        "is no OVF environment or no such property."
     )
     reader.add_argument("key", metavar="KEY", nargs="?", help="a property of the template")
     reader.add_argument(
-        "--json", action="store_true", help="one object: properties, platform, adapters, others"
+        "--json",
+        action="store_true",
+        help="print one JSON object: properties, platform, adapters, others",
     )
 
 
@@ -124,21 +134,23 @@ def ovfenv(options: argparse.Namespace) -> int:
     document = guestinfo.get(ovfenv.KEY)
     if document is None:
         return complain(ovfenv.MISSING.encode())
-    found = ovfenv.parse(document)
-    value = None if options.key is None else found.properties.get(options.key)
+    environment = ovfenv.parse(document)
+    value = None if options.key is None else environment.properties.get(options.key)
     if options.key is not None and value is None:
-        known = ", ".join(found.properties) or "none"
-        return complain(f"no property {options.key}; there are: {known}".encode())
+        known = ", ".join(environment.properties) or "none"
+        return complain(
+            f"the OVF environment has no property {options.key}; its properties: {known}".encode()
+        )
     if options.json:
         import json
 
-        print(json.dumps(value if options.key is not None else found._asdict(), indent=2))
+        print(json.dumps(value if options.key is not None else environment._asdict(), indent=2))
     elif value is not None:
         sys.stdout.buffer.write(value.encode() + (b"\n" if sys.stdout.isatty() else b""))
         sys.stdout.buffer.flush()
     else:
-        for key, one in found.properties.items():
-            print(f"{key}={one}")
+        for key, text in environment.properties.items():
+            print(f"{key}={text}")
     return 0
 
 
@@ -146,7 +158,7 @@ ACTIONS = {"get": get, "set": put, "watch": watch, "redact": redact, "ovfenv": o
 
 
 def complain(reason: bytes) -> int:
-    """The host's words, as vmware-rpctool writes them."""
+    """Prints a reason on standard error as vmware-rpctool does, without a prefix. Returns 1."""
     sys.stderr.buffer.write(reason + b"\n")
     sys.stderr.buffer.flush()
     return 1

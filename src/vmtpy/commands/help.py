@@ -1,4 +1,4 @@
-"""`vmtpy help [COMMAND]`: what `--help` says, also as a man page."""
+"""`vmtpy help [COMMAND]`: the text of `--help`, or the man page that is made from it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import argparse
 
 from vmtpy.__main__ import COMMANDS, usage
 
-DESCRIPTION = "Says what the commands are, or what one does and takes: the same as its --help."
+DESCRIPTION = "Lists the commands, or shows the help of one command, as its option --help does."
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy help", description=DESCRIPTION)
     made.add_argument(
-        "command", metavar="COMMAND", nargs="?", choices=tuple(COMMANDS), help="which one"
+        "command", metavar="COMMAND", nargs="?", choices=tuple(COMMANDS), help="a command"
     )
     made.add_argument(
         "--man",
         action="store_true",
-        help="print its man page instead, for `man -l -`",
+        help="print the man page instead, for `man -l -`",
     )
     return made
 

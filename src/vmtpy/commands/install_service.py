@@ -1,4 +1,7 @@
-"""`vmtpy install-service`: the agent as a service of systemd or OpenRC, from now on and at boot."""
+"""`vmtpy install-service`: installs the agent as a service, and starts it now and at each boot.
+
+It is for administrators and image builds. service.py knows systemd and OpenRC, udev.py the rules.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from vmtpy.replaced import put_back
 from vmtpy.service import ServiceError
 
 DESCRIPTION = (
-    "Makes the agent a service of systemd or OpenRC, and starts it. Also installs the rules that "
-    "give VMware disks 180 s for a request and open /dev/vsock to every user. If a step fails, "
-    "those before it are undone."
+    "Installs the agent as a service of systemd or OpenRC, and starts it. Also installs the udev "
+    "rules that give VMware disks 180 s for a request and open /dev/vsock to every user. If a step "
+    "fails, the steps before it are undone."
 )
 
 
@@ -26,23 +29,23 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--config",
         metavar="FILE",
-        help=f"configuration for the service, in TOML (default: {FILE}, if it is there)",
+        help=f"the service's configuration, a TOML file (default: {FILE}, if it exists)",
     )
     made.add_argument(
         "--root",
         metavar="DIR",
-        help="write and enable the service in this tree, where an image is built (`/` in a chroot "
-        "or a Dockerfile); nothing is started, and paths are those inside",
+        help="write and enable the service in the tree DIR, where an image is built (`/` in a "
+        "chroot or a Dockerfile); no service is started, and paths are those inside the tree",
     )
     made.add_argument(
         "--kind",
         choices=tuple(service.KINDS),
-        help="the service manager (default: what runs here, or what DIR has)",
+        help="the service manager (default: the one that runs here, or that DIR has)",
     )
     made.add_argument(
         "--command",
         metavar="PATH",
-        help="the program that the service starts (default: this one)",
+        help="the program that the service starts (default: this program)",
     )
     made.add_argument(
         "--print",
@@ -51,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="here",
         choices=("here", *service.KINDS),
-        help="only show the file, of systemd or openrc (default: what runs here)",
+        help="only print the file for systemd or openrc (default: the one that runs here)",
     )
     return made
 
@@ -60,7 +63,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     root = Path(options.root or service.ROOT).absolute()
     if not root.is_dir():
-        raise ServiceError(f"--root {root}: not a directory")
+        raise ServiceError(f"--root {root} is not a directory")
     config = options.config and str(
         Path("/", options.config) if options.root else Path(options.config).absolute()
     )
@@ -77,21 +80,23 @@ def main(arguments: list[str]) -> int:
         return into_image(kind, text, root, called[0])
     need_root()
     if reason := distrust(called[0]):
-        print(f"careful: the service runs as root, but {reason}", file=sys.stderr)
+        print(f"warning: the service runs as root, but {reason}", file=sys.stderr)
     rules, file = install(kind, text, root, runs=True)
-    print(f"{rules} installed: VMware disks are given {udev.SECONDS} s, not 30, for a request")
+    print(f"installed {rules}: VMware disks get {udev.SECONDS} s for a request instead of 30 s")
     if failed := udev.apply():
-        print(f"the rules count from the next boot: {failed}", file=sys.stderr)
-    print(f"{file} installed; the service starts at boot and, where VMware is, now")
-    print("`vmtpy doctor` tells whether snapshots will work, `vmtpy status` how the agent is")
+        print(f"the udev rules take effect at the next boot: {failed}", file=sys.stderr)
+    print(f"installed {file}: the service starts at boot and, on VMware, now")
+    print(
+        "`vmtpy doctor` tells whether snapshots will work; `vmtpy status` shows the agent's state"
+    )
     return 0
 
 
 def check_configuration(config: str | None, root: Path) -> None:
-    """A service that cannot start is not installed.
+    """Checks the configuration that the service will read, so that it can start.
 
     Raises:
-        ConfigError: there is no such file, or it has a mistake.
+        ConfigError: the file does not exist or has a mistake.
     """
     if config or root == service.ROOT:
         named = str(root / config.lstrip("/")) if config else find(None)
@@ -104,15 +109,15 @@ def check_configuration(config: str | None, root: Path) -> None:
 def into_image(kind: service.Manager, text: str, root: Path, called: str) -> int:
     if not os.path.lexists(root / called.lstrip("/")):
         raise ServiceError(
-            f"{root} has no {called}: install vmtpy there first, or name its path inside with "
-            "--command"
+            f"{called} does not exist in {root}: install vmtpy in that tree first, or give its "
+            "path inside the tree with --command"
         )
     rules, file = install(kind, text, root, runs=False)
-    print(f"{rules} and {file} installed; the service starts when the image boots on VMware")
+    print(f"installed {rules} and {file}: the service starts when the image boots on VMware")
     return 0
 
 
 def install(kind: service.Manager, text: str, root: Path, *, runs: bool) -> tuple[Path, Path]:
-    """Rules and service; both or none."""
+    """Installs the udev rules and the service, or neither. Returns both files."""
     with put_back(root / udev.FILE):
         return udev.install(root), service.install(kind, text, root, runs=runs)

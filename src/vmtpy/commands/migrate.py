@@ -1,4 +1,7 @@
-"""`vmtpy migrate`: from open-vm-tools to vmtpy, with a word on everything that is lost."""
+"""`vmtpy migrate`: writes vmtpy's configuration from that of open-vm-tools, and lists what is lost.
+
+It is for administrators who replace open-vm-tools; vmtpy.migrate translates settings and scripts.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DESCRIPTION = (
-    "Reads open-vm-tools' tools.conf and scripts, says what becomes of each and what has no "
-    "counterpart, and writes /etc/vmtpy/vmtpy.toml. Nothing of open-vm-tools is changed."
+    "Reads open-vm-tools' tools.conf and scripts, lists what becomes of each and what has no "
+    "counterpart, and writes /etc/vmtpy/vmtpy.toml. It changes nothing of open-vm-tools."
 )
 NEXT = """\
-Next, in this order; two agents would share the host's commands:
+Run these next, in this order, because two running agents would share the host's commands:
   systemctl disable --now open-vm-tools vmtoolsd
   vmtpy install-service
   vmtpy doctor
@@ -31,8 +34,8 @@ Next, in this order; two agents would share the host's commands:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy migrate", description=DESCRIPTION)
-    made.add_argument("--dry-run", action="store_true", help="show the files, write nothing")
-    made.add_argument("--force", action="store_true", help="replace files that are there")
+    made.add_argument("--dry-run", action="store_true", help="show the files, but write nothing")
+    made.add_argument("--force", action="store_true", help="replace files that exist")
     made.add_argument(
         "--root",
         metavar="DIR",
@@ -60,14 +63,14 @@ def main(arguments: list[str]) -> int:
     print()
     for file, (text, mode) in targets.items():
         configuration.write(file, text, mode=mode, force=options.force)
-        print(f"{file} written")
+        print(f"wrote {file}")
     load(f"{root}{FILE}")
     print(NEXT, end="")
     return 0
 
 
 def examine(root: str) -> Outcome:
-    """What becomes of the machine below `root`."""
+    """What becomes of open-vm-tools' settings and scripts below `root`."""
     outcome = Outcome()
     try:
         text = Path(f"{root}{TOOLS_CONF}").read_text("utf-8", "replace")
@@ -87,30 +90,30 @@ def examine(root: str) -> Outcome:
 
 
 def tell(outcome: Outcome, root: str) -> None:
-    kept = [one for one in outcome.fates if one.becomes]
-    lost = [one for one in outcome.fates if not one.becomes]
-    print("What open-vm-tools is told here, and what it becomes:")
-    print("\n".join(told(kept)) or "  nothing: it has its defaults, and no scripts")
+    kept = [fate for fate in outcome.fates if fate.becomes]
+    lost = [fate for fate in outcome.fates if not fate.becomes]
+    print("Settings and scripts of open-vm-tools, and what they become:")
+    print("\n".join(described(kept)) or "  none: open-vm-tools has its defaults, and no scripts")
     if lost:
-        print("\nWhat has no counterpart:")
-        print("\n".join(told(lost)))
-    print("\nWhat vmtpy does not do, and who will miss it:")
-    for one in ABSENT:
-        print(f"  {one.what}")
-        print(wrapped(f"missed by: {one.missed_by}"))
-        if one.instead:
-            print(wrapped(f"instead: {one.instead}"))
-        signs = list(used(one, root))
-        if "vmhgfs-fuse" in one.what and not root:
+        print("\nSettings and scripts without a counterpart:")
+        print("\n".join(described(lost)))
+    print("\nFunctions that vmtpy does not have, and who will miss them:")
+    for absent in ABSENT:
+        print(f"  {absent.what}")
+        print(wrapped(f"missed by: {absent.missed_by}"))
+        if absent.instead:
+            print(wrapped(f"instead: {absent.instead}"))
+        signs = list(used(absent, root))
+        if "vmhgfs-fuse" in absent.what and not root:
             signs += shared_folders(Path("/proc/mounts").read_text())
         if signs:
-            print(wrapped(f"IN USE HERE, it seems: {', '.join(signs)}"))
+            print(wrapped(f"SEEMS TO BE IN USE HERE: {', '.join(signs)}"))
 
 
-def told(fates: list[Fate]) -> Iterator[str]:
-    """Lines; what is said of several things in a row is said once."""
-    for (becomes, note), same in groupby(fates, lambda one: (one.becomes, one.note)):
-        yield from (f"  {one.thing}" for one in same)
+def described(fates: list[Fate]) -> Iterator[str]:
+    """The lines for `fates`. Neighbours with the same outcome and note share those lines."""
+    for (becomes, note), same in groupby(fates, lambda fate: (fate.becomes, fate.note)):
+        yield from (f"  {fate.thing}" for fate in same)
         if becomes:
             yield f"      → {becomes}"
         if note:

@@ -1,4 +1,7 @@
-"""`vmtpy plan [PATH…]`: what would be frozen, in which order, and what not and why."""
+"""`vmtpy plan [PATH…]`: shows what would be frozen, in which order, and why not the rest.
+
+It is for administrators. The native core makes the plan (csrc/plan); this module only prints it.
+"""
 
 from __future__ import annotations
 
@@ -16,48 +19,54 @@ from vmtpy.in_force import in_force
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-DESCRIPTION = "Shows what would be frozen, in which order, and what not and why. Freezes nothing."
+DESCRIPTION = (
+    "Shows which filesystems would be frozen, in which order, and why the others would not. It "
+    "freezes nothing."
+)
 FIELDS = (
     *("path", "mount_id", "device", "type", "source", "level", "sync_only", "also"),
     *("stands_on", "mapped", "disks"),
 )
 LEFT_OUT_FIELDS = ("path", "device", "type", "reason", "writable")
-# Nobody expects these to be frozen: they are counted, unless --all asks for their names.
+# Filesystems that nobody expects to be frozen. Without --all only their number is shown.
 SUMMARISED = {Cause.PSEUDO: "pseudo", Cause.MEMORY: "in memory"}
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy plan", description=DESCRIPTION)
-    made.add_argument("paths", nargs="*", metavar="PATH", help="a mount point; default: all")
+    made.add_argument("paths", nargs="*", metavar="PATH", help="a mount point (default: all)")
     made.add_argument(
         "--include",
         action="append",
         default=[],
         metavar="GLOB",
-        help="freeze only mount points like this (repeatable)",
+        help="freeze only mount points that match (repeatable)",
     )
     made.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="GLOB",
-        help="leave out mount points like this (repeatable)",
+        help="leave out mount points that match (repeatable)",
     )
     made.add_argument(
         "--volumes",
         action="append",
         default=[],
         metavar="VOLUME",
-        help="freeze only what lies on this path or disk UUID, as hosts name them (repeatable)",
+        help="freeze only filesystems on this volume, which a host names by a path or a disk UUID "
+        "(repeatable)",
     )
     made.add_argument(
         "--config",
         metavar="FILE",
-        help="the plan of an agent with this configuration (default, without PATH, --include and "
-        f"--exclude: of the running agent, or of one with {FILE})",
+        help="show the plan of an agent with this configuration (default, without PATH, --include "
+        f"and --exclude: the plan of the running agent, or of an agent with {FILE})",
     )
-    made.add_argument("--all", action="store_true", help="name pseudo filesystems, too")
-    made.add_argument("--json", action="store_true", help="one JSON object")
+    made.add_argument(
+        "--all", action="store_true", help="also name pseudo filesystems and those in memory"
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
@@ -70,7 +79,10 @@ def main(arguments: list[str]) -> int:
         if running.error is not None:
             raise running.error
         if running.refused and not options.config:
-            print(f"vmtpy plan: {running.trouble}: it may have other includes", file=sys.stderr)
+            print(
+                f"vmtpy plan: {running.trouble}; the running agent may have other includes",
+                file=sys.stderr,
+            )
         quiesce, origin = running.config.quiesce, running.origin
         include, exclude = include or [*quiesce.include], [*exclude, *quiesce.exclude]
     made = plan(include, exclude, options.volumes)
@@ -79,7 +91,7 @@ def main(arguments: list[str]) -> int:
     else:
         show(made, everything=options.all)
         if origin and (include or exclude):
-            print(f"With {described(include, exclude)} of {origin}")
+            print(f"This plan applies {described(include, exclude)} of {origin}")
     return 0
 
 
@@ -92,9 +104,11 @@ def described(include: list[str], exclude: list[str]) -> str:
 
 
 def as_dict(made: Plan) -> dict[str, object]:
-    """The plan as JSON has it: the same names as in Python."""
+    """The plan for JSON, with the names of vmtpy.Plan's attributes."""
     return {
-        "filesystems": [{name: getattr(one, name) for name in FIELDS} for one in made.filesystems],
+        "filesystems": [
+            {name: getattr(filesystem, name) for name in FIELDS} for filesystem in made.filesystems
+        ],
         "left_out": [
             {name: getattr(left, name) for name in LEFT_OUT_FIELDS}
             | {"cause": left.cause.name.lower()}
@@ -106,70 +120,80 @@ def as_dict(made: Plan) -> dict[str, object]:
 
 
 class Branch(NamedTuple):
-    """A line of a tree, and what is below it."""
+    """A line of a tree with the lines below it."""
 
     title: str
     below: list[Branch]
 
 
 def show(made: Plan, *, everything: bool) -> None:
-    """The plan as trees for people."""
+    """Prints the plan as trees."""
     trees = [frozen_tree(made)]
     if made.left_out:
         trees.append(left_out_tree(made.left_out, everything=everything))
-    for title, lines in (("Volumes on which nothing lies", made.unmatched), ("Notes", made.notes)):
+    for title, lines in (
+        ("Volumes without a filesystem of this machine", made.unmatched),
+        ("Notes", made.notes),
+    ):
         if lines:
             trees.append(tree(title, map(shown, lines)))
     plain = "utf" not in (sys.stdout.encoding or "").lower()
-    for one in trees:
-        print(one.title)
-        for line in drawn(one, ("|-- ", "|   ", "`-- ") if plain else ("├── ", "│   ", "└── ")):
+    for top in trees:
+        print(top.title)
+        for line in drawn(top, ("|-- ", "|   ", "`-- ") if plain else ("├── ", "│   ", "└── ")):
             print(line)
 
 
 def drawn(branch: Branch, signs: tuple[str, str, str]) -> Iterator[str]:
-    """The lines below a branch. `signs`: of one with others after it, beside those, of the last."""
+    """The lines below a branch.
+
+    Args:
+        branch: the branch whose own title is not drawn.
+        signs: what precedes a line that others follow, the lines below such a line, the last line.
+    """
     beside, down, last = signs
-    for number, one in enumerate(branch.below, 1):
+    for number, child in enumerate(branch.below, 1):
         is_last = number == len(branch.below)
-        yield f"{last if is_last else beside}{one.title}"
-        for line in drawn(one, signs):
+        yield f"{last if is_last else beside}{child.title}"
+        for line in drawn(child, signs):
             yield f"{'    ' if is_last else down}{line}"
 
 
 def frozen_tree(made: Plan) -> Branch:
-    """A branch for each level, a leaf for each filesystem."""
-    freezing = sum(not one.sync_only for one in made.filesystems)
+    """The tree of what would be frozen: a branch for each level, a leaf for each filesystem."""
+    freezing = sum(not filesystem.sync_only for filesystem in made.filesystems)
     if not made.filesystems:
         return tree("Nothing would be frozen.")
-    levels = sorted({one.level for one in made.filesystems})
+    levels = sorted({filesystem.level for filesystem in made.filesystems})
     title = f"Would freeze {freezing} filesystem{'s' * (freezing != 1)}"
     if len(levels) > 1:
         title += f", one level after the other ({len(levels)}), and thaw in reverse"
     top = tree(title)
-    paths = {one.device: one.path for one in made.filesystems}
+    paths = {filesystem.device: filesystem.path for filesystem in made.filesystems}
     for level in levels:
         branch = tree(f"level {level}") if len(levels) > 1 else top
         if branch is not top:
             top.below.append(branch)
-        members = [one for one in made.filesystems if one.level == level]
-        width = max(len(shown(one.path)) for one in members)
-        branch.below.extend(Branch(describe(one, width, paths), []) for one in members)
+        members = [filesystem for filesystem in made.filesystems if filesystem.level == level]
+        width = max(len(shown(member.path)) for member in members)
+        branch.below.extend(Branch(describe(member, width, paths), []) for member in members)
     return top
 
 
-def describe(one: Filesystem, width: int, paths: dict[str, str]) -> str:
+def describe(member: Filesystem, width: int, paths: dict[str, str]) -> str:
     """`/srv  xfs on /dev/sdb1 (8:17), also at /export, stands on /`."""
-    text = f"{shown(one.path):<{width}}  {one.type} on {shown(one.source)} ({one.device})"
-    if one.also:
-        text += f", also at {', '.join(map(shown, one.also))}"
-    if one.stands_on:
-        text += f", stands on {', '.join(shown(paths[device]) for device in one.stands_on)}"
-    return text + (f"; only synced: {one.type} cannot be frozen" if one.sync_only else "")
+    text = (
+        f"{shown(member.path):<{width}}  {member.type} on {shown(member.source)} ({member.device})"
+    )
+    if member.also:
+        text += f", also at {', '.join(map(shown, member.also))}"
+    if member.stands_on:
+        text += f", stands on {', '.join(shown(paths[device]) for device in member.stands_on)}"
+    return text + (f"; only synced: {member.type} cannot be frozen" if member.sync_only else "")
 
 
 def left_out_tree(left_out: Sequence[LeftOut], *, everything: bool) -> Branch:
-    """A leaf for each that is left out, and one for all those that nobody misses."""
+    """The tree of what is left out: a leaf for each filesystem, one leaf for all SUMMARISED."""
     named = [left for left in left_out if everything or left.cause not in SUMMARISED]
     counts = Counter(left.cause for left in left_out if left not in named)
     width = max((len(shown(left.path)) for left in named), default=0)
@@ -178,7 +202,7 @@ def left_out_tree(left_out: Sequence[LeftOut], *, everything: bool) -> Branch:
         parts = " and ".join(
             f"{counts[key]} {word}" for key, word in SUMMARISED.items() if counts[key]
         )
-        lines.append(f"{parts} (--all names them)")
+        lines.append(f"{parts} (`--all` names them)")
     return tree("Left out", lines)
 
 
@@ -187,5 +211,5 @@ def tree(title: str, lines: Iterable[str] = ()) -> Branch:
 
 
 def shown(path: str) -> str:
-    """A path without anything that could move the cursor or is no character at all."""
+    """A path with escapes in place of control characters and of bytes that are not characters."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

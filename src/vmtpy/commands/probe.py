@@ -1,4 +1,7 @@
-"""`vmtpy probe`: whether this is VMware, by which way the backdoor answers, and what it knows."""
+"""`vmtpy probe`: tells whether this is VMware, how the backdoor answers, and what the host reports.
+
+It is for administrators and installers; the exit code is 0 on VMware. _probe.py judges the facts.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ if TYPE_CHECKING:
     from vmtpy.hardware import Hardware, HostTime
 
 DESCRIPTION = (
-    "Tells whether this is a VMware virtual machine, by which way its backdoor answers, and what "
-    "it says of the machine. Exit 0 if there is VMware with a message channel, else 1."
+    "Tells whether this is a VMware virtual machine, how its backdoor answers, and what the host "
+    "reports of the machine. It exits with 0 if VMware has a message channel, else with 1."
 )
 HOSTS = {
     "nested": "; CPUID announces {name}: VMware is below or beside another hypervisor",
-    "hidden": "; CPUID does not announce it: its hypervisor hides",
+    "hidden": "; CPUID does not announce VMware: the virtual machine hides its hypervisor",
 }
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy probe", description=DESCRIPTION)
-    made.add_argument("--json", action="store_true", help="one JSON object")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
@@ -44,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def as_dict(found: Probe, facts: Hardware | None, time: HostTime | None) -> dict[str, Any]:
-    """All of it, as JSON has it."""
+    """All facts, for JSON."""
     return {
         "vmware": bool(found),
         **asdict(found),
@@ -55,19 +58,19 @@ def as_dict(found: Probe, facts: Hardware | None, time: HostTime | None) -> dict
 
 
 def describe(found: Probe, facts: Hardware | None, time: HostTime | None) -> list[str]:
-    """All of it, in lines for people."""
+    """All facts, in lines for people."""
     name = HYPERVISORS.get(found.hypervisor, found.hypervisor)
     if found:
         product = f"VMware {found.product}".rstrip()
         lines = [f"{product} answers by {found.way}" + HOSTS.get(found.case, "").format(name=name)]
     else:
-        lines = [f"no VMware to speak to: {found.reason}"]
+        lines = [f"VMware cannot be reached: {found.reason}"]
         if found.way:
             lines.append(f"answers by: {found.way}")
     rows = {
         "what to do": found.remedy,
         "I/O privilege": found.privilege,
-        "encrypted": f"{found.encrypted}: low bandwidth alone" if found.encrypted else "",
+        "encrypted": f"{found.encrypted}: only the low-bandwidth port" if found.encrypted else "",
         "backdoor version": found.version or "",
         "hardware version": (facts and facts.version) or "",
         "UUID": (facts and facts.uuid) or "",

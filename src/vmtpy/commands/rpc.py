@@ -1,4 +1,7 @@
-"""`vmtpy rpc TEXT…`: requests to the host, with the outputs and exit codes of vmware-rpctool."""
+"""`vmtpy rpc TEXT…`: sends requests to the host. Outputs and exit codes are vmware-rpctool's.
+
+cloud-init and scripts start it for each request, so it imports as little as possible.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ if TYPE_CHECKING:
     from vmtpy.transport import Transport
 
 DESCRIPTION = """\
-Sends RPCI requests to the host, one after the other. What the host answers goes to standard output,
-its reason to refuse to standard error, each followed by a newline."""
+Sends RPCI requests to the host, one after the other. The host's answers go to standard output, its
+reasons to refuse to standard error, each followed by a newline."""
 EPILOG = """\
-exit codes: 0 all requests were granted, 1 one was refused or could not be sent, 2 wrong command
-line, 255 not on VMware"""
+exit codes: 0 all requests were granted, 1 a request was refused or could not be sent, 2 wrong
+command line, 255 this is not VMware"""
 
 
 def main(arguments: list[str]) -> int:
     transport: Transport = "auto"
-    # argparse costs 5 ms, and these would pass through it unchanged.
-    if arguments and not any(one.startswith("-") for one in arguments):
+    # Importing argparse costs 5 ms, and arguments without options do not need it.
+    if arguments and not any(argument.startswith("-") for argument in arguments):
         texts = arguments
     else:
         made = parser()
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> int:
     try:
         with Rpci(transport=transport) as rpci:
             *others, last = requests
-            return max([*(call(rpci, one) for one in others), call(rpci, last, last=True)])
+            return max([*(call(rpci, request) for request in others), call(rpci, last, last=True)])
     except NotVMwareError as error:
         return off_vmware("rpc", error)
 
@@ -59,14 +62,14 @@ def parser() -> ArgumentParser:
         "texts",
         metavar="TEXT",
         nargs="+",
-        help="a request, as `info-get guestinfo.ip`; `-` reads one from standard input, to its "
-        "end, without the last newline",
+        help="a request, as `info-get guestinfo.ip`; `-` reads a request from standard input, to "
+        "its end, without the last newline",
     )
     made.add_argument(
         "--transport",
         choices=["auto", "vsock", "port", "hypercall"],
         default="auto",
-        help="the way to the host (default: the backdoor, and vsock where that cannot serve)",
+        help="the way to the host (default: the backdoor, or vsock if the backdoor cannot serve)",
     )
     return made
 

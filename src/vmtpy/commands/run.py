@@ -1,5 +1,5 @@
-"""`vmtpy run`: the guest agent in the foreground. SIGTERM and SIGINT end it, thawing first; SIGHUP
-makes it read its configuration again.
+"""`vmtpy run`: runs the guest agent in the foreground. At SIGTERM and SIGINT the agent thaws all
+filesystems and ends; at SIGHUP it reads its configuration again.
 """
 
 from __future__ import annotations
@@ -23,32 +23,35 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    sys.dont_write_bytecode = True  # a module's cache may lie on what is frozen
+    sys.dont_write_bytecode = True  # __pycache__ may lie on a frozen filesystem
     options = parse(arguments)
     kernel.check()
     config = read(options)
-    taken = log.to_stderr(log.LEVELS[options.log_level])
-    for one in legacy.complaints(config.hooks):
-        taken.warning(f"PROBLEM: {one.text}: {one.remedy}")
+    logger = log.to_stderr(log.LEVELS[options.log_level])
+    for complaint in legacy.complaints(config.hooks):
+        logger.warning(f"PROBLEM: {complaint.text}: {complaint.remedy}")
     if not may_freeze():
-        taken.error("this is not root, and may freeze nothing: every snapshot will fail")
+        logger.error(
+            "this process is not root and cannot freeze, so every quiesced snapshot will fail: "
+            "run it as root"
+        )
     on_record: list[Callable[[RunRecord], None]] = []
     agent = Agent(
         config,
-        log=taken,
-        on_native_record=lambda record: hand_out(record, on_record, taken),
+        log=logger,
+        on_native_record=lambda record: hand_out(record, on_record, logger),
         notify=notify.from_environment(),
     )
     if options.record:
         on_record.append(lambda record: append_record(options.record, record))
     if not _core.lock_memory():
-        taken.debug("memory is not locked: CAP_IPC_LOCK is missing")
+        logger.debug("the agent's memory is not locked: CAP_IPC_LOCK is missing")
     agent.thaw_leftovers()
-    drop_privileges(config, taken)  # before there are other threads
+    drop_privileges(config, logger)  # before other threads start: capabilities are a thread's own
     if config.metrics.textfile or config.metrics.listen:
         from vmtpy.metrics import Metrics
 
-        metrics = Metrics(config.metrics, agent.status, taken)
+        metrics = Metrics(config.metrics, agent.status, logger)
         on_record.append(metrics.record)
         metrics.start()
     from vmtpy.status_socket import served
@@ -56,17 +59,17 @@ def main(arguments: list[str]) -> int:
     def status() -> dict[str, object]:
         return {**agent.status(), "configuration_file": options.file}
 
-    with served(config.status.socket, status, taken):
+    with served(config.status.socket, status, logger):
         agent.run(
             stop_on=(signal.SIGTERM, signal.SIGINT),
             reload_on=(signal.SIGHUP,),
-            reload=lambda: reread(options, config, taken),
+            reload=lambda: reread(options, config, logger),
         )
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    # With a width of its own it does not ask shutil for one, which costs 0.5 MiB.
+    # A fixed width keeps argparse from importing shutil, which costs 0.5 MiB.
     made = argparse.ArgumentParser(
         prog="vmtpy run",
         description=__doc__,
@@ -75,25 +78,26 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--config",
         metavar="FILE",
-        help=f"configuration in TOML (default: {FILE}, if it is there)",
+        help=f"the configuration, a TOML file (default: {FILE}, if it exists)",
     )
     made.add_argument(
         "--include",
         metavar="PATH",
         action="append",
         default=[],
-        help="keep to this mount point or glob (repeatable; default: all freezable local ones)",
+        help="freeze only mount points that match this path or glob (repeatable; default: all "
+        "local filesystems that can be frozen)",
     )
     made.add_argument(
         "--record",
         metavar="FILE",
-        help="append the record of each run, a JSON object a line, after its thaw",
+        help="append the record of each backup to FILE, one JSON object a line, after its thaw",
     )
     made.add_argument(
         "--log-level",
         choices=log.LEVELS,
         default="info",
-        help="the least important lines that are logged (default: %(default)s)",
+        help="log messages of this level and above (default: %(default)s)",
     )
     return made
 
@@ -103,12 +107,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def read(options: argparse.Namespace) -> Config:
-    """The configuration as file and command line have it.
+    """The configuration from the file and the command line. Sets `options.file`.
 
     Raises:
-        ConfigError: as load().
+        ConfigError: load() refuses the file.
     """
-    options.file = find(options.config)  # it may have come or gone since the last time
+    options.file = find(options.config)  # at a reload the file may be new, or gone
     if options.file:
         options.file = os.path.abspath(options.file)  # noqa: PTH100 (pathlib: 0.6 MiB)
     config = load(options.file)
@@ -118,31 +122,39 @@ def read(options: argparse.Namespace) -> Config:
     return config
 
 
-def reread(options: argparse.Namespace, first: Config, taken: log.Log) -> Config:
-    """The configuration as it is now; what was given up for the first is not to be had again."""
+def reread(options: argparse.Namespace, first: Config, logger: log.Log) -> Config:
+    """The configuration at a reload. `first`: the one at the start.
+
+    A running agent cannot get back the capabilities that it gave up under the first configuration.
+    """
     config = read(options)
     if config.hooks.entry_points and not first.hooks.entry_points:
-        taken.warning("entry points get few capabilities: all of them only from the next start on")
+        logger.warning(
+            "[hooks] entry_points was set after the start, so their hooks have few capabilities: "
+            "restart the agent to give them all"
+        )
     return config
 
 
-def drop_privileges(config: Config, taken: log.Log) -> None:
-    """Gives up what the agent does not need; see ARCHITECTURE.md, "Privileges"."""
+def drop_privileges(config: Config, logger: log.Log) -> None:
+    """Gives up the capabilities that the agent does not need; ARCHITECTURE.md, "Privileges"."""
     _core.confine_process()
-    if config.hooks.entry_points:  # others' code, which runs in threads of this one
-        taken.debug("Python keeps its capabilities: [hooks] entry_points is set")
+    if config.hooks.entry_points:  # others' code runs in Python's threads and may need them
+        logger.debug("Python keeps its capabilities: [hooks] entry_points is set")
         return
     _core.take_role(_core.Role.MAIN)
-    taken.debug(f"capabilities of the main thread: {_core.effective_capabilities()}")
+    logger.debug(f"capabilities of the main thread: {_core.effective_capabilities()}")
 
 
-def hand_out(record: RunRecord, takers: list[Callable[[RunRecord], None]], taken: log.Log) -> None:
-    """Gives a record to all who want it; one that fails does not cost the others theirs."""
-    for take in takers:
+def hand_out(
+    record: RunRecord, receivers: list[Callable[[RunRecord], None]], logger: log.Log
+) -> None:
+    """Calls each receiver with a record. The failure of a receiver does not stop the others."""
+    for receive in receivers:
         try:
-            take(record)
+            receive(record)
         except OSError as error:
-            taken.error(f"the record is lost: {error}")
+            logger.error(f"the record of a backup could not be written: {error}")
 
 
 def append_record(file: str, record: RunRecord) -> None:

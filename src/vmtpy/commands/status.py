@@ -1,4 +1,8 @@
-"""`vmtpy status`: asks the running agent how it is; answered also while everything is frozen."""
+"""`vmtpy status`: shows the state of the running agent.
+
+The agent also answers while filesystems are frozen. This module asks over the agent's socket
+(status_socket.py) and relies on the dictionary that status.py makes.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,24 @@ from vmtpy.status_socket import ask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What was left out because somebody wanted that, and how much of the rest is named.
+# Causes by which a user or the host left a filesystem out on purpose.
 WANTED = ("excluded", "not_included", "not_requested")
-MOST_NAMED = 5
+MOST_NAMED = 5  # filesystems that the line "not in it" names
+DESCRIPTION = (
+    "Shows the state of the running agent: host, channel, backups, and what is frozen. The agent "
+    "also answers while filesystems are frozen."
+)
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy status", description=__doc__)
+    made = argparse.ArgumentParser(prog="vmtpy status", description=DESCRIPTION)
     made.add_argument(
         "--socket",
         metavar="PATH",
         default=StatusConfig().socket,
-        help="of the agent: [status] socket of its configuration (default: %(default)s)",
+        help="the agent's socket, [status] socket of its configuration (default: %(default)s)",
     )
-    made.add_argument("--json", action="store_true", help="one JSON object")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
@@ -42,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What people want to know, by name."""
+    """The lines for people: a name and a text."""
     yield "agent", f"vmtpy {status['version']}, process {status['pid']}, {span(status['uptime'])}"
     host = status["host"]
     hardware = host["hardware_version"]
@@ -50,29 +58,33 @@ def lines(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "host", f"{host['product'] or 'VMware'}{version}"
     yield "channel", channel(status)
     tools = status["tools_version"]
-    yield "announced", f"tools version {tools}" if status["announced"] else "not yet"
+    yield "announced", f"as tools version {tools}" if status["announced"] else "not yet"
     difference = status["time_difference"]
     if difference is not None:
         word = "ahead of" if difference > 0 else "behind"
-        yield "clock", f"{abs(difference) * 1000:.0f} ms {word} the host's"
+        yield "clock", f"{abs(difference) * 1000:.0f} ms {word} the host's clock"
     yield "filesystems", freeze(status)
     if (stuck := status["python_stuck_for"]) is not None:
-        yield "Python", f"is stuck since {span(stuck)}: backups are refused until it answers"
+        yield (
+            "Python",
+            f"has not answered for {span(stuck)}; backups are refused until it does "
+            "(`systemctl restart vmtpy`)",
+        )
     counts = ", ".join(f"{count} {name}" for name, count in status["backups"].items() if count)
     yield "backups", counts or "none yet"
     if last := status["last_backup"]:
         yield "last backup", backup(last)
-    if last and (missed := [one for one in last["left_out"] if one["cause"] not in WANTED]):
-        names = [f"{one['path']} ({one['type']})" for one in missed[:MOST_NAMED]]
+    if last and (missed := [left for left in last["left_out"] if left["cause"] not in WANTED]):
+        names = [f"{left['path']} ({left['type']})" for left in missed[:MOST_NAMED]]
         more = f" and {len(missed) - MOST_NAMED} more" if len(missed) > MOST_NAMED else ""
         yield "not in it", f"{', '.join(names)}{more}: writable, but cannot be frozen"
     yield "configuration", configuration(status)
     if status["refused_configuration"]:
-        yield "", f"the new one was refused: {status['refused_configuration']}"
+        yield "", f"the new configuration was refused: {status['refused_configuration']}"
 
 
 def configuration(status: dict[str, Any]) -> str:
-    """The file, and what is kept to."""
+    """The configuration file, the includes and the excludes."""
     text = status.get("configuration_file") or "the defaults"
     for key in ("include", "exclude"):
         if status[key]:
@@ -81,25 +93,25 @@ def configuration(status: dict[str, Any]) -> str:
 
 
 def channel(status: dict[str, Any]) -> str:
-    found = status["channel"]
-    if found["last_poll"] is None:
-        return f"not connected: {found['trouble'] or 'not tried yet'}"
-    state = "connected" if found["connected"] else f"NOT CONNECTED ({found['trouble']})"
-    resets = f", {found['resets']} resets" if found["resets"] else ""
+    facts = status["channel"]
+    if facts["last_poll"] is None:
+        return f"not connected: {facts['trouble'] or 'the agent has not tried yet'}"
+    state = "connected" if facts["connected"] else f"NOT CONNECTED ({facts['trouble']})"
+    resets = f", {facts['resets']} resets" if facts["resets"] else ""
     way = f"{status['transport']} ({status['transport_reason']})"
-    return f"{way}, {state}, last answer {span(found['last_poll'])} ago{resets}"
+    return f"{way}, {state}, last answer {span(facts['last_poll'])} ago{resets}"
 
 
 def freeze(status: dict[str, Any]) -> str:
     if status["frozen"]:
-        return f"FROZEN since {status['frozen_for']:.3f} s ({status['backup_state']})"
+        return f"FROZEN for {status['frozen_for']:.3f} s ({status['backup_state']})"
     if status["backup_state"] != "idle":
         return f"not frozen; a snapshot is {status['backup_state']}"
     return "not frozen"
 
 
 def backup(record: dict[str, Any]) -> str:
-    """A record in a line."""
+    """A record in one line."""
     import time
 
     when = ""
@@ -108,12 +120,13 @@ def backup(record: dict[str, Any]) -> str:
         when = time.strftime("%Y-%m-%d %H:%M:%S ", begun)
     if record["outcome"] == "released":
         held = (record["all_thawed"] - record["first_freeze"]) * 1000
-        return f"{when}quiesced, {len(record['filesystems'])} filesystems held for {held:.1f} ms"
+        count = len(record["filesystems"])
+        return f"{when}quiesced: {count} filesystems were frozen for {held:.1f} ms"
     return f"{when}{record['outcome']}: {record['error']}"
 
 
 def span(seconds: float) -> str:
-    """A duration for people: "3 d 4 h", "2.5 s"."""
+    """A duration in at most two units: "3 d 4 h", "2.5 s"."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes = int(seconds // 60)

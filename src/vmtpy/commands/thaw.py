@@ -1,4 +1,7 @@
-"""`vmtpy thaw`: thaws what a session left frozen that died together with its guardian."""
+"""`vmtpy thaw`: thaws filesystems that stay frozen after a session and its guardian have died.
+
+It is for administrators, and relies on the markers that a session writes to /run/vmtpy.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from vmtpy.privilege import need_to_freeze
 RUN_DIRECTORY = "/run/vmtpy"
 DONE = (_core.Rescue.THAWED, _core.Rescue.NOT_FROZEN, _core.Rescue.STALE)
 DESCRIPTION = (
-    "Thaws the filesystems that a dead vmtpy left frozen, by its markers in /run/vmtpy. "
-    "What others have frozen is left alone."
+    "Thaws the filesystems that a dead vmtpy left frozen; its markers in /run/vmtpy name them. "
+    "Filesystems that other programs have frozen stay frozen."
 )
 
 
@@ -22,20 +25,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--force",
         action="store_true",
-        help="also thaw what a living vmtpy holds; forget what is not mounted any more",
+        help="also thaw filesystems that a living vmtpy holds frozen, and forget those that are "
+        "no longer mounted",
     )
-    made.add_argument("--json", action="store_true", help="one JSON array")
+    made.add_argument("--json", action="store_true", help="print one JSON array")
     return made
 
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    need_to_freeze()  # a user sees no markers, and would be told that there is nothing to thaw
+    need_to_freeze()  # without root no marker is visible, and "nothing to thaw" would be wrong
     results = _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY, options.force)
     if options.json:
         print(json.dumps([as_dict(result) for result in results], indent=2))
     elif not results:
-        print("nothing to thaw")
+        print(f"nothing to thaw: there is no marker in {RUN_DIRECTORY}")
     else:
         for result in results:
             print(result.text, file=sys.stdout if result.result in DONE else sys.stderr)
@@ -43,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def as_dict(result: _core.RescueResult) -> dict[str, str]:
-    """A result as JSON has it."""
+    """A result for JSON."""
     return {
         "result": result.result.name.lower(),
         **{name: getattr(result, name) for name in ("marker", "path", "device", "text")},

@@ -1,4 +1,7 @@
-"""`vmtpy uninstall-service`: ends the service, removes its file and the rules for udev."""
+"""`vmtpy uninstall-service`: stops the service and removes what `vmtpy install-service` installed.
+
+It relies on service.py for the service's file and on udev.py for the udev rules.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,20 @@ from pathlib import Path
 from vmtpy import service, udev
 from vmtpy.privilege import need_root
 
-DESCRIPTION = "Stops and disables the service, and removes its file and the rules for udev."
+DESCRIPTION = "Stops and disables the service, and removes its file and the udev rules."
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="vmtpy uninstall-service", description=DESCRIPTION)
     made.add_argument(
-        "--root", metavar="DIR", help="remove the files of this tree; nothing is stopped"
+        "--root",
+        metavar="DIR",
+        help="remove the files from the tree DIR, where an image is built; no service is stopped",
     )
     made.add_argument(
         "--kind",
         choices=tuple(service.KINDS),
-        help="the service manager (default: what runs here, or what DIR has)",
+        help="the service manager (default: the one that runs here, or that DIR has)",
     )
     return made
 
@@ -33,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if kind is None:
         kind = service.manager_of(root) if options.root else service.manager(root)
     file = service.uninstall(kind, root, runs=not options.root)
-    print(f"{file} removed" if file else "the service is not installed")
+    print(f"removed {file}" if file else "vmtpy's service is not installed")
     if rules := udev.uninstall(root):
-        print(f"{rules} removed; disks keep their time limit until the next boot")
+        print(f"removed {rules}; disks keep their SCSI timeout until the next boot")
     return 0

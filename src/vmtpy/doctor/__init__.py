@@ -1,7 +1,7 @@
-"""What would keep a quiesced snapshot from working here, each with its remedy.
+"""The checks of `vmtpy doctor`: what would make a quiesced snapshot fail here, and the remedies.
 
-machine.py looks at the agent and the machine, storage.py at filesystems and hooks. Nothing is
-frozen, started or changed to find out.
+machine.py checks the agent and the machine, storage.py the filesystems and hooks. No check freezes,
+starts or changes anything.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Level = Literal["ok", "note", "problem"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        check: a word for what was looked at.
-        level: "problem": a snapshot would fail, or not be what it should; "note": good to know.
+        check: the name of the check, as "disks".
+        level: "problem": a snapshot would fail or be incomplete; "note": information; "ok".
         text: one sentence.
-        remedy: what to do, "" if nothing need be done.
+        remedy: what to do about it, "" if nothing need be done.
     """
 
     check: str

@@ -1,4 +1,7 @@
-"""Checks of the machine and of the agent that should run on it."""
+"""Checks of the machine and of the agent that should run on it, for `vmtpy doctor`.
+
+Each check yields Findings. The checks read /proc, /sys and the running agent's status.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ if TYPE_CHECKING:
     from vmtpy._probe import Probe
     from vmtpy.in_force import InForce
 
-# During a backup the agent has a child with the same command line, which thaws if the agent dies.
+# The guardian, a child that thaws if the agent dies, has the agent's command line and this comm.
 GUARDIAN = "vmtpy-guardian"
-# Programs that also poll the host for commands, by /proc/PID/comm.
+# Other programs that poll the host for commands: /proc/PID/comm → remedy.
 CLIENTS = {
     "vmtoolsd": "systemctl disable --now open-vm-tools vmtoolsd",
     "vmware-guestd": "/etc/init.d/vmware-tools stop, and uninstall VMware Tools",
@@ -29,16 +32,16 @@ AUDIT_TAIL = 1 << 20
 
 
 def check_configuration(running: InForce) -> Iterator[Finding]:
-    """The file, and where the running agent has something else than it."""
+    """Checks the file, and compares it with the includes and excludes of the running agent."""
     if running.error is not None:
-        text, remedy = str(running.error), "correct it; the agent will not start"
+        text, remedy = str(running.error), "correct the file; the agent does not start with it"
         yield Finding("configuration", "problem", text, remedy)
     else:
         yield Finding("configuration", "ok", running.file or "the defaults")
     for key in running.differing:
         values = ", ".join(getattr(running.config.quiesce, key)) or "nothing"
-        text = f"the running agent has another `{key}` than {running.file or 'the defaults'}"
-        remedy = "if it was not started with --include: `systemctl reload vmtpy`"
+        text = f"`{key}` of the running agent differs from {running.file or 'the defaults'}"
+        remedy = "`systemctl reload vmtpy`, unless the agent was started with --include"
         yield Finding("configuration", "note", f"{text}: {values}", remedy)
 
 
@@ -50,9 +53,9 @@ def check_kernel(release: str) -> Iterator[Finding]:
 
 
 def check_host(found: Probe, *, vsock: bool = False) -> Iterator[Finding]:
-    """`vsock`: the host listens there, although VMware's backdoor does not serve."""
+    """Checks the way to the host. `vsock`: the host answers over vsock, but not by the backdoor."""
     if vsock:
-        text = f"VMware is reached over vsock alone: {found.reason}"
+        text = f"VMware can be reached only over vsock: {found.reason}"
         yield Finding("host", "note", text, found.remedy)
         return
     if not found:
@@ -61,7 +64,10 @@ def check_host(found: Probe, *, vsock: bool = False) -> Iterator[Finding]:
     way = f" by {found.way}" if found.way else ""
     text = f"VMware {found.product} answers{way}".replace("  ", " ")
     if found.encrypted:
-        text += f"; the memory is encrypted ({found.encrypted}): low bandwidth alone"
+        text += (
+            f"; the memory is encrypted ({found.encrypted}), so the agent uses only the "
+            "low-bandwidth port"
+        )
     yield Finding("host", "ok", text)
 
 
@@ -69,35 +75,38 @@ def check_privilege(proc: Path, user: int) -> Iterator[Finding]:
     text = (proc / "self" / "status").read_text()
     bits = int(text.partition("CapEff:")[2].split()[0], 16)
     if user != 0 or not bits >> SYS_ADMIN & 1:
-        what = "not root" if user else "root without CAP_SYS_ADMIN, as in a container"
-        remedy = "run it as root in the virtual machine itself; only CAP_SYS_ADMIN may freeze"
-        yield Finding("privilege", "problem", f"this is {what}", remedy)
+        what = "is not root" if user else "is root without CAP_SYS_ADMIN, as in a container"
+        remedy = "run it as root in the virtual machine itself; freezing needs CAP_SYS_ADMIN"
+        yield Finding("privilege", "problem", f"this process {what}", remedy)
     else:
-        yield Finding("privilege", "ok", "root, and may freeze")
+        yield Finding("privilege", "ok", "this process is root and may freeze")
 
 
 def check_clients(proc: Path) -> Iterator[Finding]:
-    """Commands of the host go to one client: with two, each hears half of a conversation."""
+    """Checks that only one agent runs.
+
+    The host sends each command to one client. With two, each receives a part of a conversation.
+    """
     agents: dict[int, int] = {}
     rivals = False
     for process, name, command in processes(proc):
         if name in CLIENTS:
             rivals = True
-            text = f"{name} (process {process}) answers the host, too: a snapshot may be its"
+            text = f"{name} (process {process}) also takes the host's commands: snapshots may fail"
             yield Finding("clients", "problem", text, CLIENTS[name])
         elif name != GUARDIAN and is_agent(command):
             agents[process] = parent_of(proc, process)
-    # A child that has its parent's command line has not become another program yet.
-    grown = [str(process) for process, parent in agents.items() if parent not in agents]
-    if len(grown) > 1:
-        text = f"{len(grown)} agents of vmtpy run (processes {', '.join(grown)})"
-        yield Finding("clients", "problem", text, "end all but the service")
+    # A child with the agent's own command line has been forked, but has not called exec yet.
+    mains = [str(process) for process, parent in agents.items() if parent not in agents]
+    if len(mains) > 1:
+        text = f"{len(mains)} agents of vmtpy run (processes {', '.join(mains)})"
+        yield Finding("clients", "problem", text, "end all agents but the service")
     elif not rivals:
-        yield Finding("clients", "ok", "nobody else answers the host")
+        yield Finding("clients", "ok", "no other program takes the host's commands")
 
 
 def parent_of(proc: Path, process: int) -> int:
-    """0 if it has ended meanwhile."""
+    """The number of a process's parent; 0 if the process has ended meanwhile."""
     try:
         return int((proc / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -105,7 +114,7 @@ def parent_of(proc: Path, process: int) -> int:
 
 
 def is_agent(command: list[str]) -> bool:
-    """Whether a command line is `… vmtpy run …` itself, not a program that starts it."""
+    """Whether a command line is `… vmtpy run …`, and not that of a program that starts it."""
     words = command[:4]
     if "run" not in words or "emulate" in words:
         return False
@@ -115,56 +124,70 @@ def is_agent(command: list[str]) -> bool:
 
 def processes(proc: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Number, name and command line of each process."""
-    for entry in sorted(int(one) for one in os.listdir(proc) if one.isdigit()):  # noqa: PTH208
+    numbers = sorted(int(entry) for entry in os.listdir(proc) if entry.isdigit())  # noqa: PTH208
+    for number in numbers:
         try:
-            name = (proc / str(entry) / "comm").read_text("utf-8", "replace").strip()
-            command = (proc / str(entry) / "cmdline").read_text("utf-8", "replace").split("\0")
-        except OSError:  # it has ended meanwhile
+            name = (proc / str(number) / "comm").read_text("utf-8", "replace").strip()
+            command = (proc / str(number) / "cmdline").read_text("utf-8", "replace").split("\0")
+        except OSError:  # the process has ended meanwhile
             continue
-        yield entry, name, command
+        yield number, name, command
 
 
 def check_agent(status: dict[str, Any] | None, trouble: str) -> Iterator[Finding]:
-    """`status`: of the running agent, None with the reason in `trouble` if it cannot be had."""
+    """Checks the running agent.
+
+    Args:
+        status: the agent's status; None if no agent answers.
+        trouble: why there is no status.
+    """
     if status is None:
-        yield Finding("agent", "problem", trouble, "`vmtpy install-service`, or start the service")
+        remedy = "start the service, or install it by `vmtpy install-service`"
+        yield Finding("agent", "problem", trouble, remedy)
         return
     channel = status["channel"]
     if not channel["connected"]:
-        why = channel["trouble"] or "it has not answered yet"
+        why = channel["trouble"] or "the host has not answered yet"
         text = f"the agent runs, but has no channel to the host: {why}"
-        remedy = "see its log; `vmtpy rpc 'info-get guestinfo.ip'` tries a channel of its own"
+        remedy = "see the agent's log; `vmtpy rpc 'info-get guestinfo.ip'` tries another channel"
         yield Finding("agent", "problem", text, remedy)
     elif status["refused_configuration"]:
-        text = f"its new configuration was refused: {status['refused_configuration']}"
-        yield Finding("agent", "problem", text, "correct it, then `systemctl reload vmtpy`")
+        text = f"the agent refused its new configuration: {status['refused_configuration']}"
+        remedy = "correct the configuration, then `systemctl reload vmtpy`"
+        yield Finding("agent", "problem", text, remedy)
     elif status["version"] != __version__:
-        text = f"it is still version {status['version']}, installed is {__version__}"
+        text = f"the agent runs version {status['version']}, but {__version__} is installed"
         yield Finding("agent", "note", text, "`systemctl restart vmtpy`")
     else:
         yield Finding("agent", "ok", f"process {status['pid']} is connected to the host")
     last = status["last_backup"]
     if last and last["outcome"] != "released":
-        text = f"the last one ended as {last['outcome']}: {last['error']}"
+        text = f"the last backup ended as {last['outcome']}: {last['error']}"
         yield Finding("last backup", "note", text, "see `vmtpy status` and the log")
 
 
 def check_disks(root: Path) -> Iterator[Finding]:
-    """VMware disks must outlast a datastore that stands still; nothing where there are none."""
+    """Checks that VMware disks wait long enough for a datastore that pauses.
+
+    A machine without VMware disks has no finding.
+    """
     disks = dict(udev.disks(root))
-    hasty = [f"{name} ({seconds} s)" for name, seconds in disks.items() if seconds < udev.SECONDS]
-    remedy = "`vmtpy install-service` installs the rules for udev that set it"
-    if hasty:
+    short = [f"{name} ({seconds} s)" for name, seconds in disks.items() if seconds < udev.SECONDS]
+    remedy = "`vmtpy install-service` installs udev rules that set the timeout"
+    if short:
         text = (
-            f"requests fail before {udev.SECONDS} s: {', '.join(hasty)}; filesystems turn "
-            "read-only if the datastore stands still for that long"
+            f"the SCSI timeout of {', '.join(short)} is below {udev.SECONDS} s; filesystems turn "
+            "read-only if the datastore pauses for longer than that"
         )
         yield Finding("disks", "problem", text, remedy)
     elif disks and udev.rules(root) is None:
-        text = f"they have {udev.SECONDS} s for a request, but no rule sees to it at the next boot"
+        text = (
+            f"the SCSI timeout is {udev.SECONDS} s now, but no udev rule sets it at the next boot"
+        )
         yield Finding("disks", "problem", text, remedy)
     elif disks:
-        yield Finding("disks", "ok", f"{len(disks)} with {min(disks.values())} s for a request")
+        text = f"{len(disks)} with a SCSI timeout of {min(disks.values())} s or more"
+        yield Finding("disks", "ok", text)
 
 
 def check_selinux(root: Path) -> Iterator[Finding]:
@@ -176,20 +199,21 @@ def check_selinux(root: Path) -> Iterator[Finding]:
     if denial:
         remedy = "ausearch -m avc -c vmtpy | audit2allow -M vmtpy"
         if enforcing:
-            yield Finding("SELinux", "problem", f"it has denied the agent: {denial}", remedy)
+            yield Finding("SELinux", "problem", f"SELinux has denied the agent: {denial}", remedy)
         else:
-            yield Finding("SELinux", "note", f"it would deny the agent: {denial}", remedy)
+            text = f"SELinux, if it were enforcing, would deny the agent: {denial}"
+            yield Finding("SELinux", "note", text, remedy)
     else:
         yield Finding("SELinux", "ok", "enforcing" if enforcing else "permissive")
 
 
 def last_denial(log: Path) -> str:
-    """The last denial of ours in the audit log, "" if there is none or it cannot be read."""
+    """The last denial of vmtpy in the audit log; "" without a denial or a readable log."""
     try:
         with log.open("rb") as opened:
             opened.seek(max(0, log.stat().st_size - AUDIT_TAIL))
             lines = opened.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    ours = [one for one in lines if "avc:  denied" in one and 'comm="vmtpy' in one]
-    return ours[-1].partition("avc:  ")[2] if ours else ""
+    denials = [line for line in lines if "avc:  denied" in line and 'comm="vmtpy' in line]
+    return denials[-1].partition("avc:  ")[2] if denials else ""

@@ -1,4 +1,7 @@
-"""Checks of what would be frozen, of what hinders a freeze, and of hooks."""
+"""Checks of what would be frozen, of what hinders a freeze, and of hooks, for `vmtpy doctor`.
+
+Each check yields Findings. The checks rely on the native plan, on /proc and on the hooks' rules.
+"""
 
 from __future__ import annotations
 
@@ -24,81 +27,91 @@ if TYPE_CHECKING:
     from vmtpy.config import Config
 
 Planner = Callable[[], _core.Plan]
-# Where the kernel lets a writer wait for the end of a freeze: /proc/PID/wchan, by version.
+# Kernel functions in which a writer waits for a thaw, as /proc/PID/wchan names them.
 FREEZE_WAITS = ("sb_start_write", "percpu_rwsem_wait", "percpu_down_read", "sb_start_pagefault")
-LOOKS, BETWEEN = 5, 0.1  # seconds: a writer that waits for something else moves on
-# Nobody expects these to be frozen.
+# A writer that waits for something else leaves wchan's function between two looks.
+LOOKS, BETWEEN = 5, 0.1  # number, seconds
+# Causes for which nobody expects a filesystem to be frozen.
 EXPECTED = (_core.Cause.PSEUDO, _core.Cause.MEMORY)
-UNTOLD = "whether others have frozen a filesystem cannot be told while nobody writes to it"
-THAW = "`vmtpy thaw`; what another program froze, that program or `fsfreeze -u` thaws"
+UNKNOWN = (
+    "a filesystem that another program has frozen cannot be detected until a process writes to it"
+)
+THAW = "`vmtpy thaw`; a filesystem that another program has frozen: `fsfreeze -u`"
 
 
 def check_plan(plan: Planner) -> Iterator[Finding]:
     try:
-        found = plan()
+        made = plan()
     except VmtError as error:
         yield Finding("plan", "problem", str(error), error.hint or "see `vmtpy plan`")
         return
-    frozen = [one for one in found.filesystems if not one.sync_only]
+    frozen = [filesystem.path for filesystem in made.filesystems if not filesystem.sync_only]
     if frozen:
-        names = ", ".join(one.path for one in frozen[:5]) + (", …" if len(frozen) > 5 else "")
+        names = ", ".join(frozen[:5]) + (", …" if len(frozen) > 5 else "")
         yield Finding("plan", "ok", f"{len(frozen)} to be frozen: {names}")
     else:
         text = "there is no filesystem to freeze"
-        yield Finding("plan", "problem", text, "`vmtpy plan` gives the reason for each")
-    for one in found.filesystems:
-        if one.sync_only:
-            yield Finding("plan", "note", f"{one.path} ({one.type}) can only be synced, not frozen")
-    for left in found.left_out:
+        yield Finding("plan", "problem", text, "`vmtpy plan` gives the reason for each filesystem")
+    for filesystem in made.filesystems:
+        if filesystem.sync_only:
+            text = f"{filesystem.path} ({filesystem.type}) can only be synced, not frozen"
+            yield Finding("plan", "note", text)
+    for left in made.left_out:
         if left.cause not in EXPECTED:
             text = f"{left.path} ({left.type}) is not frozen: {left.reason}"
             yield Finding("plan", "note", text)
-    for note in found.notes:
+    for note in made.notes:
         yield Finding("plan", "note", note)
 
 
 def check_own_files(plan: Planner, files: dict[str, str]) -> Iterator[Finding]:
-    """`files`: what the agent writes, by what it is. On a frozen filesystem it would wait."""
+    """Checks whether files of the agent lie on a filesystem that will be frozen.
+
+    Args:
+        plan: makes the plan.
+        files: what each file is → its path.
+    """
     devices: dict[int, str] = {}
     try:
-        frozen = [one.path for one in plan().filesystems if not one.sync_only]
-    except VmtError:  # said by check_plan()
+        made = plan()
+    except VmtError:  # check_plan() reports it
         return
-    for path in frozen:
-        with suppress(OSError):  # unmounted meanwhile
-            devices[Path(path).stat().st_dev] = path
+    for filesystem in made.filesystems:
+        if not filesystem.sync_only:
+            with suppress(OSError):  # the filesystem has been unmounted meanwhile
+                devices[Path(filesystem.path).stat().st_dev] = filesystem.path
     for what, name in files.items():
         file = Path(name)
         while not file.exists() and file != file.parent:
             file = file.parent
         where = devices.get(file.stat().st_dev)
         if where is not None:
-            text = f"{what} {name} lies on {where}, which is frozen"
-            remedy = "nothing: the agent writes there before and after a freeze only"
+            text = f"{what} {name} lies on {where}, which will be frozen"
+            remedy = "nothing need be done: the agent writes there only before and after a freeze"
             yield Finding("own files", "note", text, remedy)
 
 
 def check_frozen(run: Path, proc: Path, *, expected: bool) -> Iterator[Finding]:
-    """Signs of a filesystem that is frozen already; `expected` if a snapshot is under way."""
+    """Checks for signs of a filesystem that is frozen. `expected`: a snapshot is in progress."""
     markers = sorted(run.glob("freeze-*")) if run.is_dir() else []
     waiting = [] if expected else waiting_for_thaw(proc)
     for marker in markers:
         paths = marked(marker)
-        if not marker.exists():  # all has been thawed meanwhile
+        if not marker.exists():  # the filesystems have been thawed meanwhile
             continue
         if expected or is_held(marker, proc):
-            text = f"a freeze of vmtpy's is under way: {', '.join(paths)}"
+            text = f"vmtpy is freezing {', '.join(paths)} at this moment"
             yield Finding("frozen", "note", text)
         else:
-            text = f"the marker {marker} says that {', '.join(paths)} may be frozen"
+            text = f"a dead vmtpy may have left {', '.join(paths)} frozen (its marker is {marker})"
             yield Finding("frozen", "problem", text, "`vmtpy thaw`")
     if waiting:
         names = ", ".join(f"{name} ({process})" for process, name in waiting[:5])
-        text = f"waiting as for a frozen filesystem: {names}"
+        text = f"processes wait as if for a frozen filesystem: {names}"
         yield Finding("frozen", "problem", text, THAW)
     elif not markers:
-        text = "nothing is left of a freeze of vmtpy's, and no process waits for a thaw"
-        yield Finding("frozen", "ok", f"{text}; {UNTOLD}")
+        text = "vmtpy has left nothing frozen, and no process waits for a thaw"
+        yield Finding("frozen", "ok", f"{text}; {UNKNOWN}")
 
 
 def marked(marker: Path) -> list[str]:
@@ -107,11 +120,11 @@ def marked(marker: Path) -> list[str]:
         lines = marker.read_text("utf-8", "replace").splitlines()
     except OSError as error:
         return [f"({error.strerror})"]
-    return [one.split(maxsplit=2)[2] for one in lines if one.startswith("filesystem ")]
+    return [line.split(maxsplit=2)[2] for line in lines if line.startswith("filesystem ")]
 
 
 def is_held(marker: Path, proc: Path) -> bool:
-    """Whether the process that wrote a marker still lives: the same number, the same start."""
+    """Whether the process that wrote a marker lives: its number and its start time are equal."""
     try:
         words = marker.read_text().partition("\nprocess ")[2].split()
         stat = (proc / words[0] / "stat").read_text()
@@ -121,16 +134,16 @@ def is_held(marker: Path, proc: Path) -> bool:
 
 
 def waiting_for_thaw(proc: Path) -> list[tuple[int, str]]:
-    """Processes that wait in the kernel where writers wait for a thaw, again and again."""
-    found = None
+    """Processes that wait in one of FREEZE_WAITS at each of several looks: number and name."""
+    waiting = None
     for look in range(LOOKS):
         if look:
             time.sleep(BETWEEN)
         now = {(process, name) for process, name, _ in processes(proc) if waits(proc, process)}
-        found = now if found is None else found & now
-        if not found:
+        waiting = now if waiting is None else waiting & now
+        if not waiting:
             break
-    return sorted(found or ())
+    return sorted(waiting or ())
 
 
 def waits(proc: Path, process: int) -> bool:
@@ -138,28 +151,28 @@ def waits(proc: Path, process: int) -> bool:
         wchan = (proc / str(process) / "wchan").read_text()
     except OSError:
         return False
-    return any(one in wchan for one in FREEZE_WAITS)
+    return any(function in wchan for function in FREEZE_WAITS)
 
 
 def check_hooks(config: Config) -> Iterator[Finding]:
     complaints = list(legacy.complaints(config.hooks))
-    for one in complaints:
-        yield Finding(one.check, "problem", one.text, one.remedy)
+    for complaint in complaints:
+        yield Finding(complaint.check, "problem", complaint.text, complaint.remedy)
     skipped: list[str] = []
     try:
         count = len(executables(config.hooks, skipped.append))
     except HookError as error:
-        remedy = "chown root, chmod go-w: hooks run as root"
+        remedy = "`chown root` and `chmod go-w` it, because hooks run as root"
         yield Finding("hooks", "problem", str(error), remedy)
         return
-    good = not any(one.check == "hooks" for one in complaints)
+    good = not any(complaint.check == "hooks" for complaint in complaints)
     for path in hook_files(config):
         reason = trouble_of(path)
         if reason:
             good = False
-            remedy = "chmod 755, chown root"
+            remedy = "`chmod 755` and `chown root` it"
             if "interpreter" in reason:
-                remedy = "install the interpreter, or correct the first line"
+                remedy = "install the interpreter, or correct the first line of the hook"
             yield Finding("hooks", "problem", f"{path}: {reason}", remedy)
     if config.postgresql.dsn and not has_psycopg():
         good = False
@@ -172,14 +185,14 @@ def check_hooks(config: Config) -> Iterator[Finding]:
 def hook_files(config: Config) -> Iterator[Path]:
     if config.hooks.legacy:
         yield from (
-            Path(one) for one in (legacy.PRE_FREEZE, legacy.POST_THAW) if os.path.lexists(one)
+            Path(name) for name in (legacy.PRE_FREEZE, legacy.POST_THAW) if os.path.lexists(name)
         )
     if config.hooks.directory and Path(config.hooks.directory).is_dir():
         yield from sorted(Path(config.hooks.directory).iterdir())
 
 
 def trouble_of(path: Path) -> str:
-    """Why a hook will not run although somebody wants it to, "" if it will."""
+    """Why a file in the hooks directory will not run; "" if it will, or is not meant to run."""
     reason = why_not(path)
     if reason in ("hidden", "the name of a backup copy"):
         return ""

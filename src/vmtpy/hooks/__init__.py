@@ -47,7 +47,10 @@ class Hooks:
             TypeError: it cannot be called.
         """
         if not callable(manager):
-            raise TypeError(f"manager: a function that makes one, not {type(manager).__name__}")
+            raise TypeError(
+                "manager must be a function that returns a context manager, not "
+                f"{type(manager).__name__}"
+            )
         from vmtpy.hooks.context import ContextHook
 
         name = getattr(manager, "__name__", repr(manager))

@@ -280,7 +280,7 @@ def test_a_whole_agent_that_is_stuck_says_so_and_works_again_when_it_goes_on() -
         )
         until(lambda: agent.status()["python_stuck_for"] is not None)
         shown = dict(command.lines(agent.status()))
-        assert shown["Python"].startswith("is stuck since ")
+        assert shown["Python"].startswith("has not answered for ")
         assert shown["filesystems"] == "not frozen"
         go_on.set()
         until(lambda: held == ["entered", "left"])

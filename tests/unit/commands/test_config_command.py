@@ -95,7 +95,7 @@ def test_the_example_has_every_key_and_check_takes_it(tmp_path: Path, capsys: Ca
     for written in (text, re.sub(r"(?m)^#(\w+ = )", r"\1", text)):
         file.write_text(written)
         assert main(["config", "check", str(file)]) == 0
-        assert capsys.readouterr().out == f"{file}: an agent would take it\n"
+        assert capsys.readouterr().out == f"{file} is valid\n"
         assert load(file) == Config()
     assert max(map(len, text.splitlines())) <= 100
 
@@ -134,7 +134,7 @@ def test_check_sees_what_is_wrong_only_together(default: Path, capsys: Capture) 
 @pytest.mark.usefixtures("default")
 def test_check_without_any_file_says_so(capsys: Capture) -> None:
     assert main(["config", "check"]) == 1
-    assert "there is no /etc/vmtpy/vmtpy.toml" in capsys.readouterr().err
+    assert "/etc/vmtpy/vmtpy.toml does not exist" in capsys.readouterr().err
 
 
 def test_show_says_where_each_value_is_from_and_is_a_file_itself(
@@ -190,11 +190,16 @@ def test_plan_says_whose_includes_it_has(
 
     monkeypatch.setattr(plan, "plan", planned)
     assert main(["plan"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"With include /srv of {default}"
+    assert (
+        capsys.readouterr().out.splitlines()[-1] == f"This plan applies include /srv of {default}"
+    )
     agent["include"], agent["exclude"] = ["/data"], ["/data/x", "/y"]
     assert main(["plan"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "With include /data and exclude /data/x, /y of the running agent, process 7"
+    assert (
+        last
+        == "This plan applies include /data and exclude /data/x, /y of the running agent, process 7"
+    )
     assert main(["plan", "/var"]) == 0
     assert main(["plan", "--exclude", "/z"]) == 0
     assert asked[1:] == [
@@ -227,4 +232,4 @@ def test_doctor_names_what_the_running_agent_has_otherwise(
     first, second = check_configuration(in_force(None))
     assert (first.level, first.text) == ("ok", str(default))
     assert second.level == "note"
-    assert second.text == f"the running agent has another `include` than {default}: /data"
+    assert second.text == f"`include` of the running agent differs from {default}: /data"

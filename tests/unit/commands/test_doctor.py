@@ -63,7 +63,8 @@ def test_vmware_is_good_and_anything_else_a_problem_with_its_reason() -> None:
     assert only(machine.check_host(good)).text == "VMware ESX answers"
     by_call = replace(good, way="vmcall", encrypted="SEV")
     assert only(machine.check_host(by_call)).text == (
-        "VMware ESX answers by vmcall; the memory is encrypted (SEV): low bandwidth alone"
+        "VMware ESX answers by vmcall; the memory is encrypted (SEV), so the agent uses only the "
+        "low-bandwidth port"
     )
     bad = Probe("fault", 0, "", "", "the port faults", remedy="run it elsewhere")
     found = only(machine.check_host(bad))
@@ -72,7 +73,7 @@ def test_vmware_is_good_and_anything_else_a_problem_with_its_reason() -> None:
     found = only(machine.check_host(bad, vsock=True))
     assert (found.level, found.text) == (
         "note",
-        "VMware is reached over vsock alone: the port faults",
+        "VMware can be reached only over vsock: the port faults",
     )
 
 
@@ -183,7 +184,7 @@ def test_own_files_on_what_is_frozen_are_noted_even_if_they_do_not_exist_yet() -
     files = {"the log": "/no-such-directory/vmtpy.log", "the marker in": "/proc/self"}
     found = only(storage.check_own_files(lambda: plan, files))
     assert found.level == "note"
-    assert "the log /no-such-directory/vmtpy.log lies on /, which is frozen" in found.text
+    assert "the log /no-such-directory/vmtpy.log lies on /, which will be frozen" in found.text
 
 
 def test_a_marker_that_nobody_holds_is_a_problem_and_a_held_one_is_not(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_a_marker_that_nobody_holds_is_a_problem_and_a_held_one_is_not(tmp_path:
     )
     found = only(storage.check_frozen(run, proc, expected=False))
     assert (found.level, found.remedy) == ("problem", "`vmtpy thaw`")
-    assert "/srv may be frozen" in found.text
+    assert "a dead vmtpy may have left /srv frozen" in found.text
     process(proc, 40, "vmtpy")
     assert only(storage.check_frozen(run, proc, expected=False)).level == "note"
     (run / "freeze-40-1").write_text("process 40 99\n")  # another process with its number
@@ -210,7 +211,7 @@ def test_who_waits_as_for_a_thaw_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     process(tmp_path, 51, "sleep", wchan="do_nanosleep")
     found = only(storage.check_frozen(tmp_path / "run", tmp_path, expected=False))
     assert found.level == "problem"
-    assert found.text == "waiting as for a frozen filesystem: cp (50)"
+    assert found.text == "processes wait as if for a frozen filesystem: cp (50)"
 
 
 @pytest.fixture
@@ -272,7 +273,7 @@ def test_postgresql_without_its_extra_is_a_problem(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("found", "code", "end"),
     [
-        ([Finding("a", "ok", "x"), Finding("b", "note", "y")], 0, "nothing would keep"),
+        ([Finding("a", "ok", "x"), Finding("b", "note", "y")], 0, "no problem"),
         ([Finding("a", "ok", "x"), Finding("b", "problem", "y", "z")], 1, "1 problem"),
     ],
 )

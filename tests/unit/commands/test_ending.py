@@ -83,7 +83,10 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
             timeout=60,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, "vmtpy: output: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "vmtpy: the output could not be written: No space left on device\n",
+    )
 
 
 def test_closed_from_the_start_it_says_nothing() -> None:

@@ -250,7 +250,7 @@ def test_signs_of_use_are_told(
     migrated(tmp_path)
     said = capsys.readouterr().out
     assert said.count("IN USE HERE") == 1
-    assert "IN USE HERE, it seems: /var/log/vmware-imc/toolsDeployPkg.log" in said
+    assert "SEEMS TO BE IN USE HERE: /var/log/vmware-imc/toolsDeployPkg.log" in said
     for word in ("deployPkg", "guest operations", "vmtoolsd --cmd", "shared folders", "appinfo"):
         assert word in said
 

@@ -61,7 +61,7 @@ def test_the_tree_tells_levels_stacks_reasons_and_counts_pseudo(
         "    └── /srv  xfs on /dev/sda2 (8:2), also at /export",
         "Left out",
         "├── /net  nfs4: network filesystem",
-        "└── 1 pseudo and 1 in memory (--all names them)",
+        "└── 1 pseudo and 1 in memory (`--all` names them)",
     ]
 
 
@@ -121,7 +121,7 @@ def test_nothing_to_freeze_and_unmatched_volumes_are_said(
     assert cli.main(["plan", "--volumes", "6000C29-a"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("Nothing would be frozen.\n")
-    assert out.endswith("Volumes on which nothing lies\n└── 6000C29-a\n")
+    assert out.endswith("Volumes without a filesystem of this machine\n└── 6000C29-a\n")
 
 
 def test_notes_are_shown(on_machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:

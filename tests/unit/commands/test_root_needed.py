@@ -17,7 +17,7 @@ from vmtpy.status_socket import served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NEEDED = "this needs root: run it with sudo\n"
+NEEDED = "this command needs root: run it with sudo\n"
 
 
 def as_user(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -63,12 +63,11 @@ def test_only_root_may_ask_the_agent(agent: Path) -> None:
     done = as_user("status", "--socket", str(agent))
     assert done.returncode == 1
     assert done.stderr == (
-        f"vmtpy status: only root may ask the agent on {agent}\nvmtpy status: run it with sudo\n"
+        f"vmtpy status: only root may ask the agent on {agent} for its status\n"
+        "vmtpy status: run it with sudo\n"
     )
 
 
 def test_an_agent_that_may_freeze_nothing_says_so() -> None:
     done = as_user("run")  # which ends at once off VMware
-    assert "error: this is not root, and may freeze nothing: every snapshot will fail" in (
-        done.stderr
-    )
+    assert "error: this process is not root and cannot freeze" in (done.stderr)

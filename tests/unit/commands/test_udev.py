@@ -84,7 +84,7 @@ def test_the_service_brings_and_takes_them(
     ]
     assert uninstall_service.main([]) == 0
     assert not (rooted / udev.FILE).exists()
-    assert "60-vmtpy.rules removed" in capsys.readouterr().out
+    assert f"removed {rooted / udev.FILE}; disks keep" in capsys.readouterr().out
 
 
 def test_a_service_that_cannot_be_installed_leaves_no_rules(rooted: Path) -> None:
@@ -179,7 +179,7 @@ def test_rules_that_would_be_missed_at_the_next_boot_are_a_problem(tmp_path: Pat
     theirs = tmp_path / "lib/udev/rules.d/99-vmware-scsi-udev.rules"
     theirs.parent.mkdir(parents=True)
     theirs.write_text('ATTRS{vendor}=="VMware*", ATTR{timeout}="180"\n')
-    assert found(tmp_path) == [("ok", "1 with 180 s for a request")]
+    assert found(tmp_path) == [("ok", "1 with a SCSI timeout of 180 s or more")]
     theirs.unlink()
     udev.install(tmp_path)
-    assert found(tmp_path) == [("ok", "1 with 180 s for a request")]
+    assert found(tmp_path) == [("ok", "1 with a SCSI timeout of 180 s or more")]

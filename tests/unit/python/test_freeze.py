@@ -48,7 +48,7 @@ def test_an_interrupt_while_it_freezes_thaws_before_it_is_seen() -> None:
     thread.join()
     assert bench.session.phase() == Phase.ENDED
     assert bench.frozen() == []
-    assert bench.session.record().error == "interrupted while freezing"
+    assert bench.session.record().error == "the program was interrupted while vmtpy was freezing"
 
 
 def test_a_filesystem_that_stays_frozen_is_an_error_although_the_body_was_covered() -> None:

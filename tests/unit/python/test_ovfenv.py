@@ -122,7 +122,10 @@ def test_the_command_shows_properties(tmp_path: Path) -> None:
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     code, _, said = command("host", document=DOCUMENT, into=tmp_path)
-    assert (code, said) == (1, "no property host; there are: hostname, dns.motd, empty\n")
+    assert (code, said) == (
+        1,
+        "the OVF environment has no property host; its properties: hostname, dns.motd, empty\n",
+    )
     code, _, said = command(document=None, into=tmp_path)
     assert (code, said) == (1, f"{ovfenv.MISSING}\n")
     code, _, said = command(document="<html/>", into=tmp_path)

@@ -110,7 +110,7 @@ def test_while_frozen_it_says_so_and_afterwards_how_it_went(machine: Machine) ->
     found = machine.status()
     assert found["frozen"] is True
     assert 0 <= found["frozen_for"] < 10
-    assert dict(command.lines(found))["filesystems"].startswith("FROZEN since ")
+    assert dict(command.lines(found))["filesystems"].startswith("FROZEN for ")
     machine.thaw()
     found = machine.status()
     assert found["frozen"] is False
@@ -121,7 +121,7 @@ def test_while_frozen_it_says_so_and_afterwards_how_it_went(machine: Machine) ->
     assert began < found["last_success"] < began + PATIENCE
     shown = dict(command.lines(found))
     assert shown["backups"] == "1 released"
-    assert "quiesced, 1 filesystems held for " in shown["last backup"]
+    assert "quiesced: 1 filesystems were frozen for " in shown["last backup"]
 
 
 def test_a_backup_that_fails_is_counted_and_its_reason_kept(machine: Machine) -> None:
@@ -148,7 +148,7 @@ def test_a_new_configuration_counts_from_the_next_backup(machine: Machine) -> No
         guest_info=GuestInfoConfig(enabled=False),
     )
     machine.hup()
-    machine.until(lambda: (6, "configuration reloaded") in machine.lines)
+    machine.until(lambda: (6, "the configuration was reloaded") in machine.lines)
     assert machine.status()["tools_version"] == 5
     machine.until(
         lambda: any(
@@ -175,25 +175,27 @@ def test_guest_information_can_be_turned_on_and_off_by_a_reload(machine: Machine
     machine.until(tells)
     machine.next = Config(guest_info=GuestInfoConfig(enabled=False))
     machine.hup()
-    line = (6, "configuration reloaded")
+    line = (6, "the configuration was reloaded")
     machine.until(lambda: machine.lines.count(line) == 2)
     machine.next = Config(status=StatusConfig(socket="/elsewhere"))
     machine.hup()
     machine.until(lambda: machine.lines.count(line) == 3)
-    assert (4, "the new [status] counts from the next start only") in machine.lines
+    assert (4, "the new [status] takes effect only after a restart of the agent") in machine.lines
 
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(machine: Machine) -> None:
     machine.error = ConfigError("vmtpy.toml: [pol] is unknown")
     machine.hup()
-    line = "the configuration stays as it was: vmtpy.toml: [pol] is unknown"
+    line = (
+        "the new configuration was refused, and the old one is kept: vmtpy.toml: [pol] is unknown"
+    )
     machine.until(lambda: (3, line) in machine.lines)
     assert machine.status()["refused_configuration"] == "vmtpy.toml: [pol] is unknown"
     machine.freeze()
     machine.thaw()
     machine.error = None
     machine.hup()
-    machine.until(lambda: (6, "configuration reloaded") in machine.lines)
+    machine.until(lambda: (6, "the configuration was reloaded") in machine.lines)
     assert machine.status()["refused_configuration"] == ""
 
 
@@ -204,14 +206,14 @@ def test_during_a_backup_a_reload_waits_for_its_end(machine: Machine) -> None:
     machine.until(lambda: machine.status()["channel"]["polls"] > before + 20)
     assert machine.status()["frozen"]
     machine.thaw()
-    machine.until(lambda: (6, "configuration reloaded") in machine.lines)
+    machine.until(lambda: (6, "the configuration was reloaded") in machine.lines)
 
 
 def test_a_signal_that_comes_while_python_is_busy_is_not_lost(machine: Machine) -> None:
     """The native handler writes to the eventfd; nothing of Python runs for it."""
     with_signal = _core.SignalEvents(machine.native.reload_fd, [signal.SIGUSR1])
     os.kill(os.getpid(), signal.SIGUSR1)
-    machine.until(lambda: (6, "configuration reloaded") in machine.lines)
+    machine.until(lambda: (6, "the configuration was reloaded") in machine.lines)
     with pytest.raises(VmtError, match="handles the signals already"):
         _core.SignalEvents(machine.native.stop_fd, [signal.SIGUSR1])
     del with_signal
@@ -268,7 +270,7 @@ def test_who_asks_while_there_are_no_descriptors_is_answered_later(tmp_path: Pat
                 time.sleep(0.01)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        assert lines == ["`vmtpy status` has to wait: accept: Too many open files"]
+        assert lines == ["`vmtpy status` gets no answer yet: accept: Too many open files"]
         assert waiting.recv(100) == b'{"a": 1}'
         assert ask(path) == {"a": 1}
 
@@ -291,9 +293,7 @@ def test_a_second_agent_leaves_the_first_ones_socket_alone(tmp_path: Path) -> No
     with served(path, lambda: {"first": 1}, collect([])):
         with served(path, lambda: {"second": 2}, collect(lines)):
             assert ask(path) == {"first": 1}
-        assert lines == [
-            f"`vmtpy status` will not reach this agent: {path}: Address already in use"
-        ]
+        assert lines == [f"`vmtpy status` cannot reach this agent: {path}: Address already in use"]
         assert ask(path) == {"first": 1}
 
 

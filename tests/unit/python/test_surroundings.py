@@ -60,7 +60,7 @@ def test_without_a_refusal_there_is_nothing_to_say(tmp_path: Path) -> None:
         ),
         ({"lockdown": "[none] integrity\n", "seccomp": 2}, errno.EPERM, "seccomp", "allow iopl"),
         ({"seccomp": 2}, errno.EPERM, "a seccomp filter forbids", "SystemCallFilter="),
-        ({"users": "0 100000 65536\n"}, errno.EPERM, "user namespace", "outside of the container"),
+        ({"users": "0 100000 65536\n"}, errno.EPERM, "user namespace", "outside the container"),
         ({}, errno.EPERM, "security module", "kernel's log"),
         ({}, errno.EINVAL, "iopl failed: Invalid argument", ""),
     ],

@@ -61,7 +61,7 @@ def test_without_a_terminal_it_is_plain_text() -> None:
         "✓ e2fsck: clean\n"
         "✗ [bold]a path ü[/bold] is missing\n"
         "\n"
-        "The snapshot is not what it should be.\n"
+        "The snapshot is not clean and complete; the lines marked above say why.\n"
     )
 
 

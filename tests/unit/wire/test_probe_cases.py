@@ -105,7 +105,7 @@ def test_the_hypervisor_is_named_as_people_know_it() -> None:
 def test_an_encrypted_guest_is_told() -> None:
     found = judged(EmulatedHost(), "VMwareVMware", encrypted="SEV")
     assert found.encrypted == "SEV"
-    assert "encrypted: SEV: low bandwidth alone" in describe(found, None, None)
+    assert "encrypted: SEV: only the low-bandwidth port" in describe(found, None, None)
 
 
 off_vmware = pytest.mark.skipif(
@@ -133,7 +133,7 @@ def test_on_bare_metal_the_privilege_is_not_asked_for() -> None:
     assert native.privilege_error == 0
     found = judge(native)
     assert found.case == "bare metal"
-    assert found.reason.startswith("this is no virtual machine: ")
+    assert found.reason.startswith("this is not a virtual machine: ")
 
 
 @off_vmware
@@ -164,7 +164,7 @@ def test_the_command_says_what_is_here_and_ends_with_1(
 ) -> None:
     assert main(["probe"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("no VMware to speak to: this is ")
+    assert out.startswith("VMware cannot be reached: this is ")
     assert "what to do: " in out
     assert main(["probe", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)

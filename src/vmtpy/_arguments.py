@@ -5,10 +5,11 @@ the caller passed.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeAlias
 
+TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
 
 Path: TypeAlias = str | bytes | os.PathLike[str]
 

@@ -9,14 +9,13 @@ vmtpy.guestinfo["answer"] = b"42"
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 from vmtpy import encoding as encodings
 from vmtpy._arguments import check_seconds, check_type
 from vmtpy.errors import GuestInfoError, MessageSizeError, NoValueError, RpcError
 from vmtpy.rpci import Rpci
 
+TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -230,4 +229,6 @@ def _conversation(rpci: Rpci | None) -> AbstractContextManager[Rpci]:
     if rpci is None:
         return Rpci()
     check_type("rpci", rpci, Rpci, "a vmtpy.Rpci or None")
+    from contextlib import nullcontext
+
     return nullcontext(rpci)

@@ -6,7 +6,6 @@ instead of them.
 from __future__ import annotations
 
 import binascii
-import re
 
 from vmtpy.errors import GuestInfoError
 
@@ -23,8 +22,8 @@ NAMES = {
 }
 # 64 KiB of gzip can hold 64 MiB of zeros: a host must not have the guest unpack that.
 MOST_UNPACKED = 16 * 1024 * 1024
-STANDARD = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
-URL_SAFE = re.compile(rb"[A-Za-z0-9_-]*={0,2}")  # RFC 4648, section 5
+STANDARD = rb"[A-Za-z0-9+/]*={0,2}"
+URL_SAFE = rb"[A-Za-z0-9_-]*={0,2}"  # RFC 4648, section 5
 MOST_SHOWN = 40  # characters of a host's text in an error
 
 
@@ -70,9 +69,11 @@ def decode(value: bytes, encoding: bytes, name: str) -> bytes:
 
 def unpack(value: bytes, name: str) -> bytes:
     """The bytes of a text in base64, of either alphabet, in lines or not, padded or not."""
+    import re  # costs what most values, which are plain, need not pay
+
     text = b"".join(value.split())
-    if not STANDARD.fullmatch(text):
-        if not URL_SAFE.fullmatch(text):
+    if not re.fullmatch(STANDARD, text):
+        if not re.fullmatch(URL_SAFE, text):
             raise GuestInfoError(f"{name}: not {BASE64}, as {name}.encoding says: other characters")
         text = text.replace(b"-", b"+").replace(b"_", b"/")
     text = text.rstrip(b"=")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from vmtpy.parser import Parser
+
 SHELLS = ("bash", "zsh", "fish")
 EPILOG = """\
 To install the script for all users, run as root:
@@ -12,8 +14,8 @@ To install the script for all users, run as root:
   fish: vmtpy completion fish > /usr/share/fish/vendor_completions.d/vmtpy.fish"""
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+def parser() -> Parser:
+    made = Parser(
         prog="vmtpy completion",
         description="Prints a script by which a shell completes vmtpy's commands and options.",
         epilog=EPILOG,

@@ -6,7 +6,6 @@ configuration.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from vmtpy import config_text
 from vmtpy.config import FILE, find, parse, read
 from vmtpy.errors import ConfigError, VmtError
 from vmtpy.in_force import in_force
+from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 DESCRIPTION = "Checks or shows the agent's configuration, or prints an example of it."
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy config", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy config", description=DESCRIPTION)
     actions = made.add_subparsers(dest="action", metavar="ACTION", required=True)
     text = "whether a configuration file is valid; exit 0 if it is, else 1 with all mistakes"
     check = actions.add_parser("check", help=text, description=f"Tells {text}.")

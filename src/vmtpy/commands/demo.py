@@ -21,6 +21,7 @@ from vmtpy.demo import disk
 from vmtpy.demo.play import Scene, missing, play
 from vmtpy.demo.simulate import simulate
 from vmtpy.demo.terminal import Terminal
+from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
     from vmtpy.demo.story import Story
@@ -64,8 +65,8 @@ def main(arguments: list[str]) -> int:
     return 0 if story.passed else 1
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+def parser() -> Parser:
+    made = Parser(
         prog="vmtpy demo",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

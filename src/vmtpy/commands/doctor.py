@@ -6,7 +6,6 @@ It is for administrators and monitoring; the checks themselves are in vmtpy.doct
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
@@ -17,6 +16,7 @@ from vmtpy._probe import probe
 from vmtpy.config import FILE
 from vmtpy.doctor import Finding, machine, storage
 from vmtpy.in_force import in_force
+from vmtpy.parser import Parser
 from vmtpy.quiesce import RUN_DIRECTORY
 from vmtpy.transport import vsock_answers
 
@@ -32,8 +32,8 @@ DESCRIPTION = (
 SIGNS = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy doctor", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy doctor", description=DESCRIPTION)
     made.add_argument(
         "--config",
         metavar="FILE",

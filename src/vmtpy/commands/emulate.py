@@ -24,6 +24,7 @@ from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.host.emulation import Backups, Emulation
 from vmtpy.host.script import BackupRequest
 from vmtpy.host.timeline import Timeline
+from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +44,9 @@ example: vmtpy emulate --guestinfo role=web -- vmtpy rpc "info-get guestinfo.rol
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line of `vmtpy emulate`."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="vmtpy emulate",
         usage="vmtpy emulate [options] -- PROGRAM [ARGUMENT ...]",
         description="Runs a program as if in a VMware virtual machine and shows all messages "

@@ -5,7 +5,6 @@ It is for administrators who take snapshots without VMware, and relies on vmtpy.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy._freeze import freeze
 from vmtpy.errors import FreezeError
+from vmtpy.parser import Parser
 from vmtpy.privilege import need_to_freeze
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Interrupted(Exception):  # noqa: N818 (a request to end, not an error)
     """SIGINT or SIGTERM arrived."""
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+def parser() -> Parser:
+    made = Parser(
         prog="vmtpy freeze",
         usage="vmtpy freeze [--timeout SECONDS] PATH... -- COMMAND...",
         description=DESCRIPTION,

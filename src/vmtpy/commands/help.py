@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-
 from vmtpy.__main__ import COMMANDS, usage
+from vmtpy.parser import Parser
 
 DESCRIPTION = "Lists the commands, or shows the help of one command, as its option --help does."
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy help", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy help", description=DESCRIPTION)
     made.add_argument(
         "command", metavar="COMMAND", nargs="?", choices=tuple(COMMANDS), help="a command"
     )

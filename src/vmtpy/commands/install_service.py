@@ -5,7 +5,6 @@ It is for administrators and image builds. service.py knows systemd and OpenRC, 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from vmtpy import service, udev
 from vmtpy.config import FILE, find, load
 from vmtpy.hooks.trust import distrust
+from vmtpy.parser import Parser
 from vmtpy.privilege import need_root
 from vmtpy.replaced import put_back
 from vmtpy.service import ServiceError
@@ -24,8 +24,8 @@ DESCRIPTION = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy install-service", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy install-service", description=DESCRIPTION)
     made.add_argument(
         "--config",
         metavar="FILE",

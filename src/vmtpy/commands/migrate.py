@@ -5,7 +5,6 @@ It is for administrators who replace open-vm-tools; vmtpy.migrate translates set
 
 from __future__ import annotations
 
-import argparse
 import textwrap
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +15,7 @@ from vmtpy.errors import SystemCallError
 from vmtpy.hooks.legacy import TOOLS_CONF
 from vmtpy.migrate import Fate, Outcome, configuration, scripts, settings, tools_conf
 from vmtpy.migrate.absent import ABSENT, shared_folders, used
+from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +32,8 @@ Run these next, in this order, because two running agents would share the host's
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy migrate", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy migrate", description=DESCRIPTION)
     made.add_argument("--dry-run", action="store_true", help="show the files, but write nothing")
     made.add_argument("--force", action="store_true", help="replace files that exist")
     made.add_argument(

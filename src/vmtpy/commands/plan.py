@@ -5,7 +5,6 @@ It is for administrators. The native core makes the plan (csrc/plan); this modul
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vmtpy._plan import Cause, Filesystem, LeftOut, Plan, plan
 from vmtpy.config import FILE
 from vmtpy.in_force import in_force
+from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,8 +32,8 @@ LEFT_OUT_FIELDS = ("path", "device", "type", "reason", "writable")
 SUMMARISED = {Cause.PSEUDO: "pseudo", Cause.MEMORY: "in memory"}
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy plan", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy plan", description=DESCRIPTION)
     made.add_argument("paths", nargs="*", metavar="PATH", help="a mount point (default: all)")
     made.add_argument(
         "--include",

@@ -5,13 +5,13 @@ It is for administrators and installers; the exit code is 0 on VMware. _probe.py
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core, hardware, surroundings
 from vmtpy._probe import HYPERVISORS, Probe, judge
+from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
     from vmtpy.hardware import Hardware, HostTime
@@ -26,8 +26,8 @@ HOSTS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy probe", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy probe", description=DESCRIPTION)
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 

@@ -14,8 +14,7 @@ from vmtpy.rpci import Rpci
 
 TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
+    from vmtpy.parser import Parser
     from vmtpy.transport import Transport
 
 DESCRIPTION = """\
@@ -49,10 +48,12 @@ def main(arguments: list[str]) -> int:
         return off_vmware("rpc", error)
 
 
-def parser() -> ArgumentParser:
+def parser() -> Parser:
     import argparse
 
-    made = argparse.ArgumentParser(
+    from vmtpy.parser import Parser
+
+    made = Parser(
         prog="vmtpy rpc",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -14,6 +14,7 @@ from vmtpy import _core, kernel, log, notify
 from vmtpy.agent import Agent
 from vmtpy.config import FILE, Config, find, load
 from vmtpy.hooks import legacy
+from vmtpy.parser import Parser
 from vmtpy.privilege import may_freeze
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     # A fixed width keeps argparse from importing shutil, which costs 0.5 MiB.
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="vmtpy run",
         description=__doc__,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=98),

@@ -6,11 +6,11 @@ The agent also answers while filesystems are frozen. This module asks over the a
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
 from vmtpy.config import StatusConfig
+from vmtpy.parser import Parser
 from vmtpy.status_socket import ask
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ DESCRIPTION = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy status", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy status", description=DESCRIPTION)
     made.add_argument(
         "--socket",
         metavar="PATH",

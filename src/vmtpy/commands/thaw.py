@@ -5,11 +5,11 @@ It is for administrators, and relies on the markers that a session writes to /ru
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
 from vmtpy import _core
+from vmtpy.parser import Parser
 from vmtpy.privilege import need_to_freeze
 
 RUN_DIRECTORY = "/run/vmtpy"
@@ -20,8 +20,8 @@ DESCRIPTION = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy thaw", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy thaw", description=DESCRIPTION)
     made.add_argument(
         "--force",
         action="store_true",

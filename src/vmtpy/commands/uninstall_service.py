@@ -5,17 +5,17 @@ It relies on service.py for the service's file and on udev.py for the udev rules
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from vmtpy import service, udev
+from vmtpy.parser import Parser
 from vmtpy.privilege import need_root
 
 DESCRIPTION = "Stops and disables the service, and removes its file and the udev rules."
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="vmtpy uninstall-service", description=DESCRIPTION)
+def parser() -> Parser:
+    made = Parser(prog="vmtpy uninstall-service", description=DESCRIPTION)
     made.add_argument(
         "--root",
         metavar="DIR",

@@ -27,6 +27,8 @@ print(code, *sorted(set(sys.modules) - before), file=sys.stderr)
 """
 OURS = ["vmtpy._core", "vmtpy.backdoor", "vmtpy.commands", "vmtpy.commands.rpc", "vmtpy.ending"]
 OURS += ["errno", "vmtpy", "vmtpy.errors", "vmtpy.rpci", "vmtpy.transport"]
+GUESTINFO = ["binascii", "vmtpy._arguments", "vmtpy._guestinfo", "vmtpy.encoding"]
+GUESTINFO += ["vmtpy.commands.guestinfo"]
 
 
 def call(module: str, *arguments: str) -> tuple[str, str, set[str]]:
@@ -54,6 +56,12 @@ def test_a_request_imports_this_and_no_more(module: str, arguments: list[str]) -
     output, code, modules = call(module, *arguments)
     assert (output, code) == ("v\n", "0")
     assert modules <= {*OURS, module}  # later Pythons need fewer
+
+
+def test_so_does_a_value_of_guestinfo() -> None:
+    output, code, modules = call("vmtpy.__main__", "guestinfo", "get", "k")
+    assert (output, code) == ("v", "0")
+    assert modules <= {*OURS, *GUESTINFO, "vmtpy.__main__"}
 
 
 def test_options_still_reach_the_parser() -> None:

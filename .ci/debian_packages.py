@@ -5,10 +5,110 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-INTO = Path("build/wheels/debian")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+INTO = Path("build/debian")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# A mirror that is being updated has lists and packages that do not fit together for some minutes.
+PAUSES = (15, 60, 180)
+
+
+class Archive:
+    """Some suites together, by an apt of its own, which leaves the system's lists alone.
+
+    Of a package that several suites have it takes the latest version.
+    """
+
+    def __init__(self, suites: list[str], architectures: list[str]) -> None:
+        self._state = (INTO / "+".join([*suites, *architectures])).resolve()
+        for part in (
+            "lists/partial",
+            "cache/archives/partial",
+            "etc/apt.conf.d",
+            "etc/preferences.d",
+        ):
+            (self._state / part).mkdir(parents=True, exist_ok=True)
+        (self._state / "status").touch()
+        mirror = subprocess.run(
+            [".ci/mirror"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        # An unstable suite's Release file is valid for a week, and a mirror may be older.
+        options = f"signed-by={KEYRING} check-valid-until=no arch={','.join(architectures)}"
+        (self._state / "sources.list").write_text(
+            "".join(f"deb [{options}] {mirror} {suite} main\n" for suite in suites)
+        )
+        # Backports and experimental suites would stand behind the others.
+        (self._state / "preferences").write_text("Package: *\nPin: release *\nPin-Priority: 500\n")
+        (self._state / "conf").write_text(
+            f'Dir::Etc "{self._state}/etc";\n'
+            f'Dir::Etc::SourceList "{self._state}/sources.list";\n'
+            f'Dir::Etc::Preferences "{self._state}/preferences";\n'
+            f'Dir::State "{self._state}";\n'
+            f'Dir::State::Lists "{self._state}/lists";\n'
+            f'Dir::State::status "{self._state}/status";\n'
+            f'Dir::Cache "{self._state}/cache";\n'
+            'Acquire::Languages "none";\n'
+            'Acquire::Retries "3";\n'
+            'APT::Sandbox::User "root";\n'
+            f'APT::Architecture "{architectures[0]}";\n'
+            "APT::Architectures { %s };\n" % " ".join(f'"{name}";' for name in architectures)
+        )
+        self._environment = {**os.environ, "APT_CONFIG": str(self._state / "conf")}
+
+    def update(self) -> None:
+        """Fetches the lists of packages."""
+        # Without this a list that cannot be had is a warning.
+        self._apt("apt-get", "-qq", "update", "-o", "APT::Update::Error-Mode=any")
+
+    def depends(self, package: str) -> list[str]:
+        """The names that a package says it depends on."""
+        lines = self._apt("apt-cache", "depends", package).splitlines()
+        words = [line.strip(" |").split() for line in lines]
+        return [word[1] for word in words if word[0] == "Depends:"]
+
+    def files(self, packages: list[str]) -> list[str]:
+        """The names of the packages' files, with their versions."""
+        lines = self._apt("apt-get", "-qq", "download", "--print-uris", *packages).splitlines()
+        return sorted(line.split()[1] for line in lines)
+
+    def download(self, packages: list[str]) -> list[Path]:
+        """Fetches packages; their files."""
+        fetched = self._state / "fetched"
+        shutil.rmtree(fetched, ignore_errors=True)
+        fetched.mkdir()
+        self._apt("apt-get", "-qq", "download", *packages, cwd=fetched)
+        return sorted(fetched.glob("*.deb"))
+
+    def _apt(self, *command: str, cwd: Path | None = None) -> str:
+        return subprocess.run(
+            command, check=True, env=self._environment, cwd=cwd, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+
+def patiently(step: Callable[[], T]) -> T:
+    """What a step returns that asks a mirror. Tries again where the mirror fails."""
+    for pause in PAUSES:
+        try:
+            return step()
+        except subprocess.CalledProcessError as error:
+            print(f"{error}; the next attempt is in {pause} s", file=sys.stderr)
+            time.sleep(pause)
+    return step()
+
+
+def extract(files: list[Path], into: Path) -> None:
+    """Unpacks packages over one another."""
+    into.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        subprocess.run(["dpkg-deb", "-x", file, into], check=True)
+        file.unlink()
 
 
 def unpack(suite: str, packages: list[str], architectures: list[str], into: Path) -> None:
@@ -17,41 +117,11 @@ def unpack(suite: str, packages: list[str], architectures: list[str], into: Path
     done = into / ".unpacked"
     if done.exists() and wanted <= set(done.read_text().split()):
         return
-    into.mkdir(parents=True, exist_ok=True)
-    for archive in _download(suite, sorted(wanted), architectures):
-        subprocess.run(["dpkg-deb", "-x", archive, into], check=True)
+    archive = Archive([suite], architectures)
+
+    def fetch() -> list[Path]:
+        archive.update()
+        return archive.download(sorted(wanted))
+
+    extract(patiently(fetch), into)
     done.write_text(" ".join(sorted(wanted)))
-
-
-def _download(suite: str, wanted: list[str], architectures: list[str]) -> list[Path]:
-    """By an apt of its own, which leaves the system's lists and packages alone."""
-    state = (INTO / suite).resolve()
-    shutil.rmtree(state / "fetched", ignore_errors=True)
-    lists = ("lists/partial", "cache/archives/partial")
-    for part in (*lists, "fetched", "etc/apt.conf.d", "etc/preferences.d"):
-        (state / part).mkdir(parents=True, exist_ok=True)
-    (state / "status").touch()
-    mirror = subprocess.run(
-        [".ci/mirror"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    # An unstable suite's Release file is valid for a week, and a mirror may be older.
-    options = f"signed-by={KEYRING} check-valid-until=no arch={','.join(architectures)}"
-    (state / "sources.list").write_text(f"deb [{options}] {mirror} {suite} main\n")
-    (state / "conf").write_text(
-        f'Dir::Etc "{state}/etc";\n'
-        f'Dir::Etc::SourceList "{state}/sources.list";\n'
-        f'Dir::State "{state}";\n'
-        f'Dir::State::Lists "{state}/lists";\n'
-        f'Dir::State::status "{state}/status";\n'
-        f'Dir::Cache "{state}/cache";\n'
-        'Acquire::Languages "none";\n'
-        'APT::Sandbox::User "root";\n'
-        'APT::Architecture "amd64";\n'
-        "APT::Architectures { %s };\n" % " ".join(f'"{name}";' for name in architectures)
-    )
-    environment = {**os.environ, "APT_CONFIG": str(state / "conf")}
-    fetched = state / "fetched"
-    subprocess.run(["apt-get", "-qq", "update"], check=True, env=environment)
-    download = ["apt-get", "-qq", "download", *wanted]
-    subprocess.run(download, check=True, env=environment, cwd=fetched)
-    return sorted(fetched.glob("*.deb"))

@@ -1,7 +1,8 @@
-"""The agent's configuration: a TOML file in, named tuples out. (The module dataclasses would cost
-the agent 1.5 MiB.)
+"""The agent's configuration: reads a TOML file and returns named tuples, or names the mistakes.
 
-Every error names the file, the key and what is allowed. All durations are seconds.
+Every error names the file, the key and the values that are allowed. All durations are in seconds.
+The tables are named tuples because importing dataclasses costs the agent 1.5 MiB. `vmtpy config
+example` and docs/configuration.md are made from the docstrings of this module.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 from vmtpy import files
 from vmtpy.errors import ConfigError
 
-FILE = "/etc/vmtpy/vmtpy.toml"  # is read where it is there and no other one is named
+FILE = "/etc/vmtpy/vmtpy.toml"  # the agent reads it, if it exists, unless --config names another
 
 
 class Range(NamedTuple):
-    """A number between two bounds, both allowed."""
+    """A number from `low` to `high`."""
 
     low: float
     high: float
 
 
 class Items(NamedTuple):
-    """A list of strings; `words` say which."""
+    """A list of strings, which `words` describe."""
 
     words: str
 
 
 class Text(NamedTuple):
-    """A string; `words` say what `pattern` demands."""
+    """A string that matches `pattern`, which `words` describe."""
 
     words: str
     pattern: str = ".*"
@@ -47,22 +48,23 @@ COMMAND = Items('a program and its arguments, like ["systemctl", "reboot"]')
 
 
 class QuiesceConfig(NamedTuple):
-    """`[quiesce]`: what is frozen for a snapshot and for how long at most.
+    """`[quiesce]`: what is frozen for a snapshot, and for how long at most.
 
     Attributes:
         timeout: how long a filesystem may stay frozen, counted from the first freeze.
         filesystem_timeout: how long the freeze of one filesystem may take.
-        include: mount points or globs to keep to; empty: every freezable local filesystem.
-        exclude: globs of mount points to leave out.
-        expedite_rcu: whether /sys/kernel/rcu_expedited is set while freezing: a freeze takes
-            milliseconds instead of tens of them.
-        already_frozen: what a filesystem is that someone else has frozen: an "error", or to
-            "accept": it is taken as it is, and its thaw left to them.
-        stall_goal: how long a freeze may hold writers. Where more is dirty than the disk takes in
-            that time, they are slowed down until it is not.
-        converge: how they are: "auto" by a bound on the dirty pages of the disk (Linux 6.2 and
-            later), "global" by one on those of the machine, "off" not at all. What cannot be frozen
-            within `filesystem_timeout` then is not frozen, and the backup refused.
+        include: mount points or globs to freeze; empty: all local filesystems that can be frozen.
+        exclude: mount points or globs to leave out.
+        expedite_rcu: whether vmtpy sets /sys/kernel/rcu_expedited while it freezes, which makes
+            each freeze tens of milliseconds shorter.
+        already_frozen: what to do if another program has frozen a filesystem: "error" fails the
+            backup; "accept" counts it as frozen and leaves its thaw to that program.
+        stall_goal: how long a freeze may hold writers. If more pages are dirty than the disk
+            writes in that time, vmtpy first slows the writers down.
+        converge: how vmtpy slows writers down: "auto" by a limit on the dirty pages of the disk
+            (Linux 6.2 and later), "global" by a limit on those of the whole machine, "off" not at
+            all. If a filesystem still cannot be frozen within `filesystem_timeout`, the backup is
+            refused and nothing is frozen.
     """
 
     timeout: Annotated[float, Range(0.1, 240.0)] = 30.0
@@ -79,8 +81,8 @@ class HostConfig(NamedTuple):
     """`[host]`: how the host is reached.
 
     Attributes:
-        transport: "auto" is vsock where the host listens there, else the backdoor; the others
-            are for that alone. Counts from the start.
+        transport: "auto" uses vsock if the host listens on it, else the backdoor; each other value
+            uses only the transport of that name. A change takes effect at the next start.
     """
 
     transport: Annotated[
@@ -89,12 +91,13 @@ class HostConfig(NamedTuple):
 
 
 class PollConfig(NamedTuple):
-    """`[poll]`: how often the host is asked for commands. Over vsock it need not be.
+    """`[poll]`: how often the agent asks the host for commands; over vsock it need not ask.
 
     Attributes:
-        min: delay after a command; it doubles while the host has nothing to say.
-        max: where the doubling ends; 0.6: with the guest information, four traps a second.
-        busy: delay during a backup.
+        min: the delay after a command; it doubles while the host has no command.
+        max: the largest delay; with 0.6 and the guest information the agent causes four traps a
+            second.
+        busy: the delay during a backup.
     """
 
     min: Annotated[float, Range(0.001, 1.0)] = 0.01
@@ -103,14 +106,14 @@ class PollConfig(NamedTuple):
 
 
 class GuestInfoConfig(NamedTuple):
-    """`[guest_info]`: what the host is told of this guest: names, addresses, disks, uptime.
+    """`[guest_info]`: what the agent reports to the host: names, addresses, disks, uptime.
 
     Attributes:
-        enabled: whether it is told at all; if not, the uptime is told all the same.
-        interval: time between two looks; a changed network or host name is told at once,
-            uptime and disks only every second time.
-        backup: whether it is also told the record of each backup, after its end, as
-            guestinfo.vmtpy.backup.
+        enabled: whether the agent reports all of this; if false, it reports only the uptime.
+        interval: the time between two reports. A change of the network or of the host name is
+            reported at once, uptime and disks only in every second interval.
+        backup: whether the agent sets guestinfo.vmtpy.backup to the report of each backup after
+            its end.
     """
 
     enabled: bool = True
@@ -119,11 +122,11 @@ class GuestInfoConfig(NamedTuple):
 
 
 class PowerConfig(NamedTuple):
-    """`[power]`: what the host's power operations do here.
+    """`[power]`: what the host's power operations run in this guest.
 
     Attributes:
-        halt: the command that powers off.
-        reboot: the command that restarts.
+        halt: the command that powers this machine off.
+        reboot: the command that restarts this machine.
     """
 
     halt: Annotated[tuple[str, ...], COMMAND] = ("systemctl", "poweroff")
@@ -131,12 +134,12 @@ class PowerConfig(NamedTuple):
 
 
 class TimeConfig(NamedTuple):
-    """`[time]`: the guest's clock against the host's.
+    """`[time]`: comparing the guest's clock with the host's, and setting it.
 
     Attributes:
-        synchronize: whether the guest's clock is set when the host asks for it and no NTP daemon
-            keeps it; otherwise the difference is only reported.
-        interval: time between two looks at the host's clock.
+        synchronize: whether the agent sets the guest's clock when the host asks for it and no NTP
+            daemon keeps the clock; if false, the agent only reports the difference.
+        interval: the time between two comparisons.
     """
 
     synchronize: bool = False
@@ -144,25 +147,25 @@ class TimeConfig(NamedTuple):
 
 
 class ToolsConfig(NamedTuple):
-    """`[tools]`: what the agent says of itself.
+    """`[tools]`: how the agent announces itself to the host.
 
     Attributes:
-        version: what vSphere shows as the version of tools; 2147483647 is "guest managed": the
-            administrator keeps them up to date.
+        version: the version of VMware Tools that vSphere shows; 2147483647 means "guest managed":
+            the administrator keeps the tools up to date.
     """
 
     version: Annotated[int, Range(0, 2147483647)] = 2147483647
 
 
 class HooksConfig(NamedTuple):
-    """`[hooks]`: what is asked before the first freeze and after the last thaw.
+    """`[hooks]`: what the agent runs before the first freeze and after the last thaw.
 
     Attributes:
-        directory: where the executables are.
-        legacy: whether to run open-vm-tools', too: /usr/sbin/pre-freeze-script,
-            /usr/sbin/post-thaw-script and /etc/vmware-tools/backupScripts.d.
-        entry_points: whether to call entry points of installed packages, too, of the group
-            `vmtpy.hooks`.
+        directory: the directory with the executable hooks.
+        legacy: whether to also run the scripts of open-vm-tools: /usr/sbin/pre-freeze-script,
+            /usr/sbin/post-thaw-script and those in /etc/vmware-tools/backupScripts.d.
+        entry_points: whether to also call the entry points of installed Python packages in the
+            group `vmtpy.hooks`.
         timeout: how long one hook may take.
         optional: names of hooks (file names, functions, entry points, "postgresql") whose failure
             is logged and does not fail the backup.
@@ -176,17 +179,17 @@ class HooksConfig(NamedTuple):
 
 
 class PostgresqlConfig(NamedTuple):
-    """`[postgresql]`: a checkpoint before the freeze; needs the extra `vmtpy[postgresql]`.
+    """`[postgresql]`: a checkpoint before the freeze; it needs the extra `vmtpy[postgresql]`.
 
     Attributes:
-        dsn: libpq's connection string; without one there is no checkpoint.
+        dsn: libpq's connection string; if it is empty, there is no checkpoint.
     """
 
     dsn: Annotated[str, Text('a connection string like "host=/run/postgresql user=vmtpy"')] = ""
 
 
 class StatusConfig(NamedTuple):
-    """`[status]`: how `vmtpy status` reaches the agent.
+    """`[status]`: where `vmtpy status` reaches the agent.
 
     Attributes:
         socket: a Unix socket that only root can open.
@@ -196,12 +199,12 @@ class StatusConfig(NamedTuple):
 
 
 class MetricsConfig(NamedTuple):
-    """`[metrics]`: for Prometheus; docs/monitoring.md names them.
+    """`[metrics]`: metrics for Prometheus, which docs/monitoring.md lists.
 
     Attributes:
-        textfile: a file for node_exporter's textfile collector.
-        listen: where to answer HTTP.
-        interval: time between two writings of the textfile.
+        textfile: the file that the agent writes for node_exporter's textfile collector.
+        listen: the address on which the agent serves the metrics over HTTP.
+        interval: the time between two writings of the textfile.
     """
 
     textfile: Annotated[str, PROM_OR_NONE] = ""
@@ -210,11 +213,11 @@ class MetricsConfig(NamedTuple):
 
 
 class Config(NamedTuple):
-    """All tables of the file, and what `vmtpy.Agent` takes: `Config(poll=PollConfig(max=2))`.
+    """All tables of the file, for `vmtpy.Agent`: `Config(poll=PollConfig(max=2))`.
 
-    Each attribute is the table of its name, with the defaults of the file; man vmtpy.toml, or
-    `vmtpy config example`, describes the keys. Nothing is checked here: `vmtpy.Agent` raises
-    ConfigError for a bad value, and TypeError for a table that is none.
+    Each attribute is the table of that name, with the defaults of the file; `vmtpy config example`
+    describes the keys. This class checks nothing: `vmtpy.Agent` raises ConfigError for a value that
+    is not allowed, and TypeError for an attribute that is not a table.
     """
 
     quiesce: QuiesceConfig = QuiesceConfig()
@@ -231,27 +234,27 @@ class Config(NamedTuple):
 
 
 def find(named: str | None) -> str:
-    """The file that counts: the one that was named, else FILE if it is there, else "".
+    """The configuration file: `named`, else FILE if it exists, else "".
 
-    A FILE that is there and cannot be read is an error, which load() raises.
+    For a FILE that exists and cannot be read, load() raises an error.
     """
     return named or (FILE if os.path.lexists(FILE) else "")
 
 
 def load(path: files.Path) -> Config:
-    """Reads a configuration file; "" for none: the defaults.
+    """Reads a configuration file. For a `path` of "" it returns the defaults.
 
     Raises:
-        ConfigError: it cannot be read, is not TOML, has an unknown key or a bad value.
+        ConfigError: the file cannot be read, is not TOML, or has an unknown key or a bad value.
     """
     return parse(read(path), str(path)) if path else Config()
 
 
 def read(path: files.Path) -> dict[str, Any]:
-    """The tables of a file, unchecked.
+    """The tables of a file; keys and values are not checked.
 
     Raises:
-        ConfigError: it cannot be read or is not TOML.
+        ConfigError: the file cannot be read or is not TOML.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -262,21 +265,27 @@ def read(path: files.Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
     return tables
 
 
 def parse(tables: dict[str, Any], name: str, *, together: bool = True) -> Config:
-    """Checks what TOML gave; `name` is the file's, for errors.
+    """Checks the tables of a file and returns the configuration.
 
-    Without `together` each value is only judged by itself.
+    Args:
+        tables: what TOML gave.
+        name: the name of the file, for errors.
+        together: also compare values with each other.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is not allowed.
     """
     for key, value in tables.items():
         if key not in Config._fields:
             allowed = ", ".join(f"[{table}]" for table in Config._fields)
             raise ConfigError(f"{name}: unknown key {key!r}; allowed: {allowed}")
         if not isinstance(value, dict):
-            raise ConfigError(f"{name}: {key} must be a table: [{key}]")
+            raise ConfigError(f"{name}: {key} must be a table: write [{key}]")
     config = Config(
         **{
             key: _table(default, tables[key], f"{name}: [{key}]")
@@ -286,25 +295,25 @@ def parse(tables: dict[str, Any], name: str, *, together: bool = True) -> Config
     )
     if together and config.poll.min > config.poll.max:
         raise ConfigError(
-            f"{name}: [poll] min = {config.poll.min} is more than max = {config.poll.max}"
+            f"{name}: [poll] min = {config.poll.min} must not be more than max = {config.poll.max}"
         )
     return config
 
 
 def check(config: Config) -> Config:
-    """The configuration that a program made, when it is one that a file could give.
+    """Checks a configuration that a program made, and returns it.
 
     Raises:
-        TypeError: a part of it is no table of the right class.
+        TypeError: `config` or one of its attributes has the wrong class.
         ConfigError: a value is not allowed.
     """
     if not isinstance(config, Config):
-        raise TypeError(f"config: a vmtpy.Config, not {type(config).__name__}")
+        raise TypeError(f"config must be a vmtpy.Config, not {type(config).__name__}")
     for key, default in Config._field_defaults.items():
         table = getattr(config, key)
         if not isinstance(table, type(default)):
             expected, given = type(default).__name__, type(table).__name__
-            raise TypeError(f"Config.{key}: a {expected}, not {given}")
+            raise TypeError(f"Config.{key} must be a {expected}, not {given}")
         changed = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in table._asdict().items()
@@ -333,19 +342,20 @@ def _value(hint: Any, default: object, value: object, where: str) -> object:  # 
     if rule is None:
         if isinstance(value, bool):
             return value
-        raise ConfigError(f"{where}: must be true or false")
+        raise ConfigError(f"{where}: the value must be true or false")
     if isinstance(rule, Range):
         kinds = (int,) if isinstance(default, int) else (int, float)
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
         if is_number and rule.low <= value <= rule.high:  # type: ignore[operator]
             return type(default)(value)  # type: ignore[call-arg]
         kind = "whole number" if isinstance(default, int) else "number of seconds"
-        raise ConfigError(f"{where}: must be a {kind} from {rule.low:.12g} to {rule.high:.12g}")
+        allowed = f"{rule.low:.12g} to {rule.high:.12g}"
+        raise ConfigError(f"{where}: the value must be a {kind} from {allowed}")
     if isinstance(rule, Text):
         if isinstance(value, str) and re.fullmatch(rule.pattern, value):
             return value
-        raise ConfigError(f"{where}: must be {rule.words}")
-    is_texts = isinstance(value, list) and all(isinstance(one, str) and one for one in value)
-    if is_texts and (value or not default):  # a program is not left away
+        raise ConfigError(f"{where}: the value must be {rule.words}")
+    is_texts = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    if is_texts and (value or not default):  # a command must not be empty
         return tuple(value)  # type: ignore[arg-type]
-    raise ConfigError(f"{where}: must be a list of {rule.words}")
+    raise ConfigError(f"{where}: the value must be a list of {rule.words}")

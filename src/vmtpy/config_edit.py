@@ -1,4 +1,8 @@
-"""Changes one key of a configuration file and leaves the rest of its text, comments too, alone."""
+"""Changes one key in the text of a configuration file; comments and all other text stay.
+
+It serves `vmtpy-toolbox-cmd config set` and `remove`. The result is parsed and compared with what
+it should be, so that a text which this module cannot change is refused.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +20,26 @@ else:
 
 
 def in_toml(value: object) -> str:
-    """A value (bool, number, str or list of these) as TOML has it."""
-    # JSON's strings are TOML's, but for DEL, which only TOML wants escaped.
+    """A value (bool, number, str or a list of these) in TOML's notation."""
+    # A JSON string is a TOML string, except that TOML requires an escape for DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def set_key(text: str, table: str, key: str, value: object) -> str:
-    """The text with this value under a key.
+    """The text with a new value for a key.
 
     Raises:
-        ConfigError: the text is not TOML, or written in a way that cannot be changed here.
+        ConfigError: the text is not TOML, or has a form that this module cannot change.
     """
     line = f"{key} = {in_toml(value)}\n"
     return _changed(text, table, key, line, value)
 
 
 def remove_key(text: str, table: str, key: str) -> str:
-    """The text without a key; as it was if there is none.
+    """The text without a key. A text without the key is returned as it is.
 
     Raises:
-        ConfigError: as set_key().
+        ConfigError: the text is not TOML, or has a form that this module cannot change.
     """
     return _changed(text, table, key, "", None)
 
@@ -44,10 +48,10 @@ def _changed(text: str, table: str, key: str, line: str, value: object) -> str:
     before = tables(text)
     if not line and key not in before.get(table, {}):
         return text
-    lines = [one if one.endswith("\n") else f"{one}\n" for one in text.splitlines(keepends=True)]
-    found = _find(lines, table, key)
-    if found is not None:
-        lines[slice(*found)] = [line] if line else []
+    lines = [old if old.endswith("\n") else f"{old}\n" for old in text.splitlines(keepends=True)]
+    place = _find(lines, table, key)
+    if place is not None:
+        lines[slice(*place)] = [line] if line else []
     elif (head := _head(lines, table)) is not None:
         lines.insert(head + 1, line)
     else:
@@ -62,7 +66,9 @@ def _changed(text: str, table: str, key: str, line: str, value: object) -> str:
     except tomllib.TOMLDecodeError:
         good = False
     if not good:
-        raise ConfigError(f"[{table}] {key} cannot be changed by a program; edit the file by hand")
+        raise ConfigError(
+            f"vmtpy cannot change [{table}] {key} in this file; edit the file by hand"
+        )
     return made
 
 
@@ -70,13 +76,13 @@ def tables(text: str) -> dict[str, Any]:
     """The tables of a configuration file.
 
     Raises:
-        ConfigError: it is not TOML.
+        ConfigError: the text is not TOML.
     """
     try:
-        found: dict[str, Any] = tomllib.loads(text)
+        parsed: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}") from error
-    return found
+        raise ConfigError(f"the text is not valid TOML: {error}") from error
+    return parsed
 
 
 def _head(lines: list[str], table: str) -> int | None:
@@ -85,7 +91,7 @@ def _head(lines: list[str], table: str) -> int | None:
 
 
 def _find(lines: list[str], table: str, key: str) -> tuple[int, int] | None:
-    """From and up to which line a key's value goes, which may be a list over several."""
+    """The first line of a key and the line after its last; a list may have several lines."""
     head = _head(lines, table)
     if head is None:
         return None

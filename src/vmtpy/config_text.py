@@ -1,7 +1,7 @@
-"""The configuration's schema for people: each table and key with its words, default and limits.
+"""The configuration's schema as text: each table and key with its meaning, default and limits.
 
-Everything comes from the classes of config.py. For `vmtpy config` and for the documentation; the
-agent does without it.
+It serves `vmtpy config` and the documentation, and reads the classes and docstrings of config.py.
+The agent does not import it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDTH = 100
 
 
 class Key(NamedTuple):
-    """One key: its name, what it means, its default, and what is allowed."""
+    """One key: its name, its meaning, its default, and the values that are allowed."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class Key(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table of the file: its name, what it is about, and its keys."""
+    """One table of the file: its name, its subject, and its keys."""
 
     name: str
     text: str
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 def tables() -> list[Table]:
-    """All of the schema, in the order of the classes."""
+    """All tables, in the order of Config's attributes."""
     return [table(name, default) for name, default in Config._field_defaults.items()]
 
 
@@ -55,13 +55,13 @@ def table(name: str, default: Any) -> Table:  # noqa: ANN401 (a NamedTuple of co
 
 
 def sentence(text: str) -> str:
-    """Words of a docstring on one line, with a capital at the beginning and a full stop."""
+    """The text of a docstring as one line that begins with a capital and ends with a full stop."""
     words = " ".join(text.split()).rstrip(".")
     return words[:1].upper() + words[1:] + "."
 
 
 def allowed(hint: Any, default: object) -> str:  # noqa: ANN401 (a type hint)
-    """What a value may be, as the errors of config.py have it; "" for true or false."""
+    """The allowed values, in the words of config.py's errors; "" for true and false."""
     (rule,) = getattr(hint, "__metadata__", (None,))
     if isinstance(rule, Range):
         kind = "a whole number" if isinstance(default, int) else "seconds"
@@ -72,29 +72,29 @@ def allowed(hint: Any, default: object) -> str:  # noqa: ANN401 (a type hint)
 
 
 def toml(value: object) -> str:
-    """A value as TOML has it."""
+    """A value in TOML's notation."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:.12g}"
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(toml, value))}]"
-    # JSON's strings are TOML's, but for DEL, which JSON lets stand.
+    # A JSON string is a TOML string, except that TOML requires an escape for DEL.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def example() -> str:
-    """A whole file: every key with its words, and its default behind a `#`."""
+    """A whole file: every key with its meaning, and its default as a comment."""
     lines = [
         *comment(
-            f"The configuration of vmtpy, {FILE}. Each value here is the default; remove the # "
-            "before one that you change. `vmtpy config check` finds mistakes, and `systemctl "
+            f"The configuration of vmtpy, {FILE}. Each value here is the default; to change a "
+            "value, remove the # before it. `vmtpy config check` finds mistakes, and `systemctl "
             "reload vmtpy` makes the running agent read the file again."
         )
     ]
-    for one in tables():
-        lines += ["", *comment(one.text), f"[{one.name}]"]
-        for key in one.keys:
+    for section in tables():
+        lines += ["", *comment(section.text), f"[{section.name}]"]
+        for key in section.keys:
             limits = f" ({key.allowed})" if key.allowed else ""
             text = key.text.removesuffix(".") + limits + "."
             lines += [*comment(text), f"#{key.name} = {toml(key.default)}"]
@@ -106,12 +106,12 @@ def comment(text: str) -> list[str]:
 
 
 def effective(config: Config, origin: Callable[[str, str], str]) -> Iterator[str]:
-    """Lines of a file with all values; `origin(table, key)` says where each comes from."""
-    for one in tables():
-        values = getattr(config, one.name)
-        assignments = [f"{key.name} = {toml(getattr(values, key.name))}" for key in one.keys]
+    """The lines of a file with all values; `origin(table, key)` returns the source of a value."""
+    for section in tables():
+        values = getattr(config, section.name)
+        assignments = [f"{key.name} = {toml(getattr(values, key.name))}" for key in section.keys]
         width = max(map(len, assignments))
-        yield f"[{one.name}]"
-        for key, assignment in zip(one.keys, assignments, strict=True):
-            yield f"{assignment:<{width}}  # {origin(one.name, key.name)}"
+        yield f"[{section.name}]"
+        for key, assignment in zip(section.keys, assignments, strict=True):
+            yield f"{assignment:<{width}}  # {origin(section.name, key.name)}"
         yield ""

@@ -1,7 +1,8 @@
-"""The agent's log: lines with a level on stderr. Under systemd each line says its level to the
-journal by sd-daemon(3)'s prefix <N>; elsewhere it begins with the time and the program's name.
+"""The agent's log: writes lines with a level to standard error.
 
-The standard library's logging would cost the agent a megabyte.
+If standard error is the journal, each line begins with its level as sd-daemon(3)'s prefix <N>; else
+it begins with the time and the program's name. This module does without the standard library's
+logging, which costs the agent 1 MiB.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# syslog(3)'s priorities
+# The priorities of syslog(3).
 ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7
 LEVELS = {"error": ERROR, "warning": WARNING, "info": INFO, "debug": DEBUG}
 
 
 class Log:
-    """Takes lines; what is less important than `level` is left out. Calling it logs at INFO.
+    """Writes lines of `level` and above. Calling the object logs at INFO.
 
-    Never raises: where lines cannot be written (a full disk, a reader that has gone) they are lost.
+    Its methods never raise: a line that cannot be written (to a full disk, or to a closed pipe) is
+    lost.
 
     Args:
-        write: called with level and text of each line that is kept.
-        level: the least important one of LEVELS that is kept.
+        write: called with the level and the text of each line.
+        level: the lowest level that is written. Default: INFO.
     """
 
     def __init__(self, write: Callable[[int, str], None], level: int = INFO) -> None:
@@ -41,37 +43,36 @@ class Log:
                     self._write(level, line)
 
     def error(self, text: str) -> None:
-        """Something did not work that should have."""
+        """Logs the failure of something that should have worked."""
         self(text, ERROR)
 
     def warning(self, text: str) -> None:
-        """Something that should be known, though it went on."""
+        """Logs a fact that an administrator should know, although the agent goes on."""
         self(text, WARNING)
 
     def debug(self, text: str) -> None:
-        """For those who look for an error."""
+        """Logs a fact for people who look for an error."""
         self(text, DEBUG)
 
 
 def to_stderr(level: int = INFO) -> Log:
-    """A log on stderr, as the journal wants it if stderr is the journal.
-
-    Under OpenRC it goes to logger(1), whose lines have a time already.
+    """A log on standard error, in the form that its reader expects: systemd's journal, OpenRC's
+    logger(1), which adds the time itself, or a terminal or file.
     """
     write = _journal if is_journal(os.environ.get("JOURNAL_STREAM", "")) else _timed
     return Log(_plain if "RC_SVCNAME" in os.environ else write, level)
 
 
 def is_journal(stream: str, descriptor: int = 2) -> bool:
-    """Whether a descriptor is the one that systemd means by $JOURNAL_STREAM ("device:inode").
+    """Whether a descriptor is the one that systemd names in $JOURNAL_STREAM ("device:inode").
 
-    Children inherit the variable, and may have had their output redirected.
+    The variable alone does not tell: children inherit it and may have their output redirected.
     """
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
     except OSError:
         return False
-    return stream == f"{found.st_dev}:{found.st_ino}"
+    return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 def _journal(level: int, line: str) -> None:

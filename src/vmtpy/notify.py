@@ -1,4 +1,4 @@
-"""Whom the service manager wants to be told: the environment of sd_notify(3)."""
+"""Reads the service manager's variables for sd_notify(3) from the environment of `vmtpy run`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 
 
 class Notify(NamedTuple):
-    """Whom to tell.
+    """Where and how often the agent notifies the service manager.
 
     Attributes:
-        socket: a path, "@name" in the abstract space, or "" for nobody.
-        watchdog: seconds without a sign of life after which the service is killed; 0.0: never.
+        socket: the path of the socket, "@name" in the abstract namespace, or "" for none.
+        watchdog: seconds without a notification after which the service manager kills the agent;
+            0.0 for never.
     """
 
     socket: str = ""
@@ -22,7 +23,7 @@ class Notify(NamedTuple):
 
 
 def from_environment(environ: MutableMapping[str, str] = os.environ) -> Notify:
-    """Takes the service manager's variables out of the environment: they are not for children."""
+    """Reads the variables and removes them, so that children of the agent do not inherit them."""
     socket = environ.pop("NOTIFY_SOCKET", "")
     period = environ.pop("WATCHDOG_USEC", "")
     process = environ.pop("WATCHDOG_PID", str(os.getpid()))

@@ -1,6 +1,6 @@
-"""Files of the system that are replaced whole, and put back where a later step fails.
+"""Replaces system files as a whole, and restores them if a later step fails.
 
-For `vmtpy install-service`.
+It serves `vmtpy install-service`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def write(file: Path, data: bytes, mode: int) -> None:
-    """Makes a file, and its directory, in one step: who reads it sees the old or the new one.
+    """Writes a file atomically: a reader sees the old or the new contents. Makes its directory.
 
     Raises:
-        SystemCallError: it cannot be written; nothing is left of it.
+        SystemCallError: the file cannot be written; the old file, if any, is unchanged.
     """
     new = file.with_name(f".{file.name}.new")
     try:
@@ -35,10 +35,10 @@ def write(file: Path, data: bytes, mode: int) -> None:
 
 
 def link(file: Path, target: str) -> None:
-    """Makes a symbolic link, and its directory, in one step.
+    """Makes a symbolic link atomically, in place of an older one. Makes its directory.
 
     Raises:
-        SystemCallError: it cannot be made.
+        SystemCallError: the link cannot be made.
     """
     new = file.with_name(f".{file.name}.new")
     try:
@@ -53,7 +53,7 @@ def link(file: Path, target: str) -> None:
 
 @contextmanager
 def on_failure(action: Callable[[], None]) -> Iterator[None]:
-    """If the block fails, the action is taken."""
+    """Runs the action if the block raises an exception."""
     try:
         yield
     except BaseException:
@@ -63,8 +63,10 @@ def on_failure(action: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def put_back(file: Path) -> Iterator[None]:
-    """If the block fails, the file is as it was before; or it is gone, with its new directories."""
-    missing = [one for one in (file, *file.parents) if not os.path.lexists(one)]
+    """Restores the file if the block raises. A file that did not exist is removed, and so are the
+    directories that were made for it.
+    """
+    missing = [path for path in (file, *file.parents) if not os.path.lexists(path)]
     if missing:
         target, data, mode = "", b"", 0
     elif file.is_symlink():

@@ -1,6 +1,7 @@
-"""The agent as a service of systemd or OpenRC: its file is rendered, installed and removed.
+"""The agent as a service of systemd or OpenRC: renders, installs and removes the service's file.
 
-The files are vmtpy/data/vmtpy.service and vmtpy.openrc, with this installation's command.
+It serves `vmtpy install-service` and `uninstall-service`. The templates are data/vmtpy.service and
+data/vmtpy.openrc, in which the command of this installation is filled in.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from vmtpy.replaced import link, on_failure, put_back, write
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROOT = Path("/")  # of the running system
+ROOT = Path("/")  # the root directory of the running system
 DATA = Path(__file__).parent / "data"
-COMMAND = "/usr/local/bin/vmtpy"  # in the files
-TIMEOUT = 120.0  # seconds, for the service manager; the agent itself thaws in less
+COMMAND = "/usr/local/bin/vmtpy"  # the command in the templates
+TIMEOUT = 120.0  # seconds, for one command of the service manager; the agent thaws sooner
+
+
+MOVE = "move or remove that file first"
 
 
 class ServiceError(VmtError):
@@ -36,14 +40,16 @@ class Manager:
 
     Attributes:
         name: "systemd" or "OpenRC".
-        sign: exists where it runs, relative to the root.
-        template: in vmtpy/data.
-        file: where the service's file belongs, relative to the root.
-        mode: of that file.
-        enable, disable: commands that follow its installation and precede its removal.
-        forget: commands that follow its removal.
-        link: what enabling it makes, relative to the root: a link to the file.
-        programs: one of these is in each system that has it, relative to the root.
+        sign: a path that exists while this manager runs, relative to the root.
+        template: the name of the template in vmtpy/data.
+        file: the path of the service's file, relative to the root.
+        mode: the mode of that file.
+        enable: commands to run after the file has been installed.
+        disable: commands to run before the file is removed.
+        forget: commands to run after the file has been removed.
+        link: the symbolic link that enables the service, relative to the root.
+        programs: programs of this manager, relative to the root; a system that has the manager has
+            at least one of them.
     """
 
     name: str
@@ -93,32 +99,35 @@ def manager(root: Path = ROOT) -> Manager:
     """The service manager that runs here.
 
     Raises:
-        ServiceError: there is none that is known.
+        ServiceError: neither systemd nor OpenRC runs.
     """
-    for one in (SYSTEMD, OPENRC):
-        if (root / one.sign).exists():
-            return one
+    for kind in (SYSTEMD, OPENRC):
+        if (root / kind.sign).exists():
+            return kind
     raise ServiceError(
-        "neither systemd nor OpenRC runs here; `vmtpy run` needs nothing of them. For an image "
-        "that is being built: `--root /`; `--print systemd` or `--print openrc` shows the files"
+        "neither systemd nor OpenRC runs here: start `vmtpy run` by another service manager, or, "
+        "where an image is built, use `--root /`; `--print systemd` and `--print openrc` show the "
+        "files"
     )
 
 
 def manager_of(root: Path) -> Manager:
-    """The service manager of a system that does not run.
+    """The service manager of a system that does not run, such as an image.
 
     Raises:
-        ServiceError: it has none that is known, or both.
+        ServiceError: the system has neither systemd nor OpenRC, or both.
     """
-    found = [one for one in KINDS.values() if any((root / path).exists() for path in one.programs)]
-    if len(found) != 1:
-        what = "both systemd and OpenRC" if found else "neither systemd nor OpenRC"
-        raise ServiceError(f"{root} has {what}: name one, as `--kind systemd`")
-    return found[0]
+    kinds = [
+        kind for kind in KINDS.values() if any((root / path).exists() for path in kind.programs)
+    ]
+    if len(kinds) != 1:
+        what = "both systemd and OpenRC" if kinds else "neither systemd nor OpenRC"
+        raise ServiceError(f"{root} has {what}: choose one, as by `--kind systemd`")
+    return kinds[0]
 
 
 def command() -> list[str]:
-    """How this installation of vmtpy is called."""
+    """The command that starts this installation of vmtpy."""
     script = Path(sys.argv[0])
     if script.name == "vmtpy" and os.access(script, os.X_OK):
         return [str(script.absolute())]
@@ -126,18 +135,18 @@ def command() -> list[str]:
 
 
 def render(kind: Manager, called: list[str], config: str = "") -> str:
-    """The service's file.
+    """The text of the service's file.
 
     Args:
-        kind: for which service manager.
-        called: how vmtpy is called, an absolute path first.
-        config: absolute path of the configuration, "" for none.
+        kind: the service manager.
+        called: the command that starts vmtpy; its first word is an absolute path.
+        config: the absolute path of the configuration file; "" for none.
     """
     template = (DATA / kind.template).read_text(encoding="utf-8")
     run = [*called, "run", *(["--config", config] if config else [])]
     thaw = [*called, "thaw"]
     if kind is OPENRC:
-        arguments = shlex.quote(" ".join(shlex.quote(one) for one in run[1:]))
+        arguments = shlex.quote(" ".join(shlex.quote(word) for word in run[1:]))
         template = template.replace(f'command="{COMMAND}"', f"command={shlex.quote(run[0])}")
         template = template.replace('command_args="run"', f"command_args={arguments}")
         return template.replace(f"{COMMAND} thaw", shlex.join(thaw))
@@ -146,33 +155,37 @@ def render(kind: Manager, called: list[str], config: str = "") -> str:
 
 
 def quote(word: str) -> str:
-    """A word of a command as systemd.service(5) has it."""
+    """A word of a command, quoted by the rules of systemd.service(5)."""
     word = word.replace("%", "%%").replace("$", "$$")
-    if word and all(one.isalnum() or one in "%$/._-+:@,=" for one in word):
+    if word and all(letter.isalnum() or letter in "%$/._-+:@,=" for letter in word):
         return word
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def install(kind: Manager, text: str, root: Path = ROOT, *, runs: bool = True) -> Path:
-    """Writes the file and enables the service; where the system runs, the service starts.
+    """Writes the file and enables the service; on the running system it also starts the service.
 
-    If a step fails, those before it are undone: an earlier file is back and serves again.
+    If a step fails, the steps before it are undone, so that an earlier service runs again.
 
     Args:
-        kind: of the service manager.
-        text: of the file.
-        root: of the system.
-        runs: it is the running one, whose service manager is told; otherwise only files are made.
+        kind: the service manager.
+        text: the text of the file.
+        root: the root directory of the system.
+        runs: whether this is the running system. If not, only files are made, and no command of
+            the service manager runs.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        ServiceError: there is another file in its place, or the service manager refuses.
+        ServiceError: vmtpy did not write the file that is there, or the service manager failed.
         SystemCallError: the file cannot be written.
     """
     file = root / kind.file
     earlier = file.exists()
     if earlier and not is_ours(file):
-        raise ServiceError(f"{file} is not a file of vmtpy's; it stays as it is")
+        raise ServiceError(f"{file} was not written by vmtpy and was left as it is: {MOVE}")
     again = [*kind.forget, *(kind.enable if earlier else ())] if runs else []
     with on_failure(lambda: suppressed(again)), put_back(file):
         write(file, text.encode(), kind.mode)
@@ -185,17 +198,20 @@ def install(kind: Manager, text: str, root: Path = ROOT, *, runs: bool = True) -
 
 
 def uninstall(kind: Manager, root: Path = ROOT, *, runs: bool = True) -> Path | None:
-    """Stops and disables the service, then removes its file. None if there was none.
+    """Stops and disables the service, then removes its file.
+
+    Returns:
+        The path of the file; None if there was no file.
 
     Raises:
-        ServiceError: it is not ours, or the service manager refuses.
+        ServiceError: vmtpy did not write the file, or the service manager failed.
         SystemCallError: the file cannot be removed.
     """
     file = root / kind.file
     if not file.exists():
         return None
     if not is_ours(file):
-        raise ServiceError(f"{file} is not a file of vmtpy's; it stays as it is")
+        raise ServiceError(f"{file} was not written by vmtpy and was left as it is: {MOVE}")
     if runs:
         run(kind.disable)
     try:
@@ -214,19 +230,21 @@ def is_ours(file: Path) -> bool:
 
 
 def run(commands: Sequence[tuple[str, ...]]) -> None:
-    for one in commands:
+    for words in commands:
+        line = " ".join(words)
         try:
             done = subprocess.run(
-                one, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False
+                words, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ServiceError(f"{' '.join(one)}: {error}") from error
+            raise ServiceError(f"`{line}` could not be run: {error}") from error
         if done.returncode != 0:
-            raise ServiceError(f"{' '.join(one)}: {done.stderr.strip() or done.returncode}")
+            reason = done.stderr.strip() or f"exit code {done.returncode}"
+            raise ServiceError(f"`{line}` failed: {reason}")
 
 
 def suppressed(commands: Sequence[tuple[str, ...]]) -> None:
-    """Runs commands that undo something; each is tried, and none can fail."""
-    for one in commands:
+    """Runs each of the commands, and ignores failures. It serves to undo steps."""
+    for words in commands:
         with suppress(ServiceError):
-            run((one,))
+            run((words,))

@@ -1,5 +1,8 @@
-"""The rules for udev that come with the service: VMware disks are given 180 s for a request, and
-/dev/vsock is open to every user. Where no udev runs, devices keep what the kernel gave them.
+"""The udev rules that come with the service: they give VMware disks 180 s for a request, and open
+/dev/vsock to every user.
+
+It serves `vmtpy install-service` and `vmtpy doctor`. Without udev, devices keep the values that the
+kernel sets.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).parent / "data" / "60-vmtpy.rules"
 FILE = "etc/udev/rules.d/60-vmtpy.rules"
 FIRST_LINE = "# What VMware's virtual machines need of udev."
-# udev(7); a file of an earlier directory hides one of the same name in a later one.
+# udev(7): a file in an earlier directory hides a file of the same name in a later one.
 PLACES = (
     "etc/udev/rules.d",
     "run/udev/rules.d",
@@ -25,39 +28,42 @@ PLACES = (
     "usr/lib/udev/rules.d",
     "lib/udev/rules.d",
 )
-SECONDS = 180  # that a disk may take for a request
+SECONDS = 180  # the time that the rules give a disk for a request
 TIMEOUT = 60.0  # seconds, for udevadm
 APPLY = (
     ("udevadm", "control", "--reload"),
-    # "add" as at each boot; the vendor's match keeps it to VMware's devices.
+    # The action of a boot is "add". The match on the vendor limits the trigger to VMware's devices.
     ("udevadm", "trigger", "--action=add", "--subsystem-match=scsi", "--attr-match=vendor=VMware*"),
     ("udevadm", "trigger", "--action=add", "--subsystem-match=misc", "--sysname-match=vsock"),
 )
 
 
 class UdevError(VmtError):
-    """The rules could not be installed, removed or applied; the text says why."""
+    """The udev rules could not be installed or removed; the text says why."""
 
 
 def install(root: Path = Path("/")) -> Path:
-    """Writes the rules file. apply() makes it count for devices that are there.
+    """Writes the rules file and returns its path. apply() applies it to devices that exist.
 
     Raises:
-        UdevError: there is another file in its place.
-        SystemCallError: it cannot be written.
+        UdevError: vmtpy did not write the file that is there.
+        SystemCallError: the file cannot be written.
     """
     file = root / FILE
     _refuse_others(file)
-    write(file, SOURCE.read_bytes(), 0o644)  # udev reads *.rules alone
+    write(file, SOURCE.read_bytes(), 0o644)  # the temporary name of write() is not *.rules
     return file
 
 
 def uninstall(root: Path = Path("/")) -> Path | None:
-    """Removes the rules file; devices keep what they have until the next boot. None: it was gone.
+    """Removes the rules file. Devices keep their values until the next boot.
+
+    Returns:
+        The path of the file; None if there was no file.
 
     Raises:
-        UdevError: there is another file in its place.
-        SystemCallError: it cannot be removed.
+        UdevError: vmtpy did not write the file.
+        SystemCallError: the file cannot be removed.
     """
     file = root / FILE
     if not file.exists():
@@ -71,7 +77,11 @@ def uninstall(root: Path = Path("/")) -> Path | None:
 
 
 def apply() -> str:
-    """Has udev read its rules anew and use them for what is there. Returns what failed, or ""."""
+    """Makes udev read its rules and apply them to devices that exist.
+
+    Returns:
+        The command that failed and why; "" if none failed.
+    """
     for command in APPLY:
         try:
             done = subprocess.run(
@@ -85,32 +95,34 @@ def apply() -> str:
 
 
 def disks(root: Path = Path("/")) -> Iterator[tuple[str, int]]:
-    """VMware's SCSI disks, by name, with the seconds that each has for a request."""
+    """VMware's SCSI disks: the name and the timeout in seconds of each."""
     for block in sorted((root / "sys/block").glob("*")):
         try:
             vendor = (block / "device/vendor").read_text()
             seconds = int((block / "device/timeout").read_text())
             kind = (block / "device/type").read_text().strip()
-        except (OSError, ValueError):  # no SCSI disk, or it has just been taken out
+        except (OSError, ValueError):  # not a SCSI disk, or it has just been removed
             continue
         if vendor.startswith("VMware") and kind == "0":
             yield block.name, seconds
 
 
 def rules(root: Path = Path("/")) -> Path | None:
-    """A file of rules that sets the disks' timeout, ours or open-vm-tools'; None if none does."""
+    """A rules file that sets the timeout of VMware's disks, by whomever; None if there is none."""
     for place in PLACES:
         for file in sorted((root / place).glob("*.rules")):
             try:
                 text = file.read_text("utf-8", "replace")
             except OSError:
                 continue
-            lines = [one for one in text.splitlines() if not one.lstrip().startswith("#")]
-            if any("VMware" in one and 'ATTR{timeout}="' in one for one in lines):
+            lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+            if any("VMware" in line and 'ATTR{timeout}="' in line for line in lines):
                 return file
     return None
 
 
 def _refuse_others(file: Path) -> None:
     if file.exists() and not file.read_text("utf-8", "replace").startswith(FIRST_LINE):
-        raise UdevError(f"{file} is not a file of vmtpy's; it stays as it is")
+        raise UdevError(
+            f"{file} was not written by vmtpy and was left as it is: move or remove that file first"
+        )

@@ -125,7 +125,7 @@ def test_check_sees_what_is_wrong_only_together(default: Path, capsys: Capture) 
     assert main(["config", "check"]) == 0
     default.write_text("[poll]\nmin = 0.9\n")
     assert main(["config", "check"]) == 1
-    assert "min = 0.9 is more than max = 0.6" in capsys.readouterr().err
+    assert "min = 0.9 must not be more than max = 0.6" in capsys.readouterr().err
     default.write_text("[poll\n")
     assert main(["config", "check"]) == 1
     assert "not valid TOML" in capsys.readouterr().err

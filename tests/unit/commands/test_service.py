@@ -165,7 +165,7 @@ def test_what_somebody_else_has_put_there_stays(tmp_path: Path) -> None:
         lambda: service.install(SYSTEMD, "x", root),
         lambda: service.uninstall(SYSTEMD, root),
     ):
-        with pytest.raises(ServiceError, match="not a file of vmtpy's; it stays"):
+        with pytest.raises(ServiceError, match="was not written by vmtpy and was left as it is"):
             action()
     assert "/bin/other" in file.read_text()
 
@@ -181,7 +181,7 @@ def test_what_the_service_manager_says_is_passed_on(
     program = tmp_path / "programs" / "systemctl"
     program.write_text("#!/bin/sh\necho 'Unit is masked.' >&2; exit 1\n")
     root = root_with(SYSTEMD, tmp_path)
-    with pytest.raises(ServiceError, match=r"systemctl daemon-reload: Unit is masked\."):
+    with pytest.raises(ServiceError, match=r"`systemctl daemon-reload` failed: Unit is masked\."):
         service.install(SYSTEMD, service.render(SYSTEMD, VMTPY), root)
 
 
@@ -280,7 +280,7 @@ def test_an_image_whose_kind_cannot_be_told_needs_it_named(
 ) -> None:
     image = image_with(tmp_path, *programs)
     into = ["--root", str(image), "--command", "/usr/bin/vmtpy"]
-    with pytest.raises(ServiceError, match=f"{what}: name one, as `--kind systemd`"):
+    with pytest.raises(ServiceError, match=f"{what}: choose one, as by `--kind systemd`"):
         install_service.main(into)
     assert install_service.main([*into, "--kind", "openrc"]) == 0
     assert (image / OPENRC.file).exists()

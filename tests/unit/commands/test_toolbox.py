@@ -68,7 +68,7 @@ def test_a_configuration_that_is_wrong_stays(
 ) -> None:
     file.write_text("[hooks]\nlegacy = 'yes'\n")
     assert run("config", "set", "guestinfo", "poll-interval", "30") == 75
-    assert "legacy = 'yes': must be true or false" in capsys.readouterr().err
+    assert "legacy = 'yes': the value must be true or false" in capsys.readouterr().err
     assert file.read_text() == "[hooks]\nlegacy = 'yes'\n"
 
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_said(file: Path, capsys: pytest.CaptureFixture[s
     assert run("config", "get", "vmbackup", "execScripts") == 75
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("Error reading config: not valid TOML")
+    assert said.err.startswith("Error reading config: the text is not valid TOML")
 
 
 def test_a_running_agent_reads_it_anew(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

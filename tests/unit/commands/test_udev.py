@@ -46,7 +46,7 @@ def test_another_file_in_their_place_stays(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text("# mine\n")
     for action in (udev.install, udev.uninstall):
-        with pytest.raises(udev.UdevError, match="not a file of vmtpy's; it stays"):
+        with pytest.raises(udev.UdevError, match="was not written by vmtpy and was left as it is"):
             action(tmp_path)
     assert file.read_text() == "# mine\n"
 

@@ -130,22 +130,42 @@ def agent(config: Any) -> Agent:  # noqa: ANN401
 @pytest.mark.parametrize(
     ("config", "error", "said"),
     [
-        ({"quiesce": {}}, TypeError, "^config: a vmtpy.Config, not dict"),
-        (Config(quiesce={"timeout": 5}), TypeError, "^Config.quiesce: a QuiesceConfig, not dict"),
-        (Config(hooks=QuiesceConfig()), TypeError, "^Config.hooks: a HooksConfig, not Quiesce"),
+        ({"quiesce": {}}, TypeError, "^config must be a vmtpy.Config, not dict"),
+        (
+            Config(quiesce={"timeout": 5}),
+            TypeError,
+            "^Config.quiesce must be a QuiesceConfig, not dict",
+        ),
+        (
+            Config(hooks=QuiesceConfig()),
+            TypeError,
+            "^Config.hooks must be a HooksConfig, not Quiesce",
+        ),
         (
             Config(quiesce=QuiesceConfig(timeout=-1)),
             ConfigError,
-            "^Config.quiesce timeout = -1: must be a number of seconds from 0.1 to 240",
+            "^Config.quiesce timeout = -1: the value must be a number of seconds from 0.1 to 240",
         ),
         (
             Config(quiesce=QuiesceConfig(timeout=float("inf"))),
             ConfigError,
-            "^Config.quiesce timeout = inf: must be a number of seconds from 0.1 to 240",
+            "^Config.quiesce timeout = inf: the value must be a number of seconds from 0.1 to 240",
         ),
-        (Config(quiesce=QuiesceConfig(include="/srv")), ConfigError, "include = '/srv': must be a"),
-        (Config(poll=PollConfig(busy="fast")), ConfigError, "^Config.poll busy = 'fast': must be"),
-        (Config(hooks=HooksConfig(legacy="no")), ConfigError, "legacy = 'no': must be true or"),
+        (
+            Config(quiesce=QuiesceConfig(include="/srv")),
+            ConfigError,
+            "include = '/srv': the value must be a",
+        ),
+        (
+            Config(poll=PollConfig(busy="fast")),
+            ConfigError,
+            "^Config.poll busy = 'fast': the value must be",
+        ),
+        (
+            Config(hooks=HooksConfig(legacy="no")),
+            ConfigError,
+            "legacy = 'no': the value must be true or",
+        ),
     ],
 )
 def test_a_configuration_made_by_a_program_is_checked_like_a_file(

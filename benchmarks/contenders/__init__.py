@@ -39,7 +39,7 @@ class Contender(Protocol):
 
 def freezers() -> dict[str, Contender]:
     """All of them by name, in the order of the tables."""
-    from benchmarks.contenders import fsfreeze, nobody, open_vm_tools, qemu_ga, vmtpy_agent
+    from benchmarks.contenders import fsfreeze, no_freeze, open_vm_tools, qemu_ga, vmtpy_agent
 
-    modules: list[Contender] = [vmtpy_agent, open_vm_tools, qemu_ga, fsfreeze, nobody]
+    modules: list[Contender] = [vmtpy_agent, open_vm_tools, qemu_ga, fsfreeze, no_freeze]
     return {module.NAME: module for module in modules}

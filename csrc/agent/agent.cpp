@@ -30,7 +30,7 @@ void block_signals() {
 }
 
 // For `systemctl status`.
-std::string in_words(const AgentStatus& status) {
+std::string in_words(const LoopStatus& status) {
   if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
   if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
   if (status.stuck_since != Time{}) return "Python is stuck: backups are refused";
@@ -53,7 +53,7 @@ Agent::Agent(std::shared_ptr<wire::Transports> transports, Clock& clock, AgentOp
       commands_(host_, queue_, clock, options_.commands),
       hgfs_(static_cast<std::uint64_t>(clock.now().time_since_epoch().count())),
       process_(::getpid()),
-      notify_(options_.notify) {}
+      service_manager_(options_.service_manager) {}
 
 // A fork has a copy of the object, but not of the thread, and the eventfds are the parent's, too.
 Agent::~Agent() {
@@ -121,8 +121,8 @@ void Agent::configure(AgentOptions options) {
   });
 }
 
-AgentStatus Agent::status() const {
-  AgentStatus status;
+LoopStatus Agent::status() const {
+  LoopStatus status;
   {
     MutexLock guard(status_mutex_);
     status = status_;
@@ -158,7 +158,7 @@ Time Agent::turn() {
   if (stop_.drain() && life_ == Life::RUNNING) {
     life_ = Life::STOPPING;
     stop_by_ = now + options_.stop_patience;
-    notify_.stopping();
+    service_manager_.stopping();
     backup_.stop();
   }
   Time next = backup_.step();
@@ -272,7 +272,7 @@ std::optional<std::string> Agent::answer_backup(const HostRequest& request) {
 
 // The turn's end: whoever asks sees how it left things, and the service manager hears of it.
 Time Agent::publish(Time now) {
-  AgentStatus seen;
+  LoopStatus seen;
   seen.host = host_.status();
   seen.backup = backup_.state();
   seen.stuck_since = backup_.stuck_since();
@@ -286,10 +286,10 @@ Time Agent::publish(Time now) {
     MutexLock guard(status_mutex_);
     status_ = seen;
   }
-  notify_.ready();
-  notify_.status(in_words(seen));
+  service_manager_.ready();
+  service_manager_.status(in_words(seen));
   // Nothing is frozen then, nor will be. A new start of the service is the cure.
-  return seen.stuck_since == Time{} ? notify_.feed(now) : Time::max();
+  return seen.stuck_since == Time{} ? service_manager_.feed(now) : Time::max();
 }
 
 void Agent::end() {

@@ -16,11 +16,11 @@
 #include <thread>
 #include <vector>
 
-#include "agent/agent_status.h"
 #include "agent/backup.h"
 #include "agent/event_queue.h"
 #include "agent/host_conversation.h"
-#include "agent/python_commands.h"
+#include "agent/loop_status.h"
+#include "agent/service_commands.h"
 #include "base/clock.h"
 #include "base/thread_safety.h"
 #include "base/unique_fd.h"
@@ -37,8 +37,8 @@ struct AgentOptions {
   Duration starved = std::chrono::seconds(5);         // a turn so much too late: the host is told
   wire::ToolsState tools;                             // what a host hears that asks for it
   BackupOptions backup;
-  PythonCommandOptions commands;
-  linux::NotifyOptions notify;  // the service manager
+  ServiceCommandOptions commands;
+  linux::SdNotifyOptions service_manager;  // the service manager
 };
 
 class Agent {
@@ -74,7 +74,7 @@ class Agent {
   BackupState backup_state() const { return backup_.state(); }
   // Whether Python is to go on preparing; each call shows that it is not stuck. From any thread.
   bool preparing() { return backup_.preparing(); }
-  AgentStatus status() const;  // from any thread
+  LoopStatus status() const;  // from any thread
 
  private:
   void run();
@@ -96,7 +96,7 @@ class Agent {
   EventQueue queue_;
   HostConversation host_;
   Backup backup_;
-  PythonCommands commands_;
+  ServiceCommands commands_;
   wire::HgfsServer hgfs_;
   EventFd wake_;
   EventFd stop_;
@@ -104,10 +104,10 @@ class Agent {
   pid_t process_;  // that has the loop's thread
   Mutex mutex_;
   std::deque<std::function<void()>> mailbox_ GUARDED_BY(mutex_);
-  linux::Notify notify_;
+  linux::SdNotify service_manager_;
   Time busy_since_{};  // since when something has been frozen, or may be; zero: nothing is
   mutable Mutex status_mutex_;
-  AgentStatus status_ GUARDED_BY(status_mutex_);  // as others see it
+  LoopStatus status_ GUARDED_BY(status_mutex_);  // as others see it
   std::thread thread_;
   enum class Life { RUNNING, STOPPING, ENDED };
   Life life_ = Life::RUNNING;

@@ -66,17 +66,17 @@ void bind_dialer(py::module_& module);    // Dialer, VsockDialer
 void bind_transports(py::module_& module);
 void bind_rpci(py::module_& module);  // channels, Rpci, Tclo
 void bind_plan(py::module_& module);
-void bind_session(py::module_& module);  // Os, FreezeOptions, FreezeSession
+void bind_session(py::module_& module);  // System, FreezeOptions, FreezeSession
 void bind_record(py::module_& module);   // Outcome, FilesystemRun, RunRecord
 void bind_marker(py::module_& module);   // thaw_from_markers
 void bind_agent(py::module_& module);
-void bind_privileges(py::module_& module);  // Role, confine_process, take_role
+void bind_thread_role(py::module_& module);  // Role, confine_process, take_role
 
 void bind_device(py::module_& module);    // Device, EmulatedBackdoor
 void bind_recorder(py::module_& module);  // RecordingBackdoor
 void bind_trap(py::module_& module);
 void bind_vsock(py::module_& module);    // VsockService
 void bind_packets(py::module_& module);  // UnixDialer, Packet, PacketDecoder
-void bind_faults(py::module_& module);   // FaultyOs, SimulatedDisk, ManualClock
+void bind_faults(py::module_& module);   // FaultySystem, SimulatedDisk, ManualClock
 
 }  // namespace vmtpy::bind

@@ -14,5 +14,5 @@ PYBIND11_MODULE(_core, module) {
   bind_session(module);
   bind_marker(module);
   bind_agent(module);
-  bind_privileges(module);
+  bind_thread_role(module);
 }

@@ -1,5 +1,5 @@
 // Table of contents of vmtpy._host: the emulated VMware and the means of tests. The agent never
-// imports it. The base classes (Backdoor, Os, Clock) are those of _core.
+// imports it. The base classes (Backdoor, System, Clock) are those of _core.
 #include "base/errors.h"
 #include "bind/bind.h"
 

@@ -1,8 +1,8 @@
-// Filesystems that are not there: an Os whose mount points are names, whose freeze stops those who
-// write() through it and whose thaw lets them go on. For unit tests without root and for the demo
-// in a plain container. Files (the marker) are kept in memory; there is nothing for a guardian to
-// do, so sessions on it run without one and fork() answers -ENOSYS. Owned by the test or
-// the demo, for longer than the sessions that use it; thread-safe.
+// Filesystems that are not there: a System whose mount points are names, whose freeze stops those
+// who write() through it and whose thaw lets them go on. For unit tests without root and for the
+// demo in a plain container. Files (the marker) are kept in memory; there is nothing for a guardian
+// to do, so sessions on it run without one and fork() answers -ENOSYS. Owned by the test or the
+// demo, for longer than the sessions that use it; thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -13,12 +13,12 @@
 
 #include "base/clock.h"
 #include "base/thread_safety.h"
-#include "linux/os.h"
+#include "linux/system.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::doubles {
 
-class SimulatedDisk final : public linux::Os {
+class SimulatedDisk final : public linux::System {
  public:
   explicit SimulatedDisk(std::vector<std::string> paths);
   // As a plan would list them, all in level 0.

@@ -156,17 +156,17 @@ void Channels::arrived(Conversation& channel) {
   std::string message = std::exchange(channel.incoming, {});
   if (channel.protocol == wire::Protocol::TCLO) {
     tclo_.answered(&channel);
-    if (!message.empty()) transcript_.add(MessageKind::TCLO_REPLY, Way::BACKDOOR, message);
+    if (!message.empty()) transcript_.add(MessageKind::TCLO_REPLY, Transport::BACKDOOR, message);
     return;
   }
-  std::string reply = answers_.answer(message, Way::BACKDOOR);
+  std::string reply = answers_.answer(message, Transport::BACKDOOR);
   channel.outgoing = reply;
-  transcript_.add(MessageKind::RPCI, Way::BACKDOOR, std::move(message), std::move(reply));
+  transcript_.add(MessageKind::RPCI, Transport::BACKDOOR, std::move(message), std::move(reply));
 }
 
 void Channels::delivered(Conversation& channel) {
   if (tclo_.next(&channel)) {
-    transcript_.add(MessageKind::TCLO_COMMAND, Way::BACKDOOR, tclo_.take());
+    transcript_.add(MessageKind::TCLO_COMMAND, Transport::BACKDOOR, tclo_.take());
   }
   channel.outgoing.reset();
   channel.receiving = false;

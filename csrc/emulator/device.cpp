@@ -253,13 +253,13 @@ void Device::hypercall(Carrier carrier, wire::Registers& registers, GuestMemory&
   state_->trap(carrier, instruction, registers, memory);
 }
 
-std::string Device::answer(std::string request, Way way) {
+std::string Device::answer(std::string request, Transport transport) {
   {
     MutexLock lock(state_->mutex);
     state_->wait_while_stunned(lock);
   }
-  std::string reply = state_->answers.answer(request, way);
-  state_->transcript.add(MessageKind::RPCI, way, std::move(request), reply);
+  std::string reply = state_->answers.answer(request, transport);
+  state_->transcript.add(MessageKind::RPCI, transport, std::move(request), reply);
   return reply;
 }
 
@@ -279,20 +279,20 @@ bool Device::has_tclo(TcloQueue::Client client) const {
   return state_->tclo.is_current(client);
 }
 
-std::optional<std::string> Device::take_command(TcloQueue::Client client, Way way) {
+std::optional<std::string> Device::take_command(TcloQueue::Client client, Transport transport) {
   MutexLock lock(state_->mutex);
   state_->wait_while_stunned(lock);
   if (!state_->tclo.next(client)) return std::nullopt;
   std::string command = state_->tclo.take();
-  state_->transcript.add(MessageKind::TCLO_COMMAND, way, command);
+  state_->transcript.add(MessageKind::TCLO_COMMAND, transport, command);
   return command;
 }
 
-void Device::take_tclo_reply(TcloQueue::Client client, std::string reply, Way way) {
+void Device::take_tclo_reply(TcloQueue::Client client, std::string reply, Transport transport) {
   MutexLock lock(state_->mutex);
   state_->wait_while_stunned(lock);
   state_->tclo.answered(client);
-  state_->transcript.add(MessageKind::TCLO_REPLY, way, std::move(reply));
+  state_->transcript.add(MessageKind::TCLO_REPLY, transport, std::move(reply));
 }
 
 void Device::send_command(std::string command) {

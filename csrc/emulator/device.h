@@ -19,8 +19,8 @@
 #include "emulator/guest_memory.h"
 #include "emulator/tclo_queue.h"
 #include "emulator/transcript.h"
+#include "emulator/transport.h"
 #include "emulator/vsock/vsock_pairs.h"
-#include "emulator/way.h"
 #include "wire/backdoor.h"
 
 namespace vmtpy::emulator {
@@ -41,12 +41,12 @@ class Device {
 
   // Messages of a guest that come otherwise than by traps. The TCLO client is pushed to: `wake` is
   // called, by any thread and under locks, when there is something to be taken or it was replaced.
-  std::string answer(std::string request, Way way);  // to an RPCI request
+  std::string answer(std::string request, Transport transport);  // to an RPCI request
   void open_tclo(TcloQueue::Client client, TcloQueue::Wake wake);
   void close_tclo(TcloQueue::Client client);
   bool has_tclo(TcloQueue::Client client) const;  // false: it was replaced
-  std::optional<std::string> take_command(TcloQueue::Client client, Way way);
-  void take_tclo_reply(TcloQueue::Client client, std::string reply, Way way);
+  std::optional<std::string> take_command(TcloQueue::Client client, Transport transport);
+  void take_tclo_reply(TcloQueue::Client client, std::string reply, Transport transport);
   VsockPairs& vsock_pairs() { return vsock_pairs_; }
 
   // The script's side.
@@ -57,10 +57,10 @@ class Device {
   // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything.
   void answer_with(std::string prefix, std::string reply, int times = 1);
   void misbehave(const Misbehaviour& how);  // may be called again: each acts on its own
-  // The virtual machine is stunned, as for a snapshot: nothing is answered, by whichever way, until
-  // resume(). It begins when a message is half sent or half received over the backdoor, at the
-  // latest at the deadline; true if one was. For a guest in this process; for one that is traced
-  // TrapHost has the same two, which stop its threads.
+  // The virtual machine is stunned, as for a snapshot: nothing is answered, by whichever transport,
+  // until resume(). It begins when a message is half sent or half received over the backdoor, at
+  // the latest at the deadline; true if one was. For a guest in this process; for one that is
+  // traced TrapHost has the same two, which stop its threads.
   bool stun(Time deadline);
   void resume();           // with CHECKPOINT for each message that was in flight
   bool in_flight() const;  // a message is half sent or half received over the backdoor

@@ -45,7 +45,7 @@ std::uint64_t tsc_hz() {
 
 namespace {
 
-bool faults(wire::Way way) {
+bool faults(wire::BackdoorWay way) {
   wire::Trial trial = wire::try_way(way, wire::Cpu{}, false).trial;
   return trial.tried && !trial.done;
 }
@@ -53,8 +53,9 @@ bool faults(wire::Way way) {
 }  // namespace
 
 std::uint32_t faulting_hypercalls() {
-  static const std::uint32_t found = (faults(wire::Way::VMMCALL) ? wire::CPUID_VMMCALL : 0) |
-                                     (faults(wire::Way::VMCALL) ? wire::CPUID_VMCALL : 0);
+  static const std::uint32_t found =
+      (faults(wire::BackdoorWay::VMMCALL) ? wire::CPUID_VMMCALL : 0) |
+      (faults(wire::BackdoorWay::VMCALL) ? wire::CPUID_VMCALL : 0);
   return found;
 }
 

@@ -21,14 +21,14 @@ constexpr std::array<std::string_view, 10> ACCEPTED = {
 
 }  // namespace
 
-std::string RpciAnswers::answer(std::string_view request, Way way) {
+std::string RpciAnswers::answer(std::string_view request, Transport transport) {
   MutexLock guard(mutex_);
   if (auto reply = canned(request)) return *reply;
   constexpr std::string_view GET = "info-get ";
   constexpr std::string_view SET = "info-set ";
   if (request.starts_with(GET)) return info_get(request.substr(GET.size()));
   if (request.starts_with(SET)) {
-    if (secure_ && way != Way::PRIVILEGED_VSOCK) return "0 Permission denied";
+    if (secure_ && transport != Transport::PRIVILEGED_VSOCK) return "0 Permission denied";
     return info_set(request.substr(SET.size()));
   }
   constexpr std::string_view OPTION = "vmx.set_option ";

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "base/thread_safety.h"
-#include "emulator/way.h"
+#include "emulator/transport.h"
 
 namespace vmtpy::emulator {
 
@@ -19,7 +19,7 @@ class RpciAnswers {
  public:
   // secure: as a host with secure GuestRPC, where only a privileged way may set guestinfo.
   explicit RpciAnswers(bool secure) : secure_(secure) {}
-  std::string answer(std::string_view request, Way way);
+  std::string answer(std::string_view request, Transport transport);
 
   void set_guestinfo(std::string key, std::string value);
   std::optional<std::string> guestinfo(const std::string& key) const;

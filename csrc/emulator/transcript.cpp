@@ -4,11 +4,12 @@
 
 namespace vmtpy::emulator {
 
-void Transcript::add(MessageKind kind, Way way, std::string request, std::string reply) {
+void Transcript::add(MessageKind kind, Transport transport, std::string request,
+                     std::string reply) {
   Time time = clock_.now();
   {
     MutexLock guard(mutex_);
-    entries_.push_back({kind, way, time, std::move(request), std::move(reply)});
+    entries_.push_back({kind, transport, time, std::move(request), std::move(reply)});
   }
   changed_.notify_all();
 }

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/thread_safety.h"
-#include "emulator/way.h"
+#include "emulator/transport.h"
 
 namespace vmtpy::emulator {
 
@@ -21,7 +21,7 @@ enum class MessageKind {
 
 struct TranscriptEntry {
   MessageKind kind;
-  Way way;
+  Transport transport;
   Time time;
   std::string request;  // RPCI: request. TCLO_COMMAND: the command. TCLO_REPLY: the reply.
   std::string reply;    // RPCI only, as sent: "1 …" or "0 …"
@@ -30,7 +30,7 @@ struct TranscriptEntry {
 class Transcript {
  public:
   explicit Transcript(Clock& clock) : clock_(clock) {}
-  void add(MessageKind kind, Way way, std::string request, std::string reply = "");
+  void add(MessageKind kind, Transport transport, std::string request, std::string reply = "");
   std::vector<TranscriptEntry> take(Time deadline);
   void end_waits();
 

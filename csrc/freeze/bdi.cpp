@@ -37,9 +37,9 @@ bool is_number(const std::string& text) {
 
 }  // namespace
 
-int read_bdi_stats(linux::Os& os, const std::string& name, BdiStats& stats) {
+int read_bdi_stats(linux::System& system, const std::string& name, BdiStats& stats) {
   std::string text;
-  const int error = os.read_file("/sys/kernel/debug/bdi/" + name + "/stats", text);
+  const int error = system.read_file("/sys/kernel/debug/bdi/" + name + "/stats", text);
   if (error) return error;
   const std::int64_t writing = kilobytes(text, "BdiWriteback");
   const std::int64_t waiting = kilobytes(text, "BdiReclaimable");
@@ -51,9 +51,9 @@ int read_bdi_stats(linux::Os& os, const std::string& name, BdiStats& stats) {
   return 0;
 }
 
-int read_device_written(linux::Os& os, const std::string& device, std::int64_t& bytes) {
+int read_device_written(linux::System& system, const std::string& device, std::int64_t& bytes) {
   std::string text;
-  const int error = os.read_file("/sys/dev/block/" + device + "/stat", text);
+  const int error = system.read_file("/sys/dev/block/" + device + "/stat", text);
   if (error) return error;
   std::istringstream words(text);
   std::int64_t value = -1;
@@ -75,16 +75,18 @@ bool is_bound_file(const std::string& path) {
   return file == "strict_limit" || file == "min_ratio_fine" || file == "max_ratio_fine";
 }
 
-DirtyBound::DirtyBound(linux::Os& os, std::string name)
-    : os_(os), name_(std::move(name)), directory_(name_.empty() ? VM : CLASS + name_ + "/") {}
+DirtyBound::DirtyBound(linux::System& system, std::string name)
+    : system_(system),
+      name_(std::move(name)),
+      directory_(name_.empty() ? VM : CLASS + name_ + "/") {}
 
 bool DirtyBound::look() {
   if (name_.empty()) return look_global();
   std::string strict, least, most, bytes;
-  wanted_ = os_.read_file(directory_ + "strict_limit", strict) == 0 && first_word(strict) == "0" &&
-            os_.read_file(directory_ + "max_bytes", bytes) == 0 &&
-            os_.read_file(directory_ + "min_ratio_fine", least) == 0 &&
-            os_.read_file(directory_ + "max_ratio_fine", most) == 0;
+  wanted_ = system_.read_file(directory_ + "strict_limit", strict) == 0 &&
+            first_word(strict) == "0" && system_.read_file(directory_ + "max_bytes", bytes) == 0 &&
+            system_.read_file(directory_ + "min_ratio_fine", least) == 0 &&
+            system_.read_file(directory_ + "max_ratio_fine", most) == 0;
   least = first_word(least);
   most = first_word(most);
   wanted_ = wanted_ && is_number(least) && is_number(most);
@@ -101,8 +103,8 @@ bool DirtyBound::look() {
 // One of the two is 0, and writing the one makes the other 0.
 bool DirtyBound::look_global() {
   std::string bytes, ratio;
-  wanted_ = os_.read_file(directory_ + "dirty_bytes", bytes) == 0 &&
-            os_.read_file(directory_ + "dirty_ratio", ratio) == 0;
+  wanted_ = system_.read_file(directory_ + "dirty_bytes", bytes) == 0 &&
+            system_.read_file(directory_ + "dirty_ratio", ratio) == 0;
   bytes = first_word(bytes);
   ratio = first_word(ratio);
   wanted_ = wanted_ && is_number(bytes) && is_number(ratio);
@@ -114,7 +116,7 @@ bool DirtyBound::look_global() {
 }
 
 bool DirtyBound::write(const char* file, std::int64_t value) {
-  return os_.write_file(directory_ + file, std::to_string(value)) == 0;
+  return system_.write_file(directory_ + file, std::to_string(value)) == 0;
 }
 
 // The share of the limit that the kernel gives a device follows what it has written of late, and a
@@ -143,7 +145,7 @@ bool DirtyBound::set(std::int64_t bytes) {
 bool DirtyBound::restore() {
   for (int attempt = 0; changed_ && attempt < TRIES; ++attempt) {
     changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& one) {
-      const int error = os_.write_file(one.path, one.text);
+      const int error = system_.write_file(one.path, one.text);
       return error == 0 || error == -ENOENT || error == -ENODEV;  // the device is gone
     });
   }

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "linux/os.h"
+#include "linux/system.h"
 
 namespace vmtpy::freeze {
 
@@ -21,9 +21,9 @@ struct BdiStats {
 };
 
 // From debugfs, which may not be mounted. `name`: "8:0", "btrfs-1". 0 or -errno.
-int read_bdi_stats(linux::Os& os, const std::string& name, BdiStats& stats);
+int read_bdi_stats(linux::System& system, const std::string& name, BdiStats& stats);
 // What a block device has written, from /sys/dev/block/MAJ:MIN/stat, in bytes. 0 or -errno.
-int read_device_written(linux::Os& os, const std::string& device, std::int64_t& bytes);
+int read_device_written(linux::System& system, const std::string& device, std::int64_t& bytes);
 
 // What a file has to hold again.
 struct Restore {
@@ -37,7 +37,7 @@ class DirtyBound {
  public:
   static constexpr const char* GLOBAL = "";  // the name of vm.dirty_bytes, which bounds all devices
 
-  DirtyBound(linux::Os& os, std::string name);
+  DirtyBound(linux::System& system, std::string name);
   // Reads what is there. False: leave it alone (Linux before 6.2, or somebody else has bounded it).
   bool look();
   bool wanted() const { return wanted_; }
@@ -52,7 +52,7 @@ class DirtyBound {
   bool look_global();
   bool write(const char* file, std::int64_t value);
 
-  linux::Os& os_;
+  linux::System& system_;
   const std::string name_;
   const std::string directory_;
   std::vector<Restore> restores_;

@@ -83,8 +83,9 @@ int Conductor::find_suspended() {
   for (std::size_t index = 0; index < freezer_->size(); ++index) {
     for (const std::string& device : freezer_->filesystems()[index].mapped) {
       const std::string directory = "/sys/dev/block/" + device + "/dm";
-      if (os_.read_file(directory + "/suspended", text) != 0 || !text.starts_with('1')) continue;
-      const bool named = os_.read_file(directory + "/name", text) == 0;
+      if (system_.read_file(directory + "/suspended", text) != 0 || !text.starts_with('1'))
+        continue;
+      const bool named = system_.read_file(directory + "/name", text) == 0;
       suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
       return static_cast<int>(index);
     }
@@ -95,7 +96,7 @@ int Conductor::find_suspended() {
 bool Conductor::protect() {
   if (!await_resumed()) return false;
   {
-    const auto dirty = dirty_bytes(os_);
+    const auto dirty = dirty_bytes(system_);
     std::lock_guard guard(freezer_->mutex);
     state_.times.dirty_left = dirty;
   }
@@ -122,18 +123,18 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
   if (options_.expedite_rcu) rcu_.look();
   const std::vector<Restore> bounds = storage_.restores();
   PreparedMarker marker;
-  int error = prepare_marker(os_, options_.run_directory, freezer_->filesystems(),
+  int error = prepare_marker(system_, options_.run_directory, freezer_->filesystems(),
                              rcu_.wanted() ? rcu_.found() : "", bounds, marker);
   if (options_.guardian) {
     const GuardianDuties duties = {rcu_.path(), rcu_.found(), bounds, marker.path,
-                                   linux::root_groups(os_)};
+                                   linux::root_groups(system_)};
     const int failed =
-        freezer_->guardian().start(os_, freezer_->descriptors(), duties, deadline, settling);
+        freezer_->guardian().start(system_, freezer_->descriptors(), duties, deadline, settling);
     if (failed < 0) return end(EndReason::CALL, -1, "fork", -failed);
     linux::forbid_core_dumps();
     core_dumps_forbidden_ = true;
   }
-  if (error == 0) error = write_marker(os_, options_.run_directory, marker);
+  if (error == 0) error = write_marker(system_, options_.run_directory, marker);
   if (error == 0) {
     marker_.swap(marker.path);
   } else {
@@ -288,7 +289,7 @@ void Conductor::stand_down() {
 
 void Conductor::remove_marker() {
   if (marker_.empty()) return;
-  const int error = os_.remove_file(marker_);
+  const int error = system_.remove_file(marker_);
   if (error < 0 && error != -ENOENT) {
     try {
       warnings_.push_back(SystemError("unlink", marker_, -error).what());

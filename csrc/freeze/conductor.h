@@ -22,7 +22,7 @@ namespace vmtpy::freeze {
 
 class Conductor : public std::enable_shared_from_this<Conductor> {
  public:
-  Conductor(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+  Conductor(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
             FreezeOptions options);
   ~Conductor();
 
@@ -84,7 +84,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   Woken wait_for_tasks(std::unique_lock<std::mutex>& lock, Time deadline);
   void set_phase(Phase phase);
 
-  linux::Os& os_;
+  linux::System& system_;
   Clock& clock_;
   const FreezeOptions options_;
   const std::shared_ptr<Freezer> freezer_;

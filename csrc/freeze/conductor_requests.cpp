@@ -10,15 +10,15 @@
 
 namespace vmtpy::freeze {
 
-Conductor::Conductor(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+Conductor::Conductor(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
                      FreezeOptions options)
-    : os_(os),
+    : system_(system),
       clock_(clock),
       options_(std::move(options)),
       freezer_(
-          std::make_shared<Freezer>(os, clock, std::move(filesystems), options_.accept_frozen)),
-      rcu_(os),
-      storage_(os, options_.converge),
+          std::make_shared<Freezer>(system, clock, std::move(filesystems), options_.accept_frozen)),
+      rcu_(system),
+      storage_(system, options_.converge),
       scout_(std::make_shared<StuckWriterScout>(freezer_->filesystems())),
       texts_(std::make_shared<RunTexts>()),
       no_memory_texts_(std::make_shared<RunTexts>(

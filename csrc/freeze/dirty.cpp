@@ -17,9 +17,9 @@ std::optional<std::int64_t> value_of(const std::string& text, const std::string&
 
 }  // namespace
 
-std::optional<std::int64_t> dirty_bytes(linux::Os& os) {
+std::optional<std::int64_t> dirty_bytes(linux::System& system) {
   std::string text;
-  if (os.read_file("/proc/meminfo", text) != 0) return std::nullopt;
+  if (system.read_file("/proc/meminfo", text) != 0) return std::nullopt;
   const auto waiting = value_of(text, "Dirty");
   const auto going = value_of(text, "Writeback");
   if (!waiting || !going) return std::nullopt;

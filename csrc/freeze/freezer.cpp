@@ -25,9 +25,9 @@ std::string describe(const std::string& type, const std::string& source,
 
 }  // namespace
 
-Freezer::Freezer(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+Freezer::Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
                  bool accept_foreign)
-    : os_(os),
+    : system_(system),
       clock_(clock),
       filesystems_(std::move(filesystems)),
       accept_foreign_(accept_foreign),
@@ -48,26 +48,26 @@ void Freezer::close_idle() {
       const Progress& progress = workers_[index].progress;
       if (progress.frozen || progress.task == Task::SYNC || progress.task == Task::FREEZE) continue;
     }
-    os_.close(descriptors_[index]);
+    system_.close(descriptors_[index]);
     descriptors_[index] = -1;
   }
 }
 
 int Freezer::open(std::size_t index, const char*& call) {
   call = "open";
-  const int descriptor = os_.open_directory(filesystems_[index].path);
+  const int descriptor = system_.open_directory(filesystems_[index].path);
   if (descriptor < 0) return descriptor;
   descriptors_[index] = descriptor;
   call = "statx";
   linux::MountId id;
-  if (const int error = os_.mount_id(descriptor, id)) return error;
+  if (const int error = system_.mount_id(descriptor, id)) return error;
   unique_ids_[index] = id.unique;
   return id.id == filesystems_[index].mount_id ? 0 : -ESTALE;
 }
 
 int Freezer::compare_mounts(std::size_t& index, std::string& what) {
   std::string text;
-  if (const int error = linux::read_mountinfo(os_, text)) return error;
+  if (const int error = linux::read_mountinfo(system_, text)) return error;
   const plan::Mounts mounts(text);
   for (index = 0; index < size(); ++index) {
     const plan::Filesystem& planned = filesystems_[index];
@@ -160,7 +160,7 @@ void Freezer::work(std::size_t index) {
 void Freezer::sync(std::size_t index, std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   const Time began = clock_.now();
-  const int result = os_.sync(descriptors_[index]);
+  const int result = system_.sync(descriptors_[index]);
   const Time ended = clock_.now();
   lock.lock();
   Progress& progress = workers_[index].progress;
@@ -176,7 +176,8 @@ void Freezer::freeze(std::size_t index, std::unique_lock<std::mutex>& lock) {
   const bool sync_only = filesystems_[index].sync_only;
   if (!sync_only && !guardian_.begin_freeze(index)) return fail(index, "FIFREEZE", ECANCELED);
   lock.unlock();
-  const int result = sync_only ? os_.sync(descriptors_[index]) : os_.freeze(descriptors_[index]);
+  const int result =
+      sync_only ? system_.sync(descriptors_[index]) : system_.freeze(descriptors_[index]);
   const Time ended = clock_.now();
   if (!sync_only && result == 0) guardian_.set_frozen(index);
   if (!sync_only && result < 0) guardian_.set_thawed(index);
@@ -198,7 +199,7 @@ void Freezer::thaw(std::size_t index, std::unique_lock<std::mutex>& lock) {
   me.progress.thaw_began = clock_.now();
   for (Duration pause = FIRST_PAUSE;; pause = std::min(2 * pause, LONGEST_PAUSE)) {
     lock.unlock();
-    const int result = os_.thaw(descriptors_[index]);
+    const int result = system_.thaw(descriptors_[index]);
     const Time ended = clock_.now();
     const bool settled = result == 0 || result == -EINVAL;
     const bool by_guardian = settled && guardian_.set_thawed(index);

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "freeze/guardian.h"
-#include "linux/os.h"
+#include "linux/system.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
@@ -40,7 +40,7 @@ struct Progress {
 
 class Freezer {
  public:
-  Freezer(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+  Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
           bool accept_foreign);
   ~Freezer();  // no thread is left then: each of them keeps this alive
 
@@ -88,7 +88,7 @@ class Freezer {
   void fail(std::size_t index, const char* call, int error);
   void finish(std::size_t index);
 
-  linux::Os& os_;
+  linux::System& system_;
   Clock& clock_;
   const std::vector<plan::Filesystem> filesystems_;
   const bool accept_foreign_;

@@ -56,7 +56,7 @@ Guardian::~Guardian() {
   munmap(page_, page_size_);
 }
 
-int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
+int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
                     const GuardianDuties& duties, Time deadline, bool settling) {
   std::vector<int> kept(descriptors);
   std::sort(kept.begin(), kept.end());
@@ -70,7 +70,7 @@ int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
   }
   bounds.push_back(nullptr);
   set_deadline(deadline, settling);
-  const Watch watch = {&os,
+  const Watch watch = {&system,
                        page_,
                        count_,
                        descriptors.data(),
@@ -92,7 +92,7 @@ int Guardian::start(linux::Os& os, const std::vector<int>& descriptors,
   // In place of glibc's list of this thread, which holds no robust mutex.
   if (syscall(SYS_set_robust_list, &page_->head, sizeof page_->head) != 0) return -errno;
 
-  const pid_t child = os.fork();
+  const pid_t child = system.fork();
   if (child == 0) stand_guard(watch);
   if (child < 0) {
     all_clear();

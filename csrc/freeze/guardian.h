@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 #include "freeze/bdi.h"
-#include "linux/os.h"
+#include "linux/system.h"
 
 namespace vmtpy::freeze {
 
@@ -42,8 +42,8 @@ class Guardian {
 
   // Starts the process; returns when it stands guard. Called by the conductor, whose death it
   // watches from then on. `settling`: the deadline will be set anew. 0 or -errno.
-  int start(linux::Os& os, const std::vector<int>& descriptors, const GuardianDuties& duties,
-            Time deadline, bool settling);
+  int start(linux::System& system, const std::vector<int>& descriptors,
+            const GuardianDuties& duties, Time deadline, bool settling);
   bool started() const { return process_ > 0; }
   void set_deadline(Time deadline, bool settling);
   pid_t process() const { return process_; }

@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "linux/os.h"
+#include "linux/system.h"
 
 namespace vmtpy::freeze {
 
@@ -45,7 +45,7 @@ struct GuardianPage {
 };
 
 struct Watch {
-  linux::Os* os;
+  linux::System* system;
   GuardianPage* page;
   std::size_t count;
   const int* descriptors;  // of the wards

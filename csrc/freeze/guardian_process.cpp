@@ -85,7 +85,7 @@ int thaw_ward(void* argument) {
     if (state == IDLE) break;
     // Before the thaw: a thread that is gone now had its FIFREEZE returned before the thaw.
     const bool gone = bare_syscall(SYS_tgkill, watch.agent, ward.thread, 0) == -ESRCH;
-    const int result = watch.os->thaw(watch.descriptors[errand.index]);
+    const int result = watch.system->thaw(watch.descriptors[errand.index]);
     if (result == 0) {
       ward.state = THAWED;
       break;

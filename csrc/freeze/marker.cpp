@@ -123,9 +123,10 @@ bool parse_marker(const std::string& text, Marker& marker, std::string& error) {
   return false;
 }
 
-bool read_process(linux::Os& os, const std::string& process, char& state, std::uint64_t& start) {
+bool read_process(linux::System& system, const std::string& process, char& state,
+                  std::uint64_t& start) {
   std::string text;
-  if (os.read_file("/proc/" + process + "/stat", text) != 0) return false;
+  if (system.read_file("/proc/" + process + "/stat", text) != 0) return false;
   const std::size_t name_end = text.rfind(')');  // the name may hold anything, also ") S 1"
   if (name_end == std::string::npos) return false;
   std::istringstream words(text.substr(name_end + 1));
@@ -135,7 +136,7 @@ bool read_process(linux::Os& os, const std::string& process, char& state, std::u
   return static_cast<bool>(words >> start);
 }
 
-int prepare_marker(linux::Os& os, const std::string& run_directory,
+int prepare_marker(linux::System& system, const std::string& run_directory,
                    const std::vector<plan::Filesystem>& filesystems, const std::string& rcu,
                    const std::vector<Restore>& bounds, PreparedMarker& prepared) {
   static std::atomic<unsigned> counter{0};
@@ -144,8 +145,9 @@ int prepare_marker(linux::Os& os, const std::string& run_directory,
   marker.rcu = rcu;
   marker.bounds = bounds;
   char state = 0;
-  if (!read_process(os, "self", state, marker.process_start)) return -ESRCH;
-  if (const int error = os.read_file("/proc/sys/kernel/random/boot_id", marker.boot)) return error;
+  if (!read_process(system, "self", state, marker.process_start)) return -ESRCH;
+  if (const int error = system.read_file("/proc/sys/kernel/random/boot_id", marker.boot))
+    return error;
   while (!marker.boot.empty() && marker.boot.back() == '\n') marker.boot.pop_back();
   for (const plan::Filesystem& filesystem : filesystems) {
     if (filesystem.sync_only) continue;
@@ -158,9 +160,10 @@ int prepare_marker(linux::Os& os, const std::string& run_directory,
   return 0;
 }
 
-int write_marker(linux::Os& os, const std::string& run_directory, const PreparedMarker& prepared) {
-  if (const int error = os.make_directory(run_directory)) return error;
-  return os.create_file(prepared.path, prepared.text);
+int write_marker(linux::System& system, const std::string& run_directory,
+                 const PreparedMarker& prepared) {
+  if (const int error = system.make_directory(run_directory)) return error;
+  return system.create_file(prepared.path, prepared.text);
 }
 
 }  // namespace vmtpy::freeze

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "freeze/bdi.h"
-#include "linux/os.h"
+#include "linux/system.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
@@ -43,13 +43,15 @@ struct PreparedMarker {
 };
 
 // This process's next marker for these filesystems, in run_directory. 0 or -errno.
-int prepare_marker(linux::Os& os, const std::string& run_directory,
+int prepare_marker(linux::System& system, const std::string& run_directory,
                    const std::vector<plan::Filesystem>& filesystems, const std::string& rcu,
                    const std::vector<Restore>& bounds, PreparedMarker& prepared);
 // Makes run_directory, too, if it is not there. 0 or -errno.
-int write_marker(linux::Os& os, const std::string& run_directory, const PreparedMarker& prepared);
+int write_marker(linux::System& system, const std::string& run_directory,
+                 const PreparedMarker& prepared);
 
 // State and start time from /proc/PROCESS/stat ("self" or a number); false if it cannot be read.
-bool read_process(linux::Os& os, const std::string& process, char& state, std::uint64_t& start);
+bool read_process(linux::System& system, const std::string& process, char& state,
+                  std::uint64_t& start);
 
 }  // namespace vmtpy::freeze

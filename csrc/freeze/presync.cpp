@@ -47,7 +47,7 @@ struct Conductor::Rounds {
 bool Conductor::presync() {
   const Time began = clock_.now();
   const Time deadline = began + options_.presync_budget;
-  const auto dirty = dirty_bytes(os_);
+  const auto dirty = dirty_bytes(system_);
   storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
   storage_.keep_before();
   {

@@ -9,7 +9,7 @@
 
 #include <string>
 
-#include "linux/os.h"
+#include "linux/system.h"
 
 namespace vmtpy::freeze {
 
@@ -17,7 +17,7 @@ class RcuSwitch {
  public:
   static constexpr const char* PATH = "/sys/kernel/rcu_expedited";
 
-  explicit RcuSwitch(linux::Os& os) : os_(os), path_(PATH) {}
+  explicit RcuSwitch(linux::System& system) : system_(system), path_(PATH) {}
   // Reads what is there. False: leave it alone (already set, overruled by rcu_normal, not there).
   bool look();
   bool wanted() const { return wanted_; }
@@ -28,7 +28,7 @@ class RcuSwitch {
   bool changed() const { return changed_; }
 
  private:
-  linux::Os& os_;
+  linux::System& system_;
   const std::string path_;
   std::string found_ = "0";
   bool wanted_ = false;

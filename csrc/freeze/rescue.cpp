@@ -37,9 +37,9 @@ std::vector<std::string> list(const std::string& directory, const std::string& p
 }
 
 // SIGKILL has been sent to it and not yet had its effect. It stays pending to the very end.
-bool is_being_killed(linux::Os& os, const std::string& process) {
+bool is_being_killed(linux::System& system, const std::string& process) {
   std::string text;
-  if (os.read_file("/proc/" + process + "/status", text) != 0) return true;  // it is gone
+  if (system.read_file("/proc/" + process + "/status", text) != 0) return true;  // it is gone
   const std::string name = "\nShdPnd:";
   const std::size_t at = text.find(name);
   if (at == std::string::npos) return false;
@@ -48,51 +48,52 @@ bool is_being_killed(linux::Os& os, const std::string& process) {
 }
 
 // A killed process is a zombie for as long as one of its threads is stuck in FIFREEZE.
-Owner look_at_owner(linux::Os& os, const Marker& marker) {
+Owner look_at_owner(linux::System& system, const Marker& marker) {
   char state = 0;
   std::uint64_t start = 0;
   const std::string process = std::to_string(marker.process);
-  if (!read_process(os, process, state, start) || start != marker.process_start) return Owner::DEAD;
+  if (!read_process(system, process, state, start) || start != marker.process_start)
+    return Owner::DEAD;
   if (state != 'Z' && state != 'X') {
-    return is_being_killed(os, process) ? Owner::DYING : Owner::ALIVE;
+    return is_being_killed(system, process) ? Owner::DYING : Owner::ALIVE;
   }
   return list("/proc/" + process + "/task", "").size() > 3 ? Owner::DYING : Owner::DEAD;
 }
 
-std::string boot_id(linux::Os& os) {
+std::string boot_id(linux::System& system) {
   std::string text;
   const std::string path = "/proc/sys/kernel/random/boot_id";
-  if (const int error = os.read_file(path, text)) throw SystemError("read", path, -error);
+  if (const int error = system.read_file(path, text)) throw SystemError("read", path, -error);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }
 
 // The id of a mount is given again: what an open directory lies on is known when it is open. "" if
 // it cannot be told.
-std::string device_of(linux::Os& os, std::uint64_t mount_id) {
+std::string device_of(linux::System& system, std::uint64_t mount_id) {
   std::string mountinfo;
-  if (linux::read_mountinfo(os, mountinfo) != 0) return "";
+  if (linux::read_mountinfo(system, mountinfo) != 0) return "";
   const plan::Mounts mounts(mountinfo);
   const plan::Mount* mount = mounts.by_id(mount_id);
   return mount == nullptr ? "" : mount->device;
 }
 
 // Its directory by any mount of it that can be opened; the path may have another mount on top.
-int open_superblock(linux::Os& os, const plan::Superblock& superblock, std::string& path) {
+int open_superblock(linux::System& system, const plan::Superblock& superblock, std::string& path) {
   int error = -ENOENT;
   for (const plan::Mount* mount : superblock.mounts) {
-    const int descriptor = os.open_directory(mount->point);
+    const int descriptor = system.open_directory(mount->point);
     if (descriptor < 0) {
       error = descriptor;
       continue;
     }
     linux::MountId id;
     path = mount->point;
-    if (os.mount_id(descriptor, id) == 0 && id.id == mount->id &&
-        device_of(os, id.id) == superblock.device) {
+    if (system.mount_id(descriptor, id) == 0 && id.id == mount->id &&
+        device_of(system, id.id) == superblock.device) {
       return descriptor;
     }
-    os.close(descriptor);
+    system.close(descriptor);
     error = -ESTALE;
   }
   return error;
@@ -100,13 +101,17 @@ int open_superblock(linux::Os& os, const plan::Superblock& superblock, std::stri
 
 class OneMarker {
  public:
-  OneMarker(linux::Os& os, std::string file, bool force, Time deadline,
+  OneMarker(linux::System& system, std::string file, bool force, Time deadline,
             std::vector<RescueResult>& results)
-      : os_(os), file_(std::move(file)), force_(force), deadline_(deadline), results_(results) {}
+      : system_(system),
+        file_(std::move(file)),
+        force_(force),
+        deadline_(deadline),
+        results_(results) {}
 
   void rescue(const std::string& boot, const plan::Mounts& mounts) {
     std::string text, error;
-    if (const int code = os_.read_file(file_, text)) {
+    if (const int code = system_.read_file(file_, text)) {
       return tell(Rescue::FAILED, SystemError("read", file_, -code).what());
     }
     if (!parse_marker(text, marker_, error)) return tell(Rescue::FAILED, file_ + " " + error);
@@ -115,7 +120,7 @@ class OneMarker {
       remove();
       return tell(Rescue::STALE, file_ + " is of an earlier boot");
     }
-    owner_ = look_at_owner(os_, marker_);
+    owner_ = look_at_owner(system_, marker_);
     if (owner_ == Owner::ALIVE && !force_) {
       return tell(Rescue::REFUSED, process + " is alive and holds this freeze");
     }
@@ -141,7 +146,7 @@ class OneMarker {
       if (std::chrono::steady_clock::now() >= deadline_) break;
       std::this_thread::sleep_for(LOOK);
       // Before the thaws: what is dead now had its FIFREEZE returned before them.
-      owner_ = look_at_owner(os_, marker_);
+      owner_ = look_at_owner(system_, marker_);
     }
     for (const Marker::Entry& entry : left) {
       tell(Rescue::FAILED,
@@ -172,13 +177,13 @@ class OneMarker {
       return true;
     }
     std::string path;
-    const int descriptor = open_superblock(os_, *superblock, path);
+    const int descriptor = open_superblock(system_, *superblock, path);
     if (descriptor < 0) {
       tell(Rescue::FAILED, SystemError("open", entry.path, -descriptor).what(), entry);
       return true;
     }
-    const int result = os_.thaw(descriptor);
-    os_.close(descriptor);
+    const int result = system_.thaw(descriptor);
+    system_.close(descriptor);
     if (result == -EINVAL && owner_ == Owner::DYING) return false;
     if (result == 0) {
       tell(Rescue::THAWED, path + " is thawed", entry);
@@ -192,24 +197,24 @@ class OneMarker {
 
   void restore_bounds() {
     for (const Restore& bound : marker_.bounds) {
-      const int error = os_.write_file(bound.path, bound.text);
+      const int error = system_.write_file(bound.path, bound.text);
       if (error == 0 || error == -ENOENT || error == -ENODEV) continue;  // the device is gone
       tell(Rescue::FAILED, SystemError("write", bound.path, -error).what());
     }
   }
 
   void restore_rcu() {
-    const int error = os_.write_file(RcuSwitch::PATH, marker_.rcu);
+    const int error = system_.write_file(RcuSwitch::PATH, marker_.rcu);
     if (error) tell(Rescue::FAILED, SystemError("write", RcuSwitch::PATH, -error).what());
   }
 
   void remove() {
-    const int error = os_.remove_file(file_);
+    const int error = system_.remove_file(file_);
     if (error && error != -ENOENT)
       tell(Rescue::FAILED, SystemError("unlink", file_, -error).what());
   }
 
-  linux::Os& os_;
+  linux::System& system_;
   const std::string file_;
   const bool force_;
   const Time deadline_;
@@ -221,21 +226,21 @@ class OneMarker {
 
 }  // namespace
 
-std::vector<RescueResult> thaw_from_markers(linux::Os& os, const std::string& run_directory,
+std::vector<RescueResult> thaw_from_markers(linux::System& system, const std::string& run_directory,
                                             bool force, Duration patience) {
   const Time deadline = std::chrono::steady_clock::now() + patience;
   std::vector<RescueResult> results;
   const std::vector<std::string> names = list(run_directory, "freeze-");
   if (names.empty()) return results;
   std::string mountinfo;
-  if (const int error = linux::read_mountinfo(os, mountinfo)) {
+  if (const int error = linux::read_mountinfo(system, mountinfo)) {
     throw SystemError("read", linux::MOUNTINFO, -error);
   }
   const plan::Mounts mounts(mountinfo);
-  const std::string boot = boot_id(os);
+  const std::string boot = boot_id(system);
   const std::string place = run_directory + "/";
   for (const std::string& name : names) {
-    OneMarker(os, place + name, force, deadline, results).rescue(boot, mounts);
+    OneMarker(system, place + name, force, deadline, results).rescue(boot, mounts);
   }
   return results;
 }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "linux/os.h"
+#include "linux/system.h"
 
 namespace vmtpy::freeze {
 
@@ -33,7 +33,7 @@ struct RescueResult {
 // was frozen by somebody else. A killed process may still be in FIFREEZE, which freezes when it
 // returns: that is waited for, for `patience` in all, and FAILED if it takes longer. Throws
 // SystemError if the directory cannot be read.
-std::vector<RescueResult> thaw_from_markers(linux::Os& os, const std::string& run_directory,
+std::vector<RescueResult> thaw_from_markers(linux::System& system, const std::string& run_directory,
                                             bool force,
                                             Duration patience = std::chrono::seconds(10));
 

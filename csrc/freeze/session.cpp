@@ -9,10 +9,10 @@
 
 namespace vmtpy::freeze {
 
-FreezeSession::FreezeSession(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
-                             FreezeOptions options)
+FreezeSession::FreezeSession(linux::System& system, Clock& clock,
+                             std::vector<plan::Filesystem> filesystems, FreezeOptions options)
     : conductor_(
-          std::make_shared<Conductor>(os, clock, std::move(filesystems), std::move(options))),
+          std::make_shared<Conductor>(system, clock, std::move(filesystems), std::move(options))),
       process_(getpid()) {
   conductor_->stand_by();
 }

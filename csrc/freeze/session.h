@@ -14,7 +14,7 @@
 #include "freeze/freeze_options.h"
 #include "freeze/run_record.h"
 #include "freeze/run_state.h"
-#include "linux/os.h"
+#include "linux/system.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
@@ -25,7 +25,7 @@ class Conductor;
 class FreezeSession {
  public:
   // Starts the conductor, which waits for start().
-  FreezeSession(linux::Os& os, Clock& clock, std::vector<plan::Filesystem> filesystems,
+  FreezeSession(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
                 FreezeOptions options = {});
   // Aborts, and waits until all is thawed; a FIFREEZE that is stuck in the kernel is left to its
   // own thread and the guardian, which thaw it when it returns.

@@ -41,7 +41,7 @@ std::string mebibytes(double bytes) {
 
 }  // namespace
 
-Storage::Storage(linux::Os& os, Converge converge) : os_(os), converge_(converge) {}
+Storage::Storage(linux::System& system, Converge converge) : system_(system), converge_(converge) {}
 
 void Storage::look(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time now,
                    Time deadline) {
@@ -51,7 +51,7 @@ void Storage::look(const std::vector<plan::Filesystem>& filesystems, Duration go
   by_debugfs_ = converge_ != Converge::GLOBAL;
   for (const plan::Filesystem& filesystem : filesystems) {
     for (const std::string& name : filesystem.bdis) {
-      by_debugfs_ = by_debugfs_ && read_bdi_stats(os_, name, stats) == 0;
+      by_debugfs_ = by_debugfs_ && read_bdi_stats(system_, name, stats) == 0;
     }
   }
   group(filesystems, goal, deadline);
@@ -88,9 +88,9 @@ void Storage::group(const std::vector<plan::Filesystem>& filesystems, Duration g
     keys.push_back(std::move(key));
   }
   for (Group& group : groups_) {
-    if (converge_ == Converge::GLOBAL) group.bounds.emplace_back(os_, DirtyBound::GLOBAL);
+    if (converge_ == Converge::GLOBAL) group.bounds.emplace_back(system_, DirtyBound::GLOBAL);
     if (converge_ != Converge::AUTO) continue;
-    for (const std::string& name : group.devices) group.bounds.emplace_back(os_, name);
+    for (const std::string& name : group.devices) group.bounds.emplace_back(system_, name);
   }
 }
 
@@ -99,13 +99,13 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
   if (by_debugfs_) {
     for (const std::string& name : group.devices) {
       BdiStats stats;
-      known = read_bdi_stats(os_, name, stats) == 0 && known;
+      known = read_bdi_stats(system_, name, stats) == 0 && known;
       facts.dirty.push_back(stats.dirty);
       facts.busy = facts.busy || stats.writing > 0;
       facts.kernel_rate = std::max(facts.kernel_rate, stats.rate);
     }
   } else {
-    const auto dirty = dirty_bytes(os_);
+    const auto dirty = dirty_bytes(system_);
     known = dirty.has_value();
     facts.dirty.push_back(dirty.value_or(0));
   }
@@ -113,14 +113,14 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
     std::int64_t bytes = 0;
     BdiStats stats;
     if (is_block_device(sink)) {
-      known = read_device_written(os_, sink, bytes) == 0 && known;
+      known = read_device_written(system_, sink, bytes) == 0 && known;
     } else if (by_debugfs_) {
-      known = read_bdi_stats(os_, sink, stats) == 0 && known;
+      known = read_bdi_stats(system_, sink, stats) == 0 && known;
       bytes = stats.written;
     } else {  // of an anonymous device: its disks
       for (const std::string& name : group.devices) {
         std::int64_t more = 0;
-        if (is_block_device(name) && read_device_written(os_, name, more) == 0) bytes += more;
+        if (is_block_device(name) && read_device_written(system_, name, more) == 0) bytes += more;
       }
     }
     facts.written += bytes;

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "freeze/bdi.h"
 #include "freeze/converge.h"
-#include "linux/os.h"
+#include "linux/system.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
@@ -30,7 +30,7 @@ struct StorageFigures {
 
 class Storage {
  public:
-  Storage(linux::Os& os, Converge converge);
+  Storage(linux::System& system, Converge converge);
 
   // Reads what is there, for the first time. `deadline`: of pre-sync and pacing.
   void look(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time now,
@@ -77,7 +77,7 @@ class Storage {
   const Group* slowest_group() const;
   bool is_ready(const Group& group) const;
 
-  linux::Os& os_;
+  linux::System& system_;
   const Converge converge_;
   Duration goal_{};
   std::vector<Group> groups_;

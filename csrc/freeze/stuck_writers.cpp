@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "linux/facts.h"
-#include "linux/os.h"
+#include "linux/system.h"
 #include "linux/threads.h"
 
 namespace vmtpy::freeze {
@@ -32,7 +32,7 @@ constexpr WritingCall CALLS[] = {
 
 std::string read(const std::string& path) {
   std::string text;
-  return linux::real_os().read_file(path, text) == 0 ? text : "";
+  return linux::real_system().read_file(path, text) == 0 ? text : "";
 }
 
 // The processes of /proc, the threads of a process: what has a number for a name.

@@ -4,10 +4,10 @@
 
 namespace vmtpy::linux {
 
-std::vector<std::string> root_groups(Os& os) {
+std::vector<std::string> root_groups(System& system) {
   std::vector<std::string> files;
   std::string text;
-  if (os.read_file("/proc/self/cgroup", text) != 0) return files;
+  if (system.read_file("/proc/self/cgroup", text) != 0) return files;
   std::istringstream lines(text);
   std::string number, controllers, path;
   // A path may hold a colon; it is the last field.

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "linux/os.h"
+#include "linux/system.h"
 
 namespace vmtpy::linux {
 
 // The files to write "0" to, for a process that wants to live outside every group that can be
 // frozen. Empty where it does so already, or where there are no control groups.
-std::vector<std::string> root_groups(Os& os);
+std::vector<std::string> root_groups(System& system);
 
 }  // namespace vmtpy::linux

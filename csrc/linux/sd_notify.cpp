@@ -9,27 +9,27 @@
 
 namespace vmtpy::linux {
 
-Notify::Notify(NotifyOptions options) : options_(std::move(options)) {
+SdNotify::SdNotify(SdNotifyOptions options) : options_(std::move(options)) {
   if (options_.socket.size() < 2 || options_.socket.size() >= sizeof(sockaddr_un::sun_path)) return;
   if (options_.socket[0] != '/' && options_.socket[0] != '@') return;
   socket_ = UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-void Notify::ready() {
+void SdNotify::ready() {
   if (!ready_) ready_ = send("READY=1");
 }
 
-void Notify::stopping() {
+void SdNotify::stopping() {
   if (!std::exchange(stopping_, true)) send("STOPPING=1");
 }
 
-void Notify::status(std::string_view text) {
+void SdNotify::status(std::string_view text) {
   if (text == status_) return;
   status_ = text;
   send("STATUS=" + status_);
 }
 
-Time Notify::feed(Time now) {
+Time SdNotify::feed(Time now) {
   if (!socket_ || options_.watchdog <= Duration::zero()) return Time::max();
   const Duration period = options_.watchdog / 2;  // as sd_watchdog_enabled(3) recommends
   if (fed_ == Time{} || now - fed_ >= period) {
@@ -40,7 +40,7 @@ Time Notify::feed(Time now) {
 }
 
 // Addressed each time: the service manager may make its socket anew.
-bool Notify::send(std::string_view state) {
+bool SdNotify::send(std::string_view state) {
   if (!socket_) return false;
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;

@@ -11,14 +11,14 @@
 
 namespace vmtpy::linux {
 
-struct NotifyOptions {
+struct SdNotifyOptions {
   std::string socket;  // $NOTIFY_SOCKET: a path, or "@name" in the abstract space; "": nobody hears
   Duration watchdog{};  // $WATCHDOG_USEC, after which the service manager kills; zero: never
 };
 
-class Notify {
+class SdNotify {
  public:
-  explicit Notify(NotifyOptions options);
+  explicit SdNotify(SdNotifyOptions options);
 
   void ready();                        // once: the service is up
   void stopping();                     // once
@@ -27,7 +27,7 @@ class Notify {
 
  private:
   bool send(std::string_view state);
-  NotifyOptions options_;
+  SdNotifyOptions options_;
   UniqueFd socket_;
   Time fed_{};
   bool ready_ = false;

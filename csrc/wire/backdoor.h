@@ -1,6 +1,6 @@
 // The trap to the host: registers in, registers out. The real ones are PortBackdoor and those of
-// wire/hypercall.h, made by wire/way.h; emulator/emulated_backdoor.h answers in the process.
-// Everything above speaks to this interface only.
+// wire/hypercall.h, made by wire/backdoor_way.h; emulator/emulated_backdoor.h answers in the
+// process. Everything above speaks to this interface only.
 #pragma once
 
 #include <cstdint>

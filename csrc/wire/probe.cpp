@@ -16,12 +16,12 @@ std::string surroundings(const Cpu& cpu) {
   return "the processor announces the hypervisor " + cpu.hypervisor;
 }
 
-std::string name_of(Way way) {
-  return way == Way::VMCALL || way == Way::VMMCALL ? "VMware's hypercall"
-                                                   : "VMware's backdoor port";
+std::string name_of(BackdoorWay way) {
+  return way == BackdoorWay::VMCALL || way == BackdoorWay::VMMCALL ? "VMware's hypercall"
+                                                                   : "VMware's backdoor port";
 }
 
-Probe judge(const TrialResult& result, Way way, const Cpu& cpu) {
+Probe judge(const TrialResult& result, BackdoorWay way, const Cpu& cpu) {
   const Trial& trial = result.trial;
   Probe probe;
   probe.cpu = cpu;
@@ -49,7 +49,7 @@ Probe judge(const TrialResult& result, Way way, const Cpu& cpu) {
 }
 
 bool answers(const Probe& probe) {
-  return probe.way != Way::NONE;
+  return probe.way != BackdoorWay::NONE;
 }
 
 // The ways one after the other, as long as nobody answers. What a later one finds counts only if it
@@ -63,15 +63,16 @@ class Search {
   }
 
   void ports() {
-    probe_ = try_one(Way::PORT);
+    probe_ = try_one(BackdoorWay::PORT);
     if (probe_.presence != Presence::FAULT || !cpu_.is_virtual) return;
-    Probe privileged = try_one(Way::PRIVILEGED_PORT);
+    Probe privileged = try_one(BackdoorWay::PRIVILEGED_PORT);
     if (answers(privileged) || privileged.presence == Presence::NO_ANSWER) probe_ = privileged;
     probe_.privilege_error = privileged.privilege_error;
   }
 
   void hypercalls() {
-    for (auto [usable, way] : {std::pair(cpu_.vmmcall, Way::VMMCALL), {cpu_.vmcall, Way::VMCALL}}) {
+    for (auto [usable, way] :
+         {std::pair(cpu_.vmmcall, BackdoorWay::VMMCALL), {cpu_.vmcall, BackdoorWay::VMCALL}}) {
       if (!usable || answers(probe_)) continue;
       Probe found = try_one(way);
       if (answers(found) || probe_.presence == Presence::UNDECIDED) probe_ = found;
@@ -81,7 +82,7 @@ class Search {
   const Probe& found() const { return probe_; }
 
  private:
-  Probe try_one(Way way) const {
+  Probe try_one(BackdoorWay way) const {
     bool ask = ask_channel_ || cpu_.hypervisor != VMWARE;
     TrialResult result = try_way(way, cpu_, ask);
     if (!ask) result.trial.channel = result.trial.answered;
@@ -103,8 +104,8 @@ Probe probe_machine(const ProbeOptions& options, const Cpu& cpu) {
 }
 
 Probe probe(Backdoor& backdoor, const Cpu& cpu) {
-  Probe found = judge({try_backdoor(backdoor, true), ""}, Way::PORT, cpu);
-  found.way = Way::NONE;  // the caller's own
+  Probe found = judge({try_backdoor(backdoor, true), ""}, BackdoorWay::PORT, cpu);
+  found.way = BackdoorWay::NONE;  // the caller's own
   return found;
 }
 

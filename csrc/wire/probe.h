@@ -6,8 +6,8 @@
 #include <string>
 
 #include "wire/backdoor.h"
+#include "wire/backdoor_way.h"
 #include "wire/cpu.h"
-#include "wire/way.h"
 
 namespace vmtpy::wire {
 
@@ -21,9 +21,9 @@ enum class Presence {
 
 struct Probe {
   Presence presence = Presence::UNDECIDED;
-  Way way = Way::NONE;        // by which it answers
-  std::uint32_t version = 0;  // 6 on every VMware product since 2002
-  std::uint32_t product = 0;  // wire::Product, 0 if unknown
+  BackdoorWay way = BackdoorWay::NONE;  // by which it answers
+  std::uint32_t version = 0;            // 6 on every VMware product since 2002
+  std::uint32_t product = 0;            // wire::Product, 0 if unknown
   Cpu cpu;
   int privilege_error = 0;  // errno of iopl(2), where it was tried and refused
   std::string reason;       // one sentence for people; empty when presence is VMWARE

@@ -37,7 +37,7 @@ std::optional<std::string> Tclo::poll() {
   vsock_.check_process();
   MutexLock lock(mutex_);
   waiting_ = false;
-  if (way_ == Way::VSOCK) {
+  if (transport_ == Transport::VSOCK) {
     try {
       return poll_vsock();
     } catch (const ChannelError&) {
@@ -61,7 +61,7 @@ std::optional<std::string> Tclo::poll_by_choice() {
         }
       }
       backdoor_channel_.close();
-      use(Way::VSOCK);
+      use(Transport::VSOCK);
       try {
         return poll_vsock();
       } catch (const ChannelError&) {
@@ -84,20 +84,21 @@ std::optional<std::string> Tclo::poll_by_choice() {
 }
 
 bool Tclo::worth_waiting() {
-  return last_ == Way::NONE && transports_->clock().now() - begun_ < HEAD_START;
+  return last_ == Transport::NONE && transports_->clock().now() - begun_ < HEAD_START;
 }
 
 Time Tclo::due() const {
   if (vsock_.backlog()) return Time{};
-  if (way_ == Way::VSOCK && pinged_ != Time{}) return pinged_ + PING;
-  if (way_ == Way::VSOCK) return transports_->backdoor_serves() ? heard_by() : Time::max();
-  return last_ == Way::NONE && transports_->backdoor_serves() ? begun_ + HEAD_START
-                                                              : vsock_.connect_by();
+  if (transport_ == Transport::VSOCK && pinged_ != Time{}) return pinged_ + PING;
+  if (transport_ == Transport::VSOCK)
+    return transports_->backdoor_serves() ? heard_by() : Time::max();
+  return last_ == Transport::NONE && transports_->backdoor_serves() ? begun_ + HEAD_START
+                                                                    : vsock_.connect_by();
 }
 
-void Tclo::use(Way way) {
-  way_ = way;
-  if (std::exchange(last_, way) != way) changed_ = true;
+void Tclo::use(Transport transport) {
+  transport_ = transport;
+  if (std::exchange(last_, transport) != transport) changed_ = true;
 }
 
 void Tclo::lost_vsock() {
@@ -105,7 +106,7 @@ void Tclo::lost_vsock() {
   if (owed_.empty() && recent) owed_ = std::move(uncertain_);
   uncertain_.clear();
   pinged_ = {};
-  way_ = Way::NONE;
+  transport_ = Transport::NONE;
 }
 
 std::optional<std::string> Tclo::poll_vsock() {
@@ -140,7 +141,7 @@ Time Tclo::heard_by() const {
 std::optional<std::string> Tclo::poll_backdoor() {
   for (int refusals = 0; refusals < MAX_REFUSALS; ++refusals) {
     deliver();
-    use(Way::BACKDOOR);
+    use(Transport::BACKDOOR);
     try {
       std::optional<std::string> command = backdoor_channel_.receive();
       if (command && command->empty()) return std::nullopt;  // a no-op: nothing to be answered
@@ -195,7 +196,7 @@ void Tclo::close() noexcept {
   }
   backdoor_channel_.close();
   vsock_.close();
-  way_ = Way::NONE;
+  transport_ = Transport::NONE;
 }
 
 }  // namespace vmtpy::wire

@@ -35,9 +35,9 @@ class Tclo {
   void forget(bool owed);
   void close() noexcept;  // sends what is owed or the empty message, then closes
 
-  bool pushed() const { return way_ == Way::VSOCK; }  // the host speaks by itself
-  bool waiting() const { return waiting_; }           // nobody is reached yet: it is connected to
-  bool ready() const { return vsock_.ready(); }       // poll() has something to do now
+  bool pushed() const { return transport_ == Transport::VSOCK; }  // the host speaks by itself
+  bool waiting() const { return waiting_; }      // nobody is reached yet: it is connected to
+  bool ready() const { return vsock_.ready(); }  // poll() has something to do now
   Time due()
       const;  // when it has at the latest, if pushed() or waiting(): a ping, an end of patience
   // To wait on, for reading or for writing; -1: nothing.
@@ -50,13 +50,13 @@ class Tclo {
   void set_patience(Duration patience) { vsock_.set_patience(patience); }
 
  private:
-  enum class Way { NONE, BACKDOOR, VSOCK };
+  enum class Transport { NONE, BACKDOOR, VSOCK };
   std::optional<std::string> poll_by_choice() REQUIRES(mutex_);
   std::optional<std::string> poll_vsock() REQUIRES(mutex_);
   std::optional<std::string> poll_backdoor() REQUIRES(mutex_);
   bool worth_waiting();
   Time heard_by() const;  // over vsock, when nothing has been said yet
-  void use(Way way);
+  void use(Transport transport);
   void lost_vsock() REQUIRES(mutex_);
   void deliver() REQUIRES(mutex_);
 
@@ -64,8 +64,8 @@ class Tclo {
   BackdoorChannel backdoor_channel_;
   VsockChannel vsock_;
   Mutex mutex_;
-  Way way_ = Way::NONE;   // by which the host is reached
-  Way last_ = Way::NONE;  // by which it was reached last
+  Transport transport_ = Transport::NONE;  // by which the host is reached
+  Transport last_ = Transport::NONE;       // by which it was reached last
   bool waiting_ = false;
   bool changed_ = false;
   Time begun_{};   // the first attempt to connect over vsock

@@ -153,14 +153,14 @@ std::string await_child(pid_t child) {
 
 }  // namespace
 
-TrialResult try_way(Way way, const Cpu& cpu, bool channel) {
+TrialResult try_way(BackdoorWay way, const Cpu& cpu, bool channel) {
   std::unique_ptr<Backdoor> backdoor = make_backdoor(way, cpu);
   if (!backdoor) return {};
   void* stack =
       mmap(nullptr, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (stack == MAP_FAILED) return {{}, SystemError("mmap", "", errno).what()};
   auto* trial = new (stack) Trial;
-  Shared shared{trial, backdoor.get(), way == Way::PRIVILEGED_PORT, channel};
+  Shared shared{trial, backdoor.get(), way == BackdoorWay::PRIVILEGED_PORT, channel};
   // A seccomp filter may kill whoever calls iopl(2), and, before Linux 5.16, all who share his
   // memory: that child gets a copy. CLONE_VFORK: this thread waits (others go on). Exit signal 0:
   // no SIGCHLD, and no wait() of the program's own can take the child away unless it asks for such

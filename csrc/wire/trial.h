@@ -7,8 +7,8 @@
 #include <string>
 
 #include "wire/backdoor.h"
+#include "wire/backdoor_way.h"
 #include "wire/cpu.h"
-#include "wire/way.h"
 
 namespace vmtpy::wire {
 
@@ -30,7 +30,7 @@ struct TrialResult {
 
 // With `channel` it is tried whether a message channel opens: GETVERSION is also answered by
 // QEMU's vmport, which has none.
-TrialResult try_way(Way way, const Cpu& cpu, bool channel);
+TrialResult try_way(BackdoorWay way, const Cpu& cpu, bool channel);
 Trial try_backdoor(Backdoor& backdoor, bool channel);  // one that is known not to fault
 
 }  // namespace vmtpy::wire

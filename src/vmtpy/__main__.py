@@ -1,6 +1,6 @@
 """The command line `vmtpy COMMAND …`: finds the command's module, runs it and prints its errors.
 
-Each command is a module of vmtpy.commands. Only the module of the command that runs is imported, so
+Each command is a module of vmtpy.cli. Only the module of the command that runs is imported, so
 that `vmtpy rpc` starts quickly.
 """
 
@@ -11,7 +11,7 @@ import sys
 
 from vmtpy.ending import at_once, guarded
 
-# command → (module under vmtpy.commands, one line of help)
+# command → (module under vmtpy.cli, one line of help)
 COMMANDS = {
     "demo": "prove a quiesced snapshot on this machine: writers, freeze, copy, check",
     "run": "run the guest agent in the foreground",
@@ -74,7 +74,7 @@ def run(command: str, arguments: list[str]) -> int:
     with at_once():
         from vmtpy.errors import VmtError
 
-        module = importlib.import_module(f"vmtpy.commands.{command.replace('-', '_')}")
+        module = importlib.import_module(f"vmtpy.cli.{command.replace('-', '_')}")
     try:
         return int(module.main(arguments))
     except VmtError as error:

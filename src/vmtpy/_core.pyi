@@ -81,7 +81,7 @@ class Cpu:
 def read_cpu(leaves: dict[int, tuple[int, int, int, int]] = ...) -> Cpu:
     """What CPUID says here, or in `leaves`: leaf → EAX, EBX, ECX, EDX."""
 
-class Way(enum.Enum):
+class BackdoorWay(enum.Enum):
     """The instruction by which a backdoor answers."""
 
     NONE = 0
@@ -90,8 +90,8 @@ class Way(enum.Enum):
     VMCALL = 3
     VMMCALL = 4
 
-def make_backdoor(way: Way, cpu: Cpu) -> Backdoor | None:
-    """The backdoor of a way, None for Way.NONE. It must have answered there."""
+def make_backdoor(way: BackdoorWay, cpu: Cpu) -> Backdoor | None:
+    """The backdoor of a way, None for BackdoorWay.NONE. It must have answered there."""
 
 def io_privilege_error() -> int:
     """errno with which the kernel refuses I/O privilege to this process, 0 if it grants it."""
@@ -119,7 +119,7 @@ class Probe:
     @property
     def presence(self) -> Presence: ...
     @property
-    def way(self) -> Way: ...
+    def way(self) -> BackdoorWay: ...
     @property
     def version(self) -> int: ...
     @property
@@ -441,10 +441,10 @@ def make_plan(request: PlanRequest = ..., sources: PlanSources = ...) -> Plan:
     """The plan for a request. Raises PlanError, and SystemCallError where there is no mountinfo."""
 
 # --- session, record, marker ---
-class Os:
-    """The system calls of a freeze. real_os() gives the kernel's; tests have others."""
+class System:
+    """The system calls of a freeze. real_system() gives the kernel's; tests have others."""
 
-def real_os() -> Os: ...
+def real_system() -> System: ...
 
 class Outcome(enum.Enum):
     """How a freeze ended."""
@@ -596,7 +596,7 @@ class FreezeSession:
 
     def __init__(
         self,
-        os: Os,
+        system: System,
         clock: Clock | None,
         filesystems: Sequence[Filesystem],
         options: FreezeOptions = ...,
@@ -636,7 +636,7 @@ class RescueResult:
     def text(self) -> str: ...
 
 def thaw_from_markers(
-    os: Os, run_directory: _Path = "/run/vmtpy", force: bool = False, patience: float = 10.0
+    system: System, run_directory: _Path = "/run/vmtpy", force: bool = False, patience: float = 10.0
 ) -> list[RescueResult]:
     """Thaws what agents left frozen that died with their guardians. `patience` is seconds."""
 
@@ -783,7 +783,7 @@ class AgentOptions:
         tools: ToolsState = ...,
     ) -> None: ...
 
-class AgentStatus:
+class LoopStatus:
     """How the loop is. Times are those of the clock in seconds, 0.0 for never."""
 
     @property
@@ -838,7 +838,7 @@ class Agent:
     def answer(self, id: int, text: bytes) -> None: ...  # noqa: A002
     def settle(self, id: int) -> None: ...  # noqa: A002
     def configure(self, options: AgentOptions) -> None: ...
-    def status(self) -> AgentStatus: ...
+    def status(self) -> LoopStatus: ...
     @property
     def event_fd(self) -> int: ...
     @property

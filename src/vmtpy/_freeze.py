@@ -87,7 +87,7 @@ def freeze(
         filesystem_budget=filesystem_timeout,
         accept_frozen=already_frozen == "accept",
     )
-    return Freeze(_core.FreezeSession(_core.real_os(), None, made.filesystems, options))
+    return Freeze(_core.FreezeSession(_core.real_system(), None, made.filesystems, options))
 
 
 class Freeze:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmtpy.surroundings import Refusal
 
 Presence = Literal["vmware", "no channel", "fault", "no answer", "undecided"]
-Way = Literal["", "port", "port with iopl", "vmcall", "vmmcall"]
+BackdoorWay = Literal["", "port", "port with iopl", "vmcall", "vmmcall"]
 Case = Literal[
     "vmware",
     "nested",
@@ -89,7 +89,7 @@ class Probe:
     product: str
     hypervisor: str
     reason: str
-    way: Way = ""
+    way: BackdoorWay = ""
     case: Case = "no access"
     remedy: str = ""
     privilege: str = ""
@@ -171,7 +171,7 @@ def _explain(judged: Probe, privilege_error: int, root: str) -> Probe:
     """Adds reason and remedy to a probe that did not find VMware."""
     from vmtpy import surroundings
 
-    refusal = surroundings.privilege(privilege_error, root)
+    refusal = surroundings.io_privilege(privilege_error, root)
     reason, remedy = judged.reason, NotVMwareError.hint
     if judged.case == "vmport":
         reason = f"this is QEMU's vmport, which has no message channel: {reason}"

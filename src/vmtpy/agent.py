@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
+from vmtpy.agent_status import AgentStatus
 from vmtpy.config import Config, check
 from vmtpy.errors import ConfigError
 from vmtpy.hooks import Hooks, ManagerT
 from vmtpy.log import INFO, WARNING, Log, to_stderr
-from vmtpy.notify import Notify
 from vmtpy.quiesce import RUN_DIRECTORY, Planner, Quiesce
+from vmtpy.service_manager import ServiceManager
 from vmtpy.services.announce import announce, tools_state, withdraw
-from vmtpy.services.services import Services
-from vmtpy.status import Story
+from vmtpy.services.service_set import ServiceSet
 from vmtpy.transport import find_ways
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Agent:
         backdoor: the backdoor to use in place of this machine's. With a `backdoor` and no `dialer`
             the agent does not use vsock.
         dialer: opens vsock connections in place of AF_VSOCK.
-        os, planner, guardian: the system calls, the planner, and whether a guardian is started;
+        system, planner, guardian: the system calls, the planner, whether a guardian is started;
             only for simulated disks.
-        notify: the service manager to notify. Default: none.
+        service_manager: the service manager to notify. Default: none.
 
     Raises:
         NotVMwareError: there is no VMware host here.
@@ -56,10 +56,10 @@ class Agent:
         on_native_record: Callable[[_core.RunRecord], None] | None = None,
         backdoor: _core.Backdoor | None = None,
         dialer: _core.Dialer | None = None,
-        os: _core.Os | None = None,
+        system: _core.System | None = None,
         planner: Planner = _core.make_plan,
         guardian: bool = True,
-        notify: Notify | None = None,
+        service_manager: ServiceManager | None = None,
     ) -> None:
         config = check(Config() if config is None else config)
         clock = _core.SteadyClock()
@@ -68,17 +68,17 @@ class Agent:
         self._hooks = Hooks(config.hooks, config.postgresql, log=log)
         self._guardian = guardian
         self._rescued = False
-        self._notify = notify or Notify()
+        self._service_manager = service_manager or ServiceManager()
         self._on_record = on_record
         self._on_native_record = on_native_record
         self._reload: Callable[[], Config] | None = None
         self._native = _core.Agent(ways.transports, clock, self._options(config))
-        self._services = Services(config, ways, self._native.settle, log)
-        self._story = Story(config, ways.backdoor)
+        self._services = ServiceSet(config, ways, self._native.settle, log)
+        self._status = AgentStatus(config, ways.backdoor)
         self._quiesce = Quiesce(
             config.quiesce,
             self._hooks,
-            os=os or _core.real_os(),
+            system=system or _core.real_system(),
             clock=clock,
             planner=planner,
             guardian=guardian,
@@ -156,7 +156,7 @@ class Agent:
         if not self._guardian or self._rescued:
             return
         self._rescued = True
-        for result in _core.thaw_from_markers(_core.real_os(), RUN_DIRECTORY):
+        for result in _core.thaw_from_markers(_core.real_system(), RUN_DIRECTORY):
             self._log(f"marker of an earlier agent: {result.text}")
 
     def stop(self) -> None:
@@ -167,7 +167,7 @@ class Agent:
 
     def status(self) -> dict[str, object]:
         """The agent's state, as `vmtpy status --json` prints it. Any thread may call it."""
-        return self._story.report(self._native.status(), self._services.time_difference)
+        return self._status.report(self._native.status(), self._services.time_difference)
 
     def _next_event(self) -> _core.AgentEvent:
         """Waits for the native loop's next event. Between backups the services run meanwhile."""
@@ -205,14 +205,14 @@ class Agent:
         try:
             config = self._reload()
         except ConfigError as error:
-            self._story.refused = str(error)
+            self._status.refused = str(error)
             self._log.error(f"the new configuration was refused, and the old one is kept: {error}")
             return
         self._hooks.configure(config.hooks, config.postgresql)
         self._quiesce.configure(config.quiesce)
         self._services.configure(config)
         self._native.configure(self._options(config))
-        for name in self._story.configure(config):
+        for name in self._status.configure(config):
             self._log.warning(f"the new [{name}] takes effect only after a restart of the agent")
         self._log("the configuration was reloaded")
 
@@ -224,15 +224,15 @@ class Agent:
             announce=announce(config.tools.version),
             withdraw=withdraw(),
             tools=tools_state(config.guest_info.enabled),
-            notify_socket=self._notify.socket,
-            watchdog=self._notify.watchdog,
+            notify_socket=self._service_manager.socket,
+            watchdog=self._service_manager.watchdog,
             # Python reports to the loop while a hook freezes and before each hook that thaws, so it
             # is silent at most for one hook's thaw and for the plan.
             prepare_patience=2 * config.hooks.timeout + 60,
         )
 
     def _record(self, record: _core.RunRecord) -> None:
-        report = self._story.record(record)
+        report = self._status.record(record)
         from vmtpy.backup_report import encode
 
         self._services.report(encode(report))

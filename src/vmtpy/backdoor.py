@@ -12,16 +12,16 @@ TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
     from typing import Literal
 
-    from vmtpy._probe import Way
+    from vmtpy._probe import BackdoorWay
 
     Kind = Literal["auto", "port", "hypercall"]
 
-WAYS: dict[_core.Way, Way] = {
-    _core.Way.NONE: "",
-    _core.Way.PORT: "port",
-    _core.Way.PRIVILEGED_PORT: "port with iopl",
-    _core.Way.VMCALL: "vmcall",
-    _core.Way.VMMCALL: "vmmcall",
+WAYS: dict[_core.BackdoorWay, BackdoorWay] = {
+    _core.BackdoorWay.NONE: "",
+    _core.BackdoorWay.PORT: "port",
+    _core.BackdoorWay.PRIVILEGED_PORT: "port with iopl",
+    _core.BackdoorWay.VMCALL: "vmcall",
+    _core.BackdoorWay.VMMCALL: "vmmcall",
 }
 
 PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}  # the backdoor's numbers
@@ -54,6 +54,6 @@ def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
     return backdoor
 
 
-def backdoor_way(kind: Kind = "auto") -> Way:
+def backdoor_way(kind: Kind = "auto") -> BackdoorWay:
     """By which way find_backdoor() has found the backdoor; "" if it has not."""
     return WAYS[_found[kind].way] if kind in _found else ""

@@ -79,7 +79,7 @@ class Command(NamedTuple):
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of the command `name`, a key of COMMANDS."""
-    module = importlib.import_module(f"vmtpy.commands.{name.replace('-', '_')}")
+    module = importlib.import_module(f"vmtpy.cli.{name.replace('-', '_')}")
     made: argparse.ArgumentParser = module.parser()
     return made
 

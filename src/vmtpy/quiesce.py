@@ -50,7 +50,7 @@ class Quiesce:
         config: QuiesceConfig,
         hooks: Hooks,
         *,
-        os: _core.Os,
+        system: _core.System,
         clock: _core.Clock,
         planner: Planner = _core.make_plan,
         guardian: bool = True,
@@ -59,7 +59,7 @@ class Quiesce:
     ) -> None:
         self._config = config
         self._hooks = hooks
-        self._os = os
+        self._system = system
         self._clock = clock
         self._planner = planner
         self._guardian = guardian
@@ -93,7 +93,7 @@ class Quiesce:
                 return
             plan = self.plan(request.volumes)
             self._session = _core.FreezeSession(
-                self._os, self._clock, plan.filesystems, self._options(plan)
+                self._system, self._clock, plan.filesystems, self._options(plan)
             )
         except HookError as error:
             agent.refuse(_core.BackupCode.SCRIPT, str(error))

@@ -97,7 +97,7 @@ def _hint(reason: bytes) -> str:
     if reason.startswith(NOT_PRIVILEGED):  # and the core has asked again with it, if it may
         from vmtpy import surroundings
 
-        refusal = surroundings.privilege(_core.io_privilege_error())
+        refusal = surroundings.io_privilege(_core.io_privilege_error())
         if refusal is not None:
             return f"this host asks for I/O privilege, but {refusal.why}: {refusal.remedy}"
     return ""

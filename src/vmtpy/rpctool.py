@@ -39,8 +39,8 @@ def send() -> int:
         print(USAGE, end="", file=sys.stderr)
         return 0 if arguments else 1
     with at_once():
-        from vmtpy.commands import off_vmware
-        from vmtpy.commands.rpc import call
+        from vmtpy.cli import off_vmware
+        from vmtpy.cli.rpc import call
         from vmtpy.errors import NotVMwareError, VmtError
         from vmtpy.rpci import Rpci
 

@@ -56,7 +56,7 @@ def container(root: str = "/") -> str:
     return ""
 
 
-def privilege(error: int, root: str = "/") -> Refusal | None:
+def io_privilege(error: int, root: str = "/") -> Refusal | None:
     """Why the kernel refuses I/O privilege (iopl); None if it does not.
 
     Args:

@@ -161,7 +161,7 @@ def test_files_stay_below_400_lines(file: Path) -> None:
 def test_the_agent_never_imports_the_emulated_host() -> None:
     """And nothing else that would cost it memory or time."""
     program = (
-        "import sys, vmtpy.commands.run; "
+        "import sys, vmtpy.cli.run; "
         "print(*(one for one in sys.modules if one.startswith('vmtpy') or one in sys.argv[1:]))"
     )
     heavy = ["rich", "asyncio", "logging", "multiprocessing", "json", "tomllib", "subprocess"]

@@ -13,7 +13,7 @@ from support.bench import RCU, Bench
 from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase, RunRecord
-from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk
 
 PATHS = ["/a", "/b", "/c"]
 ERRORS = [errno.EIO, errno.ENOMEM]
@@ -23,18 +23,20 @@ BACK = ("0", "0\n")  # what rcu_expedited was before
 CALLS = ["", "freeze", "thaw", "sync", "write_file", "create_file", "remove_file", "close"]
 
 
-def run(nth: int, error: int, *, for_good: bool, call: str) -> tuple[Bench, FaultyOs, RunRecord]:
+def run(
+    nth: int, error: int, *, for_good: bool, call: str
+) -> tuple[Bench, FaultySystem, RunRecord]:
     """A whole session, released when it is frozen, with one fault in it."""
     disk = SimulatedDisk(PATHS)
-    os = FaultyOs(disk)
-    os.fail(nth, error, for_good, call)
-    bench = Bench(disk=disk, os=os, levels={"/c": 1})
+    system = FaultySystem(disk)
+    system.fail(nth, error, for_good, call)
+    bench = Bench(disk=disk, system=system, levels={"/c": 1})
     bench.advance_until(lambda: bench.session.phase() in (Phase.FROZEN, Phase.ENDED), step=0.01)
     bench.session.release()
-    return bench, os, bench.advance_to_end()
+    return bench, system, bench.advance_to_end()
 
 
-def check(bench: Bench, os: FaultyOs, record: RunRecord) -> None:
+def check(bench: Bench, system: FaultySystem, record: RunRecord) -> None:
     """The invariant."""
     assert record.outcome != Outcome.NONE
     told = record.error + "\n".join(record.warnings)
@@ -49,7 +51,7 @@ def check(bench: Bench, os: FaultyOs, record: RunRecord) -> None:
     elif not bench.frozen():
         assert bench.markers() == [] or "unlink" in told
     # When the fault is over, all comes right by itself.
-    os.fail(1 << 30, 0, for_good=False)
+    system.fail(1 << 30, 0, for_good=False)
     bench.advance_until(lambda: bench.frozen() == [] and bench.disk.files()[RCU] in BACK, step=1)
     bench.advance_until(lambda: bench.markers() == [] or "unlink" in told, step=1)
 
@@ -60,9 +62,9 @@ def check(bench: Bench, os: FaultyOs, record: RunRecord) -> None:
 def test_nothing_stays_frozen_whatever_fails(error: int, call: str, for_good: bool) -> None:
     fired = 0
     for nth in range(1, 200):
-        bench, os, record = run(nth, error, for_good=for_good, call=call)
-        reached = os.fired()
-        check(bench, os, record)
+        bench, system, record = run(nth, error, for_good=for_good, call=call)
+        reached = system.fired()
+        check(bench, system, record)
         if not reached:
             break
         fired += 1
@@ -94,9 +96,9 @@ FURTHER = {
 )
 def test_nothing_stays_frozen_whatever_the_error(call: str, error: str, for_good: bool) -> None:
     for nth in range(1, 100):
-        bench, os, record = run(nth, getattr(errno, error), for_good=for_good, call=call)
-        reached = os.fired()
-        check(bench, os, record)
+        bench, system, record = run(nth, getattr(errno, error), for_good=for_good, call=call)
+        reached = system.fired()
+        check(bench, system, record)
         if not reached:
             break
     else:
@@ -113,8 +115,10 @@ def test_a_freeze_that_fails_says_which_and_why() -> None:
 
 
 def test_a_level_is_not_frozen_when_the_one_before_failed() -> None:
-    _, os, _ = run(1, errno.EIO, for_good=False, call="freeze")
-    assert os.calls().count("freeze") <= 2  # of three; the other one of its level may have begun
+    _, system, _ = run(1, errno.EIO, for_good=False, call="freeze")
+    assert (
+        system.calls().count("freeze") <= 2
+    )  # of three; the other one of its level may have begun
 
 
 def test_a_marker_that_cannot_be_removed_is_told() -> None:
@@ -125,11 +129,11 @@ def test_a_marker_that_cannot_be_removed_is_told() -> None:
 
 
 def test_rcu_that_cannot_be_put_back_is_told_and_its_marker_kept() -> None:
-    bench, os, record = run(2, errno.EIO, for_good=True, call="write_file")
+    bench, system, record = run(2, errno.EIO, for_good=True, call="write_file")
     assert record.outcome == Outcome.RELEASED
     assert record.warnings == [f"{RCU} could not be put back"]
     assert len(bench.markers()) == 1
     await_true(lambda: bench.frozen() == [])
-    os.fail(1 << 30, 0, for_good=False)
+    system.fail(1 << 30, 0, for_good=False)
     bench.advance_until(lambda: bench.markers() == [])
     assert bench.disk.files()[RCU] in BACK

@@ -12,7 +12,7 @@ from support.rcu import await_rcu_restored
 
 from vmtpy import _core
 from vmtpy._core import FreezeOptions, FreezeSession, Outcome, Phase, PlanRequest
-from vmtpy._host import FaultyOs
+from vmtpy._host import FaultySystem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,10 +31,10 @@ def test_nothing_stays_frozen_or_changed_on_a_real_filesystem(call: str, tmp_pat
         plan = _core.make_plan(PlanRequest(include=[mount.path]))
         for nth in range(1, 50):
             mount.check_ours()
-            os = FaultyOs(_core.real_os())
-            os.fail(nth, errno.EIO, for_good=False, call=call)
+            system = FaultySystem(_core.real_system())
+            system.fail(nth, errno.EIO, for_good=False, call=call)
             options = FreezeOptions(run_directory=tmp_path / "run")
-            session = FreezeSession(os, None, plan.filesystems, options)
+            session = FreezeSession(system, None, plan.filesystems, options)
             session.start()
             assert session.wait_for(Phase.FROZEN, PATIENCE)
             session.release()
@@ -46,7 +46,7 @@ def test_nothing_stays_frozen_or_changed_on_a_real_filesystem(call: str, tmp_pat
             assert left == [] or f"unlink {left[0]}: Input/output error" in record.warnings
             for marker in left:
                 marker.unlink()
-            fired = os.fired()
+            fired = system.fired()
             failed = fired and (call in NEEDED or "/mountinfo" in record.error)
             assert record.outcome == (Outcome.FAILED if failed else Outcome.RELEASED)
             assert (record.code == errno.EIO) == failed

@@ -30,7 +30,7 @@ def test_core_dumps_are_possible_again_when_the_last_session_has_ended(tmp_path:
         for mount in (first, second):
             plan = _core.make_plan(PlanRequest(include=[mount.path]))
             options = FreezeOptions(run_directory=tmp_path)
-            sessions.append(FreezeSession(_core.real_os(), None, plan.filesystems, options))
+            sessions.append(FreezeSession(_core.real_system(), None, plan.filesystems, options))
         may = []
         for session in sessions:
             session.start()

@@ -87,7 +87,7 @@ import os, sys
 from vmtpy import _core
 plan = _core.make_plan(_core.PlanRequest(include=[sys.argv[1]]))
 options = _core.FreezeOptions(run_directory=sys.argv[2])
-session = _core.FreezeSession(_core.real_os(), None, plan.filesystems, options)
+session = _core.FreezeSession(_core.real_system(), None, plan.filesystems, options)
 session.start()
 session.wait_for(_core.Phase.FROZEN, 60)
 print("frozen", flush=True)
@@ -184,7 +184,7 @@ def test_the_marker_thaws_when_agent_and_guardian_have_both_died(fs: str, tmp_pa
         before = writer.acknowledged
         time.sleep(0.05)
         assert writer.acknowledged <= before + 1
-        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert (result.result, result.path) == (Rescue.THAWED, str(mount.path))
         writer.wait_for_more()
         assert markers(tmp_path) == []
@@ -192,10 +192,10 @@ def test_the_marker_thaws_when_agent_and_guardian_have_both_died(fs: str, tmp_pa
 
 def test_the_marker_of_a_living_agent_is_left_alone_unless_forced(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount, frozen(mount, tmp_path) as agent:
-        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert result.result == Rescue.REFUSED
         assert result.text == f"process {agent.pid} is alive and holds this freeze"
-        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path, force=True)
+        [result] = _core.thaw_from_markers(_core.real_system(), tmp_path, force=True)
         assert result.result == Rescue.THAWED
         assert not mount.thaw()
         agent.release()
@@ -253,7 +253,7 @@ def test_what_freezes_after_the_agent_was_killed_is_thawed(tmp_path: Path) -> No
             guardian = agent.guardian()
             agent.process.kill()
             time.sleep(0.3)
-            [result] = _core.thaw_from_markers(_core.real_os(), tmp_path, patience=0.1)
+            [result] = _core.thaw_from_markers(_core.real_system(), tmp_path, patience=0.1)
             assert result.result == Rescue.FAILED
             assert "is still in FIFREEZE" in result.text
             holder.kill()
@@ -312,7 +312,7 @@ def test_the_marker_puts_back_rcu_expedited_too(tmp_path: Path) -> None:
             holder.kill()
             agent.process.wait(timeout=PATIENCE)
             await_gone(guardian)
-        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert (result.result, result.path) == (Rescue.THAWED, str(mount.path))
         await_rcu_restored()
         assert markers(tmp_path) == []

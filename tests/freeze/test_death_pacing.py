@@ -76,7 +76,7 @@ def test_when_both_are_killed_while_they_pace_the_rescue_puts_the_bound_back(
         THROTTLE.write_text(f"{number(mount)} 0")
         agent.process.wait(timeout=60)
         assert bounds(mount)["strict_limit"] == "1"
-        _core.thaw_from_markers(_core.real_os(), run)
+        _core.thaw_from_markers(_core.real_system(), run)
         assert bounds(mount) == FOUND
         assert not list(run.glob("freeze-*"))
         assert not mount.thaw()

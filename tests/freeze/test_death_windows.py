@@ -23,7 +23,7 @@ from support.writer import Writer
 
 from vmtpy import _core
 from vmtpy._core import Rescue
-from vmtpy._host import StoppingOs
+from vmtpy._host import StoppingSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,8 @@ def mount() -> Iterator[LoopMount]:
 
 
 @pytest.fixture
-def stops(tmp_path: Path) -> StoppingOs:
-    return StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+def stops(tmp_path: Path) -> StoppingSystem:
+    return StoppingSystem(_core.real_system(), str(tmp_path / "stops"))
 
 
 def markers(run_directory: Path) -> list[Path]:
@@ -56,7 +56,7 @@ def markers(run_directory: Path) -> list[Path]:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_an_agent_killed_between_any_two_steps_leaves_nothing_behind(
-    place: str, mount: LoopMount, stops: StoppingOs, tmp_path: Path
+    place: str, mount: LoopMount, stops: StoppingSystem, tmp_path: Path
 ) -> None:
     await_rcu_restored()
     stops.stop(place)
@@ -78,7 +78,7 @@ def test_an_agent_killed_between_any_two_steps_leaves_nothing_behind(
 
 
 def test_an_agent_that_sets_the_switch_after_its_limit_and_dies_has_it_put_back(
-    mount: LoopMount, stops: StoppingOs, tmp_path: Path
+    mount: LoopMount, stops: StoppingSystem, tmp_path: Path
 ) -> None:
     """It was stopped right before, and the guardian has long since done what it had to."""
     await_rcu_restored()
@@ -116,7 +116,7 @@ def test_when_both_are_killed_inside_a_freeze_the_rescue_waits_for_it_and_thaws(
         os.kill(agent.guardian(), signal.SIGKILL)
         agent.process.kill()
         rescue = threading.Thread(
-            target=lambda: results.extend(_core.thaw_from_markers(_core.real_os(), run))
+            target=lambda: results.extend(_core.thaw_from_markers(_core.real_system(), run))
         )
         rescue.start()
         time.sleep(0.1)  # it has tried by now, and found nothing frozen
@@ -147,9 +147,9 @@ def test_a_process_that_is_being_killed_is_not_taken_for_alive(
             f"vmtpy freeze marker 1\nboot {boot}\nprocess {process.pid} {start}\n"
             f"filesystem {mount.number} {mount.path}\nend\n"
         )
-        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert result.result == Rescue.REFUSED
         process.kill()
-        [result] = _core.thaw_from_markers(_core.real_os(), tmp_path)
+        [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert result.result == Rescue.THAWED
     assert not markers(tmp_path)

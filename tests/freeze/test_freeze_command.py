@@ -17,7 +17,7 @@ from support.rcu import await_rcu_restored
 from support.writer import Writer
 
 import vmtpy
-from vmtpy.commands import thaw as thaw_command
+from vmtpy.cli import thaw as thaw_command
 from vmtpy.record import as_dict
 
 

@@ -19,7 +19,7 @@ from support.patience import PATIENCE, await_true
 from support.rcu import RCU, own_switch
 
 from vmtpy import _core
-from vmtpy._host import StoppingOs
+from vmtpy._host import StoppingSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Scene:
         self.switch = directory / "switch"
         self.switch.write_text("0\n")
         self.run = directory / "run"
-        self.stops = StoppingOs(_core.real_os(), str(directory / "stops"))
+        self.stops = StoppingSystem(_core.real_system(), str(directory / "stops"))
         for place in places:
             self.stops.stop(place)
         self.agent = FreezingProcess(

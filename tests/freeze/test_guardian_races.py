@@ -15,7 +15,7 @@ from support.patience import PATIENCE, await_true
 
 from vmtpy import _core
 from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase, PlanRequest
-from vmtpy._host import ManualClock, StoppingOs
+from vmtpy._host import ManualClock, StoppingSystem
 from vmtpy.errors import VmtError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(
     """The limit passes inside the first FIFREEZE, and the session does not see that."""
     has_thawed = begun.startswith("after")
     with loop_mount("ext4") as first, loop_mount("ext4") as second:
-        stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+        stops = StoppingSystem(_core.real_system(), str(tmp_path / "stops"))
         stops.stop("after freeze")
         stops.stop(begun)
         clock = ManualClock()
@@ -87,7 +87,7 @@ def test_a_thaw_by_someone_else_is_not_taken_for_the_guardians(tmp_path: Path) -
     with loop_mount("ext4") as mount:
         plan = _core.make_plan(PlanRequest(include=[mount.path]))
         options = FreezeOptions(run_directory=tmp_path)
-        session = FreezeSession(_core.real_os(), None, plan.filesystems, options)
+        session = FreezeSession(_core.real_system(), None, plan.filesystems, options)
         session.start()
         assert session.wait_for(Phase.FROZEN, PATIENCE)
         assert mount.thaw()
@@ -100,7 +100,7 @@ def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thr
     tmp_path: Path,
 ) -> None:
     """A look for the thread after the thaw would find none, and trust the EINVAL of before."""
-    stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+    stops = StoppingSystem(_core.real_system(), str(tmp_path / "stops"))
     for place in ("before freeze", "after freeze", "after guardian's thaw"):
         stops.stop(place)
     with loop_mount("ext4") as mount:
@@ -121,6 +121,6 @@ def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thr
 
 
 def test_an_unknown_place_to_stop_at_is_an_error(tmp_path: Path) -> None:
-    stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+    stops = StoppingSystem(_core.real_system(), str(tmp_path / "stops"))
     with pytest.raises(VmtError, match='no place "before lunch"'):
         stops.stop("before lunch")

@@ -30,7 +30,7 @@ from vmtpy._core import (
     Rescue,
     RescueResult,
 )
-from vmtpy._host import StoppingOs
+from vmtpy._host import StoppingSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def also_at(mount: LoopMount, place: Path) -> Iterator[Path]:
 def freeze(filesystems: list[Filesystem], run_directory: Path) -> _core.RunRecord:
     """A session that must come to nothing, and leave nothing."""
     options = FreezeOptions(run_directory=run_directory)
-    session = FreezeSession(_core.real_os(), None, filesystems, options)
+    session = FreezeSession(_core.real_system(), None, filesystems, options)
     session.start()
     assert session.wait_for(Phase.FROZEN, PATIENCE)
     session.abort("")
@@ -194,7 +194,7 @@ def test_what_is_frozen_is_found_by_its_device_and_not_where_it_was(tmp_path: Pa
         loop.run(["mount", other.device, str(mount.path)])
         try:
             other.freeze()
-            [result] = _core.thaw_from_markers(_core.real_os(), run)
+            [result] = _core.thaw_from_markers(_core.real_system(), run)
             assert (result.result, result.text) == (Rescue.THAWED, f"{elsewhere} is thawed")
             assert other.thaw()
             (elsewhere / "file").write_bytes(b"thawed")
@@ -218,7 +218,7 @@ def test_a_filesystem_that_takes_the_place_of_another_during_a_rescue_is_left_al
     run = tmp_path / "run"
     run.mkdir()
     results: list[RescueResult] = []
-    stops = StoppingOs(_core.real_os(), str(tmp_path / "stops"))
+    stops = StoppingSystem(_core.real_system(), str(tmp_path / "stops"))
     with loop_mount("ext4") as mount, loop_mount("xfs") as other:
         marker = write_marker(run, f"{mount.number} {mount.path} ext4")
         stops.stop("before open_directory")
@@ -245,7 +245,7 @@ def test_another_filesystem_that_has_got_the_device_number_is_left_alone(tmp_pat
     with loop_mount("ext4") as mount:
         marker = write_marker(run, f"{mount.number} /was/here xfs")
         mount.freeze()
-        [result] = _core.thaw_from_markers(_core.real_os(), run)
+        [result] = _core.thaw_from_markers(_core.real_system(), run)
         assert (result.result, result.path) == (Rescue.NOT_FROZEN, "/was/here")
         assert result.text == (
             f"/was/here is gone and was not frozen: {mount.number} is another filesystem now,"

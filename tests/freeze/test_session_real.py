@@ -37,7 +37,7 @@ def make_session(*mounts: LoopMount, run_directory: Path, **options: float) -> F
     plan = _core.make_plan(PlanRequest(include=[mount.path for mount in mounts]))
     assert len(plan.filesystems) == len(mounts)
     chosen = FreezeOptions(run_directory=run_directory, **options)  # type: ignore[arg-type]
-    return FreezeSession(_core.real_os(), None, plan.filesystems, chosen)
+    return FreezeSession(_core.real_system(), None, plan.filesystems, chosen)
 
 
 def freeze(*mounts: LoopMount, run_directory: Path, **options: float) -> FreezeSession:
@@ -192,7 +192,7 @@ def test_what_is_only_synced_is_not_frozen(tmp_path: Path) -> None:
             for one in made.filesystems
         ]
         options = FreezeOptions(run_directory=tmp_path / "run")
-        session = FreezeSession(_core.real_os(), None, filesystems, options)
+        session = FreezeSession(_core.real_system(), None, filesystems, options)
         session.start()
         assert session.wait_for(Phase.FROZEN, PATIENCE)
         (boot.path / "file").write_bytes(b"not frozen")

@@ -4,10 +4,10 @@
 #include <memory>
 #include <vector>
 
-#include "wire/rpci.h"
-#include "fuzz.h"
-#include "emulator/emulated_backdoor.h"
 #include "doubles/manual_clock.h"
+#include "emulator/emulated_backdoor.h"
+#include "fuzz.h"
+#include "wire/rpci.h"
 
 using namespace vmtpy;
 

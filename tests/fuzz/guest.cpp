@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "wire/data_map.h"
-#include "fuzz.h"
 #include "doubles/manual_clock.h"
 #include "emulator/vsock/vsock_conversation.h"
+#include "fuzz.h"
+#include "wire/data_map.h"
 
 using namespace vmtpy;
 using emulator::VsockConversation;
@@ -20,9 +20,10 @@ constexpr std::size_t MOST_WAITING = 1UL << 20;
 std::string packet(FuzzedDataProvider& input) {
   const bool ping = input.ConsumeIntegralInRange(0, 7) == 0;
   const std::string payload = input.ConsumeRandomLengthString(64);
-  std::string bytes = wire::encode_packet({ping ? wire::PacketType::PING : wire::PacketType::DATA,
-                                     input.ConsumeBool() ? "info-get guestinfo.large" : payload,
-                                     input.ConsumeIntegralInRange(0, 15) == 0});
+  std::string bytes =
+      wire::encode_packet({ping ? wire::PacketType::PING : wire::PacketType::DATA,
+                           input.ConsumeBool() ? "info-get guestinfo.large" : payload,
+                           input.ConsumeIntegralInRange(0, 15) == 0});
   if (input.ConsumeBool()) {
     bytes[input.ConsumeIntegralInRange<std::size_t>(0, bytes.size() - 1)] =
         input.ConsumeIntegral<char>();

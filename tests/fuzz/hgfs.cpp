@@ -137,7 +137,8 @@ class Guest {
 
 void check_it_still_serves(Guest& guest) {
   guest.serve("/a", "still here");
-  const std::string begun = guest.ask(packet(wire::hgfs::CREATE_SESSION_V4, 0, std::string(24, '\0')));
+  const std::string begun =
+      guest.ask(packet(wire::hgfs::CREATE_SESSION_V4, 0, std::string(24, '\0')));
   check(!begun.empty(), "a session can begin");
   const std::uint64_t session = number(begun, 0, 8);
   const std::string name("\6\0\0\0root\0a\0", 11);  // its length before it
@@ -145,7 +146,8 @@ void check_it_still_serves(Guest& guest) {
       guest.ask(packet(wire::hgfs::OPEN, session, std::string(8 + 4 + 4 + 1, '\0') + name));
   check(!opened.empty(), "the file can be opened");
   const std::string all = std::string(8, '\0') + "\xff" + std::string(11, '\0');
-  check(guest.ask(packet(wire::hgfs::READ_V3, session, opened.substr(8, 4) + all)).size() == 12 + 10 + 1,
+  check(guest.ask(packet(wire::hgfs::READ_V3, session, opened.substr(8, 4) + all)).size() ==
+            12 + 10 + 1,
         "the file can be read");
 }
 
@@ -160,7 +162,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 0: {
         const std::string path = input.ConsumeRandomLengthString(64);
         std::string content = input.ConsumeRandomLengthString();
-        if (input.ConsumeBool()) content.resize(wire::HgfsServer::MAX_CONTENT + input.ConsumeBool());
+        if (input.ConsumeBool())
+          content.resize(wire::HgfsServer::MAX_CONTENT + input.ConsumeBool());
         guest.serve(path, content);
         break;
       }

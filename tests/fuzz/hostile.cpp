@@ -2,13 +2,13 @@
 // wire may only answer or throw its own errors, within a bounded number of traps.
 #include <algorithm>
 
-#include "wire/channel.h"
 #include "base/errors.h"
+#include "fuzz.h"
+#include "wire/channel.h"
 #include "wire/hardware.h"
 #include "wire/probe.h"
 #include "wire/rpci.h"
 #include "wire/tclo.h"
-#include "fuzz.h"
 
 using namespace vmtpy;
 
@@ -75,7 +75,8 @@ class HostileBackdoor final : public wire::Backdoor {
   volatile unsigned sum_ = 0;
 };
 
-void converse(FuzzedDataProvider& input, wire::Rpci& rpci, wire::Tclo& tclo, wire::Backdoor& backdoor) {
+void converse(FuzzedDataProvider& input, wire::Rpci& rpci, wire::Tclo& tclo,
+              wire::Backdoor& backdoor) {
   const auto choice = input.ConsumeIntegralInRange(0, 7);
   if (choice == 0) wire::read_hardware(backdoor);
   if (choice == 1) wire::read_host_time(backdoor);

@@ -17,7 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   freeze::Marker again;
-  check(freeze::parse_marker(freeze::format_marker(marker), again, error), "what was read can be written");
-  check(freeze::format_marker(again) == freeze::format_marker(marker), "and read again without a loss");
+  check(freeze::parse_marker(freeze::format_marker(marker), again, error),
+        "what was read can be written");
+  check(freeze::format_marker(again) == freeze::format_marker(marker),
+        "and read again without a loss");
   return 0;
 }

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "base/errors.h"
+#include "fuzz.h"
 #include "plan/mounts.h"
 #include "plan/plan.h"
-#include "fuzz.h"
 
 using namespace vmtpy;
 
@@ -62,9 +62,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const MemoryFile mountinfo(text);
   const MemoryFile swap(swaps);
   try {
-    check_plan(
-        plan::make_plan(request, {mountinfo.path(), swap.path(), "/nowhere", "/nowhere", "/nowhere"}),
-        mounts);
+    check_plan(plan::make_plan(request,
+                               {mountinfo.path(), swap.path(), "/nowhere", "/nowhere", "/nowhere"}),
+               mounts);
   } catch (const PlanError&) {  // says what is wrong
   }
   return 0;

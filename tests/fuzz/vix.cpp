@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "wire/vix_wire.h"
 #include "fuzz.h"
+#include "wire/vix_wire.h"
 
 using namespace vmtpy;
 

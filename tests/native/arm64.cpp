@@ -5,8 +5,8 @@
 #include <cstdio>
 
 #include "arm64_talk.h"
-#include "wire/data_map.h"
 #include "base/errors.h"
+#include "wire/data_map.h"
 
 using namespace vmtpy;
 

@@ -24,9 +24,9 @@
 #include <set>
 
 #include "arm64_talk.h"
-#include "plan/plan.h"
-#include "freeze/session.h"
 #include "emulator/emulated_backdoor.h"
+#include "freeze/session.h"
+#include "plan/plan.h"
 
 extern "C" {
 void vmtpy_backdoor_in(vmtpy::wire::Registers* registers);
@@ -68,7 +68,8 @@ std::set<std::uint64_t> forbidden;
 int trapped = 0;
 
 // Linux forbids the instruction to user space. QEMU 7.2's processors do not know that bit of
-// MDSCR_EL1 and read on: so an undefined instruction stands in its place, and the same SIGILL comes.
+// MDSCR_EL1 and read on: so an undefined instruction stands in its place, and the same SIGILL
+// comes.
 void forbid_instruction(void (*function)(wire::Registers*)) {
   const auto address = reinterpret_cast<std::uint64_t>(function);
   std::uint32_t* word = reinterpret_cast<std::uint32_t*>(address);
@@ -169,8 +170,8 @@ std::vector<plan::Filesystem> planned() {
 }
 
 std::unique_ptr<freeze::FreezeSession> frozen_session(Duration limit) {
-  auto session =
-      std::make_unique<freeze::FreezeSession>(linux::real_os(), clock_, planned(), freeze::FreezeOptions{.limit = limit});
+  auto session = std::make_unique<freeze::FreezeSession>(linux::real_system(), clock_, planned(),
+                                                         freeze::FreezeOptions{.limit = limit});
   session->start();
   CHECK(session->wait_for(freeze::Phase::FROZEN, clock_.now() + 20s));
   if (session->phase() != freeze::Phase::FROZEN) throw std::runtime_error(session->record().error);

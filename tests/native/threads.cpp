@@ -15,9 +15,9 @@
 
 #include "agent/agent.h"
 #include "base/errors.h"
-#include "emulator/emulated_backdoor.h"
 #include "doubles/simulated_disk.h"
 #include "doubles/unix_dialer.h"
+#include "emulator/emulated_backdoor.h"
 #include "emulator/vsock/vsock_service.h"
 
 using namespace vmtpy;
@@ -47,8 +47,9 @@ struct World {
 
   explicit World(bool with_vsock)
       : vsock(with_vsock ? std::make_unique<emulator::VsockService>(device, base) : nullptr),
-        transports(with_vsock ? std::make_shared<wire::Transports>(backdoor, dialer, clock, transport())
-                              : std::make_shared<wire::Transports>(backdoor)) {}
+        transports(with_vsock
+                       ? std::make_shared<wire::Transports>(backdoor, dialer, clock, transport())
+                       : std::make_shared<wire::Transports>(backdoor)) {}
 
   static wire::TransportOptions transport() {
     wire::TransportOptions options;
@@ -72,8 +73,8 @@ void arm(World& world) {
   freeze::FreezeOptions options;
   options.guardian = false;
   options.expedite_rcu = false;
-  world.agent.arm(
-      std::make_shared<freeze::FreezeSession>(world.disk, world.clock, world.disk.filesystems(), options));
+  world.agent.arm(std::make_shared<freeze::FreezeSession>(world.disk, world.clock,
+                                                          world.disk.filesystems(), options));
 }
 
 void play_python(World& world) {

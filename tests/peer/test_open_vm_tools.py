@@ -18,7 +18,7 @@ from support.names import unique_base
 from support.patience import PATIENCE
 
 from vmtpy._core import SteadyClock
-from vmtpy._host import Device, MessageKind, TrapHost, VsockService, Way
+from vmtpy._host import Device, MessageKind, Transport, TrapHost, VsockService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,11 +121,11 @@ def test_vmtoolsd_does_the_same_over_vsock_and_sends_pings() -> None:
     require_low_ports()
     with running_vmtoolsd(unique_base("peer")) as (device, entries):
         assert replies(entries) == [b"OK ATR toolbox", b"OK ", b"OK "]
-        ways = {(entry.kind, entry.way) for entry in entries}
-        assert ways == {
-            (MessageKind.RPCI, Way.PRIVILEGED_VSOCK),
-            (MessageKind.TCLO_COMMAND, Way.VSOCK),
-            (MessageKind.TCLO_REPLY, Way.VSOCK),
+        transports = {(entry.kind, entry.transport) for entry in entries}
+        assert transports == {
+            (MessageKind.RPCI, Transport.PRIVILEGED_VSOCK),
+            (MessageKind.TCLO_COMMAND, Transport.VSOCK),
+            (MessageKind.TCLO_REPLY, Transport.VSOCK),
         }
         assert list(device.traps()) == ["GETVERSION"]
 

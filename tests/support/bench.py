@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from support.patience import PATIENCE
 
-from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Os, Phase, RunRecord
+from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Phase, RunRecord, System
 from vmtpy._host import ManualClock, SimulatedDisk
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Bench:
         self,
         *paths: str,
         disk: SimulatedDisk | None = None,
-        os: Os | None = None,
+        system: System | None = None,
         levels: dict[str, int] | None = None,
         sync_only: tuple[str, ...] = (),
         mapped: dict[str, list[str]] | None = None,
@@ -31,7 +31,7 @@ class Bench:
         **options: float,
     ) -> None:
         self.disk = disk or SimulatedDisk(list(paths))
-        self.os = os or self.disk
+        self.system = system or self.disk
         self.clock = ManualClock()
         filesystems = [
             Filesystem(
@@ -49,7 +49,7 @@ class Bench:
             for one in self.disk.filesystems()
         ]
         self.session = FreezeSession(
-            self.os,
+            self.system,
             self.clock,
             filesystems,
             FreezeOptions(guardian=False, **options),  # type: ignore[arg-type]

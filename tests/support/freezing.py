@@ -32,7 +32,7 @@ class FreezingProcess:
         run_directory: of the marker.
         cwd: its working directory.
         wrapper: a command that runs it.
-        stops: the file of its StoppingOs, if it is to have one.
+        stops: the file of its StoppingSystem, if it is to have one.
         options: further FreezeOptions; for `stuck` seconds, once it is frozen, the interpreter
             does nothing and holds the GIL.
     """
@@ -157,11 +157,11 @@ def main(facts: dict[str, object]) -> None:
     paths = facts.pop("paths")
     assert isinstance(paths, list)
     stuck = int(float(str(facts.pop("stuck", 0))))
-    machine = _core.real_os()
+    machine = _core.real_system()
     if "stops" in facts:
         from vmtpy import _host
 
-        machine = _host.StoppingOs(machine, str(facts.pop("stops")))
+        machine = _host.StoppingSystem(machine, str(facts.pop("stops")))
     plan = _core.make_plan(_core.PlanRequest(include=paths))
     session = _core.FreezeSession(
         machine,

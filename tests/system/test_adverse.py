@@ -38,7 +38,7 @@ class Agent(module.Agent):
         open(sys.argv[0] + ".sleeps", "w").close()
         sleep(600)
 
-from vmtpy.commands import run
+from vmtpy.cli import run
 run.Agent = Agent
 sys.exit(main(sys.argv[sys.argv.index("run"):]))
 """

@@ -16,7 +16,7 @@ from support.guest import Guest, running_guest
 from support.loop import loop_mount
 from support.writer import Writer
 
-from vmtpy._host import MessageKind, VsockFault, Way
+from vmtpy._host import MessageKind, Transport, VsockFault
 from vmtpy.status_socket import ask
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def traps_to_talk(guest: Guest) -> int:
     return sum(traps[name] for name in traps if not name.startswith("GET"))
 
 
-def replies_by(guest: Guest) -> list[Way]:
-    return [one.way for one in guest.entries if one.kind == MessageKind.TCLO_REPLY]
+def replies_by(guest: Guest) -> list[Transport]:
+    return [one.transport for one in guest.entries if one.kind == MessageKind.TCLO_REPLY]
 
 
 def backup(guest: Guest) -> None:
@@ -75,7 +75,7 @@ def test_a_backup_over_vsock_takes_no_trap(mount: LoopMount, tmp_path: Path) -> 
         before = traps_to_talk(guest)
         backup(guest)
         assert traps_to_talk(guest) == before
-        assert set(replies_by(guest)) == {Way.PRIVILEGED_VSOCK}
+        assert set(replies_by(guest)) == {Transport.PRIVILEGED_VSOCK}
         assert "the host is reached by vsock" in (tmp_path / "log").read_text()
         shown = subprocess.run(
             [sys.executable, "-m", "vmtpy", "status", "--socket", f"{tmp_path}/status"],
@@ -109,7 +109,7 @@ def test_vsock_that_dies_while_frozen_is_replaced_by_the_backdoor(
         guest.vsock.drop_connections()
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
-        assert replies_by(guest)[-1] == Way.BACKDOOR
+        assert replies_by(guest)[-1] == Transport.BACKDOOR
         reason = str(status(tmp_path)["transport_reason"])
         assert "vsock" in reason
         guest.vsock.listen_again()

@@ -150,7 +150,7 @@ def await_no_marker(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while list(Path("/run/vmtpy").glob(mine + "*")) and time.monotonic() < deadline:
         time.sleep(0.001)
-    for found in _core.thaw_from_markers(_core.real_os()):
+    for found in _core.thaw_from_markers(_core.real_system()):
         assert mine not in found.marker or found.result == _core.Rescue.NOT_FROZEN, found.text
 
 

@@ -137,7 +137,7 @@ def test_the_privilege_is_raised_for_each_trap_and_lowered_after_it() -> None:
         import threading
         from vmtpy import _core
         cpu = _core.Cpu(is_virtual=True)
-        way = _core.make_backdoor(_core.Way.PRIVILEGED_PORT, cpu)
+        way = _core.make_backdoor(_core.BackdoorWay.PRIVILEGED_PORT, cpu)
         def look():
             plain = _core.probe_machine(cpu).way.name  # PORT, if the privilege were still there
             print(_core.probe(way, cpu).version, plain, _core.probe_machine(cpu).way.name)

@@ -21,7 +21,7 @@ from support.patience import PATIENCE
 from support.writer import Writer
 
 from vmtpy import service
-from vmtpy.commands import doctor
+from vmtpy.cli import doctor
 from vmtpy.doctor import storage
 from vmtpy.status_socket import ask
 

@@ -10,7 +10,7 @@ from support.loop import loop_mount, require_loop
 from support.patience import FAR
 from support.writer import Writer, check_log
 
-from vmtpy._host import MessageKind, Way
+from vmtpy._host import MessageKind, Transport
 from vmtpy.demo import disk
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def mount() -> Iterator[LoopMount]:
         yield one
 
 
-def ways(guest: Guest, kind: MessageKind) -> set[Way]:
-    return {entry.way for entry in guest.entries if entry.kind == kind}
+def transports(guest: Guest, kind: MessageKind) -> set[Transport]:
+    return {entry.transport for entry in guest.entries if entry.kind == kind}
 
 
 @pytest.mark.parametrize("backdoor", [True, False], ids=["beside the backdoor", "without it"])
@@ -58,7 +58,7 @@ def test_a_copy_taken_over_vsock_is_clean_and_complete(backdoor: bool, tmp_path:
         writer.wait_for_more()
         assert guest.events() == COMPLETE
         told = [entry for entry in guest.entries if entry.request.startswith(b"vmbackup.")]
-        assert {entry.way for entry in told} == {Way.PRIVILEGED_VSOCK}
+        assert {entry.transport for entry in told} == {Transport.PRIVILEGED_VSOCK}
         assert guest.end() == 0
     verdict = disk.check(copied, "ext4", orphans=False)
     assert verdict.clean, verdict.output
@@ -82,7 +82,7 @@ def test_with_vsock_lost_while_frozen_the_backdoor_ends_the_backup_well(
         writer.wait_for_more()
         assert guest.events() == COMPLETE
         last = [entry for entry in guest.entries if entry.kind == MessageKind.TCLO_REPLY][-1]
-        assert last.way == Way.BACKDOOR
+        assert last.transport == Transport.BACKDOOR
         assert guest.end() == 0
 
 
@@ -122,4 +122,4 @@ def until_on_vsock(guest: Guest) -> None:
     """It may have begun over the backdoor."""
     guest.until(lambda: guest.vsock.connections() >= 1)
     guest.device.send_command("ping")
-    guest.until(lambda: Way.PRIVILEGED_VSOCK in ways(guest, MessageKind.TCLO_REPLY))
+    guest.until(lambda: Transport.PRIVILEGED_VSOCK in transports(guest, MessageKind.TCLO_REPLY))

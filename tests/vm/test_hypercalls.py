@@ -17,7 +17,7 @@ from vmtpy import _core, _host
 found = _core.probe_machine(_core.Cpu(
     is_virtual=True, hypervisor="VMwareVMware", **{sys.argv[1]: True}), ports=False)
 print(found.presence.name, found.way.name)
-if found.way == _core.Way.NONE:
+if found.way == _core.BackdoorWay.NONE:
     print(_host.faulting_hypercalls())
 else:
     rpci = _core.Rpci(_core.make_backdoor(found.way, found.cpu))

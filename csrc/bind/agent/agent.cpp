@@ -102,8 +102,8 @@ void bind_agent_options(py::module_& module) {
              options.host.announce = std::move(announce);
              options.host.withdraw = std::move(withdraw);
              options.tools = std::move(tools);
-             options.notify.socket = std::move(notify_socket);
-             options.notify.watchdog = from_seconds("watchdog", watchdog);
+             options.service_manager.socket = std::move(notify_socket);
+             options.service_manager.watchdog = from_seconds("watchdog", watchdog);
              options.host.patience = from_seconds("patience", patience);
              options.backup.prepare_patience = from_seconds("prepare_patience", prepare_patience);
              options.host.patience_busy =
@@ -117,40 +117,40 @@ void bind_agent_options(py::module_& module) {
 }
 
 void bind_status(py::module_& module) {
-  py::class_<agent::AgentStatus>(module, "AgentStatus")
+  py::class_<agent::LoopStatus>(module, "LoopStatus")
       .def_property_readonly("connected",
-                             [](const agent::AgentStatus& status) { return status.host.connected; })
+                             [](const agent::LoopStatus& status) { return status.host.connected; })
       .def_property_readonly("announced",
-                             [](const agent::AgentStatus& status) { return status.host.announced; })
+                             [](const agent::LoopStatus& status) { return status.host.announced; })
       .def_property_readonly(
-          "trouble", [](const agent::AgentStatus& status) { return to_text(status.host.trouble); })
+          "trouble", [](const agent::LoopStatus& status) { return to_text(status.host.trouble); })
       .def_property_readonly(
           "transport",
-          [](const agent::AgentStatus& status) { return to_text(status.host.transport); })
+          [](const agent::LoopStatus& status) { return to_text(status.host.transport); })
       .def_property_readonly(
           "transport_reason",
-          [](const agent::AgentStatus& status) { return to_text(status.host.transport_reason); })
-      .def_readonly("backup", &agent::AgentStatus::backup)
+          [](const agent::LoopStatus& status) { return to_text(status.host.transport_reason); })
+      .def_readonly("backup", &agent::LoopStatus::backup)
       .def_property_readonly(
           "frozen",
-          [](const agent::AgentStatus& status) { return agent::may_be_frozen(status.backup); })
+          [](const agent::LoopStatus& status) { return agent::may_be_frozen(status.backup); })
       .def_property_readonly(
           "last_poll",
-          [](const agent::AgentStatus& status) { return to_seconds(status.host.last_poll); })
+          [](const agent::LoopStatus& status) { return to_seconds(status.host.last_poll); })
       .def_property_readonly(
           "busy_since",
-          [](const agent::AgentStatus& status) { return to_seconds(status.busy_since); })
+          [](const agent::LoopStatus& status) { return to_seconds(status.busy_since); })
       .def_property_readonly(
           "stuck_since",
-          [](const agent::AgentStatus& status) { return to_seconds(status.stuck_since); })
+          [](const agent::LoopStatus& status) { return to_seconds(status.stuck_since); })
       .def_property_readonly("polls",
-                             [](const agent::AgentStatus& status) { return status.host.polls; })
+                             [](const agent::LoopStatus& status) { return status.host.polls; })
       .def_property_readonly("commands",
-                             [](const agent::AgentStatus& status) { return status.host.commands; })
+                             [](const agent::LoopStatus& status) { return status.host.commands; })
       .def_property_readonly("resets",
-                             [](const agent::AgentStatus& status) { return status.host.resets; })
+                             [](const agent::LoopStatus& status) { return status.host.resets; })
       .def_property_readonly("losses",
-                             [](const agent::AgentStatus& status) { return status.host.losses; });
+                             [](const agent::LoopStatus& status) { return status.host.losses; });
 }
 
 void bind_backup(py::module_& module) {

@@ -1,20 +1,20 @@
-// The means of tests: an Os that fails or stops on request, disks that are not there, a clock
+// The means of tests: a System that fails or stops on request, disks that are not there, a clock
 // turned by hand, what the guardian closes.
 #include "bind/bind.h"
-#include "doubles/faulty_os.h"
+#include "doubles/faulty_system.h"
 #include "doubles/manual_clock.h"
 #include "doubles/simulated_disk.h"
-#include "doubles/stopping_os.h"
+#include "doubles/stopping_system.h"
 #include "freeze/converge.h"
 #include "linux/descriptors.h"
 
 namespace vmtpy::bind {
 
 void bind_faults(py::module_& module) {
-  using doubles::FaultyOs;
+  using doubles::FaultySystem;
   using doubles::ManualClock;
   using doubles::SimulatedDisk;
-  using doubles::StoppingOs;
+  using doubles::StoppingSystem;
 
   py::class_<ManualClock, Clock>(module, "ManualClock")
       .def(py::init<>())
@@ -33,21 +33,21 @@ void bind_faults(py::module_& module) {
           },
           py::arg("seconds"));
 
-  py::class_<FaultyOs, linux::Os>(module, "FaultyOs")
-      .def(py::init<linux::Os&>(), py::keep_alive<1, 2>(), py::arg("real"))
-      .def("fail", &FaultyOs::fail, py::arg("nth"), py::arg("error"), py::arg("for_good"),
+  py::class_<FaultySystem, linux::System>(module, "FaultySystem")
+      .def(py::init<linux::System&>(), py::keep_alive<1, 2>(), py::arg("real"))
+      .def("fail", &FaultySystem::fail, py::arg("nth"), py::arg("error"), py::arg("for_good"),
            py::arg("call") = "")
-      .def("fired", &FaultyOs::fired)
-      .def("calls", &FaultyOs::calls);
+      .def("fired", &FaultySystem::fired)
+      .def("calls", &FaultySystem::calls);
 
-  py::class_<StoppingOs, linux::Os>(module, "StoppingOs")
-      .def(py::init<linux::Os&, std::string>(), py::keep_alive<1, 2>(), py::arg("real"),
+  py::class_<StoppingSystem, linux::System>(module, "StoppingSystem")
+      .def(py::init<linux::System&, std::string>(), py::keep_alive<1, 2>(), py::arg("real"),
            py::arg("path"))
-      .def("stop", &StoppingOs::stop, py::arg("place"))
-      .def("stopped", &StoppingOs::stopped, py::arg("place"))
-      .def("let_go", &StoppingOs::let_go, py::arg("place"));
+      .def("stop", &StoppingSystem::stop, py::arg("place"))
+      .def("stopped", &StoppingSystem::stopped, py::arg("place"))
+      .def("let_go", &StoppingSystem::let_go, py::arg("place"));
 
-  py::class_<SimulatedDisk, linux::Os>(module, "SimulatedDisk")
+  py::class_<SimulatedDisk, linux::System>(module, "SimulatedDisk")
       .def(py::init<std::vector<std::string>>(), py::arg("paths"))
       .def("filesystems", &SimulatedDisk::filesystems)
       .def(

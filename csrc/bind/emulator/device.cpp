@@ -76,16 +76,16 @@ void bind_device(py::module_& module) {
       .value("TCLO_COMMAND", emulator::MessageKind::TCLO_COMMAND)
       .value("TCLO_REPLY", emulator::MessageKind::TCLO_REPLY)
       .finalize();
-  py::native_enum<emulator::Way>(module, "Way", "enum.Enum")
-      .value("BACKDOOR", emulator::Way::BACKDOOR)
-      .value("VSOCK", emulator::Way::VSOCK)
-      .value("PRIVILEGED_VSOCK", emulator::Way::PRIVILEGED_VSOCK)
+  py::native_enum<emulator::Transport>(module, "Transport", "enum.Enum")
+      .value("BACKDOOR", emulator::Transport::BACKDOOR)
+      .value("VSOCK", emulator::Transport::VSOCK)
+      .value("PRIVILEGED_VSOCK", emulator::Transport::PRIVILEGED_VSOCK)
       .finalize();
 
   using Entry = emulator::TranscriptEntry;
   py::class_<Entry>(module, "TranscriptEntry")
       .def_readonly("kind", &Entry::kind)
-      .def_readonly("way", &Entry::way)
+      .def_readonly("transport", &Entry::transport)
       .def_property_readonly("time", [](const Entry& entry) { return to_seconds(entry.time); })
       .def_property_readonly("request", [](const Entry& entry) { return to_bytes(entry.request); })
       .def_property_readonly("reply", [](const Entry& entry) { return to_bytes(entry.reply); });

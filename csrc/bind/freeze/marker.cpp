@@ -7,11 +7,11 @@ namespace vmtpy::bind {
 
 namespace {
 
-std::vector<freeze::RescueResult> rescue(linux::Os& os, const FsText& run_directory, bool force,
-                                         double patience) {
+std::vector<freeze::RescueResult> rescue(linux::System& system, const FsText& run_directory,
+                                         bool force, double patience) {
   const Duration longest = from_seconds("patience", patience);
   py::gil_scoped_release release;
-  return freeze::thaw_from_markers(os, run_directory.value, force, longest);
+  return freeze::thaw_from_markers(system, run_directory.value, force, longest);
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ void bind_marker(py::module_& module) {
       .def_readonly("device", &freeze::RescueResult::device)
       .def_property_readonly(
           "text", [](const freeze::RescueResult& result) { return to_text(result.text); });
-  module.def("thaw_from_markers", &rescue, py::arg("os"),
+  module.def("thaw_from_markers", &rescue, py::arg("system"),
              py::arg("run_directory") = FsText{"/run/vmtpy"}, py::arg("force") = false,
              py::arg("patience") = 10.0);
 }

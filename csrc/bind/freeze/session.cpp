@@ -1,4 +1,4 @@
-// Os, FreezeOptions, FreezeSession.
+// System, FreezeOptions, FreezeSession.
 #include "freeze/session.h"
 
 #include "bind/bind.h"
@@ -20,15 +20,17 @@ Clock& steady_clock() {
   return clock;
 }
 
-// A thread of the session that is stuck in the kernel uses os and clock for as long as that lasts,
-// after the session is gone: what Python made is therefore kept for ever.
-std::shared_ptr<freeze::FreezeSession> make_session(const py::object& os, const py::object& clock,
+// A thread of the session that is stuck in the kernel uses system and clock for as long as that
+// lasts, after the session is gone: what Python made is therefore kept for ever.
+std::shared_ptr<freeze::FreezeSession> make_session(const py::object& system,
+                                                    const py::object& clock,
                                                     std::vector<plan::Filesystem> filesystems,
                                                     const freeze::FreezeOptions& options) {
-  os.inc_ref();
+  system.inc_ref();
   clock.inc_ref();
   Clock& used = clock.is_none() ? steady_clock() : clock.cast<Clock&>();
-  return {new freeze::FreezeSession(os.cast<linux::Os&>(), used, std::move(filesystems), options),
+  return {new freeze::FreezeSession(system.cast<linux::System&>(), used, std::move(filesystems),
+                                    options),
           DeleteUnlocked<freeze::FreezeSession>()};
 }
 
@@ -83,8 +85,8 @@ void bind_freeze_options(py::module_& module) {
 }  // namespace
 
 void bind_session(py::module_& module) {
-  static_cast<void>(py::class_<linux::Os>(module, "Os"));
-  module.def("real_os", &linux::real_os, py::return_value_policy::reference);
+  static_cast<void>(py::class_<linux::System>(module, "System"));
+  module.def("real_system", &linux::real_system, py::return_value_policy::reference);
   bind_freeze_options(module);
 
   py::native_enum<freeze::Phase>(module, "Phase", "enum.Enum")
@@ -97,7 +99,7 @@ void bind_session(py::module_& module) {
       .finalize();
 
   py::class_<freeze::FreezeSession, std::shared_ptr<freeze::FreezeSession>>(module, "FreezeSession")
-      .def(py::init(&make_session), py::arg("os"), py::arg("clock"), py::arg("filesystems"),
+      .def(py::init(&make_session), py::arg("system"), py::arg("clock"), py::arg("filesystems"),
            py::arg("options") = freeze::FreezeOptions())
       .def("start", &freeze::FreezeSession::start, ReleaseGil())
       .def("release", &freeze::FreezeSession::release, ReleaseGil())

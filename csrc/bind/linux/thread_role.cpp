@@ -5,7 +5,7 @@
 
 namespace vmtpy::bind {
 
-void bind_privileges(py::module_& module) {
+void bind_thread_role(py::module_& module) {
   py::native_enum<linux::Role>(module, "Role", "enum.Enum")
       .value("MAIN", linux::Role::MAIN)
       .value("STATUS", linux::Role::STATUS)

@@ -46,12 +46,12 @@ void bind_cpu(py::module_& module) {
 }
 
 void bind_way(py::module_& module) {
-  py::native_enum<wire::Way>(module, "Way", "enum.Enum")
-      .value("NONE", wire::Way::NONE)
-      .value("PORT", wire::Way::PORT)
-      .value("PRIVILEGED_PORT", wire::Way::PRIVILEGED_PORT)
-      .value("VMCALL", wire::Way::VMCALL)
-      .value("VMMCALL", wire::Way::VMMCALL)
+  py::native_enum<wire::BackdoorWay>(module, "BackdoorWay", "enum.Enum")
+      .value("NONE", wire::BackdoorWay::NONE)
+      .value("PORT", wire::BackdoorWay::PORT)
+      .value("PRIVILEGED_PORT", wire::BackdoorWay::PRIVILEGED_PORT)
+      .value("VMCALL", wire::BackdoorWay::VMCALL)
+      .value("VMMCALL", wire::BackdoorWay::VMMCALL)
       .finalize();
   module.def("make_backdoor", &wire::make_backdoor, py::arg("way"), py::arg("cpu"));
   module.def(

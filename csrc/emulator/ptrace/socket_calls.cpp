@@ -14,9 +14,9 @@
 #include <utility>
 
 #include "base/errors.h"
-#include "emulator/deaf_thread.h"
 #include "emulator/ptrace/seccomp_filter.h"
 #include "emulator/ptrace/stopped_call.h"
+#include "emulator/server_thread.h"
 #include "wire/wire.h"
 
 namespace vmtpy::emulator {
@@ -73,7 +73,7 @@ SocketCalls::SocketCalls(UniqueFd listener, std::string base, const VsockPairs& 
       bell_(eventfd(0, EFD_CLOEXEC)),
       next_port_(FIRST_PORT) {
   if (!bell_) throw SystemError("eventfd", "", errno);
-  thread_ = deaf_thread([this] { run(); });
+  thread_ = start_server_thread([this] { run(); });
 }
 
 SocketCalls::~SocketCalls() {

@@ -37,7 +37,7 @@ void VsockConversation::push() {
   if (!device_.has_tclo(this)) {
     over_ = true;  // a newer client has taken its place
   } else if (wants_more()) {
-    if (auto command = device_.take_command(this, way_)) send(std::move(*command));
+    if (auto command = device_.take_command(this, transport_)) send(std::move(*command));
   }
 }
 
@@ -48,10 +48,11 @@ void VsockConversation::take(wire::Packet packet) {
   }
   ++counts_.packets;
   if (port_ == wire::VSOCK_TCLO) {
-    if (!packet.payload.empty()) device_.take_tclo_reply(this, std::move(packet.payload), way_);
+    if (!packet.payload.empty())
+      device_.take_tclo_reply(this, std::move(packet.payload), transport_);
     return;
   }
-  send(device_.answer(std::move(packet.payload), way_));
+  send(device_.answer(std::move(packet.payload), transport_));
   if (packet.close) over_ = true;
 }
 

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "emulator/device.h"
+#include "emulator/transport.h"
 #include "emulator/vsock/vsock_faults.h"
-#include "emulator/way.h"
 #include "wire/data_map.h"
 
 namespace vmtpy::emulator {
@@ -29,7 +29,7 @@ class VsockConversation {
         faults_(faults),
         counts_(counts),
         port_(port),
-        way_(privileged ? Way::PRIVILEGED_VSOCK : Way::VSOCK) {}
+        transport_(privileged ? Transport::PRIVILEGED_VSOCK : Transport::VSOCK) {}
   ~VsockConversation();
   VsockConversation(const VsockConversation&) = delete;
   VsockConversation& operator=(const VsockConversation&) = delete;
@@ -58,7 +58,7 @@ class VsockConversation {
   VsockFaults& faults_;
   VsockCounts& counts_;
   const std::uint32_t port_;
-  const Way way_;
+  const Transport transport_;
   wire::PacketDecoder decoder_;
   std::string outgoing_;
   std::size_t sent_ = 0;  // of its front

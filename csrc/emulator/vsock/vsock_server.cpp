@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/errors.h"
-#include "emulator/deaf_thread.h"
+#include "emulator/server_thread.h"
 #include "emulator/vsock/unix_name.h"
 #include "wire/vsock_address.h"
 
@@ -52,7 +52,7 @@ VsockServer::VsockServer(std::shared_ptr<Device> device, std::string base, bool 
       bell_(eventfd(0, EFD_CLOEXEC)) {
   if (!bell_) throw SystemError("eventfd", "", errno);
   listen();
-  thread_ = deaf_thread([this] { run(); });
+  thread_ = start_server_thread([this] { run(); });
 }
 
 VsockServer::~VsockServer() {

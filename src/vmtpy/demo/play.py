@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core, _host
 from vmtpy.demo import disk, writers
-from vmtpy.demo.story import PERIODS, Story
+from vmtpy.demo.result import PERIODS, DemoResult
 from vmtpy.errors import VmtError
 from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
@@ -54,13 +54,13 @@ class Scene:
 Progress = Callable[[str], None]
 
 
-def play(scene: Scene, progress: Progress) -> Story:
+def play(scene: Scene, progress: Progress) -> DemoResult:
     """Plays the whole demo and takes everything away again.
 
     Raises:
         VmtError: something failed that is no verdict on the snapshot.
     """
-    story = Story()
+    outcome = DemoResult()
     with _workplace(scene.store) as work:
         copied = work / "copy.img"
         with ExitStack() as stack:
@@ -72,14 +72,14 @@ def play(scene: Scene, progress: Progress) -> Story:
             _fill(made.path / "data", scene.size // 10)
             progress("writing")
             running = _start_writers(stack, made.path, scene.deleted_open)
-            record, result, verdict = _snapshot(work, made, copied, story, progress)
+            record, result, verdict = _snapshot(work, made, copied, outcome, progress)
             time.sleep(AFTER)
             reports = {one.kind: one.stop() for one in running}
-        _tell(story, record, result, reports)
+        _tell(outcome, record, result, reports)
         progress("checking the copy")
-        _prove(story, scene, copied, result.commit or 0.0, reports["log"].acknowledged)
-        story.judged(verdict)
-    return story
+        _prove(outcome, scene, copied, result.commit or 0.0, reports["log"].acknowledged)
+        outcome.judged(verdict)
+    return outcome
 
 
 def missing(fs: str, store: Path) -> list[str]:
@@ -128,7 +128,7 @@ def _start_writers(stack: ExitStack, path: Path, deleted_open: bool) -> list[wri
 
 
 def _snapshot(
-    work: Path, made: disk.Disk, copied: Path, story: Story, progress: Progress
+    work: Path, made: disk.Disk, copied: Path, outcome: DemoResult, progress: Progress
 ) -> tuple[dict[str, Any], BackupResult, Verdict]:
     """Runs the agent, lets the host ask, copies between commit and snapshotDone.
 
@@ -150,7 +150,7 @@ def _snapshot(
     def snapshot() -> None:
         began = time.monotonic()
         how.append(disk.copy(made.image, copied))
-        story.copying = time.monotonic() - began
+        outcome.copying = time.monotonic() - began
 
     guest.start()
     with listener:
@@ -165,11 +165,11 @@ def _snapshot(
             guest.wait(time.monotonic() + 20)
     if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}\n{log.read_text().strip()}")
-    story.snapshot = result.done_sent - result.commit
+    outcome.snapshot = result.done_sent - result.commit
     if result.succeeded:
-        story.found(True, f"the host took its snapshot by {how[0]}, the guest confirmed it")
+        outcome.found(True, f"the host took its snapshot by {how[0]}, the guest confirmed it")
     else:
-        story.found(False, f"the guest did not confirm the snapshot: {result.error}")
+        outcome.found(False, f"the guest did not confirm the snapshot: {result.error}")
     return json.loads(record.read_text().splitlines()[-1]), result, esxi.verdict()
 
 
@@ -181,32 +181,32 @@ def _wait_for_agent(device: _host.Device, guest: _host.TrapHost, log: Path) -> N
 
 
 def _tell(
-    story: Story,
+    outcome: DemoResult,
     record: dict[str, Any],
     result: BackupResult,
     reports: dict[str, writers.Report],
 ) -> None:
     """The timeline and the longest wait of any write."""
-    story.tell(result, **{key: record[key] for key in ("presynced", "all_frozen", "all_thawed")})
-    story.longest_wait = max(one.longest for one in reports.values())
+    outcome.tell(result, **{key: record[key] for key in ("presynced", "all_frozen", "all_thawed")})
+    outcome.longest_wait = max(one.longest for one in reports.values())
 
 
 def _prove(
-    story: Story, scene: Scene, copied: Path, commit: float, acknowledged: list[float]
+    outcome: DemoResult, scene: Scene, copied: Path, commit: float, acknowledged: list[float]
 ) -> None:
     verdict = disk.check(copied, scene.fs, orphans=scene.deleted_open)
-    story.found(verdict.clean, verdict.verdict)
+    outcome.found(verdict.clean, verdict.verdict)
     if not verdict.clean:
-        story.found(False, verdict.output.strip())
+        outcome.found(False, verdict.output.strip())
     wanted = sum(1 for when in acknowledged if when <= commit)
     try:
         with disk.read_only(copied, scene.fs) as path:
-            story.found(True, "the copy mounts read-only")
+            outcome.found(True, "the copy mounts read-only")
             there = writers.read_log(path / "log" / writers.LOG)
     except (VmtError, OSError, ValueError) as error:
-        story.found(False, f"the copy cannot be read: {error}")
+        outcome.found(False, f"the copy cannot be read: {error}")
         return
-    story.found(
+    outcome.found(
         there >= wanted > 0,
         f"{there} records in the copy, {wanted} were acknowledged before the commit",
     )

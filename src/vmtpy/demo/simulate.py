@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
 from vmtpy.config import Config, HooksConfig
-from vmtpy.demo.story import PERIODS, Story
+from vmtpy.demo.result import PERIODS, DemoResult
 from vmtpy.errors import VmtError
 from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
@@ -39,7 +39,7 @@ class Writer:
             time.sleep(0.0005)
 
 
-def simulate() -> Story:
+def simulate() -> DemoResult:
     """Plays the demo in this process.
 
     Raises:
@@ -53,7 +53,7 @@ def simulate() -> Story:
         log=lambda _: None,
         on_record=records.append,
         backdoor=_host.EmulatedBackdoor(device),
-        os=disk,
+        system=disk,
         planner=lambda _: _core.Plan(disk.filesystems()),
         guardian=False,
     )
@@ -86,16 +86,16 @@ def simulate() -> Story:
     if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}")
     snapshot_took = result.done_sent - result.commit
-    story = Story(simulated=True, snapshot=snapshot_took, copying=COPYING)
-    story.longest_wait = writer.longest
+    outcome = DemoResult(simulated=True, snapshot=snapshot_took, copying=COPYING)
+    outcome.longest_wait = writer.longest
     record = records[-1]
-    story.tell(
+    outcome.tell(
         result,
         presynced=record.presynced,
         all_frozen=record.all_frozen,
         all_thawed=record.all_thawed,
     )
-    story.found(result.succeeded, "the guest confirmed the snapshot")
-    story.found(counts[0] == counts[1] > 0, "no write got through during the snapshot")
-    story.judged(host.verdict())
-    return story
+    outcome.found(result.succeeded, "the guest confirmed the snapshot")
+    outcome.found(counts[0] == counts[1] > 0, "no write got through during the snapshot")
+    outcome.judged(host.verdict())
+    return outcome

@@ -12,7 +12,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from vmtpy._host import MessageKind, Way
+from vmtpy._host import MessageKind, Transport
 from vmtpy.host.script import parse_event
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from vmtpy.host.verdict import Verdict
 
 _SHOWN = 160  # characters of a message in a line for people
-_WAYS = {
-    Way.BACKDOOR: "backdoor",
-    Way.VSOCK: "vsock",
-    Way.PRIVILEGED_VSOCK: "privileged vsock",
+_TRANSPORTS = {
+    Transport.BACKDOOR: "backdoor",
+    Transport.VSOCK: "vsock",
+    Transport.PRIVILEGED_VSOCK: "privileged vsock",
 }
 _NAMES = {
     MessageKind.RPCI: "rpci",
@@ -59,11 +59,11 @@ class Timeline:
                 text = f"{event.name} {event.code} {event.text}".rstrip()
             elif entry.kind == MessageKind.RPCI:
                 text += f" -> {shown(entry.reply)}"
-            if entry.way != Way.BACKDOOR:
-                text += f"  [{_WAYS[entry.way]}]"
+            if entry.transport != Transport.BACKDOOR:
+                text += f"  [{_TRANSPORTS[entry.transport]}]"
             self._line(entry.time, kind, text)
             return
-        facts: dict[str, object] = {"way": _WAYS[entry.way]}
+        facts: dict[str, object] = {"way": _TRANSPORTS[entry.transport]}
         _put(facts, "request" if entry.kind == MessageKind.RPCI else "text", entry.request)
         if entry.kind == MessageKind.RPCI:
             _put(facts, "reply", entry.reply)

@@ -1,7 +1,7 @@
 """Leaving open-vm-tools: what its configuration and scripts become here, and what they do not.
 
 tools_conf.py reads tools.conf, settings.py knows its keys, scripts.py finds scripts, absent.py
-lists what vmtpy does not do, configuration.py writes the outcome, commands/migrate.py tells it.
+lists what vmtpy does not do, configuration.py writes the outcome, cli/migrate.py tells it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What the agent does beside snapshots, one noun a module; `Services` in services.py is the sum."""
+"""What the agent does beside snapshots: one noun a module, and all of them in service_set.py."""

@@ -194,7 +194,7 @@ def test_a_freeze_that_is_interrupted_while_it_thaws_returns_when_it_has_thawed(
 
     disk = _host.SimulatedDisk(["/srv"])
     with tempfile.TemporaryDirectory() as directory:
-        stopping = _host.StoppingOs(disk, f"{directory}/places")
+        stopping = _host.StoppingSystem(disk, f"{directory}/places")
         stopping.stop("before thaw")
         session = _core.FreezeSession(
             stopping,

@@ -14,7 +14,7 @@ from support.rig import KIND, Rig, State
 
 from vmtpy import _core, _host
 from vmtpy.agent import Agent
-from vmtpy.commands import status as command
+from vmtpy.cli import status as command
 from vmtpy.config import Config, GuestInfoConfig
 from vmtpy.hooks import HookError, Hooks
 
@@ -240,7 +240,7 @@ def test_a_whole_agent_that_is_stuck_says_so_and_works_again_when_it_goes_on() -
         Config(guest_info=GuestInfoConfig(enabled=False)),
         log=lines.append,
         backdoor=_host.EmulatedBackdoor(device),
-        os=disk,
+        system=disk,
         planner=planner,
         guardian=False,
     )

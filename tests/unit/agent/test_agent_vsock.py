@@ -15,13 +15,13 @@ from support.rig import EVENT, KIND, QUICK, Rig, State
 
 from vmtpy import _core
 from vmtpy._core import Protocol
-from vmtpy._host import MessageKind, VsockFault, Way
+from vmtpy._host import MessageKind, Transport, VsockFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 RPCI_PORT, TCLO_PORT = 976, 975
-BOTH = (Way.VSOCK, Way.PRIVILEGED_VSOCK)
+BOTH = (Transport.VSOCK, Transport.PRIVILEGED_VSOCK)
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def traps(rig: Rig) -> int:
     return sum(rig.device.traps().values())
 
 
-def ways(rig: Rig, kind: MessageKind) -> list[Way]:
-    return [one.way for one in rig.seen if one.kind == kind]
+def transports(rig: Rig, kind: MessageKind) -> list[Transport]:
+    return [one.transport for one in rig.seen if one.kind == kind]
 
 
 def log(rig: Rig) -> list[str]:
@@ -75,7 +75,7 @@ def test_it_begins_with_vsock_where_the_host_listens_and_says_so(rig: Rig) -> No
 def test_commands_are_heard_without_any_polling(rig: Rig) -> None:
     for _ in range(3):
         assert rig.command("ping") == b"OK "
-    assert ways(rig, MessageKind.TCLO_REPLY) == [Way.PRIVILEGED_VSOCK] * 3
+    assert transports(rig, MessageKind.TCLO_REPLY) == [Transport.PRIVILEGED_VSOCK] * 3
     assert traps(rig) == 0
 
 
@@ -162,8 +162,8 @@ def test_the_backdoor_serves_while_vsock_connects_and_is_left_when_it_has() -> N
     rig.until(lambda: on_vsock(rig))
     rig.until(lambda: rig.device.open_channels() == 0)
     assert rig.command("ping") == b"OK "
-    replies = ways(rig, MessageKind.TCLO_REPLY)
-    assert replies == [Way.BACKDOOR, Way.PRIVILEGED_VSOCK]
+    replies = transports(rig, MessageKind.TCLO_REPLY)
+    assert replies == [Transport.BACKDOOR, Transport.PRIVILEGED_VSOCK]
     assert [one.request for one in rig.seen].count(b"log hello") >= 2
 
 
@@ -267,7 +267,9 @@ def test_an_answer_that_is_owed_goes_over_the_backdoor_when_vsock_has_broken(rig
     rig.service.drop_connections()  # the answer waits for the thaw
     rig.until(lambda: len(rig.replies()) > before)
     assert rig.replies()[before:] == [b"OK "]
-    assert rig.seen[-1].way == Way.BACKDOOR or Way.BACKDOOR in ways(rig, MessageKind.TCLO_REPLY)
+    assert rig.seen[-1].transport == Transport.BACKDOOR or Transport.BACKDOOR in transports(
+        rig, MessageKind.TCLO_REPLY
+    )
     assert rig.finish().outcome == _core.Outcome.RELEASED
 
 
@@ -281,7 +283,7 @@ def test_an_answer_that_was_written_to_a_connection_that_breaks_is_sent_again(ri
     rig.turn()
     # The host has the answer twice, or once by the backdoor: never not at all.
     replies = [one for one in rig.seen if one.kind == MessageKind.TCLO_REPLY]
-    assert replies[-1].way == Way.BACKDOOR
+    assert replies[-1].transport == Transport.BACKDOOR
     assert {one.request for one in replies} == {b"OK "}
 
 
@@ -320,7 +322,7 @@ def test_an_answer_that_is_owed_by_the_backdoor_goes_there_before_vsock_takes_ov
     rig.agent.answer(event.id, b"OK ")
     rig.until(lambda: on_vsock(rig))
     [reply] = [one for one in rig.seen if one.kind == MessageKind.TCLO_REPLY]
-    assert (reply.request, reply.way) == (b"OK ", Way.BACKDOOR)
+    assert (reply.request, reply.transport) == (b"OK ", Transport.BACKDOOR)
 
 
 def test_no_answer_of_before_confirms_a_snapshot_after_a_thaw_of_its_own() -> None:
@@ -434,7 +436,7 @@ def test_a_host_that_stands_still_does_not_hold_the_loop_while_frozen(*, alone: 
     else:
         assert rig.agent.backup_state == State.FROZEN
         assert rig.seen[-1].request == EVENT + b"req.keepAlive 0 "
-        assert rig.seen[-1].way == Way.BACKDOOR
+        assert rig.seen[-1].transport == Transport.BACKDOOR
     assert rig.session is not None
     rig.session.abort("the test is over")
 

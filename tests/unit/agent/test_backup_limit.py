@@ -9,7 +9,7 @@ from support.rig import KIND, Rig, State
 from support.start_options import start_options
 
 from vmtpy import _core
-from vmtpy._host import StoppingOs
+from vmtpy._host import StoppingSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def frozen(rig: Rig) -> bool:
     return rig.agent.backup_state == State.FROZEN
 
 
-def begin_a_thaw(rig: Rig, stops: StoppingOs) -> None:
+def begin_a_thaw(rig: Rig, stops: StoppingSystem) -> None:
     """From its start to its snapshotDone, a backup whose thaw stops at its beginning."""
     stops.stop("before thaw")
     start(rig)
@@ -49,7 +49,7 @@ def begin_a_thaw(rig: Rig, stops: StoppingOs) -> None:
 
 
 def test_a_thaw_that_has_begun_is_not_hurried_by_it(rig: Rig, tmp_path: Path) -> None:
-    stops = StoppingOs(rig.disk, str(tmp_path / "stops"))
+    stops = StoppingSystem(rig.disk, str(tmp_path / "stops"))
     begin_a_thaw(rig, stops)
     before = len(rig.replies())
     rig.turn(LIMIT + 1)
@@ -61,7 +61,7 @@ def test_a_thaw_that_has_begun_is_not_hurried_by_it(rig: Rig, tmp_path: Path) ->
 
 
 def test_a_thaw_that_takes_much_longer_is_answered_before_its_end(rig: Rig, tmp_path: Path) -> None:
-    stops = StoppingOs(rig.disk, str(tmp_path / "stops"))
+    stops = StoppingSystem(rig.disk, str(tmp_path / "stops"))
     begin_a_thaw(rig, stops)
     before = len(rig.replies())
     rig.turn(THAW_PATIENCE + 0.1)

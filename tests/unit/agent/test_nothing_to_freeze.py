@@ -44,7 +44,7 @@ def told(machine: Machine, volumes: str = "", **config: tuple[str, ...]) -> str:
     quiesce = Quiesce(
         QuiesceConfig(**config),  # type: ignore[arg-type]
         Hooks(),
-        os=_host.SimulatedDisk([]),
+        system=_host.SimulatedDisk([]),
         clock=_host.ManualClock(),
         planner=plan,
         log=Log(lambda *_: None),

@@ -120,7 +120,7 @@ class Guest:
             log=lambda _: None,
             on_record=self.records.append,
             backdoor=_host.EmulatedBackdoor(self.device),
-            os=self.disk,
+            system=self.disk,
             planner=self.plan,
             guardian=False,
         )

@@ -11,7 +11,7 @@ import pytest
 
 import vmtpy
 from vmtpy import _core, _host, config
-from vmtpy.commands import freeze as freeze_command
+from vmtpy.cli import freeze as freeze_command
 from vmtpy.errors import ConfigError
 
 if TYPE_CHECKING:

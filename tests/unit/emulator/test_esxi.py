@@ -54,7 +54,7 @@ class Life:
             log=Log(lambda level, line: self.log.append(line) if level <= 4 else None),
             backdoor=_host.EmulatedBackdoor(self.device),
             dialer=_host.UnixDialer(base) if vsock else None,
-            os=self.disk,
+            system=self.disk,
             planner=lambda _: _core.Plan(self.disk.filesystems()),
             guardian=False,
         )

@@ -20,9 +20,9 @@ from vmtpy._host import (
     Device,
     MessageKind,
     PacketDecoder,
+    Transport,
     VsockFault,
     VsockService,
-    Way,
     encode_packet,
 )
 from vmtpy.errors import SystemCallError
@@ -108,7 +108,7 @@ def test_a_request_gets_its_answer_and_stands_in_the_transcript(host: Host) -> N
     host.device.set_guestinfo("key", "value")
     assert host.guest().call(b"info-get guestinfo.key") == b"1 value"
     (entry,) = host.device.take_transcript()
-    assert (entry.kind, entry.way) == (MessageKind.RPCI, Way.VSOCK)
+    assert (entry.kind, entry.transport) == (MessageKind.RPCI, Transport.VSOCK)
     assert (entry.request, entry.reply) == (b"info-get guestinfo.key", b"1 value")
 
 
@@ -154,8 +154,8 @@ def test_a_request_with_the_close_flag_is_answered_and_the_connection_closed(hos
 def test_a_local_port_below_1024_makes_a_connection_privileged(host: Host) -> None:
     for port in (1023, 1024):
         host.guest(local_port=port).call(b"log hello")
-    ways = [entry.way for entry in host.device.take_transcript()]
-    assert ways == [Way.PRIVILEGED_VSOCK, Way.VSOCK]
+    transports = [entry.transport for entry in host.device.take_transcript()]
+    assert transports == [Transport.PRIVILEGED_VSOCK, Transport.VSOCK]
 
 
 def test_a_secure_host_lets_only_privileged_guests_set_guestinfo(base: str) -> None:

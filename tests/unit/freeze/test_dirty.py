@@ -9,7 +9,7 @@ from support.bench import Bench
 from support.patience import await_true
 
 from vmtpy._core import Phase
-from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk
 from vmtpy.record import as_dict
 
 MEMINFO = "/proc/meminfo"
@@ -19,11 +19,11 @@ TEXT = (
 
 
 def test_the_record_has_what_was_dirty_before_the_presync_and_what_was_left() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
     disk.put_file(MEMINFO, TEXT.format(dirty=4096, writeback=24))
     disk.hold_syncs("/a")
-    bench = Bench(disk=disk, os=os)
-    await_true(lambda: "sync" in os.calls())
+    bench = Bench(disk=disk, system=system)
+    await_true(lambda: "sync" in system.calls())
     disk.put_file(MEMINFO, TEXT.format(dirty=8, writeback=0))
     disk.let_sync_go("/a")
     bench.reach(Phase.FROZEN)

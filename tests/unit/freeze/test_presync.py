@@ -10,7 +10,7 @@ from support.bench import Bench
 from support.patience import PATIENCE
 
 from vmtpy._core import Converge, Outcome, Phase
-from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk
 from vmtpy.record import as_dict
 
 MIB = 1 << 20
@@ -64,8 +64,8 @@ def test_a_disk_that_its_writers_outrun_is_frozen_when_little_is_left() -> None:
 
 def test_what_cannot_converge_is_refused_with_both_rates_and_nothing_frozen() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
     play(bench, Phase.ENDED)
     record = bench.session.record()
     assert record.outcome == Outcome.FAILED
@@ -73,18 +73,18 @@ def test_what_cannot_converge_is_refused_with_both_rates_and_nothing_frozen() ->
     assert "writers dirty " in record.error
     assert "the disk takes 20 MiB/s: freezing would hold them about " in record.error
     assert record.error.endswith("nothing was frozen")
-    assert "freeze" not in os.calls()
+    assert "freeze" not in system.calls()
     assert bounds(disk) == FOUND
 
 
 def test_without_a_bound_to_set_what_would_take_too_long_is_refused() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os, converge=Converge.OFF)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, converge=Converge.OFF)
     play(bench, Phase.ENDED)
     assert bench.session.record().outcome == Outcome.FAILED
     assert "nothing was frozen" in bench.session.record().error
-    assert {"freeze", "write_file"} & set(os.calls()) == set()
+    assert {"freeze", "write_file"} & set(system.calls()) == set()
 
 
 def test_without_a_bound_to_set_what_ends_in_time_is_frozen() -> None:
@@ -96,10 +96,10 @@ def test_without_a_bound_to_set_what_ends_in_time_is_frozen() -> None:
 
 def test_a_disk_that_keeps_up_is_frozen_without_pacing_anybody() -> None:
     disk = simulated(dirty=2, disk=1000, writer=10)
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os, expedite_rcu=False)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, expedite_rcu=False)
     bench.reach(Phase.FROZEN)
-    assert "write_file" not in os.calls()
+    assert "write_file" not in system.calls()
     bench.session.release()
     assert bench.end().filesystems[0].paced == 0
 
@@ -115,9 +115,9 @@ def test_somebody_else_s_bound_is_left_alone() -> None:
 
 def test_a_bound_that_cannot_be_set_is_as_if_there_were_none() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
-    os = FaultyOs(disk)
-    os.fail(1, 1, for_good=False, call="write_file")
-    bench = Bench(disk=disk, os=os)
+    system = FaultySystem(disk)
+    system.fail(1, 1, for_good=False, call="write_file")
+    bench = Bench(disk=disk, system=system)
     play(bench, Phase.ENDED)
     assert "nothing was frozen" in bench.session.record().error
     assert bounds(disk) == FOUND
@@ -138,8 +138,8 @@ def test_an_abort_ends_the_pacing_at_once() -> None:
 
 def test_the_marker_has_the_bounds_as_they_were_found_before_they_are_changed() -> None:
     disk = simulated(dirty=2000, disk=40, writer=100)
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
     deadline = time.monotonic() + PATIENCE
     while bounds(disk)["strict_limit"] == "0":
         assert time.monotonic() < deadline
@@ -147,7 +147,7 @@ def test_the_marker_has_the_bounds_as_they_were_found_before_they_are_changed() 
     (marker,) = [text for name, text in disk.files().items() if "/freeze-" in name]
     for line in ("strict_limit 0", "min_ratio_fine 0", "max_ratio_fine 1000000"):
         assert f"bound {BDI}{line}\n" in marker
-    calls = os.calls()
+    calls = system.calls()
     assert calls.index("create_file") < calls.index("write_file")
     bench.session.abort("enough")
     bench.end()
@@ -160,31 +160,31 @@ def test_no_bound_stays_whatever_fails(call: str, *, for_good: bool) -> None:
         return  # nothing can be put back without writing: the next test has it
     for nth in (1, 2, 3, 4, 5, 6, 7, 8, 10, 13, 21, 34, 55, 89):
         disk = simulated(dirty=120, disk=100, writer=120)
-        os = FaultyOs(disk)
-        os.fail(nth, 5, for_good=for_good, call=call)
-        bench = Bench(disk=disk, os=os)
+        system = FaultySystem(disk)
+        system.fail(nth, 5, for_good=for_good, call=call)
+        bench = Bench(disk=disk, system=system)
         play(bench)
         bench.session.release()
         bench.end()
         assert bounds(disk) == FOUND
         assert not disk.frozen("/a")
-        if not os.fired():
+        if not system.fired():
             break
 
 
 def test_a_bound_that_cannot_be_put_back_is_named_and_tried_on() -> None:
     disk = simulated(dirty=400, disk=40, writer=100)
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os, expedite_rcu=False)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, expedite_rcu=False)
     deadline = time.monotonic() + PATIENCE
     while bounds(disk)["strict_limit"] == "0":
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    os.fail(1, 5, for_good=True, call="write_file")
+    system.fail(1, 5, for_good=True, call="write_file")
     bench.session.abort("enough")
     record = bench.end()
     assert any("dirty pages of simulated-0 could not be put back" in one for one in record.warnings)
-    os.fail(1 << 30, 5, for_good=False)
+    system.fail(1 << 30, 5, for_good=False)
     bench.advance_until(lambda: bounds(disk) == FOUND)
 
 

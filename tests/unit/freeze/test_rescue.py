@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vmtpy._core import Rescue, RescueResult, real_os, thaw_from_markers
-from vmtpy._host import FaultyOs
+from vmtpy._core import Rescue, RescueResult, real_system, thaw_from_markers
+from vmtpy._host import FaultySystem
 from vmtpy.errors import SystemCallError
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -34,7 +34,7 @@ def start_time(pid: int) -> int:
 
 
 def rescue(directory: Path, *, force: bool = False) -> list[RescueResult]:
-    return thaw_from_markers(real_os(), directory, force)
+    return thaw_from_markers(real_system(), directory, force)
 
 
 def test_without_markers_there_is_nothing_to_do(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def number_of_proc() -> str:
 
 def test_a_filesystem_that_was_not_frozen_is_told(tmp_path: Path) -> None:
     number = number_of_proc()
-    os_ = FaultyOs(real_os())
-    os_.fail(1, 22, for_good=True, call="thaw")  # as FITHAW of what is not frozen
+    system = FaultySystem(real_system())
+    system.fail(1, 22, for_good=True, call="thaw")  # as FITHAW of what is not frozen
     path = marker(tmp_path, rest=f"filesystem {number} /elsewhere\n")
-    [result] = thaw_from_markers(os_, tmp_path)
+    [result] = thaw_from_markers(system, tmp_path)
     assert (result.result, result.device) == (Rescue.NOT_FROZEN, number)
     assert not path.exists()
 
@@ -101,10 +101,10 @@ def test_a_filesystem_that_was_not_frozen_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["open_directory", "thaw"])
 def test_what_cannot_be_thawed_is_named_and_its_marker_kept(call: str, tmp_path: Path) -> None:
     number = number_of_proc()
-    os_ = FaultyOs(real_os())
-    os_.fail(1, 5, for_good=True, call=call)
+    system = FaultySystem(real_system())
+    system.fail(1, 5, for_good=True, call=call)
     path = marker(tmp_path, rest=f"filesystem {number} /proc\n")
-    [result] = thaw_from_markers(os_, tmp_path)
+    [result] = thaw_from_markers(system, tmp_path)
     assert (result.result, result.path) == (Rescue.FAILED, "/proc")
     assert result.text.endswith("/proc: Input/output error")
     assert path.exists()

@@ -14,10 +14,10 @@ from vmtpy._core import (
     Phase,
     Rescue,
     RescueResult,
-    real_os,
+    real_system,
     thaw_from_markers,
 )
-from vmtpy._host import FaultyOs, ManualClock, SimulatedDisk, StoppingOs
+from vmtpy._host import FaultySystem, ManualClock, SimulatedDisk, StoppingSystem
 
 BOOT = "00000000-1111-2222-3333-444444444444"
 OWNER = (1 << 22) + 1  # a process that is not there, beyond the highest pid_max
@@ -82,7 +82,7 @@ def test_a_freeze_that_ends_with_its_dying_owner_is_thawed_although_it_was_not_f
     stat = " ".join([str(OWNER), "(vmtpy)", "D", *["0"] * 18, "5", "0"])
     machine.disk.put_file(f"/proc/{OWNER}/stat", stat)
     machine.disk.put_file(f"/proc/{OWNER}/status", "Name:\tvmtpy\nShdPnd:\t0000000000000100\n")
-    stops = StoppingOs(machine.disk, str(tmp_path / "stops"))
+    stops = StoppingSystem(machine.disk, str(tmp_path / "stops"))
     stops.stop("after thaw")  # of "/b", the first that is tried
     results: list[RescueResult] = []
     rescue = threading.Thread(target=lambda: results.extend(thaw_from_markers(stops, tmp_path)))
@@ -103,7 +103,7 @@ def test_a_place_where_another_mount_lies_is_closed_and_the_next_one_tried(tmp_p
     session = machine.freeze("/a")
     hidden = machine.line("/b", DEVICE["/a"], 4321)  # "/b" opens as another mount
     machine.mount(hidden, machine.line("/a", DEVICE["/a"], machine.id["/a"]))
-    counted = FaultyOs(machine.disk)
+    counted = FaultySystem(machine.disk)
     results = thaw_from_markers(counted, tmp_path)
     assert {one.path: one.result for one in results} == {
         "/b": Rescue.NOT_MOUNTED,
@@ -127,7 +127,7 @@ def test_a_living_owner_is_known_whatever_its_name(tmp_path: Path) -> None:
             (tmp_path / "freeze-1").write_text(
                 f"vmtpy freeze marker 1\nboot {boot}\nprocess {process.pid} {start}\nend\n"
             )
-            [result] = thaw_from_markers(real_os(), tmp_path)
+            [result] = thaw_from_markers(real_system(), tmp_path)
             assert result.result == Rescue.REFUSED
         finally:
             process.kill()

@@ -12,7 +12,7 @@ from support.bench import RCU, Bench
 from support.patience import PATIENCE, await_true
 
 from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase
-from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk
 from vmtpy.errors import PlanError, VmtError
 
 
@@ -42,31 +42,31 @@ def test_the_record_times_every_step() -> None:
 
 
 def test_levels_freeze_one_after_the_other_and_thaw_in_reverse() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/outer", "/inner"]))
+    system = FaultySystem(disk := SimulatedDisk(["/outer", "/inner"]))
     disk.hold("/inner")
-    bench = Bench(disk=disk, os=os, levels={"/inner": 0, "/outer": 1})
+    bench = Bench(disk=disk, system=system, levels={"/inner": 0, "/outer": 1})
     bench.reach(Phase.FREEZING)
     time.sleep(0.05)
     assert bench.frozen() == []
     disk.let_go("/inner")
     bench.reach(Phase.FROZEN)
     assert bench.frozen() == ["/outer", "/inner"]
-    os.fail(1, 5, for_good=True, call="thaw")
+    system.fail(1, 5, for_good=True, call="thaw")
     bench.session.release()
-    await_true(lambda: os.calls().count("thaw") == 1)
+    await_true(lambda: system.calls().count("thaw") == 1)
     time.sleep(0.05)
-    assert os.calls().count("thaw") == 1  # the inner one waits for the outer one
+    assert system.calls().count("thaw") == 1  # the inner one waits for the outer one
     inner, outer = sorted(bench.session.record().filesystems, key=lambda one: one.path)
     assert (inner.level, outer.level) == (0, 1)
     assert (inner.call, outer.call) == ("", "FITHAW")
-    os.fail(1 << 30, 5, for_good=False)
+    system.fail(1 << 30, 5, for_good=False)
     assert bench.advance_to_end().outcome == Outcome.RELEASED
     assert bench.frozen() == []
 
 
 def test_what_cannot_freeze_is_synced_at_its_level() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a", "/boot/efi"]))
-    bench = Bench(disk=disk, os=os, sync_only=("/boot/efi",))
+    system = FaultySystem(disk := SimulatedDisk(["/a", "/boot/efi"]))
+    bench = Bench(disk=disk, system=system, sync_only=("/boot/efi",))
     bench.reach(Phase.FROZEN)
     assert bench.frozen() == ["/a"]
     [marker] = bench.markers()
@@ -74,14 +74,14 @@ def test_what_cannot_freeze_is_synced_at_its_level() -> None:
     bench.session.release()
     record = bench.end()
     assert record.outcome == Outcome.RELEASED
-    assert (os.calls().count("freeze"), os.calls().count("sync")) == (1, 3)
+    assert (system.calls().count("freeze"), system.calls().count("sync")) == (1, 3)
     assert [one.sync_only for one in record.filesystems] == [False, True]
 
 
 def test_what_cannot_freeze_and_fails_to_be_synced_beside_the_frozen_is_an_error() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a", "/boot/efi"]))
-    os.fail(3, errno.EIO, for_good=True, call="sync")  # after those of the pre-sync
-    record = Bench(disk=disk, os=os, sync_only=("/boot/efi",)).end()
+    system = FaultySystem(disk := SimulatedDisk(["/a", "/boot/efi"]))
+    system.fail(3, errno.EIO, for_good=True, call="sync")  # after those of the pre-sync
+    record = Bench(disk=disk, system=system, sync_only=("/boot/efi",)).end()
     assert (record.outcome, record.code) == (Outcome.FAILED, errno.EIO)
     assert record.error == "syncfs /boot/efi: Input/output error"
     assert not disk.frozen("/a")
@@ -144,9 +144,9 @@ def test_a_release_before_all_is_frozen_is_an_abort() -> None:
 def test_an_abort_while_one_is_stuck_in_the_kernel_thaws_the_others() -> None:
     disk = SimulatedDisk(["/a", "/b"])
     disk.hold("/b")
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os)
-    await_true(lambda: disk.frozen("/a") and os.calls().count("freeze") == 2)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
+    await_true(lambda: disk.frozen("/a") and system.calls().count("freeze") == 2)
     bench.session.abort("enough")
     await_true(lambda: not disk.frozen("/a"))
     record = bench.advance_to_end()
@@ -212,10 +212,10 @@ def test_the_limit_strikes_also_while_freezing() -> None:
 
 def test_what_has_frozen_after_the_limit_is_never_called_frozen() -> None:
     """As after a stop: the freeze has ended, the limit has passed, and nobody was woken for it."""
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
     disk.hold("/a")
-    bench = Bench(disk=disk, os=os, limit=5, filesystem_budget=60)
-    await_true(lambda: os.calls().count("freeze") == 1)
+    bench = Bench(disk=disk, system=system, limit=5, filesystem_budget=60)
+    await_true(lambda: system.calls().count("freeze") == 1)
     bench.clock.jump(6)
     disk.let_go("/a")
     record = bench.end()
@@ -313,9 +313,9 @@ def test_another_filesystem_by_a_mount_of_the_same_id_is_named(line: str, what: 
 
 
 def test_without_mountinfo_nothing_is_frozen() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
-    os.fail(1, errno.EIO, for_good=False, call="read_file")
-    record = Bench(disk=disk, os=os).end()
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
+    system.fail(1, errno.EIO, for_good=False, call="read_file")
+    record = Bench(disk=disk, system=system).end()
     assert (record.outcome, record.code) == (Outcome.FAILED, errno.EIO)
     assert record.error == "read /proc/self/mountinfo: Input/output error"
 
@@ -337,11 +337,11 @@ def test_without_a_guardian_nothing_real_is_frozen() -> None:
 def test_presync_goes_on_while_rounds_get_clearly_shorter(
     durations: list[float], rounds: int
 ) -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
     disk.hold_syncs("/a")
-    bench = Bench(disk=disk, os=os)
+    bench = Bench(disk=disk, system=system)
     for number, duration in enumerate(durations, 1):
-        await_true(lambda number=number: os.calls().count("sync") == number)  # type: ignore[misc]
+        await_true(lambda number=number: system.calls().count("sync") == number)  # type: ignore[misc]
         bench.clock.advance(duration)
         disk.let_sync_go("/a")
     bench.reach(Phase.FROZEN)
@@ -354,9 +354,9 @@ def test_presync_goes_on_while_rounds_get_clearly_shorter(
 def test_an_abort_does_not_wait_for_the_presync() -> None:
     disk = SimulatedDisk(["/a"])
     disk.hold_syncs("/a")
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os)
-    await_true(lambda: "sync" in os.calls())
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
+    await_true(lambda: "sync" in system.calls())
     bench.session.abort("enough")
     record = bench.end()
     assert (record.outcome, record.error) == (Outcome.ABORTED, "enough")
@@ -391,9 +391,9 @@ def test_the_marker_lives_as_long_as_the_freeze() -> None:
 
 
 def test_without_a_marker_the_freeze_goes_on_with_a_warning() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
-    os.fail(1, 28, for_good=True, call="create_file")
-    bench = Bench(disk=disk, os=os)
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
+    system.fail(1, 28, for_good=True, call="create_file")
+    bench = Bench(disk=disk, system=system)
     bench.reach(Phase.FROZEN)
     bench.session.release()
     record = bench.end()
@@ -419,27 +419,27 @@ def test_rcu_is_expedited_only_while_freezing() -> None:
     ("file", "text"), [(RCU, "1\n"), (RCU, "2\n"), ("/sys/kernel/rcu_normal", "1\n")]
 )
 def test_rcu_is_left_alone_where_it_is_set_or_overruled(file: str, text: str) -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
     disk.put_file(file, text)
-    bench = Bench(disk=disk, os=os)
+    bench = Bench(disk=disk, system=system)
     bench.reach(Phase.FROZEN)
     bench.session.release()
     assert not bench.end().rcu_expedited
-    assert "write_file" not in os.calls()
+    assert "write_file" not in system.calls()
 
 
 def test_rcu_is_left_alone_when_asked() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
-    bench = Bench(disk=disk, os=os, expedite_rcu=False)
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
+    bench = Bench(disk=disk, system=system, expedite_rcu=False)
     bench.reach(Phase.FROZEN)
-    assert "write_file" not in os.calls()
+    assert "write_file" not in system.calls()
 
 
 def test_a_thaw_that_fails_is_tried_again() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a"]))
-    bench = Bench(disk=disk, os=os)
+    system = FaultySystem(disk := SimulatedDisk(["/a"]))
+    bench = Bench(disk=disk, system=system)
     bench.reach(Phase.FROZEN)
-    os.fail(1, 5, for_good=False, call="thaw")
+    system.fail(1, 5, for_good=False, call="thaw")
     bench.session.release()
     record = bench.advance_to_end()
     assert (record.outcome, record.error) == (Outcome.RELEASED, "")
@@ -447,10 +447,10 @@ def test_a_thaw_that_fails_is_tried_again() -> None:
 
 
 def test_a_thaw_that_keeps_failing_is_named_and_goes_on() -> None:
-    os = FaultyOs(disk := SimulatedDisk(["/a", "/b"]))
-    bench = Bench(disk=disk, os=os)
+    system = FaultySystem(disk := SimulatedDisk(["/a", "/b"]))
+    bench = Bench(disk=disk, system=system)
     bench.reach(Phase.FROZEN)
-    os.fail(1, 5, for_good=True, call="thaw")
+    system.fail(1, 5, for_good=True, call="thaw")
     bench.session.release()
     record = bench.advance_to_end()
     assert record.outcome == Outcome.RELEASED
@@ -463,7 +463,7 @@ def test_a_thaw_that_keeps_failing_is_named_and_goes_on() -> None:
         "still frozen; vmtpy keeps retrying the thaw"
     ] * 2
     assert bench.markers() != []
-    os.fail(1 << 30, 5, for_good=False)
+    system.fail(1 << 30, 5, for_good=False)
     bench.advance_until(lambda: bench.frozen() == [])
     bench.advance_until(lambda: bench.markers() == [])
 

@@ -7,7 +7,7 @@ from support.bench import Bench
 from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase
-from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk
 
 HOME = "/sys/dev/block/253:1/dm"
 MAPPED = {"/a": ["253:0"], "/b": ["253:1", "253:2"]}
@@ -25,20 +25,20 @@ def make_disk(suspended: str) -> SimulatedDisk:
 
 def test_what_stands_on_a_suspended_device_is_not_frozen_and_the_device_is_named() -> None:
     disk = make_disk("1\n")
-    os = FaultyOs(disk)
-    record = Bench(disk=disk, os=os, mapped=MAPPED).advance_to_end()
+    system = FaultySystem(disk)
+    record = Bench(disk=disk, system=system, mapped=MAPPED).advance_to_end()
     assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
     told = "/b: vg-home (253:1) is suspended by device-mapper (a snapshot in the making?)"
     assert record.error == told
     assert record.first_freeze == 0
-    assert not {"sync", "freeze"} & set(os.calls())  # a syncfs would wait for the device, too
+    assert not {"sync", "freeze"} & set(system.calls())  # a syncfs would wait for the device, too
 
 
 def test_a_device_that_is_resumed_in_time_is_waited_for() -> None:
     disk = make_disk("1\n")
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os, mapped=MAPPED)
-    await_true(lambda: "read_file" in os.calls())
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, mapped=MAPPED)
+    await_true(lambda: "read_file" in system.calls())
     bench.clock.advance(1.5)
     assert bench.session.phase() == Phase.PREPARING
     disk.put_file(f"{HOME}/suspended", "0\n")
@@ -50,22 +50,22 @@ def test_a_device_that_is_resumed_in_time_is_waited_for() -> None:
 def test_a_device_that_is_suspended_during_the_presync_is_noticed_before_the_freeze() -> None:
     disk = make_disk("0\n")
     disk.hold_syncs("/a")
-    os = FaultyOs(disk)
-    bench = Bench(disk=disk, os=os, mapped=MAPPED)
-    await_true(lambda: "sync" in os.calls())
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, mapped=MAPPED)
+    await_true(lambda: "sync" in system.calls())
     disk.put_file(f"{HOME}/suspended", "1\n")
     for _ in range(3):  # as many rounds as there may be
         disk.let_sync_go("/a")
     record = bench.advance_to_end()
     assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
-    assert "freeze" not in os.calls()
+    assert "freeze" not in system.calls()
     assert bench.markers() == []
 
 
 def test_an_abort_does_not_wait_for_the_resume() -> None:
-    os = FaultyOs(disk := make_disk("1\n"))
-    bench = Bench(disk=disk, os=os, mapped=MAPPED)
-    await_true(lambda: "read_file" in os.calls())
+    system = FaultySystem(disk := make_disk("1\n"))
+    bench = Bench(disk=disk, system=system, mapped=MAPPED)
+    await_true(lambda: "read_file" in system.calls())
     bench.session.abort("enough")
     assert bench.end().error == "enough"
 

@@ -40,7 +40,7 @@ class Rig:
             config,
             log=self.log.append,
             backdoor=_host.EmulatedBackdoor(self.device),
-            os=self.disk,
+            system=self.disk,
             planner=lambda _: _core.Plan(self.disk.filesystems()),
             guardian=False,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmtpy.commands import run
+from vmtpy.cli import run
 from vmtpy.config import Config, HooksConfig
 from vmtpy.doctor import storage
 from vmtpy.hooks import legacy
@@ -104,7 +104,7 @@ def test_the_agent_looks_without_large_modules(root: Path) -> None:
     put(root, "/etc/vmware-tools/mine")
     put(root, "/etc/vmtpy/power.d/50-hook")
     program = (
-        "import sys, vmtpy.commands.run; from vmtpy.config import HooksConfig; "
+        "import sys, vmtpy.cli.run; from vmtpy.config import HooksConfig; "
         "from vmtpy.hooks import legacy; before = set(sys.modules); "
         "assert len(list(legacy.complaints(HooksConfig(), sys.argv[1]))) == 2; "
         "print(*sorted(set(sys.modules) - before))"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vmtpy import _core, _host
-from vmtpy.notify import Notify, from_environment
+from vmtpy.service_manager import ServiceManager, from_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def test_without_a_socket_that_can_be_reached_it_goes_on(name: str) -> None:
 
 def test_the_environment_is_taken_and_not_left_to_children() -> None:
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "30000000", "HOME": "/root"}
-    assert from_environment(environ) == Notify("/run/x", 30.0)
+    assert from_environment(environ) == ServiceManager("/run/x", 30.0)
     assert environ == {"HOME": "/root"}
 
 
@@ -149,4 +149,4 @@ def test_the_environment_is_taken_and_not_left_to_children() -> None:
     [{"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getppid())}, {}],
 )
 def test_a_watchdog_that_is_not_meant_for_us_is_not_fed(environ: dict[str, str]) -> None:
-    assert from_environment(environ) == Notify("", 0.0)
+    assert from_environment(environ) == ServiceManager("", 0.0)

@@ -17,7 +17,7 @@ from support.patience import PATIENCE
 from vmtpy import _core, _host, backup_report
 from vmtpy._core import Cause, Outcome
 from vmtpy.agent import Agent
-from vmtpy.commands import status as command
+from vmtpy.cli import status as command
 from vmtpy.config import Config, GuestInfoConfig
 from vmtpy.log import INFO, WARNING, Log
 from vmtpy.quiesce import partial
@@ -49,7 +49,7 @@ class Guest:
             Config(guest_info=GuestInfoConfig(**guest_info)),  # type: ignore[arg-type]
             log=Log(lambda level, line: self.lines.append((level, line))),
             backdoor=_host.EmulatedBackdoor(self.device),
-            os=self.disk,
+            system=self.disk,
             planner=lambda _: self.plan,
             guardian=False,
         )

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def test_it_passes_where_vsphere_would_show_a_quiesced_snapshot() -> None:
-    story = simulate()
-    assert story.passed, story.findings
-    assert story.findings[-1] == (
+    result = simulate()
+    assert result.passed, result.findings
+    assert result.findings[-1] == (
         True,
         "vSphere would show: quiesced, the host has the manifest",
     )
@@ -30,11 +30,11 @@ def test_it_fails_where_the_host_does_not_get_the_manifest(
 
     made = _host.Device
     monkeypatch.setattr(_host, "Device", deaf)
-    story = simulate()
-    assert not story.passed
-    assert story.findings[-1] == (
+    result = simulate()
+    assert not result.passed
+    assert result.findings[-1] == (
         False,
         "vSphere would show: not quiesced: the host has no manifest: "
         "the guest did not announce tools.capability.hgfs_server",
     )
-    assert all(good for good, _ in story.findings[:-1]), "the guest did confirm it"
+    assert all(good for good, _ in result.findings[:-1]), "the guest did confirm it"

@@ -15,7 +15,7 @@ from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase
 from vmtpy._freeze import Freeze
-from vmtpy._host import FaultyOs, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk
 from vmtpy.errors import FreezeError
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def bytecode() -> Iterator[None]:
 
 
 def test_an_interrupt_while_it_freezes_thaws_before_it_is_seen() -> None:
-    machine = FaultyOs(disk := SimulatedDisk(["/a"]))
+    machine = FaultySystem(disk := SimulatedDisk(["/a"]))
     disk.hold("/a")
-    bench = Bench(disk=disk, os=machine, start=False)
+    bench = Bench(disk=disk, system=machine, start=False)
 
     def interrupt() -> None:
         await_true(lambda: machine.calls().count("freeze") == 1)
@@ -52,8 +52,8 @@ def test_an_interrupt_while_it_freezes_thaws_before_it_is_seen() -> None:
 
 
 def test_a_filesystem_that_stays_frozen_is_an_error_although_the_body_was_covered() -> None:
-    machine = FaultyOs(disk := SimulatedDisk(["/a"]))
-    bench = Bench(disk=disk, os=machine, start=False)
+    machine = FaultySystem(disk := SimulatedDisk(["/a"]))
+    bench = Bench(disk=disk, system=machine, start=False)
     ended = threading.Event()
 
     def pass_time() -> None:
@@ -85,9 +85,9 @@ def test_imports_write_no_bytecode_while_anything_is_frozen() -> None:
 
 @pytest.mark.usefixtures("bytecode")
 def test_imports_write_bytecode_again_when_it_could_not_be_frozen() -> None:
-    machine = FaultyOs(disk := SimulatedDisk(["/a"]))
+    machine = FaultySystem(disk := SimulatedDisk(["/a"]))
     machine.fail(1, errno.EIO, for_good=True, call="freeze")
-    bench = Bench(disk=disk, os=machine, start=False)
+    bench = Bench(disk=disk, system=machine, start=False)
     with pytest.raises(FreezeError, match="FIFREEZE /a"):
         Freeze(bench.session).__enter__()
     assert not sys.dont_write_bytecode

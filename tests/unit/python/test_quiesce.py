@@ -42,7 +42,7 @@ class Guest:
         self.quiesce = Quiesce(
             QuiesceConfig(**config),  # type: ignore[arg-type]
             self.hooks,
-            os=self.rig.disk,
+            system=self.rig.disk,
             clock=self.rig.clock,
             planner=lambda _: _core.Plan(self.rig.disk.filesystems()),
             guardian=False,

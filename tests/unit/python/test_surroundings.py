@@ -37,13 +37,13 @@ def machine(
 
 
 def refusal(error: int, root: str) -> surroundings.Refusal:
-    found = surroundings.privilege(error, root)
+    found = surroundings.io_privilege(error, root)
     assert found is not None
     return found
 
 
 def test_without_a_refusal_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert surroundings.privilege(0, machine(tmp_path)) is None
+    assert surroundings.io_privilege(0, machine(tmp_path)) is None
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import TextIO
 
 import pytest
 
-from vmtpy.commands.demo import tell
-from vmtpy.demo.story import Moment, Story
+from vmtpy.cli.demo import tell
+from vmtpy.demo.result import DemoResult, Moment
 from vmtpy.demo.terminal import Terminal
 
 
@@ -28,17 +28,17 @@ class Screen(io.TextIOWrapper):
         return bytes_.getvalue().decode(self.encoding)
 
 
-def story() -> Story:
+def result() -> DemoResult:
     moments = [Moment("start", 5.0, "the host asks"), Moment("done", 6.2345, "req.done")]
     findings = [(True, "e2fsck: clean"), (False, "[bold]a path ü[/bold] is missing")]
-    return Story(moments=moments, snapshot=0.25, longest_wait=0.2556, findings=findings)
+    return DemoResult(moments=moments, snapshot=0.25, longest_wait=0.2556, findings=findings)
 
 
 def shown(stream: TextIO) -> None:
     terminal = Terminal(stream)
     with terminal.progress() as progress:
         progress("writing")
-    tell(terminal, story())
+    tell(terminal, result())
 
 
 @pytest.fixture(autouse=True)

@@ -77,7 +77,7 @@ def test_an_encrypted_guest_is_known_by_its_leaf(leaves: dict[int, Leaf], encryp
 @pytest.mark.parametrize("way", ["PORT", "PRIVILEGED_PORT", "VMCALL", "VMMCALL"])
 @pytest.mark.parametrize("encrypted", ["", "SEV", "TDX"])
 def test_in_an_encrypted_guest_no_way_has_the_high_bandwidth(way: str, encrypted: str) -> None:
-    backdoor = _core.make_backdoor(getattr(_core.Way, way), _core.Cpu(encrypted=encrypted))
+    backdoor = _core.make_backdoor(getattr(_core.BackdoorWay, way), _core.Cpu(encrypted=encrypted))
     assert backdoor is not None
     assert backdoor.high_bandwidth() is (encrypted == "")
     assert _core.MeteredBackdoor(backdoor).high_bandwidth() is (encrypted == "")

@@ -14,7 +14,7 @@ from vmtpy import _core
 from vmtpy.__main__ import main
 from vmtpy._probe import Presence, Probe, judge, name_case
 from vmtpy.backdoor import find_backdoor
-from vmtpy.commands.probe import as_dict, describe
+from vmtpy.cli.probe import as_dict, describe
 from vmtpy.errors import NotVMwareError
 from vmtpy.hardware import Hardware, HostTime
 
@@ -141,7 +141,7 @@ def test_a_way_that_is_refused_its_privilege_is_no_fault_but_an_unknown_command(
     native = _core.probe_machine(cpu("KVMKVMKVM"))
     if native.privilege_error == 0:
         pytest.skip("capability missing: a kernel that refuses iopl")
-    way = _core.make_backdoor(_core.Way.PRIVILEGED_PORT, cpu("KVMKVMKVM"))
+    way = _core.make_backdoor(_core.BackdoorWay.PRIVILEGED_PORT, cpu("KVMKVMKVM"))
     assert way is not None
     assert _core.probe(way, cpu(None)).presence == _core.Presence.NO_ANSWER
     with pytest.raises(vmtpy.ChannelError):

@@ -22,10 +22,10 @@ from vmtpy._host import (
     ManualClock,
     MessageKind,
     PacketDecoder,
+    Transport,
     UnixDialer,
     VsockFault,
     VsockService,
-    Way,
 )
 from vmtpy.errors import ChannelError
 
@@ -61,10 +61,10 @@ class Host:
         self.rpci = _core.Rpci(self.transports)
         self.rpci.set_patience(patience)
 
-    def ways(self) -> list[Way]:
+    def transports_used(self) -> list[Transport]:
         """By which way each request came, so far."""
         entries = self.device.take_transcript()
-        return [one.way for one in entries if one.kind == MessageKind.RPCI]
+        return [one.transport for one in entries if one.kind == MessageKind.RPCI]
 
     def traps(self) -> int:
         counts = self.backdoor.counts()
@@ -126,7 +126,7 @@ def test_who_connects_over_vsock_in_the_background(
 def test_requests_go_over_vsock_where_the_host_listens(host: Host) -> None:
     assert host.rpci.call(b"log x") == (True, b"")
     assert host.rpci.over_vsock
-    assert host.ways() == [Way.PRIVILEGED_VSOCK]
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK]
     assert host.traps() == 0
 
 
@@ -272,7 +272,7 @@ def test_a_connection_that_breaks_again_and_again_is_tried_less_and_less(host: H
 def test_with_vsock_alone_requests_wait_for_the_connection() -> None:
     host = Host(Preference.VSOCK)
     assert host.rpci.call(b"log x")[0]
-    assert host.ways() == [Way.PRIVILEGED_VSOCK]
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK]
     assert host.traps() == 0
 
 
@@ -325,7 +325,7 @@ DENIED = b"info-set guestinfo.k v"
 def test_what_is_denied_is_asked_again_over_privileged_vsock() -> None:
     host = Host(Preference.SPARE, secure=True)
     assert host.rpci.call(DENIED) == (True, b"")
-    assert host.ways() == [Way.BACKDOOR, Way.PRIVILEGED_VSOCK]
+    assert host.transports_used() == [Transport.BACKDOOR, Transport.PRIVILEGED_VSOCK]
     assert host.dialer.privileged_dials == 1
 
 
@@ -333,14 +333,14 @@ def test_where_privilege_is_not_to_be_had_the_refusal_stands() -> None:
     host = Host(secure=True)
     host.dialer.forbid_privilege()
     assert host.rpci.call(DENIED) == (False, b"Permission denied")
-    assert host.ways() == [Way.VSOCK]
+    assert host.transports_used() == [Transport.VSOCK]
 
 
 def test_what_is_denied_is_asked_only_once_where_nobody_listens() -> None:
     host = Host(Preference.SPARE, secure=True, listens=False)
     for _ in range(3):
         assert host.rpci.call(DENIED) == (False, b"Permission denied")
-    assert host.ways() == [Way.BACKDOOR] * 3
+    assert host.transports_used() == [Transport.BACKDOOR] * 3
     assert host.dialer.dials == 1  # the failure is remembered
 
 
@@ -348,7 +348,7 @@ def test_what_privileged_vsock_is_denied_is_denied() -> None:
     host = Host(Preference.AUTO)
     host.device.answer_with(b"log", b"0 Permission denied", times=0)
     assert host.rpci.call(b"log x") == (False, b"Permission denied")
-    assert host.ways() == [Way.PRIVILEGED_VSOCK]
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK]
 
 
 # --- pairs of ports ---
@@ -407,7 +407,7 @@ def test_after_the_last_request_the_connection_is_closed(host: Host) -> None:
     assert gone(host)
     assert host.rpci.call(b"log y")[0]  # on a new one
     assert serving(host).counts()["connections"] == 2
-    assert host.ways() == [Way.PRIVILEGED_VSOCK] * 2
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK] * 2
 
 
 def test_where_the_host_still_holds_the_pair_lower_ports_are_tried_up_to_8(host: Host) -> None:
@@ -419,7 +419,7 @@ def test_where_the_host_still_holds_the_pair_lower_ports_are_tried_up_to_8(host:
         asked[8].call(b"log x", last=True)
     host.clock.advance(SLOW)
     assert asked[9].call(b"log x", last=True)[0]
-    assert host.ways() == [Way.PRIVILEGED_VSOCK] * 9
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK] * 9
 
 
 def test_a_program_that_asks_ten_times_in_a_row_is_privileged_each_time(host: Host) -> None:
@@ -430,7 +430,7 @@ def test_a_program_that_asks_ten_times_in_a_row_is_privileged_each_time(host: Ho
         )
         assert _core.Rpci(transports).call(b"log x", last=True)[0]
         assert gone(host)
-    assert host.ways() == [Way.PRIVILEGED_VSOCK] * 10
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK] * 10
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "on its way"])
@@ -443,7 +443,7 @@ def test_an_attempt_that_failed_for_a_moment_is_repeated(
     host = Host(Preference.VSOCK)
     host.dialer.fail(error, times=times, later=later)
     assert host.rpci.call(b"log x")[0]
-    assert host.ways() == [Way.PRIVILEGED_VSOCK]
+    assert host.transports_used() == [Transport.PRIVILEGED_VSOCK]
     assert host.dialer.dials == times + 1
 
 

@@ -1,0 +1,78 @@
+#include "agent/service_commands.h"
+
+#include <utility>
+
+#include "wire/wire.h"
+
+namespace vmtpy::agent {
+
+namespace {
+// None that a guest uses is longer; what is longer need not be kept for a Python that is busy.
+constexpr std::size_t LONGEST_OPTION = 256;
+}  // namespace
+
+ServiceCommands::ServiceCommands(HostConversation& host, EventQueue& queue, Clock& clock,
+                                 ServiceCommandOptions options)
+    : host_(host), queue_(queue), clock_(clock), options_(options) {}
+
+std::optional<std::string> ServiceCommands::command(std::string_view name,
+                                                    std::string_view arguments, bool backup) {
+  if (name == "Set_Option") return take_option(name, arguments);
+  // The host may ask again (softpowerop_retry).
+  if (backup) return "ERROR Quiesce operation in progress";
+  const bool power = name.starts_with("OS_");
+  if (power && changing_ != 0) return "ERROR State change already in progress";
+  ++last_;
+  if (power) changing_ = last_;
+  name_ = name;
+  due_ = clock_.now() + options_.patience;
+  host_.defer(last());
+  push(name, arguments, last_);
+  return std::nullopt;
+}
+
+// Hosts set many options that a Linux guest does not use, and take it for broken if it says so. An
+// option is a state that holds until the next one: Python looks at it when it can.
+std::string ServiceCommands::take_option(std::string_view name, std::string_view arguments) {
+  const std::size_t blank = arguments.find(' ');
+  if (blank == 0 || blank == std::string_view::npos || blank + 1 == arguments.size()) {
+    return "ERROR Unknown or invalid option";  // open-vm-tools' words
+  }
+  if (arguments.size() <= LONGEST_OPTION) push(name, arguments, 0);
+  return "OK ";
+}
+
+void ServiceCommands::push(std::string_view name, std::string_view arguments, std::uint64_t id) {
+  AgentEvent event;
+  event.kind = AgentEvent::Kind::COMMAND;
+  event.id = id;
+  event.text = name;
+  event.arguments = arguments;
+  queue_.push(std::move(event));
+}
+
+HostConversation::Debt ServiceCommands::last() const {
+  return {HostCommand::Answerer::SERVICE, last_};
+}
+
+void ServiceCommands::answer(std::uint64_t id, std::string text) {
+  if (text.size() > wire::MAX_MESSAGE) text = "ERROR Answer too long";
+  host_.reply({HostCommand::Answerer::SERVICE, id}, std::move(text));
+}
+
+void ServiceCommands::settle(std::uint64_t id) {
+  if (id == changing_) changing_ = 0;
+}
+
+Time ServiceCommands::due() const {
+  return host_.owes(last()) ? due_ : Time::max();
+}
+
+void ServiceCommands::step() {
+  if (clock_.now() < due()) return;
+  // A power operation goes on while its hooks do; how it ends, statechange.status tells.
+  host_.reply(last(), name_.starts_with("OS_") ? "OK " : "ERROR " + name_ + ": no answer in time");
+  queue_.log(name_ + " was not answered in time", true);
+}
+
+}  // namespace vmtpy::agent

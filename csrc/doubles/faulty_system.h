@@ -1,0 +1,51 @@
+// A System whose n-th call fails. Sweeps count n up until no fault fires any more, once with the
+// call failing a single time and once for good, and check the invariants on every path. Owned by
+// the test, for longer than the sessions that use it; thread-safe.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/thread_safety.h"
+#include "linux/system.h"
+
+namespace vmtpy::doubles {
+
+class FaultySystem final : public linux::System {
+ public:
+  explicit FaultySystem(linux::System& real);
+  // The nth call (1-based; of `call` only, if it is not empty: "freeze", "thaw", "fork", …) answers
+  // -error; with `for_good`, every later one as well.
+  void fail(int nth, int error, bool for_good, std::string call = "");
+  bool fired() const;
+  std::vector<std::string> calls() const;  // names in order, for tests of order
+
+  int open_directory(const std::string& path) override;
+  int close(int descriptor) override;
+  int mount_id(int descriptor, linux::MountId& id) override;
+  int sync(int descriptor) override;
+  int freeze(int descriptor) override;
+  int thaw(int descriptor) override;
+  pid_t fork() override;
+  int read_file(const std::string& path, std::string& text) override;
+  int write_file(const std::string& path, std::string_view text) override;
+  int create_file(const std::string& path, std::string_view text) override;
+  int make_directory(const std::string& path) override;
+  int remove_file(const std::string& path) override;
+
+ private:
+  int fault(const char* call);  // 0, or the error to answer (negative)
+  linux::System& real_;
+  const pid_t process_;
+  mutable Mutex mutex_;
+  std::vector<std::string> calls_ GUARDED_BY(mutex_);
+  std::string only_ GUARDED_BY(mutex_);
+  int countdown_ GUARDED_BY(mutex_) = 0;
+  int error_ GUARDED_BY(mutex_) = 0;
+  bool for_good_ GUARDED_BY(mutex_) = false;
+  bool fired_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace vmtpy::doubles

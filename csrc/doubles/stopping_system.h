@@ -1,0 +1,54 @@
+// A System whose calls stop at a chosen place until a test lets them go on: before or after the
+// real call, in the session's process or in its guardian. The places lie in a file that every
+// process maps, so that a test can drive a guardian whose agent it has killed. Nothing here
+// allocates or takes a lock once it is made: the guardian is a bare clone.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "linux/system.h"
+
+namespace vmtpy::doubles {
+
+class StoppingSystem final : public linux::System {
+ public:
+  // Makes `path` or joins those who use it. Throws SystemError.
+  StoppingSystem(linux::System& real, const std::string& path);
+  ~StoppingSystem() override;
+  StoppingSystem(const StoppingSystem&) = delete;
+  StoppingSystem& operator=(const StoppingSystem&) = delete;
+
+  // `place` is "before" or "after" and one of "open_directory", "freeze", "thaw",
+  // "guardian's thaw", "fork" (in the parent), "write_file", "create_file" and "remove_file". The
+  // next call that comes there stops, for 30 s at most. Throws Error for another place.
+  void stop(const std::string& place);
+  bool stopped(const std::string& place) const;  // a call has come there and waits
+  void let_go(const std::string& place);
+
+  int open_directory(const std::string& path) override;
+  int close(int descriptor) override;
+  int mount_id(int descriptor, linux::MountId& id) override;
+  int sync(int descriptor) override;
+  int freeze(int descriptor) override;
+  int thaw(int descriptor) override;
+  pid_t fork() override;
+  int read_file(const std::string& path, std::string& text) override;
+  int write_file(const std::string& path, std::string_view text) override;
+  int create_file(const std::string& path, std::string_view text) override;
+  int make_directory(const std::string& path) override;
+  int remove_file(const std::string& path) override;
+
+ private:
+  struct Page;
+  std::atomic<std::uint32_t>& at(const std::string& place) const;
+  void pass(int place);
+
+  linux::System& real_;
+  const pid_t process_;  // the guardian has another one
+  Page* page_ = nullptr;
+};
+
+}  // namespace vmtpy::doubles

@@ -1,0 +1,19 @@
+#include "emulator/server_thread.h"
+
+#include <csignal>
+#include <utility>
+
+namespace vmtpy::emulator {
+
+std::thread start_server_thread(std::function<void()> body) {
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  // Raised by what the thread itself does: blocked, they would kill the process without a handler.
+  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&blocked, number);
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);
+  std::thread thread(std::move(body));
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return thread;
+}
+
+}  // namespace vmtpy::emulator

@@ -1,0 +1,219 @@
+"""All services of an agent, and the wait of its Python side: for an event of the native loop, for
+the kernel's word that the network or the host name has changed, for a service's time.
+
+Services run between backups only: from the first freeze to the last thaw the native loop's queue is
+held, and nothing is waited for but its release.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from typing import TYPE_CHECKING
+
+from vmtpy import _core
+from vmtpy.services import netlink, power_hooks
+from vmtpy.services.guest_info import GuestInfo
+from vmtpy.services.options import Options, switch
+from vmtpy.services.power import Power
+from vmtpy.services.rpc import Rpc
+from vmtpy.services.timesync import TimeSync
+
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+
+    from vmtpy.config import Config
+    from vmtpy.transport import Ways
+
+# Seconds: after the end of a backup its report waits until req.done has gone to the host. What a
+# host that is away could not be told is tried again.
+ENDING, REPORT_AGAIN = 0.02, 5.0
+HOST_NAME = "/proc/sys/kernel/hostname"  # polls as POLLERR | POLLPRI when it changes
+
+
+class ServiceSet:
+    """What the agent does beside snapshots.
+
+    Args:
+        config: of the agent.
+        ways: to the host.
+        settled: called with the number of a power command when all that it brought about is over.
+        log: called with each line of the log.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ways: Ways,
+        settled: Callable[[int], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._log = log
+        self._rpc = Rpc(ways.transports, log)
+        self._announced = False
+        self._resumed = 0  # number of the command that said so
+        self._broadcasting = False
+        self._report: bytes | None = None  # of the last backup, while the host has it not
+        self._report_due = 0.0
+        self._reporting = config.guest_info.enabled and config.guest_info.backup
+        self._guest_info: GuestInfo | None = None
+        if config.guest_info.enabled:
+            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
+        self._time = TimeSync(config.time, lambda: _core.read_host_time(ways.backdoor), log)
+        self._power = Power(config.power, self._rpc, self._power_hooks, settled, log)
+        self._hook_timeout = config.hooks.timeout
+        self._options = Options({"broadcastIP": self._broadcast, **self._time.options()}, log)
+        self._poller = select.poll()
+        self._watching = False
+        self._changes: socket | None = None
+        self._name = -1
+
+    @property
+    def time_difference(self) -> float | None:
+        """Seconds by which the guest's clock is ahead of the host's, None if unknown."""
+        return self._time.difference
+
+    def configure(self, config: Config) -> None:
+        """Takes a new configuration."""
+        if not config.guest_info.enabled:
+            self._guest_info = None
+        elif self._guest_info is None:
+            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, self._log)
+            self._guest_info.broadcast(self._broadcasting)
+        else:
+            self._guest_info.configure(config.guest_info.interval)
+        self._reporting = config.guest_info.enabled and config.guest_info.backup
+        self._time.configure(config.time)
+        self._power.configure(config.power)
+        self._hook_timeout = config.hooks.timeout
+
+    def wait(self, agent: _core.Agent) -> None:
+        """Returns when the native loop has an event, or a service has had its turn."""
+        if not self._watching:  # not before: an agent that never runs has nothing to close
+            self._watching = True
+            self._poller.register(agent.event_fd, select.POLLIN)
+            self._changes = self._watch_network()
+            self._name = self._watch_name()
+        now = time.monotonic()
+        delay = max(0.0, self._due() - now)
+        ready = dict(self._poller.poll(min(delay, 3600.0) * 1000 if self._announced else None))
+        if agent.event_fd in ready or agent.quiet:
+            return
+        now = time.monotonic()
+        if self._changes and self._changes.fileno() in ready:
+            netlink.drain(self._changes)
+            self._change(now)
+        if self._name in ready:
+            self._change(now)
+        self._turn(now, agent)
+
+    def announced(self) -> None:
+        """The host knows nothing of this guest any more, or not yet."""
+        self._announced = True
+        self._rpc.forget()
+        if self._guest_info:
+            self._guest_info.forget()
+        self._time.due = 0.0
+
+    def command(self, name: str, arguments: str, number: int) -> bytes:
+        """The answer to a command that the native loop leaves to Python."""
+        try:
+            if name == "Set_Option":
+                self._options.set(arguments)
+                return b"OK "
+            if name == "Time_Synchronize":
+                return self._time.request(arguments)
+            answer = self._power.request(name, number)
+        except Exception as error:  # whatever it is: the agent goes on
+            self._log(f"{name}: {type(error).__name__}: {error}")
+            return f"ERROR {name}: {error}".encode()
+        self._resumed = number if name == "OS_Resume" else self._resumed
+        return answer
+
+    def answered(self, number: int) -> None:
+        """The host has the answer to a command."""
+        if number == self._resumed:  # on what may be another host
+            self.announced()
+        self._power.answered(number)
+
+    def report(self, report: bytes) -> None:
+        """Takes the report of a backup; the host gets it when the backup has ended for it."""
+        if self._reporting:
+            self._report, self._report_due = report, 0.0
+
+    def flush(self) -> None:
+        """The agent ends: what the host shall still have is told now, once."""
+        if self._report is not None:
+            self._tell_report(0.0)
+
+    def close(self) -> None:
+        """Lets go of channels and watches."""
+        self._rpc.close()
+        if self._changes:
+            self._changes.close()
+        if self._name >= 0:
+            os.close(self._name)
+
+    def _power_hooks(self, name: str) -> list[str]:
+        return power_hooks.run_power_hooks(name, self._hook_timeout, self._log)
+
+    def _broadcast(self, value: str) -> bool:
+        on = switch(value)
+        if on is not None:
+            self._broadcasting = on
+        if on is not None and self._guest_info:
+            self._guest_info.broadcast(on)
+        return on is not None
+
+    def _due(self) -> float:
+        times = [self._time.due]
+        if self._guest_info:
+            times.append(self._guest_info.due)
+        if self._report is not None:
+            times.append(self._report_due)
+        return min(times)
+
+    def _turn(self, now: float, agent: _core.Agent) -> None:
+        """Runs what is due. Whatever fails there, the agent goes on."""
+        try:
+            if self._report is not None and self._report_due <= now:
+                self._report_due = now + ENDING
+                if agent.backup_state == _core.BackupState.IDLE:
+                    self._tell_report(now)
+            if self._guest_info and self._guest_info.due <= now:
+                self._guest_info.update(now)
+            if self._time.due <= now:
+                self._time.sample(now)
+        except Exception as error:
+            self._log(f"a service failed: {type(error).__name__}: {error}")
+
+    def _tell_report(self, now: float) -> None:
+        """What the host refuses is not tried again, what could not be brought there is."""
+        request = b"info-set guestinfo.vmtpy.backup " + (self._report or b"")
+        self._report_due = now + REPORT_AGAIN
+        if self._rpc.tell(request, "the report of the backup") is not None:
+            self._report = None
+
+    def _change(self, now: float) -> None:
+        if self._guest_info:
+            self._guest_info.changed(now)
+
+    def _watch_network(self) -> socket | None:
+        try:
+            watch = netlink.watch()
+        except OSError as error:
+            self._log(f"changes of the network are seen late only: {error}")
+            return None
+        self._poller.register(watch.fileno(), select.POLLIN)
+        return watch
+
+    def _watch_name(self) -> int:
+        """A descriptor that is ready whenever the host name has changed, -1 without one."""
+        try:
+            name = os.open(HOST_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return -1
+        self._poller.register(name, select.POLLPRI)
+        return name

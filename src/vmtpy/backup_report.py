@@ -1,11 +1,12 @@
-"""The record of a backup for whoever looks after many machines: a short JSON object, which the
-host's operator reads as `guestinfo.vmtpy.backup` and `vmtpy status --json` has as `backup_report`.
+"""The report of a backup for administrators of many machines: a short JSON object. The host shows
+it as `guestinfo.vmtpy.backup`, and `vmtpy status --json` as `backup_report`.
 
     {"time": "2026-11-25T22:31:07Z", "outcome": "released", "error": "", "held_ms": 72.4,
      "filesystems": ["/boot"], "filesystems_count": 1,
      "left_out": [{"path": "/", "type": "zfs", "cause": "unsupported"}], "left_out_count": 1}
 
-Never more than 4 KiB: lists that do not fit are cut, their counts are those of all.
+The object has at most 4 KiB. Lists that do not fit are cut; the counts are those of the whole
+lists.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     from vmtpy._core import RunRecord
 
 MOST = 4096  # bytes, as JSON
-MOST_ERROR = 1024  # bytes of these
-MOST_LEFT_OUT = 2048  # bytes up to the end of that list; the filesystems get the rest
+MOST_ERROR = 1024  # bytes for the error
+MOST_LEFT_OUT = 2048  # bytes up to the end of `left_out`; the list of filesystems gets the rest
 
 
 def report(record: RunRecord) -> dict[str, object]:
-    """The object: plain values, at most MOST bytes when encoded.
+    """The object, at most MOST bytes when encoded.
 
-    `time` is when the backup began, in UTC. `outcome` is "released" for a good one, else as in
-    vmtpy.record. `held_ms`: from the first freeze to the last thaw, None if nothing was frozen.
-    `left_out`: what is writable and was not frozen; `cause` as in vmtpy.plan, in small letters.
+    `time` is the begin of the backup in UTC. `outcome` is "released" for a good backup, else a
+    lower case name of vmtpy.Outcome. `held_ms` is the time from the first freeze to the last thaw
+    in milliseconds; None if nothing was frozen. `left_out` has the filesystems that are writable
+    and were not frozen; `cause` is a lower case name of vmtpy.Cause.
     """
     began = record.started_unix_ns / 1e9 if record.started_unix_ns else time.time()
     frozen = record.first_freeze and record.all_thawed
@@ -44,38 +46,38 @@ def report(record: RunRecord) -> dict[str, object]:
         "left_out_count": len(record.left_out),
     }
     left_out = [
-        {"path": readable(one.path), "type": readable(one.type), "cause": one.cause.name.lower()}
-        for one in record.left_out
+        {"path": readable(left.path), "type": readable(left.type), "cause": left.cause.name.lower()}
+        for left in record.left_out
     ]
     made["left_out"] = fitting(left_out, MOST_LEFT_OUT - len(encode(made)))
-    paths = [readable(one.path) for one in record.filesystems]
+    paths = [readable(filesystem.path) for filesystem in record.filesystems]
     made["filesystems"] = fitting(paths, MOST - len(encode(made)))
     return made
 
 
 def encode(made: dict[str, object]) -> bytes:
-    """One line of ASCII."""
+    """The object as one line of ASCII."""
     return text(made).encode()
 
 
 def fitting(items: list[object] | list[str] | list[dict[str, str]], room: int) -> list[object]:
-    """The items that fit in so many bytes, in their order."""
-    taken: list[object] = []
-    for one in items:
-        size = len(text(one)) + 1  # a comma
+    """The items that fit in `room` bytes, in their order."""
+    kept: list[object] = []
+    for item in items:
+        size = len(text(item)) + 1  # 1 for a comma
         if size <= room:
-            taken.append(one)
+            kept.append(item)
             room -= size
-    return taken
+    return kept
 
 
 def text(value: object) -> str:
-    """As JSON, as short as it can be."""
+    """A value as JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def cut(error: str) -> str:
-    """An error that is not too long, with an ellipsis where it was."""
+    """The error, shortened to MOST_ERROR bytes; an ellipsis ends a text that was shortened."""
     if len(text(error)) <= MOST_ERROR:
         return error
     short = error[:MOST_ERROR]
@@ -85,5 +87,5 @@ def cut(error: str) -> str:
 
 
 def readable(name: str) -> str:
-    """A path or a text that is no UTF-8 in a form that every reader of JSON takes."""
+    """The text with escapes for bytes that are not UTF-8, which JSON cannot carry."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,11 +1,12 @@
-"""What the host's start, abort and done mean for this guest: the wiring, all of it.
+"""Python's part of a backup: connects the host's commands, the hooks, the plan and the session.
 
-    vmbackup.start         hooks are entered, the plan is made, a native session is armed with it
-                           (startWithOpts: fewer of these, if the host says so).
-    (the session)          pre-syncs, starts the guardian, freezes; the loop says snapshotCommit.
-    vmbackup.snapshotDone  the session thaws, natively.
-    vmbackup.abort         the session thaws, natively; so do the limit, SIGTERM and a lost host.
-    (ended)                the record arrives here; hooks are left, the host hears req.done.
+    vmbackup.start         Python enters the hooks, makes the plan, and arms a native session.
+                           With startWithOpts the host can ask for fewer of these.
+    (the session)          It pre-syncs, starts the guardian and freezes; the loop sends
+                           snapshotCommit.
+    vmbackup.snapshotDone  The session thaws. It also thaws at vmbackup.abort, at the limit, at
+                           SIGTERM and when the host is lost.
+    (ENDED)                Python receives the record and leaves the hooks; the loop sends req.done.
 
 Between start() and ended() no Python runs.
 """
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 RUN_DIRECTORY = "/run/vmtpy"
 
-# Marks the snapshot as quiesced in vSphere. The native agent serves it to the host from memory:
-# there is no such file.
+# The manifest, by which vSphere shows the snapshot as quiesced. The native agent serves it to the
+# host from memory; no file of this name exists.
 MANIFEST_PATH = f"{RUN_DIRECTORY}/quiesce_manifest.xml"
 MANIFEST = b"""<quiesceManifest>
    <productVersion>1</productVersion>
@@ -34,7 +35,8 @@ MANIFEST = b"""<quiesceManifest>
 </quiesceManifest>
 """
 
-# What nobody expects to be frozen, what was left out on purpose, and how much is told of the rest.
+# Causes for which nobody expects a filesystem to be frozen; causes by which a user or the host left
+# it out on purpose; how many other reasons a message names.
 NOT_MISSED = (_core.Cause.PSEUDO, _core.Cause.MEMORY)
 WANTED = (_core.Cause.EXCLUDED, _core.Cause.NOT_INCLUDED, _core.Cause.NOT_REQUESTED)
 MOST_REASONS = 5
@@ -70,16 +72,18 @@ class Quiesce:
         self._argument = ""
 
     def configure(self, config: QuiesceConfig) -> None:
-        """Takes a new configuration; between backups."""
+        """Takes a new configuration. It is called only between backups."""
         self._config = config
 
     @property
     def armed(self) -> bool:
-        """From the handing over of a session until its end has been taken: Python keeps still."""
+        """Whether a session is armed and its end not yet handled; the services wait then."""
         return self._session is not None
 
     def start(self, agent: _core.Agent, request: _core.QuiesceRequest) -> None:
-        """Prepares and arms; or refuses with the code and text that the host is to show."""
+        """Prepares the backup and arms its session, or refuses it with a code and a text for the
+        host.
+        """
         self._manifest = request.manifest
         self._argument = request.script_argument
         try:
@@ -105,7 +109,7 @@ class Quiesce:
             agent.arm(self._session)
 
     def ended(self, agent: _core.Agent, record: _core.RunRecord) -> None:
-        """Leaves the hooks, writes the log, lets the host hear the end."""
+        """Leaves the hooks, writes the log, and lets the native agent end the backup."""
         succeeded = record.outcome == _core.Outcome.RELEASED
         manifest = ("", b"")
         try:
@@ -124,18 +128,20 @@ class Quiesce:
             return
         try:
             self._on_record(record)
-        except Exception as error:  # whatever it is: the agent goes on
-            self._log.error(f"the record is lost: {type(error).__name__}: {error}")
+        except Exception as error:  # no failure of a receiver ends the agent
+            self._log.error(
+                f"the record of the backup could not be handled: {type(error).__name__}: {error}"
+            )
 
     def close(self) -> None:
-        """Leaves what is still held when the agent ends without the end of a backup."""
+        """Leaves the hooks that are still held when the agent ends during a backup."""
         self._hooks.thaw(aborted=True, argument=self._argument)
 
     def plan(self, volumes: str = "") -> _core.Plan:
-        """The plan for the volumes that the host named, "" for all.
+        """The plan for the volumes that the host named; "" for all volumes.
 
         Raises:
-            PlanError: it cannot be decided, or there is nothing to freeze.
+            PlanError: no safe order exists, or there is nothing to freeze.
         """
         request = _core.PlanRequest(
             include=list(self._config.include),
@@ -146,9 +152,10 @@ class Quiesce:
         for note in plan.notes:
             self._log(note)
         if plan.unmatched:
-            self._log(f"no filesystem lies on {', '.join(plan.unmatched)}, which the host named")
-        if all(one.sync_only for one in plan.filesystems):
-            raise PlanError("; ".join(["nothing to freeze", *reasons(plan)]))
+            names = ", ".join(plan.unmatched)
+            self._log(f"the host named volumes without a filesystem of this guest: {names}")
+        if all(filesystem.sync_only for filesystem in plan.filesystems):
+            raise PlanError("; ".join(["there is nothing to freeze", *reasons(plan)]))
         return plan
 
     def _options(self, plan: _core.Plan) -> _core.FreezeOptions:
@@ -159,29 +166,34 @@ class Quiesce:
             guardian=self._guardian,
             run_directory=RUN_DIRECTORY,
             accept_frozen=self._config.already_frozen == "accept",
-            left_out=[one for one in plan.left_out if one.writable],
+            left_out=[left for left in plan.left_out if left.writable],
             stall_goal=self._config.stall_goal,
             converge=_core.Converge[self._config.converge.upper()],
         )
 
 
 def reasons(plan: _core.Plan) -> list[str]:
-    """Why nothing can be frozen, in a few clauses: a host takes no long texts."""
-    told = [f"no filesystem lies on {name}" for name in plan.unmatched]
-    told += [f"{one.path}: only synced, {one.type} cannot be frozen" for one in plan.filesystems]
-    told += [f"{one.path}: {one.reason}" for one in plan.left_out if one.cause not in NOT_MISSED]
-    return shortened(told)
+    """Why nothing can be frozen, in a few clauses, since a host accepts no long texts."""
+    texts = [f"no filesystem lies on {name}" for name in plan.unmatched]
+    texts += [
+        f"{filesystem.path}: {filesystem.type} can only be synced, not frozen"
+        for filesystem in plan.filesystems
+    ]
+    texts += [
+        f"{left.path}: {left.reason}" for left in plan.left_out if left.cause not in NOT_MISSED
+    ]
+    return shortened(texts)
 
 
 def shortened(texts: list[str]) -> list[str]:
-    """The first few, and how many more there are."""
+    """The first MOST_REASONS texts, and how many more there are."""
     more = len(texts) - MOST_REASONS
     return [*texts[:MOST_REASONS], *([f"{more} more (see `vmtpy plan`)"] if more > 0 else [])]
 
 
 def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
-    """A run in a few lines for the log, with their levels."""
-    lines = [(WARNING, one) for one in record.warnings]
+    """The lines for the log about a backup, with their levels."""
+    lines = [(WARNING, warning) for warning in record.warnings]
     count = len(record.filesystems)
     if record.outcome == _core.Outcome.RELEASED and not count:
         lines.append((INFO, "nothing was frozen, as the host asked"))
@@ -189,8 +201,8 @@ def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
         held = (record.all_thawed - record.first_freeze) * 1000
         freezing = (record.all_frozen - record.first_freeze) * 1000
         text = (
-            f"quiesced: {count} filesystem{'s' * (count != 1)} held for {held:.1f} ms, "
-            f"frozen after {freezing:.1f} ms"
+            f"quiesced: {count} filesystem{'s' * (count != 1)} frozen within {freezing:.1f} ms "
+            f"and held for {held:.1f} ms"
         )
         lines += [(INFO, text), *partial(record)]
     else:
@@ -200,15 +212,15 @@ def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
 
 
 def partial(record: _core.RunRecord) -> list[tuple[int, str]]:
-    """What a successful snapshot does not hold in a consistent state, in lines for the log."""
-    missed = [one for one in record.left_out if one.cause not in WANTED]
-    wanted = [one for one in record.left_out if one.cause in WANTED]
+    """The lines for the log about filesystems that a successful backup did not freeze."""
+    missed = [left for left in record.left_out if left.cause not in WANTED]
+    wanted = [left for left in record.left_out if left.cause in WANTED]
     lines = []
     for level, left_out, text in (
-        (WARNING, missed, "the snapshot is partial: writable, but not frozen"),
-        (INFO, wanted, "not frozen, as configured or asked for"),
+        (WARNING, missed, "the snapshot is partial; these filesystems are writable and not frozen"),
+        (INFO, wanted, "filesystems not frozen, as configured or as the host asked"),
     ):
         if left_out:
-            names = [f"{one.path} ({one.type}: {one.reason})" for one in left_out]
+            names = [f"{left.path} ({left.type}: {left.reason})" for left in left_out]
             lines.append((level, f"{text}: {'; '.join(shortened(names))}"))
     return lines

@@ -241,7 +241,7 @@ def test_that_nothing_can_be_frozen_is_told_with_the_reason(
     with running_guest([], tmp_path / "log", config) as guest:
         assert guest.command("vmbackup.start 1") == b"OK "
         guest.done()
-        assert guest.events()[-2].startswith(b"req.error 3 nothing to freeze; ")
+        assert guest.events()[-2].startswith(b"req.error 3 there is nothing to freeze; ")
         assert f"{mount.path}: excluded by".encode() in guest.events()[-2]
 
 

@@ -89,7 +89,7 @@ def test_a_failing_hook_leaves_everything_thawed_and_is_read_by_the_host(
         guest.done()
         assert guest.events() == [
             b"reset 0 ",
-            b"req.error 2 hook b freeze: exit code 1: shop is open",
+            b"req.error 2 hook b freeze failed with exit code 1: shop is open",
             b"req.done 0 ",
         ]
         assert phases(mount) == ["a freeze", "b freeze", "b freezeFail", "a freezeFail"]

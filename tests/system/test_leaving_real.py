@@ -85,7 +85,7 @@ def test_scripts_are_missed_aloud_until_the_machine_has_migrated(
     assert problem["level"] == "problem"
     assert legacy.PRE_FREEZE in problem["text"]
     before = snapshot(machine, mount)
-    assert b"PROBLEM: snapshots are taken without scripts" in before.stderr
+    assert b"PROBLEM: snapshots do not run these scripts" in before.stderr
     assert not (tmp_path / "calls").exists()
 
     done = subprocess.run(

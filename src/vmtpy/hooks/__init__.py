@@ -1,9 +1,10 @@
-"""What the guest does around a freeze: executables and context managers, asked before the first
-filesystem is frozen and after the last has thawed, never in between.
+"""The hooks of an agent: executables and context managers, called before the first freeze and after
+the last thaw, and never while a filesystem is frozen.
 
-Order: the places of open-vm-tools (if configured), the hooks directory by name, entry points (if
-configured), `@agent.hook` as registered, PostgreSQL; in reverse after the thaw. Whoever was asked
-to freeze is asked to thaw. Imports what it needs when there are hooks: without, it stays small.
+They freeze in this order: the scripts of open-vm-tools (if configured), the hooks directory by
+name, entry points (if configured), `@agent.hook` as registered, PostgreSQL. They thaw in reverse
+order, and each hook that was called to freeze is called to thaw. Modules for hooks are imported
+only when there are hooks, to save the agent's memory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["AbortedError", "Call", "Hook", "HookError", "Hooks", "Manager", "Man
 
 
 class Hooks:
-    """The hooks of an agent, and those of them that are to be asked to thaw."""
+    """The hooks of an agent, and those that have frozen and must still thaw."""
 
     def __init__(
         self,
@@ -41,10 +42,10 @@ class Hooks:
         self._held: list[Hook] = []
 
     def add(self, manager: ManagerT) -> ManagerT:
-        """Registers a context manager under its function's name.
+        """Registers a context manager under the name of its function, and returns it.
 
         Raises:
-            TypeError: it cannot be called.
+            TypeError: `manager` cannot be called.
         """
         if not callable(manager):
             raise TypeError(
@@ -58,21 +59,21 @@ class Hooks:
         return manager
 
     def configure(self, config: HooksConfig, postgresql: PostgresqlConfig) -> None:
-        """Takes a new configuration; not between freeze() and thaw()."""
+        """Takes a new configuration. It must not be called between freeze() and thaw()."""
         self._config = config
         self._postgresql = _postgresql(postgresql, config.timeout)
 
     def freeze(self, argument: str = "", cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Asks all hooks to freeze, one after the other.
+        """Calls all hooks to freeze, one after the other.
 
         Args:
-            argument: the host's, for executables.
-            cancelled: looked at all the time, which shows that hooks are at work; once it says
-                True, nothing more is begun.
+            argument: the host's script argument, for executables.
+            cancelled: called at least every 32 ms while a hook runs, by which the native loop sees
+                that Python works; returns whether the backup has been cancelled.
 
         Raises:
-            HookError: a required hook failed, or it was cancelled; those asked before have been
-                asked to thaw again.
+            HookError: a required hook failed, or the backup was cancelled. The hooks that had been
+                called to freeze have been called to thaw.
         """
         call = self._call(argument, cancelled)
         try:
@@ -85,12 +86,12 @@ class Hooks:
     def thaw(
         self, *, aborted: bool, argument: str = "", alive: Callable[[], object] = lambda: None
     ) -> None:
-        """Asks them to thaw, in reverse order; failures go to the log.
+        """Calls the hooks that have frozen to thaw, in reverse order, and logs failures.
 
         Args:
-            aborted: the backup did not succeed.
-            argument: the host's, for executables.
-            alive: called before each.
+            aborted: whether the backup failed.
+            argument: the host's script argument, for executables.
+            alive: called before each hook, by which the native loop sees that Python works.
         """
         call = self._call(argument, lambda: False)
         interrupted: BaseException | None = None
@@ -101,21 +102,21 @@ class Hooks:
                 hook.thaw(call, aborted=aborted)
             except HookError as error:
                 self._log(str(error))
-            except BaseException as error:  # Ctrl-C; the others are still waiting
+            except BaseException as error:  # KeyboardInterrupt: the other hooks must still thaw
                 interrupted = error
         if interrupted is not None:
             raise interrupted
 
     def _freeze_one(self, hook: Hook, call: Call) -> None:
         if call.cancelled():
-            raise HookError(f"cancelled before hook {hook.name}")
+            raise HookError(f"the backup was cancelled before hook {hook.name} ran")
         self._held.append(hook)
         try:
             hook.freeze(call)
         except HookError as error:
             if hook.name not in self._config.optional or call.cancelled():
                 raise
-            self._log(f"{error}; it is optional, the backup goes on")
+            self._log(f"{error}; the hook is optional, so the backup goes on")
             self._held.pop()
             try:
                 hook.thaw(call, aborted=True)
@@ -138,13 +139,16 @@ class Hooks:
 
 
 def _entry_points() -> list[Hook]:
-    """Loaded in the hook's thread, where a slow or broken import is the hook's own failure."""
+    """The hooks of installed packages, by name.
+
+    Each is loaded in the hook's thread, so that a slow or broken import fails only that hook.
+    """
     from importlib import metadata
 
     from vmtpy.hooks.context import ContextHook
 
-    found = sorted(metadata.entry_points(group="vmtpy.hooks"), key=lambda one: one.name)
-    return [ContextHook(one.name, lambda one=one: one.load()()) for one in found]  # type: ignore[misc]
+    points = sorted(metadata.entry_points(group="vmtpy.hooks"), key=lambda point: point.name)
+    return [ContextHook(point.name, lambda point=point: point.load()()) for point in points]  # type: ignore[misc]
 
 
 def _postgresql(config: PostgresqlConfig | None, timeout: float) -> list[Hook]:

@@ -1,6 +1,8 @@
-"""A context manager as a hook: entered, held and left by a thread of its own, since database
-drivers want to be left by the thread that entered them, and since Python code that hangs cannot be
-killed, only left behind. Whatever it waits for, the other hooks and the backup do not wait with it.
+"""A context manager as a hook: one thread for each backup enters, holds and leaves it.
+
+Database drivers require that the thread that entered a context also leaves it. Python code that
+hangs cannot be killed, but its thread can be abandoned, so that the backup and the other hooks go
+on.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from vmtpy.hooks.hook import AbortedError, HookError
 if TYPE_CHECKING:
     from vmtpy.hooks.hook import Call, Manager
 
-LOOK = 0.02  # seconds between two looks at the clock and at the cancellation
+LOOK = 0.02  # seconds between two checks of the time limit and of the cancellation
 
 
 class ContextHook:
-    """Drives one context manager, a thread for each backup."""
+    """Runs one context manager as a hook, in a new thread for each backup."""
 
     def __init__(self, name: str, manager: Manager) -> None:
         self.name = name
@@ -26,35 +28,38 @@ class ContextHook:
 
     def freeze(self, call: Call) -> None:
         if self._visit is not None and not self._visit.left.is_set():
-            raise HookError(f"hook {self.name}: still busy with an earlier backup")
+            raise HookError(f"hook {self.name} is still busy with an earlier backup")
         deadline = call.clock() + call.timeout
         visit = self._visit = _Visit(self._manager)
         threading.Thread(target=visit.live, name=f"hook {self.name}", daemon=True).start()
         if not _wait(visit.entered, call, deadline) and visit.abandon():
-            why = "cancelled" if call.cancelled() else f"not ready after {call.timeout:g} s"
-            raise HookError(f"hook {self.name}: {why}")
+            why = f"was not ready after {call.timeout:g} s"
+            if call.cancelled():
+                why = "was cancelled with the backup"
+            raise HookError(f"hook {self.name} {why}")
         if not visit.held:
             raise HookError(f"hook {self.name}: {_text(visit.failure)}")
 
     def thaw(self, call: Call, *, aborted: bool) -> None:
         visit = self._visit
         if visit is None or not visit.held or visit.leaving:
-            return  # leaving: an earlier backup has waited for it in vain, and freeze() said so
+            return  # `leaving`: an earlier backup waited in vain, and freeze() has reported that
         deadline = call.clock() + call.timeout
         visit.leave(aborted=aborted)
         if not _wait(visit.left, call, deadline):
-            raise HookError(f"hook {self.name}: not through {call.timeout:g} s after the thaw")
+            raise HookError(f"hook {self.name} had not ended {call.timeout:g} s after the thaw")
         if visit.failure is not None:
             raise HookError(f"hook {self.name} after the thaw: {_text(visit.failure)}")
 
 
 class _Visit:
-    """One backup's thread. Either `held` or abandoned, never both.
+    """The thread of one backup, and its state. A visit is either `held` or abandoned, never both.
 
     Attributes:
-        entered: it is held, or has failed.
-        left: the thread has nothing more to do.
-        failure: what the context manager raised, other than the AbortedError thrown into it.
+        entered: set when the context manager has been entered or has failed.
+        left: set when the thread ends.
+        held: whether the context manager is entered and the backup knows that.
+        failure: the exception of the context manager, except the AbortedError raised in it.
     """
 
     def __init__(self, manager: Manager) -> None:
@@ -69,7 +74,7 @@ class _Visit:
         self._lock = threading.Lock()
 
     def live(self) -> None:
-        """The thread, from the entering to the leaving."""
+        """Runs in the thread: enters the context manager, waits and leaves it."""
         try:
             with self._manager():
                 self._hold()
@@ -78,7 +83,7 @@ class _Visit:
                     raise AbortedError("the backup did not succeed")
         except AbortedError:
             pass
-        except BaseException as error:  # SystemExit as well: nobody else would see it
+        except BaseException as error:  # also SystemExit, which would end only this thread
             self.failure = error
         finally:
             self.entered.set()
@@ -87,19 +92,23 @@ class _Visit:
     def _hold(self) -> None:
         with self._lock:
             if self._abandoned:
-                raise AbortedError("the backup has ended without it")
+                raise AbortedError("the backup did not wait for this hook")
             self.held = True
         self.entered.set()
 
     def abandon(self) -> bool:
-        """Lets it go as soon as it has been entered. False if it is held, or has failed."""
+        """Makes the thread leave the context manager as soon as it has entered it.
+
+        Returns:
+            False if the context manager is held or has failed, and is not abandoned.
+        """
         with self._lock:
             self._abandoned = not self.entered.is_set() and not self.held
             return self._abandoned
 
     @property
     def leaving(self) -> bool:
-        """It has been asked to leave."""
+        """Whether leave() has been called."""
         return self._leave.is_set()
 
     def leave(self, *, aborted: bool) -> None:

@@ -1,6 +1,7 @@
-"""Finds the executables that are hooks, in the order in which they are asked to freeze.
+"""Finds the executables that are hooks, in the order in which they freeze.
 
-Relies on the names that package managers and editors give to copies; what is skipped is named.
+It relies on the names that package managers and editors give to backup copies. Each file that is
+skipped is logged with the reason.
 """
 
 from __future__ import annotations
@@ -28,21 +29,24 @@ def executables(config: HooksConfig, log: Callable[[str], None]) -> list[Script]
     """All executable hooks.
 
     Raises:
-        HookError: a directory is not to be trusted, cannot be read, or was configured and is not
-            there.
+        HookError: another user could change a directory, a directory cannot be read, or the
+            configured directory does not exist.
     """
-    found = []
+    scripts = []
     if config.legacy:
-        found += [*_pair(), *scripts_in(BACKUP_SCRIPTS, log)]
+        scripts += [*_pair(), *scripts_in(BACKUP_SCRIPTS, log)]
     if config.directory:
         if config.directory != HooksConfig().directory and not os.path.lexists(config.directory):
             raise HookError(f"the hooks directory {config.directory} does not exist")
-        found += scripts_in(config.directory, log)
-    return found
+        scripts += scripts_in(config.directory, log)
+    return scripts
 
 
 def _pair() -> Iterator[Script]:
-    """The legacy scripts: one hook in two files, the first to freeze and the last to thaw."""
+    """open-vm-tools' pre-freeze-script and post-thaw-script: one hook that consists of two files.
+
+    It is the first to freeze and the last to thaw.
+    """
     freeze = PRE_FREEZE if os.path.lexists(PRE_FREEZE) else ""
     thaw = POST_THAW if os.path.lexists(POST_THAW) else ""
     if freeze or thaw:
@@ -52,10 +56,10 @@ def _pair() -> Iterator[Script]:
 
 
 def scripts_in(directory: str, log: Callable[[str], None]) -> Iterator[Script]:
-    """The executables of a directory by name; nothing where there is none.
+    """The executables of a directory, by name; none if the directory does not exist.
 
     Raises:
-        HookError: it is not to be trusted or cannot be read.
+        HookError: another user could change the directory, or it cannot be read.
     """
     if not os.path.lexists(directory):
         return
@@ -71,17 +75,21 @@ def scripts_in(directory: str, log: Callable[[str], None]) -> Iterator[Script]:
     for path in paths:
         reason = why_not(path)
         if reason:
-            log(f"no hook: {path} ({reason})")
+            log(f"{path} is not run as a hook: {reason}")
         else:
             yield Script(path.name, str(path), str(path))
 
 
 def why_not(path: Path) -> str:
-    """Why a file in a hooks directory is no hook, "" if it is one."""
+    """Why a file in a hooks directory is not a hook; "" if it is one."""
     name = path.name
     if name.startswith("."):
         return "hidden"
-    if name.endswith(COPIES) or name.startswith("#") or any(one in name for one in PACKAGE_COPIES):
+    if (
+        name.endswith(COPIES)
+        or name.startswith("#")
+        or any(part in name for part in PACKAGE_COPIES)
+    ):
         return "the name of a backup copy"
     try:
         mode = path.stat().st_mode

@@ -1,4 +1,4 @@
-"""What a hook is, what it is called with, and how it fails. For all modules of this package."""
+"""The interface of a hook, its arguments and its errors, for all modules of this package."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ ManagerT = TypeVar("ManagerT", bound=Manager)
 
 
 class HookError(VmtError):
-    """A hook failed, took too long, is not trusted or was cancelled; the text names it."""
+    """A hook failed, took too long, could be changed by others or was cancelled.
+
+    The text names the hook.
+    """
 
 
 class AbortedError(VmtError):
-    """Thrown into the context managers that are held open when the backup did not succeed."""
+    """The backup failed. It is raised at the `yield` of each context manager that is held open."""
 
 
 class Call(NamedTuple):
-    """What a hook is called with.
+    """The arguments of a hook.
 
     Attributes:
-        timeout: seconds that it may take.
-        argument: the host's script argument, "" if it gave none.
-        cancelled: says whether the backup has been given up meanwhile.
-        log: takes a line for the log.
-        clock: seconds; counts the timeout.
+        timeout: how many seconds the hook may take.
+        argument: the host's script argument; "" if the host gave none.
+        cancelled: returns whether the backup has been cancelled.
+        log: writes a line to the log.
+        clock: returns the time in seconds by which the timeout is measured.
     """
 
     timeout: float
@@ -45,4 +48,4 @@ class Hook(Protocol):
     def name(self) -> str: ...
     def freeze(self, call: Call) -> None: ...
     def thaw(self, call: Call, *, aborted: bool) -> None:
-        """Called after each freeze(), also one that failed."""
+        """Called after each freeze(), even after one that failed."""

@@ -1,7 +1,7 @@
-"""Whether the interpreter that a script names in its `#!` line can run it.
+"""Checks whether the interpreter in a script's `#!` line can run the script.
 
-The kernel reports a missing interpreter as "No such file or directory" for the script itself, which
-is there. Serves hooks, before they run, and the doctor.
+It serves hooks, before they run, and the doctor. The kernel reports a missing interpreter as "No
+such file or directory" for the script, which exists.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ READ_BY_KERNEL = 256  # bytes of the file in which the kernel looks for the line
 
 
 def interpreter_trouble(path: str) -> str:
-    """Why the interpreter of `path` cannot run it, "" if it can or if `path` names none.
+    """Why the interpreter of `path` cannot run it; "" if it can, or if there is no `#!` line.
 
     Raises:
         OSError: the file cannot be read.
@@ -29,8 +29,8 @@ def interpreter_trouble(path: str) -> str:
     name = os.fsdecode(words[0])
     if line.endswith(b"\r"):
         return (
-            f"its first line ends with a carriage return, so that its interpreter {name!r} "
-            "cannot run it: convert it to Unix line ends, sed -i 's/\\r$//' FILE"
+            f"its first line ends with a carriage return, so the interpreter {name!r} does not "
+            "exist: convert the file to Unix line ends, sed -i 's/\\r$//' FILE"
         )
     if not name:
         return "its first line names no interpreter after #!"

@@ -1,7 +1,8 @@
-"""open-vm-tools' places for scripts, and which scripts there nobody would run any more.
+"""Finds scripts in open-vm-tools' directories that no program runs after the change to vmtpy.
 
-`vmtpy run` looks at its start and `vmtpy doctor` whenever it is asked: backups of a machine whose
-scripts have silently stopped are no longer consistent. Without pathlib, for the agent's sake.
+`vmtpy run` reports them at its start, and `vmtpy doctor` whenever it runs, because a machine whose
+scripts no longer run has backups that are not consistent. To save the agent's memory this module
+does not use pathlib.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ POST_THAW = "/usr/sbin/post-thaw-script"
 BACKUP_SCRIPTS = "/etc/vmware-tools/backupScripts.d"
 DIRECTORY = "/etc/vmware-tools"
 TOOLS_CONF = f"{DIRECTORY}/tools.conf"
-NETWORK = "network"  # in scripts/vmware; acts at suspend and resume only
+NETWORK = "network"  # in scripts/vmware; open-vm-tools' own, which acts only at suspend and resume
 OPERATIONS = ("poweron", "poweroff", "suspend", "resume")
 POWER_HOOKS = "/etc/vmtpy/power.d"
-MOST_TEXT = 65536  # bytes of a script that are looked through
+MOST_TEXT = 65536  # bytes of a script that are searched
 
 
 class Complaint(NamedTuple):
-    """Scripts that are not run.
+    """Scripts that no program runs.
 
     Attributes:
-        check: a word for the doctor.
-        text: one sentence that names them.
-        remedy: what to do.
+        check: the name of the doctor's check.
+        text: one sentence that names the scripts.
+        remedy: what to do about them.
     """
 
     check: str
@@ -44,19 +45,21 @@ class Complaint(NamedTuple):
 
 
 def complaints(hooks: HooksConfig, root: str = "") -> Iterator[Complaint]:
-    """What is wrong with this configuration on this machine."""
-    if found := not_run(hooks, root):
+    """The complaints about this configuration on this machine."""
+    if scripts := not_run(hooks, root):
         yield Complaint(
             "hooks",
-            f"snapshots are taken without scripts that open-vm-tools runs: {_names(found)}",
-            "set [hooks] legacy = true, link them into the hooks directory, or remove them; "
-            "`vmtpy migrate` writes the configuration",
+            f"snapshots do not run these scripts, which open-vm-tools runs: {_names(scripts)}",
+            "set [hooks] legacy = true (`vmtpy migrate` does), link the scripts into the hooks "
+            "directory, or remove them",
         )
-    if found := power_not_run(root):
+    if scripts := power_not_run(root):
         yield Complaint(
             "power",
-            f"power operations pass over scripts that open-vm-tools runs: {_names(found)}",
-            f"call them from {POWER_HOOKS}, as `vmtpy migrate` has it done, or remove them",
+            f"power operations do not run these scripts, which open-vm-tools runs: "
+            f"{_names(scripts)}",
+            f"run the scripts from a program in {POWER_HOOKS} (`vmtpy migrate` writes one), or "
+            "remove them",
         )
 
 
@@ -64,30 +67,30 @@ def backup_scripts(root: str = "") -> list[str]:
     """The scripts that open-vm-tools runs around a snapshot, in its order.
 
     Args:
-        root: where the machine's root directory is, without a final slash.
+        root: the machine's root directory, without a final slash.
     """
-    return [one for one in _candidates(root) if is_program(f"{root}{one}")]
+    return [script for script in _candidates(root) if is_program(f"{root}{script}")]
 
 
 def not_run(hooks: HooksConfig, root: str = "") -> list[str]:
     """The scripts that open-vm-tools would run around a snapshot and this configuration does not.
 
-    What a link in the hooks directory leads to is run. With `execScripts = false` in tools.conf
-    open-vm-tools runs none either.
+    A script to which a link in the hooks directory leads does run. With `execScripts = false` in
+    tools.conf open-vm-tools does not run scripts either.
     """
     if hooks.legacy:
         return []
-    found = backup_scripts(root)
-    if not found or _switched_off(root):
+    scripts = backup_scripts(root)
+    if not scripts or _switched_off(root):
         return []
-    run = {os.path.realpath(one) for one in _entries(f"{root}{hooks.directory}")}
-    return [one for one in found if os.path.realpath(f"{root}{one}") not in run]
+    run = {os.path.realpath(entry) for entry in _entries(f"{root}{hooks.directory}")}
+    return [script for script in scripts if os.path.realpath(f"{root}{script}") not in run]
 
 
 def power_scripts(root: str = "") -> list[str]:
-    """The scripts of the administrator that open-vm-tools runs at power operations.
+    """The administrator's scripts that open-vm-tools runs at power operations.
 
-    An edited default script is none here: `vmtpy migrate` alone looks into these.
+    Default scripts that were edited are not among them; `vmtpy migrate` reports those.
     """
     found = []
     named = _tools_conf(root).get("powerops", {})
@@ -103,14 +106,14 @@ def power_scripts(root: str = "") -> list[str]:
 
 
 def default_scripts(root: str, operation: str) -> list[str]:
-    """What open-vm-tools' default script for an operation runs, in its order; without its own
-    `network`.
+    """The scripts that open-vm-tools' default script for an operation runs, in its order, except
+    open-vm-tools' own `network`.
     """
     theirs = f"{root}{DIRECTORY}/scripts/vmware"
-    own = [one for one in _entries(theirs) if one != f"{theirs}/{NETWORK}"]
+    own = [entry for entry in _entries(theirs) if entry != f"{theirs}/{NETWORK}"]
     added = _entries(f"{root}{DIRECTORY}/scripts/{operation}-vm-default.d")
-    found = [*own, *added] if operation in ("poweron", "resume") else [*added, *own]
-    return [one[len(root) :] for one in found if is_program(one)]
+    ordered = [*own, *added] if operation in ("poweron", "resume") else [*added, *own]
+    return [entry[len(root) :] for entry in ordered if is_program(entry)]
 
 
 def power_not_run(root: str = "") -> list[str]:

@@ -1,15 +1,15 @@
-"""PostgreSQL around a freeze: a CHECKPOINT right before it.
+"""The PostgreSQL hook: a CHECKPOINT just before the freeze.
 
-All filesystems are frozen at once, so the copy holds the data directory, its tablespaces and its
-WAL as of one moment, and PostgreSQL starts on it as after a power failure: it replays the WAL from
-the last checkpoint and has every transaction that was acknowledged. A checkpoint just before the
-freeze makes that replay short, and leaves little for the freeze to flush.
+All filesystems are frozen at the same time, so the copy has the data directory, its tablespaces and
+its WAL of one moment. PostgreSQL starts on it as after a power failure: it replays the WAL from the
+last checkpoint and has every acknowledged transaction. The checkpoint makes that replay short and
+leaves little for the freeze to flush.
 
-pg_backup_start() is not for this: it serves copies that are taken file by file while the server
-writes. What pg_backup_stop() returns would have to be in the copy as `backup_label`, but is known
-only after it; and a copy without it is recovered from the last checkpoint anyway.
+The hook does not use pg_backup_start(), which is for copies made file by file while the server
+writes: the copy would need the result of pg_backup_stop() as `backup_label`, which is known only
+after the copy; without it PostgreSQL recovers from the last checkpoint anyway.
 
-The role needs nothing but the membership in pg_checkpoint (or superuser, before PostgreSQL 15).
+The role needs only membership in pg_checkpoint (before PostgreSQL 15: superuser).
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def checkpointed(dsn: str, timeout: float = 60.0) -> Iterator[None]:
-    """Has the server checkpoint; holds nothing while the filesystems are frozen.
+    """Makes the server write a checkpoint. It holds no connection while filesystems are frozen.
 
     Args:
         dsn: libpq's connection string, "host=/run/postgresql user=vmtpy dbname=postgres".
-        timeout: seconds for the connection, and for the checkpoint; it ends by itself then.
+        timeout: seconds for the connection, and as many for the checkpoint, which the server then
+            cancels.
 
     Raises:
         VmtError: psycopg is not installed.
-        psycopg.Error: no connection, not allowed, or too slow.
+        psycopg.Error: the connection failed, the role may not checkpoint, or the time has passed.
     """
     try:
         import psycopg
     except ImportError as error:
-        raise VmtError("needs psycopg: pip install 'vmtpy[postgresql]'") from error
-    seconds = max(2, round(timeout))  # libpq takes 1 for 2
+        raise VmtError("[postgresql] needs psycopg: pip install 'vmtpy[postgresql]'") from error
+    seconds = max(2, round(timeout))  # libpq treats 1 as 2
     with psycopg.connect(dsn, connect_timeout=seconds, autocommit=True) as connection:
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{seconds}s"])
         connection.execute("CHECKPOINT")

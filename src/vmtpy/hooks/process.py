@@ -1,6 +1,6 @@
-"""A child process with a bounded life and bounded output, in a process group of its own.
+"""A child process with a time limit and limited output, in its own process group.
 
-Without the subprocess module, which would cost the agent a megabyte for good.
+It serves hooks. It uses posix_spawn() because the module subprocess would cost the agent 1 MiB.
 """
 
 from __future__ import annotations
@@ -17,36 +17,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
-# Milliseconds between two looks at whether it has ended or is to stop: doubled from the one to the
-# other, and short again when it has closed its output, as it does in ending.
+# Milliseconds between two checks of whether the process has ended or must stop. The pause doubles
+# from SOON to LOOK, and is SOON again when the process has closed its output, which it does as it
+# ends.
 SOON, LOOK = 1, 32
-KEPT = 16384  # bytes of output
+KEPT = 16384  # bytes of output that are kept
 
 
 class Ending(enum.Enum):
     """How a process ended."""
 
-    EXITED = enum.auto()  # by itself
-    STOPPED = enum.auto()  # killed with its group
-    STUCK = enum.auto()  # asleep in the kernel, where SIGKILL does not reach it
+    EXITED = enum.auto()  # it ended by itself
+    STOPPED = enum.auto()  # it was killed with its process group
+    STUCK = enum.auto()  # it sleeps in the kernel, where SIGKILL has no effect
 
 
 class Process:
-    """A running program; stdin is empty, stdout and stderr are kept.
+    """A running program, whose standard input is empty and whose output is kept.
 
-    What it leaves running in the background may go on writing: rest() tells that, and nothing of it
-    dies of a closed pipe.
+    Processes that it leaves in the background may continue to write: rest() returns their output,
+        and
+    a closed pipe does not kill them.
 
     Args:
-        path: an executable. A script without `#!` is given to /bin/sh, as a shell would.
-        arguments: handed over as they are.
+        path: an executable. /bin/sh runs a script without `#!`, as a shell would do.
+        arguments: the arguments after the name of the program.
 
     Attributes:
-        status: its wait status, once it has ended.
+        status: the wait status; 0 until the program has ended.
 
     Raises:
-        OSError: it cannot be executed.
-        ValueError: an argument holds a NUL.
+        OSError: the program cannot be executed.
+        ValueError: an argument contains NUL.
     """
 
     def __init__(self, path: str, arguments: list[str]) -> None:
@@ -55,7 +57,8 @@ class Process:
         self._dropped = 0
         self._eof = False
         self._reader, end = os.pipe2(os.O_CLOEXEC)
-        # Opened for reading as well, the program's own descriptor keeps the pipe from breaking.
+        # The program's descriptor is also open for reading, so that a write after this process has
+        # closed its end raises no SIGPIPE.
         try:
             writer = os.open(f"/proc/self/fd/{end}", os.O_RDWR | os.O_CLOEXEC)
         finally:
@@ -75,13 +78,13 @@ class Process:
         os.set_blocking(self._reader, False)
 
     def wait(self, stop: Callable[[], bool]) -> Ending:
-        """Until it ends, or until `stop` says so: then its whole process group is killed."""
+        """Waits until the program ends. If `stop` returns True, its process group is killed."""
         try:
             ending = Ending.EXITED
             if not self._watch(stop):
                 ending = Ending.STOPPED if self._kill() else Ending.STUCK
             if ending is not Ending.STUCK:
-                # Reaped last: as long as it is a zombie its group's number is nobody else's.
+                # The process is reaped last: while it is a zombie, no other group has its number.
                 self.status = os.waitpid(self._pid, 0)[1]
             return ending
         finally:
@@ -89,7 +92,7 @@ class Process:
                 self._close()
 
     def rest(self) -> list[str]:
-        """What its background processes wrote after its end; they are not listened to any more."""
+        """The lines that background processes wrote after the program's end. Closes the pipe."""
         self._output, self._dropped = b"", 0
         if not self._eof:
             self._read()
@@ -102,13 +105,21 @@ class Process:
         self._reader = -1
 
     def lines(self) -> list[str]:
-        """What it wrote, fit for a log."""
+        """The output as lines for a log, without control characters."""
         text = self._output.decode("utf-8", "backslashreplace").expandtabs()
-        lines = ["".join(c if c.isprintable() else "?" for c in one) for one in text.splitlines()]
+        lines = ["".join(c if c.isprintable() else "?" for c in line) for line in text.splitlines()]
         return [*lines, f"({self._dropped} more bytes)"] if self._dropped else lines
 
     def _watch(self, stop: Callable[[], bool], *, quiet: bool = False) -> bool:
-        """True when it has ended (`quiet`: and nobody holds its output open), False at `stop`."""
+        """Waits for the end of the program, or for `stop`.
+
+        Args:
+            stop: returns whether to stop waiting.
+            quiet: also wait until no process has the output open.
+
+        Returns:
+            Whether the program has ended.
+        """
         poll = select.poll()
         if not self._eof:
             poll.register(self._reader, select.POLLIN)
@@ -126,7 +137,7 @@ class Process:
             pause = min(2 * pause, LOOK)
 
     def _has_ended(self) -> bool:
-        """It is a zombie, and stays one. (Descriptors for its end, pidfds, came with Linux 5.3.)"""
+        """Whether the program has ended; it stays a zombie. (Linux before 5.3 has no pidfds.)"""
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._pid, how) is not None
 
@@ -138,7 +149,7 @@ class Process:
         return ended
 
     def _read(self) -> bool:
-        """Takes what is there, at most 1 MiB. True at the end of the file."""
+        """Reads the output that is there, at most 1 MiB. Returns whether the file has ended."""
         for _ in range(16):
             try:
                 data = os.read(self._reader, 65536)
@@ -167,7 +178,7 @@ def _spawn(command: list[str], output: int) -> int:
             ],
             setpgroup=0,
             setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these
         )
     finally:
         os.close(null)

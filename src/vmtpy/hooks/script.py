@@ -1,4 +1,4 @@
-"""An executable as a hook: PATH freeze|thaw|freezeFail [ARGUMENT], as open-vm-tools calls them."""
+"""An executable as a hook: PATH freeze|thaw|freezeFail [ARGUMENT], as in open-vm-tools."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ class Script:
     """One hook for one backup.
 
     Args:
-        name: for messages and for `optional`.
-        freeze_path, thaw_path: what is run, mostly the same; "" for nothing.
+        name: the name in messages and in [hooks] optional.
+        freeze_path: the executable that is run before the freeze; "" for none.
+        thaw_path: the executable that is run after the thaw, mostly the same; "" for none.
     """
 
     def __init__(self, name: str, freeze_path: str, thaw_path: str) -> None:
@@ -30,7 +31,7 @@ class Script:
         self._freeze_path = freeze_path
         self._thaw_path = thaw_path
         self._asked = False
-        self._left: Process | None = None  # the freeze's, while something of it may still write
+        self._left: Process | None = None  # of freeze(); its background processes may still write
 
     def freeze(self, call: Call) -> None:
         if self._freeze_path:
@@ -51,10 +52,10 @@ class Script:
                 self._left = None
 
     def run(self, phase: str, call: Call) -> None:
-        """Runs it with another word than freeze and thaw.
+        """Runs the executable with another first argument than freeze or thaw.
 
         Raises:
-            HookError: it failed, took too long or is not trusted.
+            HookError: the executable failed, took too long or could be changed by others.
         """
         self._check(self._freeze_path)
         self._end(self._run(self._freeze_path, phase, call, call.cancelled), phase, call)
@@ -74,7 +75,7 @@ class Script:
         arguments = [phase, call.argument] if call.argument else [phase]
         try:
             process = Process(path, arguments)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the host's argument
+        except (OSError, ValueError) as error:  # ValueError: the host's argument contains NUL
             raise HookError(f"hook {self.name} {phase}: {error}") from error
         deadline = call.clock() + call.timeout
         ending = process.wait(lambda: cancelled() or call.clock() >= deadline)
@@ -84,21 +85,23 @@ class Script:
         if failure:
             said = next((f": {line}" for line in process.lines() if line), "")
             process.rest()
-            raise HookError(f"hook {self.name} {phase}: {failure}{said}")
+            raise HookError(f"hook {self.name} {phase} {failure}{said}")
         return process
 
     def _end(self, process: Process, phase: str, call: Call) -> None:
-        """Tells what came from the background since."""
+        """Logs the output of background processes."""
         for line in process.rest():
             call.log(f"hook {self.name} {phase}: {line}")
 
 
 def _failure(ending: Ending, status: int, call: Call, cancelled: Callable[[], bool]) -> str:
     if ending is Ending.STOPPED:
-        return "cancelled" if cancelled() else f"killed after {call.timeout:g} s"
+        if cancelled():
+            return "was cancelled with the backup"
+        return f"was killed after {call.timeout:g} s"
     if ending is Ending.STUCK:
-        return f"not ended after {call.timeout:g} s and SIGKILL"
+        return f"did not end after {call.timeout:g} s and SIGKILL"
     if os.WIFSIGNALED(status):
-        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
     code = os.waitstatus_to_exitcode(status)
-    return f"exit code {code}" if code else ""
+    return f"failed with exit code {code}" if code else ""

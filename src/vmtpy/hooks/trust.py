@@ -1,4 +1,4 @@
-"""Who could change what a path names: hooks run as root, so nobody but root may."""
+"""Checks that only root can change the file that a path names, because hooks run as root."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import os
 import stat
 from pathlib import Path
 
-WRITABLE = stat.S_IWGRP | stat.S_IWOTH  # an ACL's mask shows as the group's bits
-MOST_LINKS = 40  # as the kernel
+WRITABLE = stat.S_IWGRP | stat.S_IWOTH  # the mask of an ACL appears in the group's bits
+MOST_LINKS = 40  # the kernel's own limit
 
 
 def distrust(path: str, *, directory: bool = False) -> str:
-    """Why somebody else could change what `path` names, "" if nobody can.
+    """Why another user could change what `path` names; "" if none can.
 
-    Every component counts: directories, symbolic links and the directories that those lead
-    through. A sticky directory like /tmp may be writable, since its entries are checked, too; not
-    the last one, with `directory`. The agent's own user is trusted like root.
+    Each component is checked: directories, symbolic links, and the directories to which links lead.
+    The agent's own user is trusted like root. A sticky directory such as /tmp may be writable,
+    because its entries are checked.
+
+    Args:
+        path: an absolute path.
+        directory: `path` is a directory of hooks, which must not be writable even if sticky.
 
     Raises:
         OSError: a component is missing or cannot be read.

@@ -57,19 +57,19 @@ def told(machine: Machine, volumes: str = "", **config: tuple[str, ...]) -> str:
 def test_the_reasons_of_the_plan_are_told_but_for_what_nobody_misses(machine: Machine) -> None:
     machine.mount("/srv", "xfs", "8:2", "/dev/sda2")
     assert told(machine, exclude=("/s*",)) == (
-        "nothing to freeze; /: read-only; /srv: excluded by exclude = /s*"
+        "there is nothing to freeze; /: read-only; /srv: excluded by exclude = /s*"
     )
 
 
 def test_volumes_on_which_nothing_lies_are_told(machine: Machine) -> None:
     uuid = "6000c29bbbbbbbbbbbbbbbbbbbbbbbbb"
     text = told(machine, uuid)
-    assert text.startswith(f"nothing to freeze; no filesystem lies on {uuid}; /: ")
+    assert text.startswith(f"there is nothing to freeze; no filesystem lies on {uuid}; /: ")
 
 
 def test_what_is_only_synced_is_no_success(machine: Machine) -> None:
     machine.mount("/boot/efi", "vfat", "8:2", "/dev/sda2")
-    assert "; /boot/efi: only synced, vfat cannot be frozen" in told(machine)
+    assert "; /boot/efi: vfat can only be synced, not frozen" in told(machine)
 
 
 def test_a_thousand_reasons_are_a_few(machine: Machine) -> None:

@@ -120,7 +120,7 @@ def test_an_optional_hook_may_fail() -> None:
     bench.hooks.freeze()
     bench.hooks.thaw(aborted=False)
     assert bench.seen == ["a freeze", "b freeze", "c freeze", "c thaw", "a thaw"]
-    assert bench.log == ["hook b: no space; it is optional, the backup goes on"]
+    assert bench.log == ["hook b: no space; the hook is optional, so the backup goes on"]
 
 
 def test_an_aborted_backup_is_seen_by_the_hooks() -> None:
@@ -146,10 +146,10 @@ def test_a_hook_that_hangs_fails_the_backup_and_the_others_are_left_at_once() ->
     bench = Bench()
     bench.add("a")
     bench.add("b", hangs="freeze")
-    with pytest.raises(HookError, match=r"^hook b: not ready after 60 s$"):
+    with pytest.raises(HookError, match=r"^hook b was not ready after 60 s$"):
         bench.hooks.freeze()
     assert bench.seen == ["a freeze", "a aborted", "a thaw"]
-    with pytest.raises(HookError, match=r"^hook b: still busy with an earlier backup$"):
+    with pytest.raises(HookError, match=r"^hook b is still busy with an earlier backup$"):
         bench.hooks.freeze()
     bench.go_on.set()  # and when it comes to it, it is left as well
     bench.await_seen(9)
@@ -162,10 +162,10 @@ def test_a_hook_that_hangs_at_the_thaw_is_reported_and_not_waited_for() -> None:
     bench.add("b", hangs="thaw")
     bench.hooks.freeze()
     bench.hooks.thaw(aborted=False)
-    assert bench.log == ["hook b: not through 60 s after the thaw"]
+    assert bench.log == ["hook b had not ended 60 s after the thaw"]
     assert bench.seen[-1] == "a thaw"
     del bench.log[:]
-    with pytest.raises(HookError, match=r"^hook b: still busy with an earlier backup$"):
+    with pytest.raises(HookError, match=r"^hook b is still busy with an earlier backup$"):
         bench.hooks.freeze()
     assert bench.log == []  # the next backup does not wait for it either
     bench.go_on.set()
@@ -184,7 +184,7 @@ def test_a_cancelled_backup_unwinds_the_hooks_although_one_hangs() -> None:
         asked.set()
         return bench.clock.now > 0  # once b hangs
 
-    with pytest.raises(HookError, match=r"^hook b: cancelled$"):
+    with pytest.raises(HookError, match=r"^hook b was cancelled with the backup$"):
         bench.hooks.freeze(cancelled=cancelled)
     assert asked.is_set()
     assert bench.seen == ["a freeze", "a aborted", "a thaw"]
@@ -196,7 +196,7 @@ def test_an_optional_hook_that_is_cancelled_does_not_let_the_backup_go_on() -> N
     bench = Bench(optional=("b",))
     bench.add("a")
     bench.add("b", hangs="freeze")
-    with pytest.raises(HookError, match=r"^hook b: cancelled$"):
+    with pytest.raises(HookError, match=r"^hook b was cancelled with the backup$"):
         bench.hooks.freeze(cancelled=lambda: bench.clock.now > 0)
     assert bench.seen == ["a freeze", "a aborted", "a thaw"]
     bench.go_on.set()
@@ -240,7 +240,7 @@ def test_cancelled_between_two_hooks_the_next_is_not_begun() -> None:
     bench = Bench(optional=("b",))
     bench.add("a")
     bench.add("b")
-    with pytest.raises(HookError, match="cancelled before hook b"):
+    with pytest.raises(HookError, match="the backup was cancelled before hook b ran"):
         bench.hooks.freeze(cancelled=lambda: "a freeze" in bench.seen)
     assert bench.seen == ["a freeze", "a aborted", "a thaw"]
 

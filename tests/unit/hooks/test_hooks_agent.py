@@ -119,7 +119,7 @@ def test_the_host_reads_which_hook_failed_and_its_first_line(place: Path) -> Non
     with Rig(directory=str(place)) as rig:
         assert rig.command("vmbackup.start 0") == b"OK "
         rig.done()
-        error = b"req.error 2 hook 10-shop freeze: exit code 3: no lock"
+        error = b"req.error 2 hook 10-shop freeze failed with exit code 3: no lock"
         assert rig.events() == [b"reset 0 ", error, b"req.done 0 "]
         assert "hook 10-shop freeze: more" in rig.log
 
@@ -141,7 +141,7 @@ def test_a_python_hook_that_hangs_fails_the_backup_while_the_host_is_kept_alive(
         assert rig.command("vmbackup.start 0") == b"OK "
         rig.done()
         assert rig.keep_alives() >= 1
-        assert rig.events()[-2] == b"req.error 2 hook stuck: not ready after 4 s"
+        assert rig.events()[-2] == b"req.error 2 hook stuck was not ready after 4 s"
         go_on.set()
         assert left.wait(PATIENCE)  # it is left when it returns
 
@@ -177,7 +177,7 @@ def test_an_abort_is_honoured_although_a_python_hook_hangs() -> None:
         assert rig.events() == [b"reset 0 ", b"req.aborted 4 aborted by the host", b"req.done 0 "]
         assert rig.command("vmbackup.start 0") == b"OK "
         rig.until(lambda: len(rig.events()) == 6)
-        assert rig.events()[4] == b"req.error 2 hook stuck: still busy with an earlier backup"
+        assert rig.events()[4] == b"req.error 2 hook stuck is still busy with an earlier backup"
         go_on.set()
 
 
@@ -197,7 +197,7 @@ def test_a_plan_that_fails_after_the_hooks_is_a_freeze_fail(place: Path) -> None
     with rig:
         assert rig.command("vmbackup.start 0") == b"OK "
         rig.done()
-        assert rig.events()[-2] == b"req.error 3 nothing to freeze"
+        assert rig.events()[-2] == b"req.error 3 there is nothing to freeze"
         assert seen(place) == ["a freeze", "a freezeFail"]
 
 
@@ -209,4 +209,4 @@ def test_a_thaw_hook_that_fails_does_not_spoil_the_snapshot(place: Path) -> None
         assert rig.command("vmbackup.snapshotDone") == b"OK "
         rig.done()
         assert rig.events() == [b"reset 0 ", b"prov.snapshotCommit 0 ", b"req.done 0 "]
-        assert "hook a thaw: exit code 1" in rig.log
+        assert "hook a thaw failed with exit code 1" in rig.log

@@ -88,7 +88,7 @@ def test_who_fails_to_freeze_hears_freeze_fail_too_and_who_was_not_asked_does_no
     write_script(place / "b", '[ "$1" = freezeFail ] || { echo "no lock"; exit 3; }')
     write_script(place / "c")
     log: list[str] = []
-    with pytest.raises(HookError, match=r"^hook b freeze: exit code 3: no lock$"):
+    with pytest.raises(HookError, match=r"^hook b freeze failed with exit code 3: no lock$"):
         hooks_of(place, log).freeze()
     assert seen(place) == ["a freeze", "b freeze", "b freezeFail", "a freezeFail"]
     assert log == ["hook b freeze: no lock"]
@@ -101,7 +101,9 @@ def test_an_optional_one_may_fail_and_is_asked_to_thaw_at_once(place: Path) -> N
     hooks = hooks_of(place, log, optional=("a",))
     hooks.freeze()
     assert seen(place) == ["a freeze", "a freezeFail", "b freeze"]
-    assert log == ["hook a freeze: exit code 1; it is optional, the backup goes on"]
+    assert log == [
+        "hook a freeze failed with exit code 1; the hook is optional, so the backup goes on"
+    ]
 
 
 @pytest.mark.parametrize("argument", ["x y", "$(touch /tmp/no); `id` \"'*", "-n", "ü\n;"])
@@ -136,7 +138,7 @@ def test_at_the_limit_the_whole_process_group_is_killed(place: Path) -> None:
         f"echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait; sleep 600",
     )
     begin = time.monotonic()
-    with pytest.raises(HookError, match=r"^hook a freeze: killed after 4 s: started$"):
+    with pytest.raises(HookError, match=r"^hook a freeze was killed after 4 s: started$"):
         hooks_of(place, timeout=LIMIT).freeze()
     assert time.monotonic() >= begin + LIMIT
     leader, child = (int(one) for one in pids.read_text().split())
@@ -183,13 +185,13 @@ def test_the_limit_holds_for_the_thaw_as_well_and_the_others_are_asked(place: Pa
     hooks.freeze()
     hooks.thaw(aborted=False)
     assert seen(place)[-2:] == ["b thaw", "a thaw"]
-    assert log == ["hook b thaw: killed after 4 s"]
+    assert log == ["hook b thaw was killed after 4 s"]
 
 
 def test_a_cancelled_backup_kills_the_running_hook_and_unwinds(place: Path) -> None:
     write_script(place / "a")
     write_script(place / "b", '[ "$1" = freeze ] && exec sleep 60')
-    with pytest.raises(HookError, match=r"^hook b freeze: cancelled"):
+    with pytest.raises(HookError, match=r"^hook b freeze was cancelled with the backup"):
         hooks_of(place).freeze(cancelled=lambda: "b freeze" in seen(place))
     assert seen(place) == ["a freeze", "b freeze", "b freezeFail", "a freezeFail"]
 
@@ -230,14 +232,14 @@ def test_a_hook_that_floods_its_output_is_limited_all_the_same(place: Path) -> N
 
 def test_a_hook_killed_by_a_signal_says_so(place: Path) -> None:
     write_script(place / "a", '[ "$1" = freeze ] && kill -SEGV $$')
-    with pytest.raises(HookError, match=r"^hook a freeze: killed by SIGSEGV$"):
+    with pytest.raises(HookError, match=r"^hook a freeze was killed by SIGSEGV$"):
         hooks_of(place).freeze()
 
 
 def test_a_script_without_an_interpreter_line_is_run_by_sh(place: Path) -> None:
     (place / "a").write_text('[ "$1" = thaw ] || { echo "plain $1"; exit 1; }\n')
     (place / "a").chmod(0o755)
-    with pytest.raises(HookError, match=r"^hook a freeze: exit code 1: plain freeze$"):
+    with pytest.raises(HookError, match=r"^hook a freeze failed with exit code 1: plain freeze$"):
         hooks_of(place).freeze()
 
 
@@ -289,11 +291,11 @@ def test_copies_and_what_is_not_executable_are_skipped_by_name(place: Path) -> N
     assert seen(place) == ["10-real freeze"]
     assert sorted(log) == sorted(
         [
-            *(f"no hook: {place}/{name} (the name of a backup copy)" for name in copies),
-            f"no hook: {place}/.hidden (hidden)",
-            f"no hook: {place}/plain (not executable)",
-            f"no hook: {place}/subdirectory (not a regular file)",
-            f"no hook: {place}/dangling (No such file or directory)",
+            *(f"{place}/{name} is not run as a hook: the name of a backup copy" for name in copies),
+            f"{place}/.hidden is not run as a hook: hidden",
+            f"{place}/plain is not run as a hook: not executable",
+            f"{place}/subdirectory is not run as a hook: not a regular file",
+            f"{place}/dangling is not run as a hook: No such file or directory",
         ]
     )
 
@@ -334,7 +336,7 @@ def test_a_failing_legacy_freeze_is_followed_by_the_legacy_thaw(
     monkeypatch.setattr(directory, "PRE_FREEZE", str(pre))
     monkeypatch.setattr(directory, "POST_THAW", str(post))
     monkeypatch.setattr(directory, "BACKUP_SCRIPTS", str(place.parent / "none"))
-    with pytest.raises(HookError, match="hook pre-freeze-script freeze: exit code 1"):
+    with pytest.raises(HookError, match="hook pre-freeze-script freeze failed with exit code 1"):
         hooks_of(place, legacy=True).freeze()
     assert seen(place) == ["pre-freeze-script freeze", "post-thaw-script freezeFail"]
 

@@ -145,7 +145,7 @@ def test_run_warns_before_it_starts(
     with pytest.raises(InterruptedError):
         run.main([])
     said = capsys.readouterr().err
-    assert "PROBLEM: snapshots are taken without scripts that open-vm-tools runs" in said
+    assert "PROBLEM: snapshots do not run these scripts, which open-vm-tools runs" in said
     assert legacy.PRE_FREEZE in said  # below the root of the fixture
     put(installed, "config", "[hooks]\nlegacy = true\n")
     with pytest.raises(InterruptedError):

@@ -122,7 +122,8 @@ def test_a_good_backup_of_a_part_says_so_in_log_record_status_and_guestinfo(
     ]
     assert (
         WARNING,
-        "the snapshot is partial: writable, but not frozen: / (zfs: zfs cannot be frozen)",
+        "the snapshot is partial; these filesystems are writable and not frozen: "
+        "/ (zfs: zfs cannot be frozen)",
     ) in guest.lines
     shown = dict(command.lines(status))
     assert shown["not in it"] == "/ (zfs): writable, but cannot be frozen"
@@ -146,7 +147,7 @@ def test_a_backup_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
         guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
         told = json.loads(guest.device.guestinfo("vmtpy.backup") or b"")
     assert told["outcome"] == "failed"
-    assert "nothing to freeze; /: zfs cannot be frozen" in told["error"]
+    assert "there is nothing to freeze; /: zfs cannot be frozen" in told["error"]
     assert told["held_ms"] is None
 
 
@@ -254,8 +255,11 @@ def test_the_log_tells_what_was_missed_from_what_was_not_wanted() -> None:
     )
     assert [level for level, _ in lines] == [WARNING, INFO]
     assert lines[0][1].startswith(
-        "the snapshot is partial: writable, but not frozen: /0 (fuse.x: why)"
+        "the snapshot is partial; these filesystems are writable and not frozen: /0 (fuse.x: why)"
     )
     assert lines[0][1].endswith("/4 (fuse.x: why); 2 more (see `vmtpy plan`)")
-    assert lines[1][1] == "not frozen, as configured or asked for: /opt (ext4: why)"
+    assert (
+        lines[1][1]
+        == "filesystems not frozen, as configured or as the host asked: /opt (ext4: why)"
+    )
     assert partial(record()) == []

@@ -191,4 +191,4 @@ def test_a_record_that_cannot_be_handed_out_is_logged_and_the_backup_ends(
     guest.quiesce.ended(guest.rig.agent, guest.rig.take(KIND.ENDED).record)
     guest.await_idle()
     assert guest.rig.events()[-1] == b"req.done 0 "
-    assert guest.log[-1] == "the record is lost: KeyError: 'metrics'"
+    assert guest.log[-1] == "the record of the backup could not be handled: KeyError: 'metrics'"

@@ -93,7 +93,7 @@ def test_a_failed_hook_stops_the_first_request_and_not_the_second(rig: Rig) -> N
     rig.power.answered(1)
     assert rig.reports() == [b"tools.os.statechange.status 0 1"]
     assert rig.deeds() == ["hook"]
-    assert "OS_Halt: hook 10-fails halt: exit code 3: no space left" in rig.lines
+    assert "OS_Halt: hook 10-fails halt failed with exit code 3: no space left" in rig.lines
     assert rig.power.request("OS_Halt", 2) == b"OK "
     assert rig.settled == [1], "its deed is still to come"
     rig.power.answered(2)
@@ -128,13 +128,13 @@ def test_what_root_must_not_run_is_not_run_and_stops_the_operation(
 def test_a_file_that_is_not_executable_is_no_hook(rig: Rig) -> None:
     rig.hook("README", "not a program", 0o644)
     assert rig.power.request("OS_Suspend", 1) == b"OK "
-    assert rig.lines == [f"no hook: {rig.hooks}/README (not executable)"]
+    assert rig.lines == [f"{rig.hooks}/README is not run as a hook: not executable"]
 
 
 def test_a_hook_that_hangs_is_killed_and_counts_as_failed(rig: Rig) -> None:
     rig.hook("10-hangs", "sleep 1000\n")
     failures = power_hooks.run_power_hooks("halt", 0.2, rig.lines.append, str(rig.hooks))
-    assert failures == ["hook 10-hangs halt: killed after 0.2 s"]
+    assert failures == ["hook 10-hangs halt was killed after 0.2 s"]
 
 
 def test_a_directory_that_others_can_write_to_is_not_used(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vmtpy import _core, kernel
 from vmtpy._probe import probe
 from vmtpy.config import FILE
-from vmtpy.doctor import Finding, machine, storage
+from vmtpy.doctor import Finding, kernel_features, machine, storage
 from vmtpy.in_force import in_force
 from vmtpy.parser import Parser
 from vmtpy.quiesce import RUN_DIRECTORY
@@ -65,7 +65,9 @@ def examine(file: str | None) -> Iterator[Finding]:
     plan = planner(config)
     probed = probe()
     shut = probed.hypervisor == "VMwareVMware" and not probed
-    yield from machine.check_kernel(kernel.running())
+    release = kernel.running()
+    yield from machine.check_kernel(release)
+    yield from kernel_features.check_features(root, release, config.quiesce.converge)
     yield from machine.check_host(probed, vsock=shut and vsock_answers())
     yield from machine.check_privilege(proc, os.geteuid())
     yield from machine.check_clients(proc)

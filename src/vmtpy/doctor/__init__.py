@@ -1,7 +1,7 @@
 """The checks of `vmtpy doctor`: what would make a quiesced snapshot fail here, and the remedies.
 
-machine.py checks the agent and the machine, storage.py the filesystems and hooks. No check freezes,
-starts or changes anything.
+machine.py checks the agent and the machine, kernel_features.py what the kernel lacks, storage.py
+the filesystems and hooks. No check freezes, starts or changes anything.
 """
 
 from __future__ import annotations

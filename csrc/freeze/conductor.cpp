@@ -70,7 +70,7 @@ bool Conductor::await_resumed() {
   for (;;) {
     const int index = find_suspended();
     if (index < 0) return true;
-    std::unique_lock lock(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     if (state_.asked != Asked::NOTHING) return end_as_asked();
     const Time now = clock_.now();
     if (now >= deadline) return end(EndReason::SUSPENDED, index);
@@ -97,7 +97,7 @@ bool Conductor::protect() {
   if (!await_resumed()) return false;
   {
     const auto dirty = dirty_bytes(system_);
-    std::lock_guard guard(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     state_.times.dirty_left = dirty;
   }
   deadline_ = clock_.now() + options_.limit;
@@ -107,7 +107,7 @@ bool Conductor::protect() {
         true);  // before: it may be put back once too often, never too little
     const bool used = rcu_.set();
     if (!used) freezer_->guardian().set_rcu(false);
-    std::lock_guard guard(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     state_.rcu_used = used;
   }
   return true;
@@ -146,7 +146,7 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
 }
 
 bool Conductor::freeze() {
-  std::unique_lock lock(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   if (state_.asked != Asked::NOTHING) return end_as_asked();
   set_phase(Phase::FREEZING);
   state_.times.first_freeze = clock_.now();
@@ -158,7 +158,7 @@ bool Conductor::freeze() {
   return true;
 }
 
-bool Conductor::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
+bool Conductor::freeze_level(int level, MutexLock& lock) {
   const Time budget = clock_.now() + options_.filesystem_budget;
   freezer_->begin(Task::FREEZE, level);
   const Woken woken = wait_for_tasks(lock, std::min(budget, deadline_));
@@ -170,7 +170,7 @@ bool Conductor::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
     case Woken::ASKED:
       return end_as_asked();
     case Woken::FAILED:
-      return end(EndReason::CALL, freezer_->failed());
+      return end_as_failed();
     case Woken::DEADLINE:
       break;
   }
@@ -179,7 +179,7 @@ bool Conductor::freeze_level(int level, std::unique_lock<std::mutex>& lock) {
 
 void Conductor::hold() {
   restore_all();
-  std::unique_lock lock(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   const Guardian& guardian = freezer_->guardian();
   for (;;) {
     const Time now = clock_.now();
@@ -194,7 +194,7 @@ void Conductor::hold() {
       // Without it our own death would leave all frozen: better no snapshot than that.
       end(EndReason::GUARDIAN_DIED);
     }
-    if (state_.end.reason != EndReason::NONE) return;
+    if (end_.reason != EndReason::NONE) return;
     if (guardian.started()) guardian.continue_if_stopped();
     const Time look = guardian.started() ? now + GUARDIAN_LOOK : Time::max();
     clock_.wait_until(lock, freezer_->changed, std::min(deadline_, look));
@@ -202,7 +202,7 @@ void Conductor::hold() {
 }
 
 void Conductor::thaw() {
-  std::unique_lock lock(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   state_.times.release_asked = clock_.now();
   set_phase(Phase::THAWING);
   freezer_->give_up();
@@ -219,7 +219,7 @@ void Conductor::thaw() {
 
 // A FIFREEZE that is still under way has its budget; a FITHAW that fails is tried again for a
 // while.
-void Conductor::wait_for_thaws(std::unique_lock<std::mutex>& lock) {
+void Conductor::wait_for_thaws(MutexLock& lock) {
   const Time began = clock_.now();
   while (!freezer_->settled()) {
     Time until = began;
@@ -239,12 +239,12 @@ void Conductor::conclude() {
   restore_all();
   bool settled = false;
   {
-    std::lock_guard guard(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     settled = freezer_->settled();
   }
   if (settled && !rcu_.changed() && !storage_.changed()) {
     stand_down();
-  } else if (state_.end.reason == EndReason::BUDGET) {
+  } else if (end_.reason == EndReason::BUDGET) {
     scout_->look(SCOUT_PATIENCE);
   }
   std::shared_ptr<const RunTexts> texts = no_memory_texts_;
@@ -252,7 +252,7 @@ void Conductor::conclude() {
     texts = std::make_shared<const RunTexts>(compose_texts(facts()));
   } catch (const std::bad_alloc&) {
   }
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   texts_ = std::move(texts);
   set_phase(Phase::ENDED);
 }
@@ -260,8 +260,8 @@ void Conductor::conclude() {
 // The owner has been told; what is stuck in the kernel is waited for, for however long.
 void Conductor::finish_stuck_calls() {
   {
-    std::unique_lock lock(freezer_->mutex);
-    freezer_->changed.wait(lock, [this] { return freezer_->settled(); });
+    MutexLock lock(freezer_->mutex);
+    while (!freezer_->settled()) freezer_->changed.wait(lock);
     while (!restore_all()) {
       clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
     }
@@ -269,8 +269,8 @@ void Conductor::finish_stuck_calls() {
   stand_down();
   scout_->quit();
   if (freezer_->guardian().started()) freezer_->guardian().reap();
-  std::unique_lock lock(freezer_->mutex);
-  freezer_->changed.wait(lock, [this] { return freezer_->running() == 0; });
+  MutexLock lock(freezer_->mutex);
+  while (freezer_->running() > 0) freezer_->changed.wait(lock);
   lock.unlock();
   freezer_->close_idle();
   lock.lock();
@@ -311,13 +311,15 @@ bool Conductor::restore_all() {
 }
 
 bool Conductor::end(EndReason reason, int index, const char* call, int code) {
-  if (state_.end.reason != EndReason::NONE) return false;
-  state_.end = {reason, index, call, code};
-  if (reason == EndReason::CALL && code == 0) {
-    state_.end.call = freezer_->progress(static_cast<std::size_t>(index)).call;
-    state_.end.code = freezer_->progress(static_cast<std::size_t>(index)).error;
-  }
+  if (end_.reason != EndReason::NONE) return false;
+  end_ = {reason, index, call, code};
   return false;
+}
+
+bool Conductor::end_as_failed() {
+  const int index = freezer_->failed();
+  const Progress& progress = freezer_->progress(static_cast<std::size_t>(index));
+  return end(EndReason::CALL, index, progress.call, progress.error);
 }
 
 bool Conductor::end_as_asked() {
@@ -331,7 +333,7 @@ int Conductor::find_busy(Task task) const {
   return -1;
 }
 
-Conductor::Woken Conductor::wait_for_tasks(std::unique_lock<std::mutex>& lock, Time deadline) {
+Conductor::Woken Conductor::wait_for_tasks(MutexLock& lock, Time deadline) {
   for (;;) {
     if (state_.asked != Asked::NOTHING) return Woken::ASKED;
     if (freezer_->failed() >= 0) return Woken::FAILED;

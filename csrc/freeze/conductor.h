@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_safety.h"
 #include "base/unique_fd.h"
 #include "freeze/freezer.h"
 #include "freeze/rcu.h"
@@ -69,20 +70,22 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   bool stand_guard(Time deadline, bool settling);
   bool await_resumed();
   int find_suspended();
-  bool freeze_level(int level, std::unique_lock<std::mutex>& lock);
-  void wait_for_thaws(std::unique_lock<std::mutex>& lock);
+  bool freeze_level(int level, MutexLock& lock) REQUIRES(freezer_->mutex);
+  void wait_for_thaws(MutexLock& lock) REQUIRES(freezer_->mutex);
   // Nothing is frozen any more and rcu_expedited is back: marker, guardian, directories.
   void stand_down();
   void remove_marker();
   bool restore_rcu();
   bool restore_all();  // what was changed of the kernel's settings
-  bool end(EndReason reason, int index = -1, const char* call = "", int code = 0);  // always false
+  // The first reason counts. These are always false.
+  bool end(EndReason reason, int index = -1, const char* call = "", int code = 0);
   bool end_as_asked();
-  int find_busy(Task task) const;
-  void copy_progress(std::vector<Progress>& progress) const;
+  bool end_as_failed() REQUIRES(freezer_->mutex);  // by the call that failed first
+  int find_busy(Task task) const REQUIRES(freezer_->mutex);
+  void copy_progress(std::vector<Progress>& progress) const REQUIRES(freezer_->mutex);
   RunFacts facts();  // what is to be told of a run that is over
-  Woken wait_for_tasks(std::unique_lock<std::mutex>& lock, Time deadline);
-  void set_phase(Phase phase);
+  Woken wait_for_tasks(MutexLock& lock, Time deadline) REQUIRES(freezer_->mutex);
+  void set_phase(Phase phase) REQUIRES(freezer_->mutex);
 
   linux::System& system_;
   Clock& clock_;
@@ -100,11 +103,13 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   Time deadline_ = Time::max();        // conductor only
   bool guarded_ = false;               // conductor only: marker and guardian are there
   bool core_dumps_forbidden_ = false;  // conductor only
+  RunEnd end_;                         // conductor only
 
-  RunState state_;
+  RunState state_ GUARDED_BY(freezer_->mutex);
   std::condition_variable phase_changed_;
   EventFd event_;
-  std::shared_ptr<const RunTexts> texts_;  // never null; replaced as a whole
+  // Never null; replaced as a whole.
+  std::shared_ptr<const RunTexts> texts_ GUARDED_BY(freezer_->mutex);
   const std::shared_ptr<const RunTexts>
       no_memory_texts_;  // for when there is no memory to compose them
 };

@@ -42,13 +42,13 @@ void Conductor::stand_by() {
 }
 
 bool Conductor::await_start() {
-  std::unique_lock lock(freezer_->mutex);
-  freezer_->changed.wait(lock, [this] { return state_.phase != Phase::NEW || state_.dropped; });
+  MutexLock lock(freezer_->mutex);
+  while (state_.phase == Phase::NEW && !state_.dropped) freezer_->changed.wait(lock);
   return state_.phase != Phase::NEW;
 }
 
 void Conductor::drop() {
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   state_.dropped = true;
   freezer_->changed.notify_all();
 }
@@ -59,7 +59,7 @@ void Conductor::start() {
                   [](const plan::Filesystem& one) { return one.sync_only; })) {
     throw PlanError("there is no filesystem to freeze");
   }
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   if (state_.phase != Phase::NEW) throw Error("a freeze session starts only once");
   state_.times.started = clock_.now();
   state_.times.started_unix_ns =
@@ -70,14 +70,14 @@ void Conductor::start() {
 }
 
 void Conductor::release() {
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   if (state_.asked == Asked::NOTHING) state_.asked = Asked::RELEASE;
   freezer_->changed.notify_all();
 }
 
 void Conductor::abort(const std::string& reason) {
   std::string text = reason;  // allocated before the lock is taken
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   if (state_.asked != Asked::NOTHING) return;
   state_.asked = Asked::ABORT;
   state_.abort_reason.swap(text);
@@ -85,19 +85,22 @@ void Conductor::abort(const std::string& reason) {
 }
 
 Phase Conductor::phase() {
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   return state_.phase;
 }
 
 bool Conductor::wait_for(Phase phase, Time deadline) {
-  std::unique_lock lock(freezer_->mutex);
-  return phase_changed_.wait_until(lock, deadline, [&] { return state_.phase >= phase; });
+  MutexLock lock(freezer_->mutex);
+  while (state_.phase < phase) {
+    if (phase_changed_.wait_until(lock, deadline) == std::cv_status::timeout) break;
+  }
+  return state_.phase >= phase;
 }
 
 void Conductor::wait_until_ended() {
-  std::unique_lock lock(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   if (state_.phase == Phase::NEW) return;
-  phase_changed_.wait(lock, [this] { return state_.phase == Phase::ENDED; });
+  while (state_.phase != Phase::ENDED) phase_changed_.wait(lock);
 }
 
 // Whoever asks may be slow: under the lock plain data is copied, into memory that is there already.
@@ -111,7 +114,7 @@ RunRecord Conductor::record() {
   std::shared_ptr<const RunTexts> texts;
   bool rcu_used;
   {
-    std::lock_guard guard(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     copy_progress(run.progress);
     run.times = state_.times;
     std::copy(state_.figures.begin(), state_.figures.end(), run.figures.begin());
@@ -123,7 +126,6 @@ RunRecord Conductor::record() {
   return make_record(run, *texts, rcu_used);
 }
 
-// With the lock held.
 void Conductor::copy_progress(std::vector<Progress>& progress) const {
   for (std::size_t index = 0; index < progress.size(); ++index) {
     progress[index] = freezer_->progress(index);
@@ -143,11 +145,11 @@ RunFacts Conductor::facts() {
       freezer_->guardian().process(),
       storage_.changed_names(),
       rcu_.changed() ? rcu_.path() : ""};
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   copy_progress(facts.run.progress);
   facts.run.times = state_.times;
   facts.run.now = clock_.now();
-  facts.end = state_.end;
+  facts.end = end_;
   facts.abort_reason =
       state_.asked == Asked::ABORT ? state_.abort_reason : "released before everything was frozen";
   return facts;

@@ -44,7 +44,7 @@ void Freezer::close_idle() {
   for (std::size_t index = 0; index < size(); ++index) {
     if (descriptors_[index] < 0) continue;
     {
-      std::lock_guard guard(mutex);
+      MutexLock lock(mutex);
       const Progress& progress = workers_[index].progress;
       if (progress.frozen || progress.task == Task::SYNC || progress.task == Task::FREEZE) continue;
     }
@@ -132,16 +132,16 @@ bool Freezer::settled(int level) const {
 }
 
 void Freezer::work(std::size_t index) {
+  MutexLock lock(mutex);
   Worker& me = workers_[index];
-  std::unique_lock lock(mutex);
   for (;;) {
-    me.wake.wait(lock, [&me] { return me.progress.task != Task::NONE; });
+    while (me.progress.task == Task::NONE) me.wake.wait(lock);
     switch (me.progress.task) {
       case Task::SYNC:
-        sync(index, lock);
+        sync(index);
         break;
       case Task::FREEZE:
-        freeze(index, lock);
+        freeze(index);
         if (me.progress.frozen && giving_up_) thaw(index, lock);
         break;
       case Task::THAW:
@@ -157,31 +157,31 @@ void Freezer::work(std::size_t index) {
   }
 }
 
-void Freezer::sync(std::size_t index, std::unique_lock<std::mutex>& lock) {
-  lock.unlock();
+void Freezer::sync(std::size_t index) {
+  mutex.unlock();
   const Time began = clock_.now();
   const int result = system_.sync(descriptors_[index]);
   const Time ended = clock_.now();
-  lock.lock();
+  mutex.lock();
   Progress& progress = workers_[index].progress;
   progress.presync += ended - began;
   ++progress.rounds;
   if (result < 0) fail(index, "syncfs", -result);
 }
 
-void Freezer::freeze(std::size_t index, std::unique_lock<std::mutex>& lock) {
+void Freezer::freeze(std::size_t index) {
   if (giving_up_) return;
   Progress& progress = workers_[index].progress;
   progress.freeze_began = clock_.now();
   const bool sync_only = filesystems_[index].sync_only;
   if (!sync_only && !guardian_.begin_freeze(index)) return fail(index, "FIFREEZE", ECANCELED);
-  lock.unlock();
+  mutex.unlock();
   const int result =
       sync_only ? system_.sync(descriptors_[index]) : system_.freeze(descriptors_[index]);
   const Time ended = clock_.now();
   if (!sync_only && result == 0) guardian_.set_frozen(index);
   if (!sync_only && result < 0) guardian_.set_thawed(index);
-  lock.lock();
+  mutex.lock();
   progress.frozen_at = ended;
   if (result == 0) {
     progress.frozen = !sync_only;
@@ -193,17 +193,17 @@ void Freezer::freeze(std::size_t index, std::unique_lock<std::mutex>& lock) {
 }
 
 // Until it has succeeded, or somebody else has done it. The descriptor stays open for as long.
-void Freezer::thaw(std::size_t index, std::unique_lock<std::mutex>& lock) {
+void Freezer::thaw(std::size_t index, MutexLock& lock) {
   Worker& me = workers_[index];
   me.progress.task = Task::THAW;
   me.progress.thaw_began = clock_.now();
   for (Duration pause = FIRST_PAUSE;; pause = std::min(2 * pause, LONGEST_PAUSE)) {
-    lock.unlock();
+    mutex.unlock();
     const int result = system_.thaw(descriptors_[index]);
     const Time ended = clock_.now();
     const bool settled = result == 0 || result == -EINVAL;
     const bool by_guardian = settled && guardian_.set_thawed(index);
-    lock.lock();
+    mutex.lock();
     me.progress.thaw_error = result == -EINVAL ? 0 : -result;
     if (settled) {
       me.progress.frozen = false;

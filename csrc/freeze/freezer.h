@@ -6,11 +6,11 @@
 #include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "freeze/guardian.h"
 #include "linux/system.h"
 #include "plan/filesystem.h"
@@ -59,46 +59,49 @@ class Freezer {
   // One thread per filesystem; `self` keeps this alive. 0 or an errno (positive).
   int start_threads(const std::shared_ptr<Freezer>& self);
   // Closes the directories whose threads have nothing more to do. Called by who gives the tasks.
-  void close_idle();
+  void close_idle() EXCLUDES(mutex);
 
-  // All that follows: with the lock held.
-  std::mutex mutex;
+  Mutex mutex;
   std::condition_variable changed;  // notified when the last running task ends or one fails
-  const Progress& progress(std::size_t index) const { return workers_[index].progress; }
+  const Progress& progress(std::size_t index) const REQUIRES(mutex) {
+    return workers_[index].progress;
+  }
   // Gives `task` to every filesystem of `level` that it applies to; level < 0: of all.
-  void begin(Task task, int level);
-  std::size_t running() const { return running_; }
-  int failed() const { return failed_; }  // index of the first that failed to sync or freeze, or -1
+  void begin(Task task, int level) REQUIRES(mutex);
+  std::size_t running() const REQUIRES(mutex) { return running_; }
+  // The index of the first that failed to sync or freeze, or -1.
+  int failed() const REQUIRES(mutex) { return failed_; }
   // From now on what becomes frozen late is thawed at once by its own thread.
-  void give_up() { giving_up_ = true; }
+  void give_up() REQUIRES(mutex) { giving_up_ = true; }
   // Nothing is frozen, nothing is in FIFREEZE.
-  bool settled() const;
-  bool settled(int level) const;
+  bool settled() const REQUIRES(mutex);
+  bool settled(int level) const REQUIRES(mutex);
 
  private:
   struct Worker {
     Progress progress;
     std::condition_variable wake;
   };
-  bool applies(Task task, std::size_t index) const;
-  void work(std::size_t index);
-  void sync(std::size_t index, std::unique_lock<std::mutex>& lock);
-  void freeze(std::size_t index, std::unique_lock<std::mutex>& lock);
-  void thaw(std::size_t index, std::unique_lock<std::mutex>& lock);
-  void fail(std::size_t index, const char* call, int error);
-  void finish(std::size_t index);
+  bool applies(Task task, std::size_t index) const REQUIRES(mutex);
+  void work(std::size_t index) EXCLUDES(mutex);
+  // These give the mutex back for the time of their calls.
+  void sync(std::size_t index) REQUIRES(mutex);
+  void freeze(std::size_t index) REQUIRES(mutex);
+  void thaw(std::size_t index, MutexLock& lock) REQUIRES(mutex);
+  void fail(std::size_t index, const char* call, int error) REQUIRES(mutex);
+  void finish(std::size_t index) REQUIRES(mutex);
 
   linux::System& system_;
   Clock& clock_;
   const std::vector<plan::Filesystem> filesystems_;
   const bool accept_foreign_;
   std::vector<int> descriptors_;
-  std::vector<std::uint64_t> unique_ids_;  // of what is open
-  std::deque<Worker> workers_;             // of things that cannot move
+  std::vector<std::uint64_t> unique_ids_;         // of what is open
+  std::deque<Worker> workers_ GUARDED_BY(mutex);  // of things that cannot move
   Guardian guardian_;
-  std::size_t running_ = 0;
-  int failed_ = -1;
-  bool giving_up_ = false;
+  std::size_t running_ GUARDED_BY(mutex) = 0;
+  int failed_ GUARDED_BY(mutex) = -1;
+  bool giving_up_ GUARDED_BY(mutex) = false;
 };
 
 }  // namespace vmtpy::freeze

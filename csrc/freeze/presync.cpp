@@ -51,13 +51,13 @@ bool Conductor::presync() {
   storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
   storage_.keep_before();
   {
-    std::lock_guard guard(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     state_.times.dirty_before = dirty;
   }
   const bool done = write_back(deadline);
   if (!done) restore_bounds();
   publish_figures();
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   if (done) state_.times.presynced = clock_.now();
   return done;
 }
@@ -70,9 +70,9 @@ bool Conductor::write_back(Time deadline) {
   const Time began = clock_.now();
   for (;;) {
     {
-      std::unique_lock lock(freezer_->mutex);
+      MutexLock lock(freezer_->mutex);
       if (state_.asked != Asked::NOTHING) return end_as_asked();
-      if (freezer_->failed() >= 0) return end(EndReason::CALL, freezer_->failed());
+      if (freezer_->failed() >= 0) return end_as_failed();
       if (rounds.running && freezer_->running() == 0) rounds.end(clock_.now());
       if (rounds.due && !rounds.running && (rounds.count == 0 || clock_.now() < deadline)) {
         rounds.due = false;
@@ -91,7 +91,7 @@ bool Conductor::write_back(Time deadline) {
       case Judgement::GO_ON:
         break;
     }
-    std::unique_lock lock(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     const Time next = std::min(deadline, clock_.now() + LOOK);
     while (!rounds.due && state_.asked == Asked::NOTHING && freezer_->failed() < 0 &&
            (!rounds.running || freezer_->running() > 0) && clock_.now() < next) {
@@ -130,7 +130,7 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
 // The goal has been missed: what is left is to freeze nothing that would not end in time.
 Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
   if (rounds.running && !storage_.has_measured()) {
-    std::lock_guard guard(freezer_->mutex);
+    MutexLock lock(freezer_->mutex);
     const int busy = find_busy(Task::SYNC);
     if (busy < 0) return Judgement::GO_ON;
     end(EndReason::PRESYNC_BUDGET, busy);
@@ -176,7 +176,7 @@ bool Conductor::restore_bounds() {
 
 void Conductor::publish_figures() {
   std::vector<StorageFigures> figures = storage_.figures();
-  std::lock_guard guard(freezer_->mutex);
+  MutexLock lock(freezer_->mutex);
   state_.figures.swap(figures);
   state_.dirty_source = storage_.source();
 }

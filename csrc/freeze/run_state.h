@@ -1,6 +1,6 @@
-// How far a run is and how it ends. Plain data of the conductor, guarded by the freezer's mutex;
-// between the first FIFREEZE and the last FITHAW only such data is set, and texts are composed when
-// all is over (run_report.h).
+// How far a run is and how it ends. Plain data of the conductor; RunState is guarded by the
+// freezer's mutex, RunEnd is used by the conductor alone. Between the first FIFREEZE and the last
+// FITHAW only such data is set, and texts are composed when all is over (run_report.h).
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,6 @@ struct RunState {
   bool dropped = false;  // the owner is gone and has not started it
   Asked asked = Asked::NOTHING;
   std::string abort_reason;
-  RunEnd end;
   RunTimes times;
   bool rcu_used = false;
   std::vector<StorageFigures> figures;  // empty until they are known

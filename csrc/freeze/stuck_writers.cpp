@@ -121,7 +121,7 @@ void StuckWriterScout::start() {
 }
 
 void StuckWriterScout::work() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (order_ != Order::QUIT) {
     if (order_ == Order::LOOK) {
       lock.unlock();
@@ -141,22 +141,25 @@ void StuckWriterScout::work() {
 }
 
 void StuckWriterScout::look(Duration patience) {
-  std::unique_lock lock(mutex_);
+  const Time deadline = std::chrono::steady_clock::now() + patience;
+  MutexLock lock(mutex_);
   if (!started_) return;
   order_ = Order::LOOK;
   changed_.notify_all();
-  changed_.wait_for(lock, patience, [this] { return order_ == Order::NONE; });
+  while (order_ != Order::NONE) {
+    if (changed_.wait_until(lock, deadline) == std::cv_status::timeout) return;
+  }
 }
 
 void StuckWriterScout::quit() {
   stop_ = true;
-  std::lock_guard guard(mutex_);
+  MutexLock lock(mutex_);
   order_ = Order::QUIT;
   changed_.notify_all();
 }
 
 std::vector<StuckWriter> StuckWriterScout::found() const {
-  std::lock_guard guard(mutex_);
+  MutexLock lock(mutex_);
   return found_;
 }
 

@@ -11,11 +11,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/thread_safety.h"
 #include "plan/filesystem.h"
 
 namespace vmtpy::freeze {
@@ -46,12 +46,12 @@ class StuckWriterScout : public std::enable_shared_from_this<StuckWriterScout> {
   void work();
 
   const std::vector<plan::Filesystem> filesystems_;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable changed_;
   std::atomic<bool> stop_{false};
-  Order order_ = Order::NONE;
-  bool started_ = false;
-  std::vector<StuckWriter> found_;
+  Order order_ GUARDED_BY(mutex_) = Order::NONE;
+  bool started_ = false;  // conductor only
+  std::vector<StuckWriter> found_ GUARDED_BY(mutex_);
 };
 
 }  // namespace vmtpy::freeze

@@ -1,6 +1,6 @@
-"""The text format of Prometheus (version 0.0.4): metrics as plain values, written down here.
+"""Writes metrics in the text format of Prometheus, version 0.0.4.
 
-prometheus-client would cost the agent 10 MiB of memory. The tests have its parser read this.
+prometheus-client would cost the agent 10 MiB of memory. The tests read the result with its parser.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Family(NamedTuple):
     """All series of one name.
 
     Attributes:
-        name: as it is shown; a counter's ends in "_total".
+        name: the name; that of a counter ends in "_total".
         kind: "counter", "gauge" or "histogram".
         words: the help text, one line.
-        samples: (what follows the name, labels, value).
+        samples: the suffix of the name, the labels and the value of each series.
     """
 
     name: str
@@ -37,7 +37,8 @@ def counter(name: str, words: str, value: float) -> Family:
 
 def counters(name: str, words: str, label: str, values: Mapping[str, float]) -> Family:
     """A counter for each value of one label."""
-    return Family(name, "counter", words, [("", {label: key}, one) for key, one in values.items()])
+    samples = [("", {label: key}, value) for key, value in values.items()]
+    return Family(name, "counter", words, samples)
 
 
 def gauge(name: str, words: str, value: float, labels: Labels | None = None) -> Family:
@@ -45,18 +46,18 @@ def gauge(name: str, words: str, value: float, labels: Labels | None = None) -> 
 
 
 def gauges(name: str, words: str, samples: Iterable[tuple[Labels, float]]) -> Family:
-    """A gauge with labels; none at all is told, too."""
+    """A gauge for each set of labels. Without samples the family has only its help text."""
     return Family(name, "gauge", words, [("", labels, value) for labels, value in samples])
 
 
 class Histogram:
-    """Counts seconds in buckets. Fed by one thread, read by any."""
+    """A histogram of seconds. One thread calls observe(); any thread may read."""
 
     def __init__(self, name: str, words: str, bounds: tuple[float, ...]) -> None:
         self._name = name
         self._words = words
         self._bounds = bounds
-        # Replaced as a whole, so that no reader sees a count without its sum.
+        # The tuple is replaced as a whole, so that a reader never sees a count without its sum.
         self._state: tuple[tuple[int, ...], float] = ((0,) * (len(bounds) + 1), 0.0)
 
     def observe(self, value: float) -> None:
@@ -87,7 +88,7 @@ def render(families: Iterable[Family]) -> bytes:
             lines.append(
                 f"{family.name}{suffix}{'{' + pairs + '}' if pairs else ''} {float(value)!r}"
             )
-    # A path may hold bytes that are not UTF-8.
+    # A path may contain bytes that are not UTF-8.
     text = "".join(f"{line}\n" for line in lines)
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").encode()
 

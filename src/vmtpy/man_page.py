@@ -1,6 +1,6 @@
-"""Man pages, in the language of man(7), made from the commands' own parsers.
+"""Makes the man pages, in the language of man(7), from the commands' own parsers.
 
-`python -m vmtpy.man_page DIR` writes all of them there.
+`python -m vmtpy.man_page DIR` writes all pages to DIR.
 """
 
 from __future__ import annotations
@@ -21,46 +21,47 @@ The guest agent for Linux virtual machines on VMware that takes part in quiesced
 freezes all local filesystems in milliseconds, thaws them in milliseconds, and always thaws."""
 FILES = {
     "/etc/vmtpy/vmtpy.toml": "the configuration; `vmtpy config example` prints one",
-    "/etc/vmtpy/hooks.d": "programs that are called before the freeze and after the thaw",
-    "/etc/vmtpy/power.d": "programs that are called at the host's power operations",
-    "/run/vmtpy": "the agent's socket, and a marker while something is frozen",
+    "/etc/vmtpy/hooks.d": "programs that the agent runs before the freeze and after the thaw",
+    "/etc/vmtpy/power.d": "programs that the agent runs at the host's power operations",
+    "/run/vmtpy": "the agent's socket, and a marker while filesystems are frozen",
 }
 
 
 def pages() -> dict[str, str]:
-    """All of them: file name → text."""
+    """All pages: file name → text."""
     made = {"vmtpy.1": main_page()}
     made["vmtpy-rpctool.1"] = rpctool_page()
-    made |= {f"{one.name.replace(' ', '-')}.1": page(one) for one in commands()}
+    made |= {f"{command.name.replace(' ', '-')}.1": page(command) for command in commands()}
     return made
 
 
 def main_page() -> str:
-    """vmtpy(1): what there is."""
+    """vmtpy(1), which lists the commands."""
     lines = head("vmtpy", "guest agent for VMware whose quiesced snapshots always thaw")
     lines += [".SH SYNOPSIS", ".B vmtpy", escaped("[--version] COMMAND ...")]
     lines += [".SH DESCRIPTION", *paragraphs(DESCRIPTION), ".SH COMMANDS"]
-    for one in commands():
-        lines += [".TP", f".B {escaped(one.name)}", *text(f"{one.summary}.")]
+    for command in commands():
+        lines += [".TP", f".B {escaped(command.name)}", *text(f"{command.summary}.")]
     lines.append(".SH FILES")
     for file, what in FILES.items():
         lines += [".TP", f".I {escaped(file)}", *text(f"{what}.")]
-    see = ", ".join(f"\\fB{escaped(one.name.replace(' ', '-'))}\\fR(1)" for one in commands())
+    names = [escaped(command.name.replace(" ", "-")) for command in commands()]
+    see = ", ".join(f"\\fB{name}\\fR(1)" for name in names)
     return "\n".join([*lines, ".SH SEE ALSO", see]) + "\n"
 
 
 def rpctool_page() -> str:
-    """vmtpy-rpctool(1), whose one argument needs no parser."""
-    lines = head("vmtpy-rpctool", "stands in for vmware-rpctool")
+    """vmtpy-rpctool(1); that program has no parser."""
+    lines = head("vmtpy-rpctool", "replaces vmware-rpctool")
     lines += [".SH SYNOPSIS", ".B vmtpy\\-rpctool", "TEXT", ".SH DESCRIPTION"]
     lines += paragraphs(
         "Sends TEXT to the host as a request, and writes the answer to standard output, or the "
         "host's reason to refuse to standard error. Arguments, outputs and exit codes are those "
-        "of vmware-rpctool, for programs that call it: only the first argument counts.\n\n"
-        "A link by that name lets them find it: "
+        "of vmware-rpctool; arguments after the first are ignored.\n\n"
+        "A link lets programs that call vmware-rpctool find it: "
         '`ln -s "$(command -v vmtpy-rpctool)" /usr/local/bin/vmware-rpctool`'
     )
-    codes = {"0": "the request was granted", "1": "it was refused, or there was none"}
+    codes = {"0": "the request was granted", "1": "the request was refused, or TEXT is missing"}
     codes["255"] = "this is not VMware"
     lines.append(".SH EXIT STATUS")
     for code, what in codes.items():
@@ -97,7 +98,7 @@ def usage(command: Command) -> list[str]:
 
 
 def actions(command: Command) -> Iterator[str]:
-    """The actions of a command, each with what it takes."""
+    """The actions of a command, each with its arguments and options."""
     if command.actions:
         yield ".SH ACTIONS"
     for action in command.actions:
@@ -105,16 +106,16 @@ def actions(command: Command) -> Iterator[str]:
         yield from usage(action)
         yield ".PP"
         yield from paragraphs(action.description)
-        for one in [*action.words, *action.options]:
-            if "--help" not in one.names:
-                yield from entry(one)
+        for argument in [*action.words, *action.options]:
+            if "--help" not in argument.names:
+                yield from entry(argument)
 
 
-def entry(one: Argument) -> list[str]:
-    """An option or a word, with its text."""
-    value = f"\\fI{escaped(one.value)}\\fR" if one.value else ""
-    names = ", ".join(f"\\fB{escaped(name)}\\fR" for name in one.names)
-    return [".TP", f"{names} {value}".strip(), *text(one.text)]
+def entry(argument: Argument) -> list[str]:
+    """The entry of an option or a positional argument."""
+    value = f"\\fI{escaped(argument.value)}\\fR" if argument.value else ""
+    names = ", ".join(f"\\fB{escaped(name)}\\fR" for name in argument.names)
+    return [".TP", f"{names} {value}".strip(), *text(argument.text)]
 
 
 def paragraphs(source: str) -> list[str]:
@@ -125,12 +126,12 @@ def paragraphs(source: str) -> list[str]:
 
 
 def text(source: str) -> list[str]:
-    """Words that may be filled; a line each, for no line of it to begin with a request."""
+    """A paragraph as one line, so that no later line begins with a request of roff."""
     return [escaped(" ".join(source.split()))]
 
 
 def escaped(source: str) -> str:
-    """Text that roff shows as it is."""
+    """The text with escapes for all characters that are special to roff."""
     for sign, name in (("\\", "\\e"), ("-", "\\-"), ("'", "\\(aq"), ("`", "\\(ga")):
         source = source.replace(sign, name)
     for sign, name in (("…", "..."), ("→", "\\(->"), ("µ", "\\(mc")):

@@ -1,7 +1,8 @@
-"""Metrics for Prometheus: a textfile for node_exporter, or HTTP. Imported only when configured.
+"""Metrics for Prometheus, in a textfile for node_exporter or over HTTP.
 
-What the agent counts natively is read when somebody asks; histograms are fed by the record of each
-backup. To add a metric: a line in families() and one in docs/monitoring.md.
+The agent imports this module only if metrics are configured. The native counters are read for each
+page; the histograms count the records of backups. A new metric needs a line in families() and one
+in docs/monitoring.md.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class Metrics:
     """All metrics of an agent.
 
     Args:
-        config: where they go.
-        status: gives the agent's status, as `Agent.status`.
-        log: takes what goes wrong.
+        config: the textfile and the address.
+        status: returns the agent's status, as `Agent.status`.
+        log: gets a line for each new failure.
     """
 
     def __init__(
@@ -51,19 +52,21 @@ class Metrics:
         self._unchanged = _thread.allocate_lock()  # held until a backup has ended
         self._unchanged.acquire()
         self._freeze = Histogram(
-            "vmtpy_freeze_seconds", "From the first FIFREEZE to the last one's return.", BUCKETS
+            "vmtpy_freeze_seconds",
+            "Time from the first FIFREEZE to the return of the last FIFREEZE.",
+            BUCKETS,
         )
         self._stall = Histogram(
             "vmtpy_stall_seconds",
-            "From the first FIFREEZE to the last FITHAW's return.",
+            "Time from the first FIFREEZE to the return of the last FITHAW.",
             BUCKETS,
         )
 
     def start(self) -> None:
-        """Begins to serve, in threads that end with the program.
+        """Starts the threads that serve the metrics. They end with the program.
 
         Raises:
-            ConfigError: the address cannot be listened on.
+            ConfigError: the agent cannot listen on the configured address.
         """
         if self._config.listen:
             serve(self._config.listen, self.page, self._log)
@@ -71,7 +74,7 @@ class Metrics:
             _thread.start_new_thread(self._keep_writing, ())
 
     def record(self, record: RunRecord) -> None:
-        """A backup has ended."""
+        """Counts the record of a backup that has ended."""
         if record.all_frozen:
             self._freeze.observe(record.all_frozen - record.first_freeze)
         if record.first_freeze and record.all_thawed:
@@ -80,11 +83,11 @@ class Metrics:
             self._unchanged.release()
 
     def page(self) -> bytes:
-        """All of them, in the text format."""
+        """All metrics, in the text format."""
         return render([*families(self._status()), self._freeze.family(), self._stall.family()])
 
     def write(self) -> None:
-        """Writes the textfile; not while something is frozen, for it may lie there."""
+        """Writes the textfile, except while filesystems are frozen, since it may lie on one."""
         if self._status()["frozen"]:
             return
         try:
@@ -103,51 +106,56 @@ class Metrics:
 
 
 def families(status: dict[str, Any]) -> list[Family]:
-    """What the agent's status says, as metrics."""
+    """The metrics that are made from the agent's status."""
     wire, channel, last = status["wire"], status["channel"], status["last_backup"]
     traps = {kind: wire[kind] for kind in TRAPS}
     errors = {"refused": wire["refusals"], "broken": wire["failures"]}
     made = [
-        gauge("vmtpy_build_info", "1; the version.", 1, {"version": status["version"]}),
-        counters("vmtpy_backups_total", "Backups by how they ended.", "outcome", status["backups"]),
-        counters("vmtpy_traps_total", "Traps to the host.", "kind", traps),
+        gauge(
+            "vmtpy_build_info",
+            "Always 1; the label has the agent's version.",
+            1,
+            {"version": status["version"]},
+        ),
+        counters("vmtpy_backups_total", "Backups by outcome.", "outcome", status["backups"]),
+        counters("vmtpy_traps_total", "Traps to the host by kind.", "kind", traps),
         counter("vmtpy_rpcs_total", "Requests to the host.", wire["rpcs"]),
         counters(
             "vmtpy_rpc_errors_total",
-            "Requests that the host refused, conversations that broke off.",
+            "Requests that the host refused, and conversations that broke.",
             "kind",
             errors,
         ),
         counter("vmtpy_channel_opens_total", "Channels opened to the host.", wire["opens"]),
-        counter("vmtpy_channel_resets_total", "Resets by the host.", channel["resets"]),
-        gauge("vmtpy_frozen", "1 while frozen.", status["frozen"]),
+        counter("vmtpy_channel_resets_total", "Resets that the host sent.", channel["resets"]),
+        gauge("vmtpy_frozen", "1 while filesystems are frozen.", status["frozen"]),
         gauge("vmtpy_connected", "1 while the host answers.", channel["connected"]),
     ]
     if status["last_success"] is not None:
-        words = "Since 1970, when all was frozen for the last good snapshot of this run."
+        words = "Unix time at which the last good backup since the agent's start was frozen."
         made.append(gauge("vmtpy_last_success_timestamp_seconds", words, status["last_success"]))
     if last is not None:
-        words = "1: writable, and not frozen in the last backup; the reason as in the report."
+        words = "1 for each writable filesystem that the last backup did not freeze, by reason."
         made.append(gauges("vmtpy_left_out_filesystem", words, _left_out(last)))
     if status["time_difference"] is not None:
-        words = "How far the guest's clock is ahead of the host's."
+        words = "Seconds by which the guest's clock is ahead of the host's."
         made.append(gauge("vmtpy_time_difference_seconds", words, status["time_difference"]))
     return made
 
 
 def _left_out(last: dict[str, Any]) -> list[tuple[dict[str, str], float]]:
-    """Each once: Prometheus refuses a page with two series of the same labels."""
-    known = {(one["path"], one["type"], one["cause"]): one for one in last["left_out"]}
+    """The samples without duplicates: Prometheus refuses two series with the same labels."""
+    known = {(left["path"], left["type"], left["cause"]): left for left in last["left_out"]}
     return [({"path": path, "type": type_, "reason": cause}, 1) for path, type_, cause in known]
 
 
 def _replace(path: str, data: bytes) -> None:
-    """Puts `data` in place of the file, readable for everybody whatever the umask.
+    """Replaces the file atomically by one with `data` that every user can read.
 
-    node_exporter is another user, and the service's umask lets nobody else read.
+    node_exporter runs as another user, and the service's umask denies other users.
 
     Raises:
-        OSError: it cannot be written; the old file stays.
+        OSError: the file cannot be written; the old file stays.
     """
     temporary = f"{path}.{os.getpid()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW

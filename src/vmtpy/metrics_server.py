@@ -1,7 +1,7 @@
-"""The page of metrics over HTTP: one answer a connection, to few at a time.
+"""Serves the page of metrics over HTTP: one answer for each connection, to at most 8 clients.
 
-http.server would cost the agent 7 MiB of memory, the Python half of socket another 0.3. Nothing is
-imported or written while it answers: everything may be frozen then.
+It does without http.server and socket, which would cost the agent 7 MiB and 0.3 MiB. It imports and
+writes nothing while it answers, because filesystems may be frozen.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ if TYPE_CHECKING:
 
     from vmtpy.log import Log
 
-PATIENCE = 5.0  # seconds that a client may take for its request, and again for the answer
-MOST_CLIENTS = 8  # at a time; more are hung up on
+PATIENCE = 5.0  # seconds that a client may take for its request, and as many for the answer
+MOST_CLIENTS = 8  # at a time; further connections are closed
 MOST_REQUEST = 8192  # bytes
-PAUSE = 0.5  # seconds until another try where the machine has no descriptors left
+PAUSE = 0.5  # seconds before accept() is repeated when no descriptor is left
 STACK = 256 * 1024
 
 
 def serve(listen: str, page: Callable[[], bytes], log: Log) -> str:
-    """Begins to serve `page` there, in threads that end with the program. Returns the address.
+    """Starts to serve `page` on the address `listen`, in threads that end with the program.
+
+    Returns:
+        The address, with the port that was chosen for port 0.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the server cannot listen on the address.
     """
     try:
         listening = _listen(listen)
@@ -48,9 +51,9 @@ def serve(listen: str, page: Callable[[], bytes], log: Log) -> str:
 def _listen(listen: str) -> _socket.socket:
     name, _, port = listen.rpartition(":")
     if int(port) > 65535:
-        raise OverflowError(f"there is no port {port}")
-    found = _socket.getaddrinfo(name.strip("[]"), int(port), 0, _socket.SOCK_STREAM)
-    family, kind, protocol, _, address = found[0]
+        raise OverflowError(f"port {port} is above 65535")
+    addresses = _socket.getaddrinfo(name.strip("[]"), int(port), 0, _socket.SOCK_STREAM)
+    family, kind, protocol, _, address = addresses[0]
     listening = _socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
@@ -63,7 +66,7 @@ def _listen(listen: str) -> _socket.socket:
 
 
 class _Server:
-    """A thread that accepts, and one for each client."""
+    """The server: a thread that accepts, and one for each client."""
 
     def __init__(self, listening: _socket.socket, page: Callable[[], bytes], log: Log) -> None:
         self._listening = listening
@@ -80,7 +83,7 @@ class _Server:
                 descriptor, _ = self._listening._accept()  # type: ignore[attr-defined]
                 client = _socket.socket(fileno=descriptor)
             except OSError as error:
-                # No descriptors or no memory: who asks stays in the queue until there are.
+                # Without descriptors or memory a client stays in the queue until there are some.
                 self._complain(f"accept: {error.strerror}")
                 time.sleep(PAUSE)
                 continue
@@ -92,7 +95,7 @@ class _Server:
                 continue
             try:
                 _thread.start_new_thread(self._attend, (client,))
-            except RuntimeError as error:  # no memory for a thread
+            except RuntimeError as error:  # there is no memory for a thread
                 self._complain(str(error))
                 self._leave(client)
 
@@ -131,10 +134,10 @@ class _Server:
 
 
 def _request(client: _socket.socket) -> bytes:
-    """All up to the empty line: what is left unread would reset the connection.
+    """Reads the request up to the empty line. Unread data would reset the connection.
 
     Raises:
-        OSError: it did not come in time, or is too long.
+        OSError: the request is incomplete, too long or too late.
     """
     deadline = time.monotonic() + PATIENCE
     data = b""
@@ -142,5 +145,5 @@ def _request(client: _socket.socket) -> bytes:
         part = client.recv(MOST_REQUEST)
         data += part
         if not part or len(data) > MOST_REQUEST or time.monotonic() > deadline:
-            raise OSError("no request of HTTP")
+            raise OSError("the client sent no complete HTTP request")
     return data

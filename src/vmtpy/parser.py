@@ -1,6 +1,6 @@
-"""The parser of every command: argparse's, for programs whose reader may go.
+"""The argument parser of every command, which reports when its help text cannot be written.
 
-Its subcommands' parsers are of the same class.
+argparse makes the parsers of subcommands from the same class.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's. A text that cannot be written is an error, which ending.guarded() knows; the
-    argparse of later Pythons drops that error, and the program would exit with 0.
+    """An ArgumentParser that raises an error if a text cannot be written, for ending.guarded().
+
+    The argparse of later Pythons drops that error, so that the program would exit with 0.
     """
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         stream = file or sys.stderr
-        if message and stream is not None:  # None: it was closed before the start
+        if message and stream is not None:  # None: the stream was closed at the start
             stream.write(message)

@@ -1,7 +1,7 @@
-"""Leaving open-vm-tools: what its configuration and scripts become here, and what they do not.
+"""Translates open-vm-tools' configuration and scripts into vmtpy's, for `vmtpy migrate`.
 
-tools_conf.py reads tools.conf, settings.py knows its keys, scripts.py finds scripts, absent.py
-lists what vmtpy does not do, configuration.py writes the outcome, cli/migrate.py tells it.
+tools_conf.py reads tools.conf, settings.py translates its keys, scripts.py finds scripts, absent.py
+lists functions that vmtpy does not have, and configuration.py writes the result.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Value = bool | int | float | str | list[str]
 
 
 class Setting(NamedTuple):
-    """A key of vmtpy's configuration, and where its value comes from."""
+    """A key of vmtpy's configuration, its value, and a comment that names the value's source."""
 
     table: str
     key: str
@@ -21,12 +21,12 @@ class Setting(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What becomes of one thing.
+    """The translation of one setting or file of open-vm-tools.
 
     Attributes:
-        thing: a setting or a file of open-vm-tools.
-        becomes: what takes its place, "" if nothing does.
-        note: why nothing does, or what is different.
+        thing: the setting or file.
+        becomes: the setting or file of vmtpy that takes its place; "" if none does.
+        note: why none does, or how the two differ; "" if there is nothing to say.
     """
 
     thing: str
@@ -35,12 +35,12 @@ class Fate(NamedTuple):
 
 
 class Outcome:
-    """What a migration leads to.
+    """The result of a migration.
 
     Attributes:
-        fates: of everything that was found, in the order in which it is told.
-        settings: for vmtpy.toml.
-        power_hook: the text of the program for /etc/vmtpy/power.d, "" if none is needed.
+        fates: the translation of each setting and file, in the order in which they are shown.
+        settings: the settings for vmtpy.toml.
+        power_hook: the text of the program for /etc/vmtpy/power.d; "" if none is needed.
     """
 
     def __init__(self) -> None:  # dataclasses would cost the agent 1.5 MiB

@@ -1,4 +1,6 @@
-"""What open-vm-tools does and vmtpy does not: who misses it, what to do, and signs of its use."""
+"""The functions of open-vm-tools that vmtpy does not have: who uses them, what to use instead, and
+files that show that a machine uses them. It serves `vmtpy migrate`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Absent(NamedTuple):
-    """One thing that is lost.
+    """A function of open-vm-tools that vmtpy does not have.
 
     Attributes:
-        what: it is.
-        missed_by: who will miss it.
-        instead: what does the same, "" if nothing does.
-        signs: globs of files that are there where it is used.
+        what: the function.
+        missed_by: who uses it.
+        instead: what to use in its place; "" if there is nothing.
+        signs: globs of files that exist on machines where it is used.
     """
 
     what: str
@@ -28,33 +30,33 @@ class Absent(NamedTuple):
 ABSENT = (
     Absent(
         "guest customization (deployPkg)",
-        "clones with a customization specification: of vSphere itself, Terraform's `customize`, "
-        "Ansible's `customization`",
-        "cloud-init with guestinfo.userdata, which vmtpy-rpctool serves",
+        "clones with a customization specification (vSphere's own, Terraform's `customize`, "
+        "Ansible's `customization`)",
+        "cloud-init with guestinfo.userdata, which it reads by vmtpy-rpctool",
         ("var/log/vmware-imc/*", "var/log/vmware-imc"),
     ),
     Absent(
         "guest operations (programs run and files copied by the host) and VGAuth",
         "Invoke-VMScript, Copy-VMGuestFile, `govc guest.*`, Ansible's vmware_vm_shell, backup and "
         "disaster recovery products that run scripts inside the guest",
-        "SSH; hooks of vmtpy around snapshots",
+        "SSH; for snapshots, vmtpy's hooks",
         ("var/lib/vmware/VGAuth/aliasStore/*.xml",),
     ),
     Absent(
         "`vmtoolsd --cmd`",
-        "scripts that call vmtoolsd by its name",
+        "scripts that run `vmtoolsd --cmd`",
         "`vmtpy rpc`, with the same text; `vmtpy-rpctool` stands in for vmware-rpctool and "
         "`vmtpy-toolbox-cmd` for vmware-toolbox-cmd",
     ),
     Absent(
-        "the clock set by the host",
+        "setting the clock to the host's time by default",
         "virtual machines without NTP",
-        "[time] synchronize = true, or better chrony",
+        "chrony, or [time] synchronize = true",
     ),
     Absent(
         "shared folders (vmhgfs-fuse), drag and drop, copy and paste, screen sizes",
         "users of desktops on Workstation and Fusion",
-        "keep open-vm-tools-desktop there",
+        "open-vm-tools-desktop, which can stay installed there",
     ),
     Absent(
         "lists of programs, containers and services (appinfo, containerinfo, servicediscovery)",
@@ -62,26 +64,27 @@ ABSENT = (
     ),
     Absent(
         "GuestStore, global configuration, component manager (Salt), data sets",
-        "files, agents and settings that vSphere hands out",
+        "administrators who distribute files, agents or settings by vSphere",
         "",
         ("opt/saltstack/salt", "etc/salt/minion.d/*vmware*"),
     ),
     Absent(
         "`vm-support`, `vmware-xferlogs`, `vmware-toolbox-cmd disk|device|script|upgrade`",
         "VMware's support, and the shrinking of virtual disks",
-        "`vmtpy doctor` and `vmtpy status` for support; `fstrim` gives space back",
+        "`vmtpy doctor` and `vmtpy status` for support; `fstrim` to release unused space",
     ),
 )
 
 
-def used(one: Absent, root: str = "") -> Iterator[str]:
-    """Signs that it is used on this machine: paths."""
-    for pattern in one.signs:
+def used(absent: Absent, root: str = "") -> Iterator[str]:
+    """The paths on this machine that show that a function is used."""
+    for pattern in absent.signs:
         for path in sorted(Path(root or "/").glob(pattern))[:1]:
             yield str(path)[len(root) :]
 
 
 def shared_folders(mounts: str) -> list[str]:
-    """Where shared folders are mounted, by the text of /proc/mounts."""
-    lines = [one.split() for one in mounts.splitlines()]
-    return [one[1] for one in lines if len(one) > 2 and one[2] in ("fuse.vmhgfs-fuse", "vmhgfs")]
+    """The mount points of shared folders in the text of /proc/mounts."""
+    lines = [line.split() for line in mounts.splitlines()]
+    types = ("fuse.vmhgfs-fuse", "vmhgfs")
+    return [words[1] for words in lines if len(words) > 2 and words[2] in types]

@@ -1,6 +1,7 @@
-"""Writes what a migration leads to: vmtpy.toml and the hook for power operations.
+"""Writes the files of a migration: vmtpy.toml and the hook for power operations.
 
-A file is whole or not there, and never in the place of another one unless that was asked for.
+Each file is written atomically, and replaces an existing file only with --force. It serves `vmtpy
+migrate` and `vmtpy-toolbox-cmd config`.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 HEAD = """\
 # vmtpy's configuration, written by `vmtpy migrate` from open-vm-tools' tools.conf and scripts.
-# What is not here has its default.
+# Keys that are not in this file have their defaults.
 """
 
 
 class ExistsError(VmtError, FileExistsError):
-    """There is a file already; it stays as it is."""
+    """The file exists and was not changed."""
 
-    hint = "--dry-run shows what would be written, --force writes it in its place"
+    hint = "--dry-run shows what would be written; --force replaces the file"
 
 
 def render(outcome: Outcome) -> str:
@@ -36,25 +37,31 @@ def render(outcome: Outcome) -> str:
     parts = [HEAD]
     for table, settings in tables.items():
         lines = [f"\n[{table}]\n"]
-        for one in settings:
-            lines.append(f"# {one.origin}\n{one.key} = {in_toml(one.value)}\n")
+        for setting in settings:
+            lines.append(f"# {setting.origin}\n{setting.key} = {in_toml(setting.value)}\n")
         parts += lines
     return "".join(parts)
 
 
 def refuse_existing(files: list[Path]) -> None:
-    """Raises ExistsError if one of them is there."""
+    """Raises ExistsError if one of the files exists."""
     for file in files:
         if file.exists():
-            raise ExistsError(f"{file} exists and stays as it is; nothing has been written")
+            raise ExistsError(f"{file} exists; vmtpy has changed nothing")
 
 
 def write(file: Path, text: str, *, mode: int = 0o644, force: bool = False) -> None:
-    """Makes a file with this text.
+    """Writes a file.
+
+    Args:
+        file: the path.
+        text: the contents.
+        mode: the mode of the file.
+        force: replace an existing file.
 
     Raises:
-        ExistsError: there is one already, and not `force`.
-        SystemCallError: it cannot be written.
+        ExistsError: the file exists, and `force` is false.
+        SystemCallError: the file cannot be written.
     """
     if not force:
         refuse_existing([file])
@@ -70,11 +77,11 @@ def write(file: Path, text: str, *, mode: int = 0o644, force: bool = False) -> N
         if force:
             Path(new).replace(file)
         else:
-            os.link(new, file)  # fails where a file has come meanwhile
+            os.link(new, file)  # fails if another program has made the file meanwhile
             Path(new).unlink()
     except FileExistsError as error:
         Path(new).unlink(missing_ok=True)
-        raise ExistsError(f"{file} exists and stays as it is") from error
+        raise ExistsError(f"{file} exists; vmtpy has not changed it") from error
     except OSError as error:
         if new:
             Path(new).unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""The scripts that open-vm-tools runs: around snapshots and at power operations.
+"""Finds the scripts that open-vm-tools runs around snapshots and at power operations.
 
-Those around snapshots are run in place, with [hooks] legacy. For power operations one program in
-/etc/vmtpy/power.d calls what open-vm-tools would have called.
+It serves `vmtpy migrate`. With [hooks] legacy vmtpy runs the scripts for snapshots where they are.
+For power operations one program in /etc/vmtpy/power.d runs the scripts that open-vm-tools would
+run.
 """
 
 from __future__ import annotations
@@ -22,56 +23,59 @@ if TYPE_CHECKING:
     from vmtpy.migrate.tools_conf import Sections
 
 POWER_HOOK = f"{legacy.POWER_HOOKS}/50-open-vm-tools"
-# Operation of open-vm-tools → the names by which vmtpy calls power hooks.
+# An operation of open-vm-tools → the arguments with which vmtpy calls power hooks for it.
 OPERATIONS = {
     "poweron": "poweron",
     "poweroff": "halt|reboot",
     "suspend": "suspend",
     "resume": "resume",
 }
-# The lines of open-vm-tools' own *-vm-default that are code. It runs what is in
-# scripts/*-vm-default.d, and scripts/vmware/network, which acts at suspend and resume only.
+# SHA-256 of the code lines of open-vm-tools' own *-vm-default. That script runs the scripts in
+# scripts/*-vm-default.d, and scripts/vmware/network, which acts only at suspend and resume.
 DEFAULT_SCRIPTS = {"aaa22bf1fa46299795fde79011127697f5dd3ea56707df63d553decdb315fdaa"}
-TIMEOUT = 600  # seconds: open-vm-tools has no limit for one script, this is vmtpy's highest
+TIMEOUT = 600  # seconds; open-vm-tools has no limit for a script, and this is vmtpy's highest
 NETWORK = f"{DIRECTORY}/scripts/vmware/{legacy.NETWORK}"
 
 
 def backup_scripts(root: str, sections: Sections, outcome: Outcome) -> None:
-    """The fate of pre-freeze-script, post-thaw-script and backupScripts.d."""
-    found = legacy.backup_scripts(root)
+    """Adds the fates of pre-freeze-script, post-thaw-script and backupScripts.d."""
+    scripts = legacy.backup_scripts(root)
     wanted = tools_conf.boolean(sections, "vmbackup", "execScripts", default=True)
-    told = sections.get("vmbackup", {}).get("execScripts")
-    if told is not None:
-        thing = f"[vmbackup] execScripts = {told}"
+    written = sections.get("vmbackup", {}).get("execScripts")
+    if written is not None:
+        thing = f"[vmbackup] execScripts = {written}"
         outcome.fates.append(Fate(thing, "[hooks] legacy = " + ("true" if wanted else "false")))
-    for path in dict.fromkeys((*found, *_all(root, legacy.BACKUP_SCRIPTS))):
-        if path not in found:
-            note = "it is not executable: open-vm-tools fails on it, vmtpy passes over it"
+    for path in dict.fromkeys((*scripts, *_all(root, legacy.BACKUP_SCRIPTS))):
+        if path not in scripts:
+            note = "the file is not executable: open-vm-tools fails on it, vmtpy skips it"
             outcome.fates.append(Fate(path, "", note))
         elif wanted:
             note = _trouble(f"{root}{path}")
             outcome.fates.append(Fate(path, "[hooks] legacy = true", note))
         else:
             outcome.fates.append(
-                Fate(path, "", "execScripts = false: open-vm-tools does not run it")
+                Fate(path, "", "with execScripts = false open-vm-tools does not run it either")
             )
-    if found and wanted:
-        origin = "open-vm-tools' scripts run where they are"
+    if scripts and wanted:
+        origin = "vmtpy runs open-vm-tools' scripts where they are"
         outcome.settings.append(Setting("hooks", "legacy", True, origin))
-        origin = "open-vm-tools has no limit for a script; lower it once you know what they take"
+        origin = "open-vm-tools has no limit; lower this when you know how long the scripts take"
         outcome.settings.append(Setting("hooks", "timeout", TIMEOUT, origin))
 
 
 def power_scripts(root: str, sections: Sections, outcome: Outcome) -> None:
-    """The fate of the scripts for power operations, and the hook that calls them."""
+    """Adds the fates of the scripts for power operations, and the hook that runs them."""
     cases = []
     for operation, hook in OPERATIONS.items():
         commands = list(_commands(root, operation, sections, outcome))
         if commands:
-            lines = "".join(f"    run {shlex.join(one)}\n" for one in commands)
+            lines = "".join(f"    run {shlex.join(words)}\n" for words in commands)
             cases.append(f"{hook})\n{lines}    ;;\n")
     if Path(f"{root}{NETWORK}").exists():
-        note = "open-vm-tools stops the network at suspend and starts it at resume; vmtpy leaves it"
+        note = (
+            "open-vm-tools stops the network at suspend and starts it at resume; vmtpy leaves the "
+            "network as it is"
+        )
         outcome.fates.append(Fate(NETWORK, "", note))
     if cases:
         outcome.power_hook = HOOK.format(cases="".join(cases))
@@ -82,7 +86,7 @@ HOOK = """\
 # Runs the power scripts of open-vm-tools, as its vmtoolsd would. Written by `vmtpy migrate`.
 status=0
 run() {{
-    if [ -x "$1" ]; then "$@" || status=$?; else echo "$1 is not there any more"; fi
+    if [ -x "$1" ]; then "$@" || status=$?; else echo "$1 does not exist any more"; fi
 }}
 case $1 in
 {cases}esac
@@ -93,13 +97,13 @@ exit $status
 def _commands(
     root: str, operation: str, sections: Sections, outcome: Outcome
 ) -> Iterator[list[str]]:
-    """What open-vm-tools would run for an operation, without its own default script."""
+    """The commands that open-vm-tools would run for an operation, without its default script."""
     key = f"{operation}-script"
-    told = sections.get("powerops", {}).get(key)
+    written = sections.get("powerops", {}).get(key)
     default = f"{DIRECTORY}/{operation}-vm-default"
-    path = default if told is None else told.strip()
-    if told == "":
-        outcome.fates.append(Fate(f"[powerops] {key} =", "the default", "no script is run"))
+    path = default if written is None else written.strip()
+    if written == "":
+        outcome.fates.append(Fate(f"[powerops] {key} =", "the default", "no script runs"))
         return
     if not path.startswith("/"):
         path = f"{DIRECTORY}/{path}"
@@ -111,31 +115,31 @@ def _commands(
                 outcome.fates.append(fate)
             yield [script, f"{operation}-vm"]
     elif legacy.is_program(here):
-        thing = path if told is None else f"[powerops] {key} = {told}"
+        thing = path if written is None else f"[powerops] {key} = {written}"
         outcome.fates.append(Fate(thing, POWER_HOOK, _trouble(here)))
         yield [path]
-    elif told is not None:
-        note = f"{path} is not there or not executable"
-        outcome.fates.append(Fate(f"[powerops] {key} = {told}", "", note))
+    elif written is not None:
+        note = f"{path} does not exist or is not executable"
+        outcome.fates.append(Fate(f"[powerops] {key} = {written}", "", note))
 
 
 def _is_default(path: str) -> bool:
-    """Whether a script is the one that open-vm-tools ships, or is not there at all."""
+    """Whether a script is the one that open-vm-tools ships, or does not exist."""
     try:
         lines = Path(path).read_text("utf-8", "replace").splitlines()
     except OSError:
         return True
-    code = [one.strip() for one in lines if one.strip() and not one.strip().startswith("#")]
-    text = "".join(f"{one}\n" for one in code)
+    code = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    text = "".join(f"{line}\n" for line in code)
     return hashlib.sha256(text.encode()).hexdigest() in DEFAULT_SCRIPTS
 
 
 def _all(root: str, directory: str) -> list[str]:
     try:
-        names = sorted(one.name for one in Path(f"{root}{directory}").iterdir() if one.is_file())
+        files = [file for file in Path(f"{root}{directory}").iterdir() if file.is_file()]
     except OSError:
         return []
-    return [f"{directory}/{one}" for one in names]
+    return sorted(f"{directory}/{file.name}" for file in files)
 
 
 def _trouble(path: str) -> str:
@@ -144,4 +148,4 @@ def _trouble(path: str) -> str:
         reason = distrust(path)
     except OSError as error:
         reason = str(error.strerror)
-    return f"careful: vmtpy refuses it, for {reason}; chown root, chmod go-w" if reason else ""
+    return f"vmtpy refuses to run it: {reason}; `chown root` and `chmod go-w` it" if reason else ""

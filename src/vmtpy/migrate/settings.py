@@ -1,4 +1,7 @@
-"""The keys of tools.conf, as of open-vm-tools 12: what each becomes, or why it becomes nothing."""
+"""Translates the keys of tools.conf, as of open-vm-tools 12, or says why a key has no counterpart.
+
+It serves `vmtpy migrate` and `vmtpy-toolbox-cmd config`.
+"""
 
 from __future__ import annotations
 
@@ -12,60 +15,60 @@ if TYPE_CHECKING:
 
     from vmtpy.migrate.tools_conf import Sections
 
-NICS = "the host is told of every network interface that is up, in the kernel's order"
-WINDOWS = "it is for Windows only"
+NICS = "vmtpy reports every network interface that is up, in the kernel's order"
+WINDOWS = "the key is only for Windows"
 TRUE, FALSE = ("true", "1"), ("false", "0")
 
-# Sections of which nothing has a counterpart, whatever their keys.
+# Sections none of whose keys have a counterpart.
 SECTIONS = {
-    "appinfo": "the host is not told which programs run here",
-    "autoupgrade": "vmtpy is updated by pip or by what installed it, never by the host",
+    "appinfo": "vmtpy does not report which programs run here",
+    "autoupgrade": "vmtpy is updated by the tool that installed it, such as pip, never by the host",
     "cbhelper": WINDOWS,
     "componentmgr": "vmtpy does not install components, such as Salt, for the host",
-    "containerinfo": "the host is not told which containers run here",
-    "deployPkg": "vmtpy does not customize guests; cloud-init does, by guestinfo",
+    "containerinfo": "vmtpy does not report which containers run here",
+    "deployPkg": "vmtpy does not customize guests; cloud-init does, with data from guestinfo",
     "devicehelper": WINDOWS,
     "globalconf": "vmtpy reads no configuration from the GuestStore",
     "gueststore": "vmtpy does not read the GuestStore",
     "gueststoreupgrade": WINDOWS,
     "resolutionKMS": "vmtpy does not resize screens",
-    "servicediscovery": "the host is not told which services run here",
+    "servicediscovery": "vmtpy does not report which services run here",
     "setenvironment": "use Environment= in an override of vmtpy.service",
     "unity": WINDOWS,
     "unsetenvironment": "use UnsetEnvironment= in an override of vmtpy.service",
 }
-# Keys without a counterpart in sections that have one. "": every other key of the section.
+# Keys without a counterpart in other sections. The key "" stands for all other keys of a section.
 KEYS = {
     "guestinfo": {
-        "diskinfo-include-reserved": "the space that is told is what df shows",
-        "diskinfo-report-device": "devices are always told with the filesystems",
-        "disable-perf-mon": "statistics end with [guest_info] enabled = false, like all the rest",
-        "disable-query-diskinfo": "disks are always told, or nothing is",
-        "enable-stat-logging": "statistics are not logged",
+        "diskinfo-include-reserved": "vmtpy reports the free space that df shows",
+        "diskinfo-report-device": "vmtpy always reports the devices of filesystems",
+        "disable-perf-mon": "only [guest_info] enabled = false stops statistics, with all reports",
+        "disable-query-diskinfo": "only [guest_info] enabled = false stops disks, with all reports",
+        "enable-stat-logging": "vmtpy does not log statistics",
         "exclude-nics": NICS,
         "low-priority-nics": NICS,
         "max-ipv4-routes": "the number of routes is not configurable",
         "max-ipv6-routes": "the number of routes is not configurable",
         "primary-nics": NICS,
-        "stats-interval": "statistics are told every 20 s",
+        "stats-interval": "vmtpy reports statistics every 20 s",
     },
     "guestosinfo": {
-        "": "the operating system goes by the name that /etc/os-release leads to",
+        "": "vmtpy derives the name of the operating system from /etc/os-release",
     },
     "logging": {
         "": "the log goes to the journal, or to standard error; see `vmtpy run --log-level`",
     },
     "vmbackup": {
-        "enableNullDriver": "there is one way to freeze, and no freeze if the host wants none",
+        "enableNullDriver": "vmtpy has one way to freeze, and does not freeze if the host says so",
         "enableVSS": WINDOWS,
-        "enableXmlManifest": "the host is always offered the manifest",
-        "scriptArg": "scripts are given the argument that the host sends, and no other",
-        "timeout": "[quiesce] timeout counts from the first freeze, 30 s, and [hooks] timeout for "
-        "each script",
+        "enableXmlManifest": "vmtpy always offers the manifest to the host",
+        "scriptArg": "scripts get only the argument that the host sends",
+        "timeout": "[quiesce] timeout limits the time from the first freeze (30 s), and [hooks] "
+        "timeout the time of each script",
         "vss.disableAppQuiescing": WINDOWS,
     },
 }
-# [powerops] and execScripts are about scripts: scripts.py.
+# Keys about scripts, which scripts.py translates.
 ELSEWHERE = {
     ("powerops", "poweron-script"),
     ("powerops", "poweroff-script"),
@@ -76,7 +79,7 @@ ELSEWHERE = {
 
 
 def translate(sections: Sections, outcome: Outcome) -> None:
-    """Adds the fate of each key, and the settings that follow."""
+    """Adds the fate of each key, and the settings that it becomes."""
     for section, keys in sections.items():
         for key, value in keys.items():
             if (section, key) in ELSEWHERE:
@@ -84,11 +87,11 @@ def translate(sections: Sections, outcome: Outcome) -> None:
             thing = printable(f"[{section}] {key} = {value}")
             rule = RULES.get((section, key))
             made = rule(value, thing) if rule else absent(section, key, thing)
-            for one in made:
-                if isinstance(one, Setting):
-                    outcome.settings.append(one)
+            for result in made:
+                if isinstance(result, Setting):
+                    outcome.settings.append(result)
                 else:
-                    outcome.fates.append(one)
+                    outcome.fates.append(result)
 
 
 Made = list["Fate | Setting"]
@@ -97,11 +100,7 @@ Made = list["Fate | Setting"]
 def absent(section: str, key: str, thing: str) -> Made:
     known = KEYS.get(section, {})
     note = SECTIONS.get(section) or known.get(key) or known.get("")
-    return [
-        Fate(
-            thing, "", note or "this key is not known to `vmtpy migrate`; see what it was meant for"
-        )
-    ]
+    return [Fate(thing, "", note or "`vmtpy migrate` does not know this key; check its purpose")]
 
 
 def becomes(table: str, key: str, value: Value, thing: str, note: str = "") -> Made:
@@ -110,14 +109,14 @@ def becomes(table: str, key: str, value: Value, thing: str, note: str = "") -> M
 
 
 def printable(text: str) -> str:
-    """On one line, without what a terminal or TOML would take for a command."""
-    return "".join(one if one.isprintable() else "?" for one in text)
+    """The text without control characters and line breaks, which become question marks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def exclude(value: str, thing: str) -> Made:
-    paths = [one.strip() for one in value.split(",") if one.strip()]
+    paths = [path.strip() for path in value.split(",") if path.strip()]
     if not paths:
-        return [Fate(thing, "", "it excludes nothing")]
+        return [Fate(thing, "", "the list is empty")]
     return becomes("quiesce", "exclude", list(paths), thing)
 
 
@@ -130,8 +129,8 @@ def already_frozen(value: str, thing: str) -> Made:
 def sync_driver(value: str, thing: str) -> Made:
     if value.strip() in FALSE:
         note = (
-            "a quiesced snapshot always freezes; take snapshots without quiescing, or list what "
-            "must not be frozen in [quiesce] exclude"
+            "a quiesced snapshot always freezes: take snapshots without quiescing, or list the "
+            "filesystems not to freeze in [quiesce] exclude"
         )
         return [Fate(thing, "", note)]
     return [Fate(thing, "the default", "")]
@@ -141,27 +140,28 @@ def interval(value: str, thing: str) -> Made:
     try:
         seconds = int(value)
     except ValueError:
-        return [Fate(thing, "", "it is no number of seconds; open-vm-tools ignores it, too")]
+        note = "the value is not a number of seconds, and open-vm-tools ignores it, too"
+        return [Fate(thing, "", note)]
     if seconds <= 0:
-        return becomes("guest_info", "enabled", False, thing, "the host is told the uptime alone")
+        return becomes("guest_info", "enabled", False, thing, "vmtpy then reports only the uptime")
     kept = min(max(seconds, 1), 3600)
-    note = "the longest that vmtpy allows" if kept != seconds else ""
+    note = "this is the longest interval that vmtpy allows" if kept != seconds else ""
     return becomes("guest_info", "interval", kept, thing, note)
 
 
 def guest_operations(value: str, thing: str) -> Made:
     if value.strip() in TRUE:
-        return [
-            Fate(thing, "the default", "vmtpy never runs programs or copies files for the host")
-        ]
-    return [Fate(thing, "", "vmtpy runs no programs and copies no files for the host")]
+        note = "vmtpy never runs programs or copies files for the host"
+        return [Fate(thing, "the default", note)]
+    return [Fate(thing, "", "vmtpy does not run programs or copy files for the host")]
 
 
 def log_level(value: str, thing: str) -> Made:
     levels = {"critical": "error", "message": "info", "none": "error"}
     level = levels.get(value.strip(), value.strip())
     if level in ("error", "warning", "info", "debug"):
-        return [Fate(thing, f"vmtpy run --log-level {level}", "an option, not configuration")]
+        note = "this is an option of the command line, not a key of the configuration"
+        return [Fate(thing, f"vmtpy run --log-level {level}", note)]
     return absent("logging", "", thing)
 
 

@@ -1,5 +1,6 @@
-"""open-vm-tools' tools.conf: GLib's key files, read as it reads them. Without configparser, since
-the agent looks in here, too.
+"""Parses open-vm-tools' tools.conf, a key file of GLib, by GLib's rules.
+
+It serves `vmtpy migrate` and the agent, for whose memory it does without configparser.
 """
 
 from __future__ import annotations
@@ -9,23 +10,23 @@ from vmtpy.errors import VmtError
 Sections = dict[str, dict[str, str]]
 ESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 BLANKS = " \t\v\f\r"
-NOT_UTF8 = "\ufffd"  # what Python puts in place of bytes that are not
+NOT_UTF8 = "\ufffd"  # Python's replacement for bytes that are not UTF-8
 
 
 class ToolsConfError(VmtError, ValueError):
-    """A line that GLib does not take: open-vm-tools then uses nothing of the file."""
+    """GLib refuses a line, so that open-vm-tools ignores the whole file."""
 
 
 def parse(text: str) -> Sections:
-    """Sections, keys and values. Blanks at the end of a line belong to the value.
+    """The sections with their keys and values. Blanks at the end of a line belong to the value.
 
     Args:
-        text: what is not UTF-8 has been replaced; a value with it does not count.
+        text: the file, in which NOT_UTF8 replaces other bytes; values with NOT_UTF8 are ignored.
 
     Raises:
-        ToolsConfError: open-vm-tools uses nothing of this file, but its defaults.
+        ToolsConfError: open-vm-tools would ignore this file and use its defaults.
     """
-    found: Sections = {}
+    sections: Sections = {}
     section = ""
     for number, line in enumerate(text.split("\n"), 1):
         words = line.lstrip(BLANKS).removesuffix("\r")
@@ -35,23 +36,29 @@ def parse(text: str) -> Sections:
             continue
         if whole.startswith("[") and whole.endswith("]") and len(whole) > 2:
             section = whole[1:-1]
-            found.setdefault(section, {})
+            sections.setdefault(section, {})
         elif not sign or not name or not section:
-            raise ToolsConfError(f"open-vm-tools uses nothing of this file, for line {number}")
+            raise ToolsConfError(
+                f"open-vm-tools ignores this file, because line {number} is not valid"
+            )
         elif NOT_UTF8 not in value:
-            found[section][name.rstrip(BLANKS)] = unescaped(value.lstrip(BLANKS))
-    return found
+            sections[section][name.rstrip(BLANKS)] = unescaped(value.lstrip(BLANKS))
+    return sections
 
 
 def unescaped(value: str) -> str:
-    parts = iter(value)
+    letters = iter(value)
     text = ""
-    for one in parts:
-        text += ESCAPES.get(following := next(parts, ""), one + following) if one == "\\" else one
+    for letter in letters:
+        if letter == "\\":
+            following = next(letters, "")
+            text += ESCAPES.get(following, letter + following)
+        else:
+            text += letter
     return text
 
 
 def boolean(sections: Sections, section: str, key: str, *, default: bool) -> bool:
-    """A value as GLib reads one: "true" and "1", "false" and "0", else the default."""
+    """A boolean by GLib's rules: "true" and "1", "false" and "0", else the default."""
     value = sections.get(section, {}).get(key, "").strip()
     return {"true": True, "1": True, "false": False, "0": False}.get(value, default)

@@ -1,5 +1,5 @@
-"""`vmtpy-toolbox-cmd`: stands in for vmware-toolbox-cmd, for what monitoring and configuration
-management call. The same outputs and exit codes; messages begin with the program's own name.
+"""`vmtpy-toolbox-cmd`: replaces vmware-toolbox-cmd for monitoring and configuration management. It
+has the same outputs and exit codes; messages begin with the name of the program.
 
     ln -s "$(command -v vmtpy-toolbox-cmd)" /usr/local/bin/vmware-toolbox-cmd
 """
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 # command → subcommands and what they do
 COMMANDS = {
     "config": (
-        "settings, under the names that tools.conf has for them",
-        "get SECTION KEY: the value\n"
-        "set SECTION KEY VALUE: change it in /etc/vmtpy/vmtpy.toml\n"
-        "remove SECTION KEY: have the default again",
+        "vmtpy's settings, under the names of tools.conf",
+        "get SECTION KEY: print the value\n"
+        "set SECTION KEY VALUE: change the value in /etc/vmtpy/vmtpy.toml\n"
+        "remove SECTION KEY: restore the default",
     ),
     "stat": (
-        "what the host knows of this virtual machine",
+        "values that the host has of this virtual machine",
         "hosttime: the host's time\n"
-        "speed: MHz of a processor\n"
-        "sessionid, balloon, swap, memlimit, memres, cpures, cpulimit: as ESXi counts them\n"
+        "speed: the clock rate of a processor in MHz\n"
+        "sessionid, balloon, swap, memlimit, memres, cpures, cpulimit: ESXi's values\n"
         "raw [ENCODING STAT]: ESXi's statistics as text, json, xml or yaml",
     ),
     "timesync": (
-        "the host's wish to keep this guest's clock; the guest's is [time] synchronize",
-        "enable\ndisable\nstatus: exit code 69 if it is disabled",
+        "the host's option to synchronize this guest's clock; vmtpy also needs [time] synchronize",
+        "enable\ndisable\nstatus: exits with 69 if the option is disabled",
     ),
 }
-# Commands of vmware-toolbox-cmd that have no counterpart.
+# Commands of vmware-toolbox-cmd without a counterpart.
 ABSENT = ("device", "disk", "globalconf", "gueststore", "info", "logging", "script", "upgrade")
 
 
 def main() -> int:
-    """Does what the command line says. Returns the exit code."""
+    """Runs the program. Returns the exit code."""
     from vmtpy.ending import guarded
 
     return guarded(start)
@@ -52,14 +52,14 @@ def start() -> int:
     program = sys.argv[0]
     try:
         find_ways(spare=True)
-    except NotVMwareError:  # even for help, as the peer
+    except NotVMwareError:  # vmware-toolbox-cmd refuses even the help
         print(f"{program} must be run inside a virtual machine.", file=sys.stderr)
         return 1
     return run(program, sys.argv[1:])
 
 
 def run(program: str, arguments: list[str]) -> int:
-    """The same on VMware, for a program of this name."""
+    """Runs the command line on VMware. `program`: its name, for messages."""
     import getopt
 
     try:
@@ -106,7 +106,7 @@ def command(program: str, words: list[str], *, quiet: bool) -> int:
 
 
 def handler(name: str) -> Callable[[list[str], bool], int]:
-    """What serves a command: called with its words and whether to be quiet."""
+    """The function that runs a command, whose arguments are the words and whether to be quiet."""
     if name == "stat":
         from vmtpy.toolbox import stat
 
@@ -140,17 +140,17 @@ def help_of(name: str) -> None:
     if name:
         text, subcommands = COMMANDS[name]
         print(f"{name}: {text}\n")
-        print("\n".join(f"   {one}" for one in subcommands.splitlines()))
+        print("\n".join(f"   {line}" for line in subcommands.splitlines()))
         return
     print("Usage: vmtpy-toolbox-cmd COMMAND [SUBCOMMAND]\n")
     print("   -q, --quiet: print nothing   -v, --version   -h, --help\n")
-    for one, (text, _) in COMMANDS.items():
-        print(f"   {one:<9} {text}")
-    print(f"\n`help COMMAND` says more. vmtpy does not have: {', '.join(ABSENT)}.")
+    for listed, (text, _) in COMMANDS.items():
+        print(f"   {listed:<9} {text}")
+    print(f"\n`help COMMAND` describes a command. vmtpy does not have: {', '.join(ABSENT)}.")
 
 
 def as_glibc(error: Exception) -> str:
-    """The text that getopt_long(3) has for a wrong option."""
+    """The message of getopt_long(3) for a wrong option."""
     option = getattr(error, "opt", "")
     if "must not have" in str(error):
         return f"option '--{option}' doesn't allow an argument"

@@ -1,4 +1,4 @@
-"""How vmtpy-toolbox-cmd ends: exit codes, and the error of a wrong command line."""
+"""The exit codes of vmtpy-toolbox-cmd, and its error for a wrong command line."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ EX_USAGE, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM = 64, 69, 75, 77
 
 
 class UsageError(Exception):
-    """A wrong command line; the text says what is wrong."""
+    """The command line is wrong; the text says why."""

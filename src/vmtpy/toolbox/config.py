@@ -1,5 +1,7 @@
-"""`vmtpy-toolbox-cmd config`: vmtpy's settings under the names that tools.conf has for them, as
-`vmtpy migrate` translates them. A running agent reads its configuration anew.
+"""`vmtpy-toolbox-cmd config`: reads and changes vmtpy's settings under the names of tools.conf.
+
+It translates them as `vmtpy migrate` does. After a change a running agent reloads its
+configuration.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ FILE = Path(config.FILE)
 
 
 class Counterpart(NamedTuple):
-    """Where vmtpy has a setting of tools.conf.
+    """vmtpy's counterpart of a setting of tools.conf.
 
     Attributes:
-        places: tables and keys that it may be written to.
-        shown: a configuration's value in tools.conf's words.
+        places: the tables and keys to which the setting may be written.
+        shown: returns the value in a configuration in the notation of tools.conf.
     """
 
     places: tuple[tuple[str, str], ...]
@@ -42,24 +44,28 @@ def word(value: bool) -> str:
 
 COUNTERPARTS = {
     ("vmbackup", "excludedFileSystems"): Counterpart(
-        (("quiesce", "exclude"),), lambda one: ",".join(one.quiesce.exclude)
+        (("quiesce", "exclude"),), lambda config: ",".join(config.quiesce.exclude)
     ),
     ("vmbackup", "ignoreFrozenFileSystems"): Counterpart(
         (("quiesce", "already_frozen"),),
-        lambda one: word(one.quiesce.already_frozen == "accept"),
+        lambda config: word(config.quiesce.already_frozen == "accept"),
     ),
     ("vmbackup", "execScripts"): Counterpart(
-        (("hooks", "legacy"),), lambda one: word(one.hooks.legacy)
+        (("hooks", "legacy"),), lambda config: word(config.hooks.legacy)
     ),
     ("guestinfo", "poll-interval"): Counterpart(
         (("guest_info", "interval"), ("guest_info", "enabled")),
-        lambda one: f"{one.guest_info.interval * one.guest_info.enabled:.0f}",
+        lambda config: f"{config.guest_info.interval * config.guest_info.enabled:.0f}",
     ),
 }
 
 
 def main(words: list[str], quiet: bool) -> int:
-    """get, set or remove. 0; 69 where there is no file, 75 where it cannot be written so."""
+    """Runs get, set or remove.
+
+    Returns:
+        0; 69 if there is no configuration file, 75 if the file cannot be read or written.
+    """
     for number, name in enumerate(("config section", "config key"), 1):
         if len(words) <= number:
             raise UsageError(f"Missing {name}")
@@ -85,28 +91,31 @@ def main(words: list[str], quiet: bool) -> int:
 
 
 def shown(section: str, key: str) -> str:
-    """What `config get` prints: what the file says, not what is the default."""
-    found = COUNTERPARTS.get((section, key))
+    """The line that `config get` prints: the value in the file, not the default."""
+    counterpart = COUNTERPARTS.get((section, key))
     text = read()
     tables = config_edit.tables(text)
-    if found is None or not any(name in tables.get(table, {}) for table, name in found.places):
+    if counterpart is None or not any(
+        name in tables.get(table, {}) for table, name in counterpart.places
+    ):
         return f"[{section}] {key} UNSET"
-    return f"[{section}] {key} = {found.shown(parse(tables, str(FILE)))}"
+    return f"[{section}] {key} = {counterpart.shown(parse(tables, str(FILE)))}"
 
 
 def change(section: str, key: str, value: str | None) -> None:
-    """Writes a value, or None for the default.
+    """Writes a value to the file; None removes the key.
 
     Raises:
-        VmtError: there is no counterpart, the value is none, or the file cannot be written.
+        VmtError: the key has no counterpart, the value is not allowed, or the file cannot be
+            written.
     """
-    found = COUNTERPARTS.get((section, key))
-    if found is None:
+    counterpart = COUNTERPARTS.get((section, key))
+    if counterpart is None:
         if value is None:
             return
         raise VmtError(f"[{section}] {key} has no counterpart in vmtpy; see `vmtpy migrate`")
     old = text = read()
-    for table, name in found.places:
+    for table, name in counterpart.places:
         text = config_edit.remove_key(text, table, name)
     if value is not None:
         for table, name, made in translated(section, key, value):
@@ -123,7 +132,7 @@ def translated(section: str, key: str, value: str) -> list[tuple[str, str, objec
         return [("hooks", "legacy", value.strip() in settings.TRUE)]
     outcome = Outcome()
     settings.translate({section: {key: value}}, outcome)
-    return [(one.table, one.key, one.value) for one in outcome.settings]
+    return [(setting.table, setting.key, setting.value) for setting in outcome.settings]
 
 
 def read() -> str:
@@ -136,6 +145,6 @@ def read() -> str:
 
 
 def reload() -> None:
-    """As `systemctl reload vmtpy`, where an agent runs."""
+    """Makes a running agent reload its configuration, as `systemctl reload vmtpy` does."""
     with suppress(NotRunningError, OSError, KeyError):
         os.kill(ask(Config().status.socket)["pid"], signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""`vmtpy-toolbox-cmd stat`: the host's time, and what ESXi counts of this virtual machine."""
+"""`vmtpy-toolbox-cmd stat`: prints the host's time and ESXi's statistics of this guest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmtpy.toolbox.codes import EX_TEMPFAIL, UsageError
 
 
 class Statistic(NamedTuple):
-    """One that is a number: its identifier, its unit, and its name in error messages."""
+    """A statistic that is a number: its identifier, its unit, and its name in error messages."""
 
     identifier: int
     unit: str
@@ -31,7 +31,7 @@ UNSUPPORTED = "Host does not support this request."
 
 
 def main(words: list[str], quiet: bool) -> int:
-    """Prints one statistic. 0, or 75 where the host does not have it."""
+    """Prints one statistic. Returns 0, or 75 if the host does not have it."""
     try:
         print(answer(words), end="")
     except VmtError as error:
@@ -42,10 +42,10 @@ def main(words: list[str], quiet: bool) -> int:
 
 
 def answer(words: list[str]) -> str:
-    """What is printed.
+    """The text to print.
 
     Raises:
-        VmtError: it cannot be had; its text is the message.
+        VmtError: the host does not have the value; the text is the message.
     """
     name = words[0]
     if name == "hosttime":
@@ -100,7 +100,7 @@ def speed() -> int:
 
 
 def host_time() -> str:
-    """The host's clock in this guest's zone and language."""
+    """The host's time in this guest's time zone and language."""
     import locale
     import time
     from contextlib import suppress

@@ -1,4 +1,4 @@
-"""`vmtpy-toolbox-cmd timesync`: the host's option to keep this guest's clock with its own."""
+"""`vmtpy-toolbox-cmd timesync`: the host's option to synchronize this guest's clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmtpy.transport import find_ways
 
 
 def main(words: list[str], quiet: bool) -> int:
-    """Reads or sets the option. 0; 69 for a status of disabled; 1 where the host refuses."""
+    """Reads or sets the option. Returns 0; 69 if it is disabled; 1 if the host refuses."""
     if words[0] not in ("enable", "disable", "status"):
         raise UsageError(f"Unknown subcommand '{words[0]}'")
     enabled = _core.read_time_option(find_ways(spare=True).backdoor)

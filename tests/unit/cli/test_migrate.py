@@ -102,7 +102,7 @@ def test_a_file_that_open_vm_tools_does_not_take_is_named(
 ) -> None:
     put(legacy.TOOLS_CONF, "[vmbackup]\nexcludedFileSystems=/mnt\nnonsense\n")
     assert migrated(tmp_path) == config.Config()
-    assert "uses nothing of this file, for line 3" in capsys.readouterr().out
+    assert "ignores this file, because line 3" in capsys.readouterr().out
 
 
 def test_strange_names_survive(tmp_path: Path, put: Callable[..., Path]) -> None:
@@ -121,9 +121,9 @@ def test_scripts_around_snapshots_go_on(
     assert (hooks.legacy, hooks.timeout) == (True, 600.0)
     assert legacy.not_run(hooks, str(tmp_path)) == []
     said = capsys.readouterr().out
-    assert "20-forgotten\n      it is not executable: open-vm-tools fails on it" in said
+    assert "20-forgotten\n      the file is not executable: open-vm-tools fails on it" in said
     said = " ".join(said.split())
-    assert re.search(r"30-open → \[hooks\] legacy = true careful: .* writable by everybody", said)
+    assert re.search(r"30-open → \[hooks\] legacy = true vmtpy refuses to run it: .* writable by everybody", said)
 
 
 def test_scripts_that_tools_conf_switches_off_stay_off(
@@ -189,7 +189,7 @@ def test_a_power_script_that_fails_stops_the_operation_and_one_that_is_gone_does
     (failure,) = run_power_hooks("halt", 10, lines.append, place)
     assert "exit code 3" in failure
     assert run_power_hooks("suspend", 10, lines.append, place) == []
-    assert lines[-1].endswith(f"{gone} is not there any more")
+    assert lines[-1].endswith(f"{gone} does not exist any more")
 
 
 def test_a_default_script_that_was_edited_is_the_administrators(
@@ -217,7 +217,7 @@ def test_a_configuration_that_is_there_stays_unless_forced(
 ) -> None:
     put("/etc/vmware-tools/resume-vm-default", "#!/bin/sh\necho mine\n")
     mine = put("/etc/vmtpy/vmtpy.toml", "[poll]\nmax = 1\n")
-    with pytest.raises(configuration.ExistsError, match="nothing has been written") as caught:
+    with pytest.raises(configuration.ExistsError, match="vmtpy has changed nothing") as caught:
         migrated(tmp_path)
     assert "--force" in caught.value.hint
     assert mine.read_text() == "[poll]\nmax = 1\n"
@@ -299,7 +299,6 @@ def test_the_command_line_runs_it(packaged: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == code
     assert done.stderr.splitlines() == [
-        f"vmtpy migrate: {packaged}/etc/vmtpy/vmtpy.toml exists and stays as it is; nothing has "
-        "been written",
+        f"vmtpy migrate: {packaged}/etc/vmtpy/vmtpy.toml exists; vmtpy has changed nothing",
         f"vmtpy migrate: {configuration.ExistsError.hint}",
     ]

@@ -1,4 +1,5 @@
-"""Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware).
+"""Builds the two extensions: _core (what an agent needs) and _host (the emulated VMware); and the
+programs of csrc/programs.
 
 Each folder of csrc is a floor and becomes one static library; csrc/bind is compiled into the
 extensions. A library is linked before those that it may use. tests/native/Makefile links the same
@@ -16,9 +17,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer
 
+# setuptools' own, which stands under this name once setuptools is imported.
+from distutils.command.build_scripts import build_scripts  # isort: skip
+
 FLOORS = ["base", "linux", "wire", "plan", "freeze", "agent", "emulator", "doubles"]
 CORE = FLOORS[: FLOORS.index("agent") + 1]  # what _core is made of
 HOST = ["emulator", "doubles"]  # what _host has beside it
+PROGRAM = ["base", "linux", "wire"]  # what the programs are made of
+PROGRAMS = {"vmtpy-rpctool": "csrc/programs/rpctool.cpp"}
 MACHINE = os.environ.get("VMTPY_MACHINE") or platform.machine()  # set where it is cross-compiled
 
 WARNINGS = ["-Wall", "-Wextra"]
@@ -117,6 +123,8 @@ class BuildLibrariesFirst(build_ext):
     def run(self) -> None:
         self.run_command("build_clib")
         super().run()
+        if self.inplace:
+            self.run_command("build_scripts")  # tests look for the programs there
 
     def build_extension(self, ext: Extension) -> None:
         """Links anew where a library has changed: distutils looks at the objects alone."""
@@ -125,6 +133,31 @@ class BuildLibrariesFirst(build_ext):
         if built.exists() and any(newer(str(made), str(built)) for made in libraries):
             built.unlink()
         super().build_extension(ext)
+
+
+class BuildPrograms(build_scripts):
+    """Compiles the programs: as scripts of a wheel every installer makes them executable."""
+
+    def run(self) -> None:
+        self.run_command("build_clib")
+        libraries = self.get_finalized_command("build_clib")
+        linker = libraries.compiler
+        Path(self.build_dir).mkdir(parents=True, exist_ok=True)
+        for name, source in PROGRAMS.items():
+            Path(self.build_dir, name).unlink(missing_ok=True)  # a library may have changed
+            flags = ["-std=c++20", "-g0", *FLAGS]
+            objects = linker.compile(
+                [source], libraries.build_temp, include_dirs=["csrc"], extra_postargs=flags
+            )
+            linker.link_executable(
+                objects,
+                name,
+                self.build_dir,
+                [f"vmtpy_{floor}" for floor in reversed(PROGRAM)],
+                [libraries.build_clib],
+                extra_postargs=LINK_FLAGS,
+                target_lang="c++",
+            )
 
 
 def needs_recompile(built: str, source: str) -> bool:
@@ -173,9 +206,10 @@ if __name__ == "__main__":
     ParallelCompile("VMTPY_BUILD_JOBS", jobs(), needs_recompile=needs_recompile).install()
     built = extensions()
     setup(
-        cmdclass={"build_ext": BuildLibrariesFirst},
+        cmdclass={"build_ext": BuildLibrariesFirst, "build_scripts": BuildPrograms},
         libraries=[library(floor) for floor in reversed(FLOORS)] if built else [],
         ext_modules=built,
+        scripts=[*PROGRAMS.values()] if built else [],
         long_description=description,
         long_description_content_type="text/markdown",
     )

@@ -85,8 +85,8 @@ FIGURES = (
         "startup",
         "*",
         "cpu_ms",
-        "≤ 25 ms",
-        at_most(25),
+        "≤ 3 ms",
+        at_most(3),
         "vmware-rpctool",
     ),
     # Four traps a second are two polls in 0.5 s each: rounding must not decide.

@@ -1,8 +1,8 @@
 """One request by a program that is started for it, as cloud-init and scripts do, several times in
 a row: processor time and memory of the whole process.
 
-All run under the emulated host, whose stops are not the program's time. Python alone is the least
-that a program in Python can take.
+All run under the emulated host, whose stops are not the program's time. vmtpy-rpctool is a native
+program; Python alone is the least that a program in Python can take.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -40,20 +41,30 @@ if __name__ == "__main__":
 """
 # name → entry point of the console script, arguments
 SCRIPTS = {
-    "vmtpy": ("vmtpy.rpctool:program", [REQUEST]),
     "vmtpy rpc": ("vmtpy.__main__:main", ["rpc", REQUEST]),
+    "vmtpy guestinfo get": ("vmtpy.__main__:main", ["guestinfo", "get", "bench"]),
 }
+OURS = "vmtpy"
 RPCTOOL = "vmware-rpctool"
 PYTHON = "python -c pass"
 
 
 def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)
     lacking = "" if shutil.which(RPCTOOL) else f"the program {RPCTOOL} (package open-vm-tools)"
+    ours = "" if rpctool() else "vmtpy-rpctool (install the package, or build it in place)"
     return {
+        OURS: ours or native.missing(),
         **{name: native.missing() for name in SCRIPTS},
         RPCTOOL: lacking or native.missing(),
         PYTHON: native.missing(),
     }
+
+
+def rpctool() -> str:
+    """vmtpy-rpctool as pip has installed it, or as it is built in place; "" if it is missing."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    built = Path(__file__).parents[2] / "build" / f"scripts-{version}"
+    return shutil.which("vmtpy-rpctool", path=f"{sysconfig.get_path('scripts')}:{built}") or ""
 
 
 def measure(case: str, contender: str, place: Place) -> Measurement:  # noqa: ARG001 (Scenario)
@@ -78,6 +89,8 @@ def measure(case: str, contender: str, place: Place) -> Measurement:  # noqa: AR
 def command(contender: str, directory: Path) -> list[str]:
     if contender == RPCTOOL:
         return [RPCTOOL, REQUEST]
+    if contender == OURS:
+        return [rpctool(), REQUEST]
     if contender == PYTHON:
         return [sys.executable, "-c", "pass"]
     entry_point, arguments = SCRIPTS[contender]

@@ -27,6 +27,7 @@ FLOORS = {
     "agent": ["base", "linux", "wire", "plan", "freeze"],
     "emulator": ["base", "linux", "wire"],
     "doubles": ["base", "linux", "wire", "plan", "emulator"],
+    "programs": ["base", "linux", "wire"],
     "bind": ["base", "linux", "wire", "plan", "freeze", "agent", "emulator", "doubles"],
 }
 NATIVE = sorted(file for file in CSRC.rglob("*.*") if file.suffix in (".h", ".cpp"))

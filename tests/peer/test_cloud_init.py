@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support import programs
 from support.emulation import TIMEOUT, emulate, require_ptrace
 
 from vmtpy import encoding
@@ -58,10 +59,7 @@ def rpctool(tmp_path: Path) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     program = directory / "vmware-rpctool"
-    program.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom vmtpy.rpctool import program\nprogram()\n"
-    )
-    program.chmod(0o755)
+    program.symlink_to(programs.rpctool())
     return program
 
 

@@ -11,10 +11,8 @@ Anything else is shown only.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 from vmtpy import command_line
@@ -22,11 +20,6 @@ from vmtpy import command_line
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"])
-ENTRIES = {
-    "vmtpy": "vmtpy.__main__",
-    "vmtpy-rpctool": "vmtpy.rpctool",
-    "vmtpy-toolbox-cmd": "vmtpy.toolbox",
-}
 # Programs that `console` blocks call besides, whose arguments are not judged here.
 OTHERS = {
     "apt",
@@ -75,15 +68,3 @@ def parse(line: str) -> str:
     assert words[1] in command_line.COMMANDS, line
     command_line.parser_of(words[1]).parse_args(words[2:])
     return f"vmtpy {words[1]}"
-
-
-def path_with_programs(directory: Path) -> dict[str, str]:
-    """An environment whose PATH begins with the package's programs, made in `directory`."""
-    for program, module in ENTRIES.items():
-        file = directory / program
-        call = (
-            f"import sys; from {module} import {'program' if 'rpc' in program else 'main'} as main"
-        )
-        file.write_text(f"#!{sys.executable}\n{call}\nsys.exit(main())\n")
-        file.chmod(0o755)
-    return {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}

@@ -7,12 +7,13 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+from support.programs import rpctool
+
 import vmtpy
 
 COMMANDS = """\
 [console_scripts]
 vmtpy = vmtpy.__main__:main
-vmtpy-rpctool = vmtpy.rpctool:program
 vmtpy-toolbox-cmd = vmtpy.toolbox:main
 """
 
@@ -32,6 +33,7 @@ def make_wheel(directory: Path) -> Path:
     }
     files = [one for one in package.rglob("*") if one.is_file() and one.suffix != ".pyc"]
     inside = {f"vmtpy/{one.relative_to(package)}": one for one in files}
+    inside[f"vmtpy-{version}.data/scripts/vmtpy-rpctool"] = Path(rpctool())
     record = "".join(f"{name},,\n" for name in (*inside, *texts, f"{info}/RECORD"))
     made = directory / f"vmtpy-{version}-{tag}-{tag}-{platform}.whl"
     with zipfile.ZipFile(made, "w") as wheel:

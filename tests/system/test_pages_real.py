@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from support.emulation import emulate, require_low_ports, require_ptrace
 from support.loop import loop_mount, require_loop
-from support.pages import blocks, path_with_programs
+from support.pages import blocks
 from support.patience import PATIENCE
+from support.programs import path_with_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,6 @@ from vmtpy.command_line import parser_of
 from vmtpy.parser import Parser
 
 VMTPY = [sys.executable, "-m", "vmtpy"]
-RPCTOOL = [sys.executable, "-m", "vmtpy.rpctool"]
 # Commands that print something, whatever the machine is.
 PRINTING = (["--help"], ["--version"], ["plan", "--all"], ["probe"], ["doctor"], ["help", "run"])
 PRINTING += (["config", "example"], ["config", "show"], ["completion", "bash"], ["run", "--help"])
@@ -61,9 +60,8 @@ def test_a_help_text_without_a_reader_is_an_error_for_every_parser(command: str)
         made.print_help(WithoutReader())
 
 
-def test_so_it_is_for_complaints_and_for_rpctool() -> None:
+def test_so_it_is_for_complaints() -> None:
     assert without_reader([*VMTPY, "nothing"], errors=True)[0] == 141
-    assert without_reader([*RPCTOOL], errors=True)[0] == 141
     assert without_reader([*VMTPY, "rpc", "info-get x"], errors=True)[0] == 141
 
 
@@ -170,18 +168,3 @@ def test_the_handler_is_what_it_was() -> None:
     with ending.at_once():
         assert signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, before)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_rpctool_ends_at_once_and_loses_nothing(tmp_path: Path) -> None:
-    output = tmp_path / "output"  # a file: what is printed is written late
-    script = "from vmtpy import rpctool; rpctool.send = lambda: print('x' * 99) or 3; "
-    with output.open("w") as file:
-        done = subprocess.run(
-            [sys.executable, "-c", f"{script}rpctool.program()"],
-            stdout=file,
-            timeout=60,
-            check=False,
-        )
-    assert (done.returncode, output.read_text()) == (3, f"{'x' * 99}\n")
-    done = subprocess.run(RPCTOOL, stderr=subprocess.PIPE, timeout=60, check=False)
-    assert (done.returncode, done.stderr[:16]) == (1, b"rpctool syntax:\n")

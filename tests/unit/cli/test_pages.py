@@ -14,6 +14,7 @@ import pytest
 from support import pages
 from support.pages import DOCS, PAGES, ROOT, blocks
 from support.patience import PATIENCE
+from support.programs import path_with_programs
 
 import vmtpy
 from vmtpy import command_line, config_text
@@ -67,7 +68,7 @@ def test_its_commands_for_root_are_taken(page: Path) -> None:
     "page", [one for one in PAGES if pages.name(one) not in OWN], ids=pages.name
 )
 def test_its_commands_run(page: Path, tmp_path: Path) -> None:
-    environment = pages.path_with_programs(tmp_path)
+    environment = path_with_programs(tmp_path)
     for block in blocks(page, "sh"):
         subprocess.run(
             ["sh", "-euc", block], env=environment, check=True, timeout=PATIENCE, cwd=tmp_path

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.emulated import EmulatedHost
 
-from vmtpy import Rpci, encoding, guestinfo, rpctool
+from vmtpy import Rpci, encoding, guestinfo
 from vmtpy.__main__ import main
 from vmtpy.errors import GuestInfoError, MessageSizeError, NoValueError
 
@@ -149,18 +149,6 @@ def test_an_encoding_that_is_not_known_fails_the_command_and_not_the_raw_one(
         guestinfo.get("k")
 
 
-def test_rpctool_gives_a_packed_value_as_it_is(
-    host: EmulatedHost,
-    monkeypatch: pytest.MonkeyPatch,
-    capsysbinary: pytest.CaptureFixture[bytes],
-) -> None:
-    host.device.set_guestinfo("k", b"aGVsbG8=")
-    host.device.set_guestinfo("k.encoding", b"base64")
-    monkeypatch.setattr("sys.argv", ["vmware-rpctool", "info-get guestinfo.k"])
-    assert rpctool.main() == 0
-    assert capsysbinary.readouterr().out == b"aGVsbG8=\n"
-
-
 def test_a_raw_value_leaves_the_encoding_alone(host: EmulatedHost) -> None:
     guestinfo.set("k", b"v", "base64")
     with Rpci(host.backdoor) as rpci:
@@ -277,36 +265,6 @@ def test_the_command_watches_until_it_is_interrupted(
     monkeypatch.setattr("time.sleep", nap)
     assert main(["guestinfo", "watch", "k"]) == 130
     assert capsysbinary.readouterr().out == b"1\n2\n3\n"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "out", "err"),
-    [
-        (["info-get guestinfo.k"], 0, b"v\n", b""),
-        (["info-get guestinfo.none"], 1, b"", b"No value found\n"),
-        (["info-get", "guestinfo.k"], 1, b"", b"Unknown command\n"),
-        (["-v"], 1, b"", b"Unknown command\n"),
-        ([""], 1, b"", b"Unknown command\n"),
-        ([], 1, b"", rpctool.USAGE.encode()),
-        (["--help"], 0, b"", rpctool.USAGE.encode()),
-        (["x" * 65537], 1, b"", None),
-    ],
-)
-def test_rpctool_takes_its_first_argument_whatever_it_is(  # noqa: PLR0917
-    host: EmulatedHost,
-    monkeypatch: pytest.MonkeyPatch,
-    capsysbinary: pytest.CaptureFixture[bytes],
-    arguments: list[str],
-    code: int,
-    out: bytes,
-    err: bytes | None,
-) -> None:
-    host.device.set_guestinfo("k", b"v")
-    monkeypatch.setattr("sys.argv", ["vmware-rpctool", *arguments])
-    assert rpctool.main() == code
-    said = capsysbinary.readouterr()
-    assert said.out == out
-    assert err is None or said.err == err
 
 
 def test_a_value_from_standard_input_is_packed_too(

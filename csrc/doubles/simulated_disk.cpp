@@ -91,6 +91,11 @@ void SimulatedDisk::let_go(const std::string& path) {
   changed_.notify_all();
 }
 
+void SimulatedDisk::refuse_freeze(const std::string& path, int error) {
+  MutexLock guard(mutex_);
+  if (Disk* disk = find(path)) disk->refusal = error;
+}
+
 void SimulatedDisk::hold_syncs(const std::string& path) {
   MutexLock guard(mutex_);
   if (Disk* disk = find(path)) disk->syncs_held = true;
@@ -224,6 +229,7 @@ int SimulatedDisk::freeze(int descriptor) {
   if (disk->frozen) return -EBUSY;
   changed_.wait(lock, [disk] { return !disk->held; });
   if (disk->frozen) return -EBUSY;
+  if (disk->refusal != 0) return -disk->refusal;
   disk->frozen = true;
   disk->dirty_at_freeze = disk->dirty;
   disk->dirty = 0;

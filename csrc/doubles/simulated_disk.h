@@ -31,6 +31,8 @@ class SimulatedDisk final : public linux::System {
   // The next freeze of `path` waits inside the kernel, as behind a stuck writer, until let_go().
   void hold(const std::string& path);
   void let_go(const std::string& path);
+  // From now on each freeze of `path` ends with -error; 0: none does.
+  void refuse_freeze(const std::string& path, int error);
   // From now on each sync of `path` waits until let_sync_go(), which lets one of them go.
   void hold_syncs(const std::string& path);
   void let_sync_go(const std::string& path);
@@ -64,6 +66,7 @@ class SimulatedDisk final : public linux::System {
     std::string path;
     bool frozen = false;
     bool held = false;
+    int refusal = 0;
     bool syncs_held = false;
     int syncs_let_go = 0;
     std::uint64_t written = 0;

@@ -308,8 +308,8 @@ std::optional<std::string> Device::guestinfo(const std::string& key) const {
   return state_->answers.guestinfo(key);
 }
 
-void Device::answer_with(std::string prefix, std::string reply, int times) {
-  state_->answers.answer_with(std::move(prefix), std::move(reply), times);
+void Device::answer_with(std::string prefix, std::string reply, int times, bool whole) {
+  state_->answers.answer_with(std::move(prefix), std::move(reply), times, whole);
 }
 
 void Device::misbehave(const Misbehaviour& how) {
@@ -380,6 +380,10 @@ int Device::open_channels() const {
 
 std::vector<TranscriptEntry> Device::take_transcript(Time deadline) {
   return state_->transcript.take(deadline);
+}
+
+std::uint64_t Device::messages() const {
+  return state_->transcript.count();
 }
 
 std::map<std::string, std::uint64_t> Device::traps() const {

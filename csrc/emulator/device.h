@@ -54,8 +54,9 @@ class Device {
   void set_guestinfo(std::string key, std::string value);  // key without "guestinfo."
   std::optional<std::string> guestinfo(const std::string& key) const;
   // The answer to the next request that begins with `prefix` (and, if `times` is not 0, to so many
-  // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything.
-  void answer_with(std::string prefix, std::string reply, int times = 1);
+  // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything. `whole`:
+  // to requests that are `prefix`.
+  void answer_with(std::string prefix, std::string reply, int times = 1, bool whole = false);
   void misbehave(const Misbehaviour& how);  // may be called again: each acts on its own
   // The virtual machine is stunned, as for a snapshot: nothing is answered, by whichever transport,
   // until resume(). It begins when a message is half sent or half received over the backdoor, at
@@ -72,6 +73,7 @@ class Device {
   int open_channels() const;
   // The transcript, drained: entries since the last call. Waits until `deadline` for the first one.
   std::vector<TranscriptEntry> take_transcript(Time deadline);
+  std::uint64_t messages() const;  // how many entries it has had so far, taken or not
   // The script is over: who waits in one of the two above, now or later, returns at once.
   void end_waits();
   // "GETVERSION", "MESSAGE OPEN", "rep outsb", "vmcall MESSAGE OPEN", "vmcall HB out", … → number

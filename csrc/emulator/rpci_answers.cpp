@@ -91,14 +91,14 @@ std::optional<std::string> RpciAnswers::guestinfo(const std::string& key) const 
   return found == values_.end() ? std::nullopt : std::optional(found->second);
 }
 
-void RpciAnswers::answer_with(std::string prefix, std::string reply, int times) {
+void RpciAnswers::answer_with(std::string prefix, std::string reply, int times, bool whole) {
   MutexLock guard(mutex_);
-  canned_.push_back({std::move(prefix), std::move(reply), times});
+  canned_.push_back({std::move(prefix), std::move(reply), times, whole});
 }
 
 std::optional<std::string> RpciAnswers::canned(std::string_view request) {
   for (auto it = canned_.begin(); it != canned_.end(); ++it) {
-    if (!request.starts_with(it->prefix)) continue;
+    if (it->whole ? request != it->prefix : !request.starts_with(it->prefix)) continue;
     std::string reply = it->reply;
     if (it->times != 0 && --it->times == 0) canned_.erase(it);
     return reply;

@@ -24,13 +24,14 @@ class RpciAnswers {
   void set_guestinfo(std::string key, std::string value);
   std::optional<std::string> guestinfo(const std::string& key) const;
   bool keeps_time() const;  // the option "synchronize guest time with host"
-  void answer_with(std::string prefix, std::string reply, int times);
+  void answer_with(std::string prefix, std::string reply, int times, bool whole);
 
  private:
   struct Canned {
     std::string prefix;
     std::string reply;
-    int times;  // 0: for good
+    int times;   // 0: for good
+    bool whole;  // the request is the prefix
   };
   std::optional<std::string> canned(std::string_view request) REQUIRES(mutex_);
   std::string info_get(std::string_view key) const REQUIRES(mutex_);

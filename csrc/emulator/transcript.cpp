@@ -10,6 +10,7 @@ void Transcript::add(MessageKind kind, Transport transport, std::string request,
   {
     MutexLock guard(mutex_);
     entries_.push_back({kind, transport, time, std::move(request), std::move(reply)});
+    ++count_;
   }
   changed_.notify_all();
 }
@@ -19,6 +20,11 @@ std::vector<TranscriptEntry> Transcript::take(Time deadline) {
   while (entries_.empty() && !over_ && clock_.wait_until(lock, changed_, deadline)) {
   }
   return std::exchange(entries_, {});
+}
+
+std::uint64_t Transcript::count() const {
+  MutexLock guard(mutex_);
+  return count_;
 }
 
 void Transcript::end_waits() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -32,13 +33,15 @@ class Transcript {
   explicit Transcript(Clock& clock) : clock_(clock) {}
   void add(MessageKind kind, Transport transport, std::string request, std::string reply = "");
   std::vector<TranscriptEntry> take(Time deadline);
+  std::uint64_t count() const;  // of all messages so far, taken or not
   void end_waits();
 
  private:
   Clock& clock_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable changed_;
   std::vector<TranscriptEntry> entries_ GUARDED_BY(mutex_);
+  std::uint64_t count_ GUARDED_BY(mutex_) = 0;
   bool over_ GUARDED_BY(mutex_) = false;
 };
 

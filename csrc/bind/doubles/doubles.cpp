@@ -62,6 +62,7 @@ void bind_faults(py::module_& module) {
       .def("thaw_by_someone_else", &SimulatedDisk::thaw_by_someone_else, py::arg("path"))
       .def("hold", &SimulatedDisk::hold, py::arg("path"))
       .def("let_go", &SimulatedDisk::let_go, py::arg("path"))
+      .def("refuse_freeze", &SimulatedDisk::refuse_freeze, py::arg("path"), py::arg("error"))
       .def("hold_syncs", &SimulatedDisk::hold_syncs, py::arg("path"))
       .def("let_sync_go", &SimulatedDisk::let_sync_go, py::arg("path"))
       .def("put_storage", &SimulatedDisk::put_storage, py::arg("path"), py::arg("dirty"),

@@ -105,7 +105,7 @@ void bind_device(py::module_& module) {
           },
           py::arg("key"))
       .def("answer_with", &Device::answer_with, py::arg("prefix"), py::arg("reply"),
-           py::arg("times") = 1)
+           py::arg("times") = 1, py::arg("whole") = false)
       .def("misbehave", &misbehave, py::arg("step"), py::kw_only(), py::arg("after") = 0,
            py::arg("times") = 1, py::arg("status") = py::none(), py::arg("ebx") = py::none(),
            py::arg("edx_high") = py::none())
@@ -136,6 +136,7 @@ void bind_device(py::module_& module) {
             return device.take_transcript(to_time(deadline));
           },
           py::arg("deadline") = 0.0)
+      .def("messages", &Device::messages)
       .def("traps", &Device::traps)
       .def("low", &low, py::arg("registers"))
       .def("hypercall", &hypercall, py::arg("registers"))

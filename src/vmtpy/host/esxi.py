@@ -143,8 +143,12 @@ class Esxi:
             self._judge.snapshot(result, manifest, error)
         return result
 
+    def end(self) -> None:
+        """The host leaves the guest alone while the listener goes on."""
+        self._listener.end(self._follower)
+
     def verdict(self) -> Verdict:
-        """What vSphere would show. To be called when the listener has ended."""
+        """What vSphere would show. To be called after end(), or when the listener has ended."""
         if self._begun:
             self._thread.join()
         with self._lock:

@@ -76,7 +76,8 @@ class Listener:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._followers: list[Follower] = []
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._delivered = 0
         self._ending = False
         self._over = False
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
@@ -94,6 +95,18 @@ class Listener:
         """The follower gets no more messages."""
         with self._lock:
             self._followers.remove(follower)
+
+    def end(self, follower: Follower) -> None:
+        """The follower gets what has passed by now, then its end."""
+        self.catch_up()
+        self.leave(follower)
+        follower.put(None)
+
+    def catch_up(self) -> None:
+        """Waits until the followers have been handed all that has passed by now."""
+        passed = self._device.messages()
+        with self._lock:
+            self._lock.wait_for(lambda: self._over or self._delivered >= passed)
 
     def __enter__(self) -> Listener:
         self._thread.start()
@@ -113,16 +126,19 @@ class Listener:
         while True:
             ending = self._ending  # read first: what came before it is in the transcript by now
             entries = self._device.take_transcript(time.monotonic() + _FOREVER)
-            for entry in entries:
-                self._deliver(entry)
+            self._deliver(entries)
             if ending and not entries:
                 break
         with self._lock:
             self._over = True
             for follower in self._followers:
                 follower.put(None)
+            self._lock.notify_all()
 
-    def _deliver(self, entry: TranscriptEntry) -> None:
+    def _deliver(self, entries: list[TranscriptEntry]) -> None:
         with self._lock:
             for follower in self._followers:
-                follower.put(entry)
+                for entry in entries:
+                    follower.put(entry)
+            self._delivered += len(entries)
+            self._lock.notify_all()

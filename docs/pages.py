@@ -69,6 +69,7 @@ benchmarks
 python
 api
 emulator
+testing
 ```
 
 ```{toctree}

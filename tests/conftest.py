@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 
+# The fixtures of vmtpy as everybody has them; where it is installed pytest knows them already.
+pytest_plugins = ["pytester", "vmtpy.pytest_plugin"]
+
 # A machine under load is no failure; pytest-timeout bounds each test.
 hypothesis.settings.register_profile("vmtpy", deadline=None)
 hypothesis.settings.load_profile("vmtpy")

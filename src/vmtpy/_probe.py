@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from vmtpy import _core
+from vmtpy import backdoor as machine
 from vmtpy._arguments import check_type
 from vmtpy.backdoor import PRODUCTS, WAYS
 from vmtpy.errors import NotVMwareError
@@ -119,9 +120,20 @@ def probe(backdoor: _core.Backdoor | None = None) -> Probe:
     if backdoor is not None:
         check_type("backdoor", backdoor, _core.Backdoor, "a backdoor or None")
     cpu = _core.read_cpu()
+    if backdoor is None and machine.stand_in is not None:
+        return _probe_stand_in(machine.stand_in, cpu)
     if backdoor is None:
         return judge(_core.probe_machine(cpu, ask_channel=True))
     return _name(_core.probe(backdoor, cpu))
+
+
+def _probe_stand_in(host: machine.StandIn, cpu: _core.Cpu) -> Probe:
+    """As in a virtual machine of that host."""
+    if host.backdoor is None:
+        reason = "the emulated host of this test has no backdoor"
+        return Probe("fault", 0, "", _VMWARE, reason, case="shut")
+    named = _name(_core.probe(host.backdoor, cpu))
+    return replace(named, hypervisor=_VMWARE, way="port", case="vmware")
 
 
 def judge(found: _core.Probe, root: str = "/") -> Probe:

@@ -26,6 +26,24 @@ WAYS: dict[_core.BackdoorWay, BackdoorWay] = {
 
 PRODUCTS = {1: "Express", 2: "ESX", 3: "GSX", 4: "Workstation"}  # the backdoor's numbers
 
+
+class StandIn:
+    """A host in place of this machine's, as vmtpy.testing puts one there.
+
+    Attributes:
+        backdoor: its backdoor; None: it has none.
+        dialer: connects to it over vsock.
+    """
+
+    __slots__ = ("backdoor", "dialer")
+
+    def __init__(self, backdoor: _core.Backdoor | None, dialer: _core.Dialer) -> None:
+        self.backdoor = backdoor
+        self.dialer = dialer
+
+
+stand_in: StandIn | None = None
+
 _found: dict[str, _core.Probe] = {}  # what answered stays true for the whole process
 
 
@@ -38,6 +56,10 @@ def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
     Raises:
         NotVMwareError: VMware does not answer; it says why, and what to do.
     """
+    if stand_in is not None:
+        if stand_in.backdoor is None:
+            raise NotVMwareError("the emulated host of this test has no backdoor")
+        return stand_in.backdoor
     found = _found.get(kind)
     if found is None:
         found = _core.probe_machine(
@@ -56,4 +78,6 @@ def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
 
 def backdoor_way(kind: Kind = "auto") -> BackdoorWay:
     """By which way find_backdoor() has found the backdoor; "" if it has not."""
+    if stand_in is not None:
+        return "port" if stand_in.backdoor is not None else ""
     return WAYS[_found[kind].way] if kind in _found else ""

@@ -6,6 +6,7 @@ The decision between them is the core's (wire/transports.h); here is what there 
 from __future__ import annotations
 
 from vmtpy import _core
+from vmtpy import backdoor as machine
 from vmtpy.backdoor import backdoor_way, find_backdoor
 from vmtpy.errors import ChannelError, NotVMwareError
 
@@ -69,6 +70,8 @@ def find_ways(
         raise TypeError(f"backdoor must be a backdoor or None, not {type(backdoor).__name__}")
     if not isinstance(dialer, _core.Dialer | None):
         raise TypeError(f"dialer must be a dialer or None, not {type(dialer).__name__}")
+    if machine.stand_in is not None and backdoor is None and dialer is None:
+        dialer = machine.stand_in.dialer
     preferences = _core.Preference
     preference = {
         "auto": preferences.SPARE if spare else preferences.AUTO,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing_extensions import assert_type
 
 import vmtpy
+import vmtpy.testing
 
 
 def look_for_vmware() -> str:
@@ -94,3 +95,32 @@ def run_an_agent() -> None:
         yield
 
     agent.run()
+
+
+def test_guest_code(vmware_host: vmtpy.testing.EmulatedHost) -> None:
+    assert_type(vmware_host.guestinfo["answer"], bytes)
+    vmware_host.guestinfo["answer"] = "42"
+    assert_type(vmware_host.requests, list[bytes])
+    for message in vmware_host.messages:
+        assert_type(message, vmtpy.testing.Message)
+        if message.kind == "rpci" and message.transport == "backdoor":
+            print(message.text, message.answer)
+    vmware_host.refuse("info-set", "Permission denied", times=1)
+    with vmware_host.silent():
+        pass
+    done = vmware_host.run("vmware-rpctool", Path("/x"), env={"LC_ALL": "C"})
+    assert_type(done.stdout, bytes)
+
+
+def test_a_backup() -> None:
+    with (
+        vmtpy.testing.EmulatedHost({"answer": b"42"}, vsock=True) as host,
+        vmtpy.testing.SimulatedGuest(host, vmtpy.Config(), paths=("/", "/srv")) as guest,
+    ):
+        result = host.backup(lambda: guest.disk.frozen("/srv"))
+        assert_type(result, vmtpy.testing.BackupResult)
+        assert_type(result.outcome, vmtpy.testing.BackupOutcome)
+        assert_type(guest.records, list[vmtpy.RunRecord])
+        with host.esxi(ping=1) as life:
+            assert_type(life.backup().succeeded, bool)
+        assert_type(life.verdict, vmtpy.testing.Verdict)

@@ -7,19 +7,11 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from vmtpy import _core, _host
-from vmtpy.agent import Agent
 from vmtpy.config import Config, HooksConfig
 from vmtpy.demo.result import PERIODS, DemoResult
 from vmtpy.errors import VmtError
-from vmtpy.host.esxi import Esxi
-from vmtpy.host.listener import Listener
-from vmtpy.host.script import BackupRequest
-
-if TYPE_CHECKING:
-    from vmtpy.results import RunRecord
+from vmtpy.testing import EmulatedHost, SimulatedDisk, SimulatedGuest
 
 PATH = "/srv"
 COPYING = 0.1  # seconds of the host
@@ -29,7 +21,7 @@ COPYING = 0.1  # seconds of the host
 class Writer:
     """A thread that writes to the simulated disk and keeps its longest wait."""
 
-    disk: _host.SimulatedDisk
+    disk: SimulatedDisk
     longest: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -45,50 +37,35 @@ def simulate() -> DemoResult:
     Raises:
         VmtError: the agent did not take part.
     """
-    device = _host.Device(_core.SteadyClock())
-    disk = _host.SimulatedDisk([PATH])
-    records: list[RunRecord] = []
-    agent = Agent(
-        Config(hooks=HooksConfig(directory="")),
-        log=lambda _: None,
-        on_record=records.append,
-        backdoor=_host.EmulatedBackdoor(device),
-        system=disk,
-        planner=lambda _: _core.Plan(disk.filesystems()),
-        guardian=False,
-    )
-    writer = Writer(disk)
-    threads = [threading.Thread(target=agent.run), threading.Thread(target=writer.run)]
-    for thread in threads:
-        thread.start()
-    listener = Listener(device)
-    host = Esxi(device, listener, device, PERIODS)
     counts: list[int] = []
+    with (
+        EmulatedHost() as host,
+        SimulatedGuest(host, Config(hooks=HooksConfig(directory="")), paths=[PATH]) as guest,
+    ):
+        writer = Writer(guest.disk)
+        thread = threading.Thread(target=writer.run)
+        thread.start()
 
-    def snapshot() -> None:
-        counts.append(disk.written(PATH))
-        time.sleep(COPYING)
-        counts.append(disk.written(PATH))
+        def snapshot() -> None:
+            counts.append(guest.disk.written(PATH))
+            time.sleep(COPYING)
+            counts.append(guest.disk.written(PATH))
 
-    try:
-        with listener:
-            while not device.tclo_seen() and threads[0].is_alive():
-                time.sleep(0.001)
-            host.begin()
-            time.sleep(0.2)
-            result = host.backup(BackupRequest(snapshot=snapshot, timeout=20))
-            time.sleep(0.1)
-    finally:
-        agent.stop()
-        writer.stop.set()
-        for thread in threads:
+        try:
+            with host.esxi(ping=PERIODS.ping, stun=PERIODS.stun) as life:
+                time.sleep(0.2)
+                result = life.backup(snapshot, timeout=20)
+                time.sleep(0.1)
+        finally:
+            writer.stop.set()
+            guest.stop()
             thread.join()
     if result.commit is None or result.done_sent is None:
         raise VmtError(f"no snapshot: {result.error}")
     snapshot_took = result.done_sent - result.commit
     outcome = DemoResult(simulated=True, snapshot=snapshot_took, copying=COPYING)
     outcome.longest_wait = writer.longest
-    record = records[-1]
+    record = guest.records[-1]
     outcome.tell(
         result,
         presynced=record.presynced,
@@ -97,5 +74,5 @@ def simulate() -> DemoResult:
     )
     outcome.found(result.succeeded, "the guest confirmed the snapshot")
     outcome.found(counts[0] == counts[1] > 0, "no write got through during the snapshot")
-    outcome.judged(host.verdict())
+    outcome.judged(life.verdict)
     return outcome

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +11,10 @@ from hypothesis import strategies as st
 from support.patience import FAR, PATIENCE
 from support.start_options import start_options
 
-from vmtpy import _core, _host
-from vmtpy.agent import Agent
-from vmtpy.config import Config, GuestInfoConfig, HooksConfig, QuiesceConfig
-from vmtpy.host.listener import Listener
-from vmtpy.host.script import BackupOutcome, BackupRequest, BackupResult, run_backup
+from vmtpy import _core
+from vmtpy.config import QuiesceConfig
+from vmtpy.testing import BackupOutcome, BackupResult, EmulatedHost, SimulatedGuest
+from vmtpy.testing.guest import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,37 +99,23 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     assert error == b"" or error.startswith(b"ERROR ")
 
 
-class Guest:
+class Guest(SimulatedGuest):
     """A running agent on a simulated disk with one hook, and a host that plays a backup."""
 
     def __init__(self) -> None:
-        self.device = _host.Device(_core.SteadyClock())
-        self.disk = _host.SimulatedDisk(["/srv"])
-        self.records: list[_core.RunRecord] = []
+        self.host = EmulatedHost()
+        super().__init__(self.host, QUIET._replace(quiesce=QuiesceConfig(timeout=FAR)))
         self.hooked: list[str] = []
         self.planned: list[list[str]] = []
-        self.agent = Agent(
-            Config(
-                hooks=HooksConfig(directory="", entry_points=False),
-                guest_info=GuestInfoConfig(enabled=False),
-                quiesce=QuiesceConfig(timeout=FAR),
-            ),
-            log=lambda _: None,
-            on_record=self.records.append,
-            backdoor=_host.EmulatedBackdoor(self.device),
-            system=self.disk,
-            planner=self.plan,
-            guardian=False,
-        )
-        self.agent.hook(self.hook)
-        self.thread = threading.Thread(target=self.agent.run)
+        self.agent._quiesce._planner = self.plan
+        self.hook(self.note)
 
     def plan(self, request: _core.PlanRequest) -> _core.Plan:
         self.planned.append(list(request.volumes))
-        return _core.Plan(self.disk.filesystems())
+        return _core.Plan(self.disk.native.filesystems())
 
     @contextmanager
-    def hook(self) -> Iterator[None]:
+    def note(self) -> Iterator[None]:
         self.hooked.append("entered")
         yield
         self.hooked.append("left")
@@ -144,20 +127,13 @@ class Guest:
         *,
         never_done: bool = False,
     ) -> BackupResult:
-        with Listener(self.device) as listener:
-            made = BackupRequest(snapshot, options=options, never_done=never_done, timeout=PATIENCE)
-            return run_backup(self.device, listener, made)
+        return self.host.backup(snapshot, options=options, never_done=never_done, timeout=PATIENCE)
 
 
 @pytest.fixture
 def guest() -> Iterator[Guest]:
-    one = Guest()
-    one.thread.start()
-    assert one.device.wait_for_tools(time.monotonic() + PATIENCE)
-    yield one
-    one.agent.stop()
-    one.thread.join(PATIENCE)
-    assert not one.thread.is_alive()
+    with Guest() as one:
+        yield one
 
 
 def test_a_backup_with_options_freezes_what_they_name(guest: Guest) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,76 +10,35 @@ import pytest
 from support.hooks import seen, write_script
 from support.patience import PATIENCE
 
-from vmtpy import _core, _host
-from vmtpy.agent import Agent
-from vmtpy.config import Config, GuestInfoConfig, HooksConfig
+from vmtpy import _core
+from vmtpy.config import HooksConfig
 from vmtpy.hooks import AbortedError
+from vmtpy.testing import EmulatedHost, SimulatedGuest
+from vmtpy.testing.guest import QUIET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-EVENT = b"vmbackup.eventSet "
 
-
-class Rig:
-    """A running agent, its host and its disk."""
+class Rig(SimulatedGuest):
+    """A running agent with hooks, its host and its disk."""
 
     def __init__(self, **hooks: object) -> None:
-        self.device = _host.Device(_core.SteadyClock())
-        self.disk = _host.SimulatedDisk(["/srv"])
-        self.log: list[str] = []
-        self.requests: list[bytes] = []
-        self.replies: list[bytes] = []
-        config = Config(
-            hooks=HooksConfig(**{"directory": "", **hooks}),
-            guest_info=GuestInfoConfig(enabled=False),
-        )
-        self.agent = Agent(
-            config,
-            log=self.log.append,
-            backdoor=_host.EmulatedBackdoor(self.device),
-            system=self.disk,
-            planner=lambda _: _core.Plan(self.disk.filesystems()),
-            guardian=False,
-        )
-        self.thread = threading.Thread(target=self.agent.run)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"{self.events()} {self.log}"
-            for one in self.device.take_transcript(time.monotonic() + 0.002):
-                if one.kind == _host.MessageKind.RPCI:
-                    self.requests.append(one.request)
-                elif one.kind == _host.MessageKind.TCLO_REPLY:
-                    self.replies.append(one.request)
+        self.host = EmulatedHost()
+        made = HooksConfig(**{"directory": "", **hooks})
+        super().__init__(self.host, QUIET._replace(hooks=made))
+        self.until, self.command = self.host.wait_until, self.host.command
 
     def events(self) -> list[bytes]:
-        told = [one[len(EVENT) :] for one in self.requests if one.startswith(EVENT)]
-        return [one for one in told if not one.startswith(b"req.keepAlive")]
+        found = self.host.events
+        return [f"{event.name} {event.code} {event.text}".encode() for event in found]
 
     def keep_alives(self) -> int:
-        return self.requests.count(EVENT + b"req.keepAlive 0 ")
-
-    def command(self, text: str) -> bytes:
-        before = len(self.replies)
-        self.device.send_command(text)
-        self.until(lambda: len(self.replies) > before)
-        return self.replies[before]
+        return self.host.requests.count(b"vmbackup.eventSet req.keepAlive 0 ")
 
     def done(self) -> None:
         self.until(lambda: self.events()[-1:] == [b"req.done 0 "])
-
-    def __enter__(self) -> Rig:
-        self.thread.start()
-        self.until(self.device.tclo_seen)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.agent.stop()
-        self.thread.join(PATIENCE)
-        assert not self.thread.is_alive()
 
 
 @pytest.fixture

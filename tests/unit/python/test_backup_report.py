@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,77 +10,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.machine import Machine
-from support.patience import PATIENCE
 
-from vmtpy import _core, _host, backup_report
+from vmtpy import _core, backup_report
 from vmtpy._core import Cause, Outcome
-from vmtpy.agent import Agent
 from vmtpy.cli import status as command
-from vmtpy.config import Config, GuestInfoConfig
-from vmtpy.log import INFO, WARNING, Log
+from vmtpy.config import GuestInfoConfig
+from vmtpy.log import INFO, WARNING
 from vmtpy.quiesce import partial
 from vmtpy.services import disks, nics
+from vmtpy.testing import EmulatedHost, SimulatedGuest
+from vmtpy.testing.guest import QUIET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 SET = b"info-set guestinfo.vmtpy.backup "
 
 
-class Guest:
-    """A whole agent in a thread: its disk is simulated, its mounts are made up, the host is the
-    test.
-    """
+class Guest(SimulatedGuest):
+    """A whole agent on a simulated disk, whose other mounts are made up."""
 
     def __init__(self, path: Path, **guest_info: bool) -> None:
-        self.lines: list[tuple[int, str]] = []
-        self.disk = _host.SimulatedDisk(["/boot"])
-        self.device = _host.Device(_core.SteadyClock())
+        self.host = EmulatedHost()
+        config = QUIET._replace(guest_info=GuestInfoConfig(**guest_info))  # type: ignore[arg-type]
+        super().__init__(self.host, config, paths=["/boot"])
         machine = Machine(path)
         machine.mount("/", "zfs", "0:24", "rpool/ROOT/os_1")
         machine.mount("/nas", "nfs4", "0:25", "nas:/", super_options="ro")
         machine.mount("/run", "tmpfs", "0:26", "tmpfs")
-        left_out = machine.plan().left_out
-        self.plan = _core.Plan(self.disk.filesystems(), left_out)
-        self.agent = Agent(
-            Config(guest_info=GuestInfoConfig(**guest_info)),  # type: ignore[arg-type]
-            log=Log(lambda level, line: self.lines.append((level, line))),
-            backdoor=_host.EmulatedBackdoor(self.device),
-            system=self.disk,
-            planner=lambda _: self.plan,
-            guardian=False,
-        )
-        self.thread = threading.Thread(target=self.agent.run)
-        self.seen: list[_host.TranscriptEntry] = []
+        self.plan = _core.Plan(self.disk.native.filesystems(), machine.plan().left_out)
+        self.agent._quiesce._planner = lambda _: self.plan
 
-    def __enter__(self) -> Guest:
-        self.thread.start()
-        self.until(lambda: self.agent.status()["announced"])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.agent.stop()
-        self.thread.join(PATIENCE)
-
-    def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < deadline, f"{self.agent.status()} {self.lines}"
-            time.sleep(0.002)
-
-    def requests(self) -> list[bytes]:
-        self.seen += self.device.take_transcript()
-        return [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
-
-    def state(self, name: str) -> Callable[[], bool]:
-        return lambda: self.agent.status()["backup_state"] == name
-
-    def backup(self) -> None:
-        self.device.send_command("vmbackup.start 0")
-        self.until(self.state("frozen"))
-        self.device.send_command("vmbackup.snapshotDone")
-        self.until(self.state("idle"))
+    def report(self) -> bytes:
+        """What the host has been told."""
+        self.host.wait_until(lambda: "vmtpy.backup" in self.host.guestinfo)
+        return self.host.guestinfo["vmtpy.backup"]
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +58,8 @@ def test_a_good_backup_of_a_part_says_so_in_log_record_status_and_guestinfo(
     tmp_path: Path,
 ) -> None:
     with Guest(tmp_path) as guest:
-        guest.backup()
-        guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
-        told = json.loads(guest.device.guestinfo("vmtpy.backup") or b"")
+        guest.host.backup()
+        told = json.loads(guest.report())
         status: dict[str, Any] = guest.agent.status()
     assert told == status["backup_report"], "status --json has the same object"
     assert told.pop("time").endswith("Z")
@@ -120,20 +81,20 @@ def test_a_good_backup_of_a_part_says_so_in_log_record_status_and_guestinfo(
             "cause": "unsupported",
         }
     ]
-    assert (
-        WARNING,
+    line = (
         "the snapshot is partial; these filesystems are writable and not frozen: "
-        "/ (zfs: zfs cannot be frozen)",
-    ) in guest.lines
+        "/ (zfs: zfs cannot be frozen)"
+    )
+    assert line in guest.warnings
     shown = dict(command.lines(status))
     assert shown["not in it"] == "/ (zfs): writable, but cannot be frozen"
 
 
 def test_it_is_told_when_all_is_over_for_the_host(tmp_path: Path) -> None:
     with Guest(tmp_path) as guest:
-        guest.backup()
-        guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
-        requests = guest.requests()
+        guest.host.backup()
+        guest.report()
+        requests = guest.host.requests
     done = requests.index(b"vmbackup.eventSet req.done 0 ")
     (told,) = (place for place, one in enumerate(requests) if one.startswith(SET))
     assert told > done
@@ -143,9 +104,8 @@ def test_it_is_told_when_all_is_over_for_the_host(tmp_path: Path) -> None:
 def test_a_backup_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
     with Guest(tmp_path) as guest:
         guest.plan = _core.Plan([], guest.plan.left_out)
-        guest.device.send_command("vmbackup.start 0")
-        guest.until(lambda: guest.device.guestinfo("vmtpy.backup"))
-        told = json.loads(guest.device.guestinfo("vmtpy.backup") or b"")
+        guest.host.backup()
+        told = json.loads(guest.report())
     assert told["outcome"] == "failed"
     assert "there is nothing to freeze; /: zfs cannot be frozen" in told["error"]
     assert told["held_ms"] is None
@@ -154,24 +114,24 @@ def test_a_backup_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("switch", ["enabled", "backup"])
 def test_it_can_be_switched_off(tmp_path: Path, switch: str) -> None:
     with Guest(tmp_path, **{switch: False}) as guest:
-        guest.backup()
-    assert not any(one.startswith(SET) for one in guest.requests())
+        guest.host.backup()
+    assert not any(one.startswith(SET) for one in guest.host.requests)
     assert guest.agent.status()["backup_report"], "the status has it all the same"
 
 
 def test_an_agent_that_ends_right_after_a_backup_tells_it_before(tmp_path: Path) -> None:
     with Guest(tmp_path) as guest:
-        guest.backup()
-    assert sum(one.startswith(SET) for one in guest.requests()) == 1
+        guest.host.backup()
+    assert sum(one.startswith(SET) for one in guest.host.requests) == 1
 
 
 def test_a_host_that_refuses_it_is_not_asked_again(tmp_path: Path) -> None:
     with Guest(tmp_path) as guest:
-        guest.device.answer_with("info-set", "0 Permission denied", 0)
-        guest.backup()
-        guest.until(lambda: any(one.startswith(SET) for one in guest.requests()))
-        guest.until(lambda: any("the report of the backup" in line for _, line in guest.lines))
-    assert sum(one.startswith(SET) for one in guest.requests()) == 1
+        guest.host.refuse("info-set", "Permission denied")
+        guest.host.backup()
+        guest.host.wait_until(lambda: any(one.startswith(SET) for one in guest.host.requests))
+        guest.host.wait_until(lambda: any("the report of the backup" in line for line in guest.log))
+    assert sum(one.startswith(SET) for one in guest.host.requests) == 1
 
 
 def left(path: str, cause: Cause = Cause.FUSE, kind: str = "fuse.x") -> SimpleNamespace:

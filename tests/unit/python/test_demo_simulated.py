@@ -23,8 +23,8 @@ def test_it_passes_where_vsphere_would_show_a_quiesced_snapshot() -> None:
 def test_it_fails_where_the_host_does_not_get_the_manifest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def deaf(clock: _core.Clock) -> _host.Device:
-        device = made(clock)
+    def deaf(clock: _core.Clock, **options: bool) -> _host.Device:
+        device = made(clock, **options)
         device.answer_with("tools.capability.hgfs_server", "0 Unknown command", 9)
         return device
 

@@ -1,0 +1,61 @@
+"""pytest's plugin: fixtures for tests of what runs in a VMware guest.
+
+    def test_my_code(vmware_host):
+        vmware_host.guestinfo["answer"] = "42"
+        assert my_code() == "42"
+
+Every pytest loads this file where vmtpy is installed: it imports nothing until a fixture is used.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+TYPE_CHECKING = False  # see vmtpy/__init__.py
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from typing import Protocol
+
+    from vmtpy.testing import EmulatedHost, SimulatedGuest
+
+    class Run(Protocol):
+        """EmulatedHost.run() of the host of this test."""
+
+        def __call__(
+            self, *command: str, stdin: bytes = b"", timeout: float = 60.0
+        ) -> subprocess.CompletedProcess[bytes]: ...
+
+
+@pytest.fixture
+def vmware_host() -> Iterator[EmulatedHost]:
+    """An emulated VMware host, a vmtpy.testing.EmulatedHost, which this process finds as its own.
+
+    vmtpy in this process speaks to it, and `vmware-rpctool` and `vmtpy-rpctool` as subprocesses.
+    """
+    from vmtpy.testing import EmulatedHost
+
+    with EmulatedHost() as host, host.installed():
+        yield host
+
+
+@pytest.fixture
+def vmware_guest(vmware_host: EmulatedHost) -> Iterator[SimulatedGuest]:
+    """vmtpy's agent under vmware_host, a vmtpy.testing.SimulatedGuest; its disk is simulated."""
+    from vmtpy.testing import SimulatedGuest
+
+    with SimulatedGuest(vmware_host) as guest:
+        yield guest
+
+
+@pytest.fixture
+def vmware_run(vmware_host: EmulatedHost) -> Run:
+    """Runs a program by ptrace as in a virtual machine of vmware_host: EmulatedHost.run().
+
+    Skips the test where programs cannot be traced.
+    """
+    from vmtpy.testing.programs import untraceable
+
+    if reason := untraceable():
+        pytest.skip(f"capability missing: {reason}")
+    return vmware_host.run

@@ -1,0 +1,350 @@
+"""The emulated host of a test: what it answers, what it was asked, what it sends, how it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from vmtpy import _core, _host
+from vmtpy import backdoor as machine
+from vmtpy._arguments import check_seconds
+from vmtpy.host.listener import Listener
+from vmtpy.host.script import BackupRequest, greet, parse_event, run_backup
+from vmtpy.testing.answers import HostAnswers, to_bytes
+from vmtpy.testing.esxi import EsxiLife
+from vmtpy.testing.guestinfo import HostGuestInfo
+from vmtpy.testing.messages import Message, message_of
+from vmtpy.testing.programs import run_program, write_programs
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from vmtpy.host.script import BackupEvent, BackupResult
+
+TIMEOUT = 60.0  # seconds that a test waits by default for what must come
+_MOST = 86400.0
+
+
+class EmulatedHost(HostAnswers):
+    """An emulated VMware host in this process.
+
+    Code under test reaches it in one of three ways::
+
+        with EmulatedHost() as host, host.installed():  # vmtpy, and vmware-rpctool as a subprocess
+            ...
+        vmtpy.Rpci(backdoor=host.backdoor)              # one conversation
+        host.run("vmware-rpctool", "info-get guestinfo.answer")  # any program, by ptrace
+
+    Whatever it is asked is in `messages`. As a context manager it ends when it is left. All of it
+    may be used from several threads.
+
+    Attributes:
+        guestinfo: its values, a `HostGuestInfo`.
+        listens_on_vsock: whether it does.
+    """
+
+    def __init__(
+        self,
+        guestinfo: Mapping[str, str | bytes] | None = None,
+        *,
+        backdoor: bool = True,
+        vsock: bool = False,
+        commands_over_vsock: bool = True,
+        secure: bool = False,
+    ) -> None:
+        """Starts the host.
+
+        Args:
+            guestinfo: values that the guest finds. None.
+            backdoor: it answers by the backdoor. True.
+            vsock: it listens on vsock, too. False.
+            commands_over_vsock: for commands as well; ESXi was seen to take requests alone. True.
+            secure: secure GuestRPC: guestinfo may be set over vsock from a port below 1024 only,
+                which code in this process may have, root or not. False.
+
+        Raises:
+            ValueError: there is no way to it, or a key of guestinfo has blanks.
+            TypeError: a key or a value of guestinfo is of another type.
+        """
+        if not backdoor and not vsock:
+            raise ValueError(
+                "a host without a backdoor can be reached over vsock only: set vsock=True"
+            )
+        super().__init__(_host.Device(_core.SteadyClock(), secure=secure))
+        self.guestinfo = HostGuestInfo(self.device)
+        for key, value in (guestinfo or {}).items():
+            self.guestinfo[key] = value
+        self._base = f"@vmtpy-testing-{secrets.token_hex(8)}"
+        self.listens_on_vsock = vsock
+        if vsock:
+            self._vsock = _host.VsockService(self.device, self._base, tclo=commands_over_vsock)
+        self._backdoor = _host.EmulatedBackdoor(self.device) if backdoor else None
+        # Where nobody listens on vsock, connections are refused, as by a real host.
+        self._dialer = _host.UnixDialer(self._base, self.device)
+        self._programs: str | None = None  # the directory of the stand-ins
+        self._programs_service: _host.VsockService | None = None
+        self._listener = Listener(self.device)
+        self._follower = self._listener.follow()
+        self._entries: list[_host.TranscriptEntry] = []
+        self._lock = threading.Lock()  # of the follower and the entries
+        self._listener.__enter__()
+
+    # --- what it is reached by ---
+
+    @property
+    def backdoor(self) -> _core.Backdoor:
+        """Its backdoor: for `vmtpy.Rpci`, `vmtpy.Agent`, `vmtpy.probe()` and `vmtpy.hardware`.
+
+        Where it has none, one that knows nothing.
+        """
+        return self._backdoor or _core.AbsentBackdoor()
+
+    @property
+    def dialer(self) -> _core.Dialer:
+        """Its vsock: for `vmtpy.Rpci` and `vmtpy.Agent`. Refuses where it does not listen there."""
+        return self._dialer
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[EmulatedHost]:
+        """Makes this the host of the whole process, while the `with` block lasts.
+
+        vmtpy finds it in place of the machine's own. For code that calls them as subprocesses,
+        stand-ins of `vmware-rpctool` and `vmtpy-rpctool` come first in PATH; they need no ptrace.
+        """
+        before, path = machine.stand_in, os.environ.get("PATH")
+        with tempfile.TemporaryDirectory(prefix="vmtpy-testing-") as directory:
+            write_programs(directory, self._programs_base())
+            self._programs = directory
+            machine.stand_in = machine.StandIn(self._backdoor, self._dialer)
+            os.environ["PATH"] = f"{directory}:{os.defpath if path is None else path}"
+            try:
+                yield self
+            finally:
+                machine.stand_in = before
+                self._programs = None
+                if path is None:
+                    del os.environ["PATH"]
+                else:
+                    os.environ["PATH"] = path
+
+    def run(
+        self,
+        *command: str | os.PathLike[str],
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs an unmodified x86-64 program, and what it starts, in a virtual machine of this host.
+
+        Its instructions for the backdoor, CPUID and its vsock sockets are answered by ptrace.
+
+        Args:
+            command: the program and its arguments. The stand-ins of installed() are found last in
+                PATH, where there is nothing real of their name.
+            stdin: what it reads. Nothing.
+            env: environment variables to be set besides. None.
+            cwd: directory to run it in; this one.
+            timeout: seconds until it is killed. 60.
+
+        Returns:
+            As subprocess.run(): exit code (negative: by this signal), output and errors.
+
+        Raises:
+            FileNotFoundError: there is no such program.
+            SystemCallError: it cannot be traced, where `call` is "ptrace"; or not be started.
+            subprocess.TimeoutExpired: it has been killed.
+            TypeError, ValueError: no program is named, or `timeout` is out of range.
+        """
+        check_seconds("timeout", timeout, 0.0, _MOST)
+        vsock = self._base if self.listens_on_vsock else None
+        kind = _host.BackdoorKind.NONE if self._backdoor is None else _host.BackdoorKind.FULL
+        variables = dict(env or {})
+        if self._programs is not None:
+            path = variables.get("PATH", os.environ["PATH"]).split(os.pathsep)
+            others = [directory for directory in path if directory != self._programs]
+            variables["PATH"] = os.pathsep.join([*others, self._programs])
+        return run_program(
+            self.device, command, kind, vsock, stdin=stdin, env=variables, cwd=cwd, timeout=timeout
+        )
+
+    # --- what has passed ---
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages so far, in order."""
+        return [message_of(entry) for entry in self._seen()]
+
+    @property
+    def requests(self) -> list[bytes]:
+        """What the guest has asked or told so far, in order."""
+        kind = _host.MessageKind.RPCI
+        return [entry.request for entry in self._seen() if entry.kind == kind]
+
+    @property
+    def replies(self) -> list[bytes]:
+        """The guest's answers to commands so far, in order."""
+        kind = _host.MessageKind.TCLO_REPLY
+        return [entry.request for entry in self._seen() if entry.kind == kind]
+
+    @property
+    def events(self) -> list[BackupEvent]:
+        """What the guest has told of backups so far, without the keep-alives."""
+        found = [parse_event(entry) for entry in self._seen()]
+        return [event for event in found if event and event.name != "req.keepAlive"]
+
+    def wait_until(self, condition: Callable[[], object], timeout: float = TIMEOUT) -> None:
+        """Waits until a condition holds.
+
+        Args:
+            condition: called again and again, such as `lambda: host.events`.
+            timeout: seconds. 60.
+
+        Raises:
+            TimeoutError: it does not hold by then; the text has the last messages.
+            TypeError, ValueError: `timeout` is no number, or not between 0 and 86400.
+        """
+        check_seconds("timeout", timeout, 0.0, _MOST)
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() >= deadline:
+                last = [message.text for message in self.messages[-5:]]
+                raise TimeoutError(
+                    f"the condition did not hold within {timeout:g} s; the last messages are {last}"
+                )
+            time.sleep(0.001)
+
+    def wait_for_tools(self, timeout: float = TIMEOUT) -> None:
+        """Waits until the guest takes commands.
+
+        Args:
+            timeout: seconds. 60.
+
+        Raises:
+            TimeoutError: it does not by then.
+            TypeError, ValueError: as wait_until().
+        """
+        check_seconds("timeout", timeout, 0.0, _MOST)
+        if not self.device.wait_for_tools(time.monotonic() + timeout):
+            raise TimeoutError(f"no guest asked for commands within {timeout:g} s")
+
+    # --- what it sends ---
+
+    def send(self, command: str | bytes) -> None:
+        """Sends a command (TCLO) and does not wait; the guest takes them in order.
+
+        Args:
+            command: such as "Set_Option broadcastIP 1".
+
+        Raises:
+            TypeError: it is neither str nor bytes.
+        """
+        self.device.send_command(to_bytes("command", command))
+
+    def command(self, command: str | bytes, timeout: float = TIMEOUT) -> bytes:
+        """Sends a command (TCLO) and waits for the guest's reply to it: "OK …" or "ERROR …".
+
+        Args:
+            command: as for send(). No other command may be on its way.
+            timeout: seconds. 60.
+
+        Raises:
+            TimeoutError: there is no reply by then.
+            TypeError, ValueError: as send() and wait_until().
+        """
+        before = len(self.replies)
+        self.send(command)
+        self.wait_until(lambda: len(self.replies) > before, timeout)
+        return self.replies[before]
+
+    def greet(self) -> None:
+        """Sends what a host sends first, so that tools announce themselves; does not wait."""
+        greet(self.device)
+
+    def backup(
+        self,
+        snapshot: Callable[[], object] | None = None,
+        *,
+        volumes: str = "",
+        options: bytes = b"",
+        abort_after: float | None = None,
+        never_done: bool = False,
+        timeout: float = TIMEOUT,
+    ) -> BackupResult:
+        """Takes one quiesced snapshot, and waits until the guest has ended it.
+
+        Args:
+            snapshot: called while the guest is frozen; what it raises fails the backup. None.
+            volumes: which are to be frozen, as a host names them; "" for all.
+            options: the body of `vmbackup.startWithOpts`, which is then sent instead. None.
+            abort_after: seconds after which the host gives up. None: it does not.
+            never_done: the host forgets to say that it has its snapshot. False.
+            timeout: seconds. 60.
+
+        Returns:
+            What happened, and when. An unhappy end is no exception: see `outcome` and `error`.
+
+        Raises:
+            TypeError, ValueError: as wait_until().
+        """
+        check_seconds("timeout", timeout, 0.0, _MOST)
+        request = BackupRequest(snapshot, volumes, options, abort_after, never_done, timeout)
+        return run_backup(self.device, self._listener, request)
+
+    def esxi(self, *, ping: float = 15.0, stun: float = 0.4) -> EsxiLife:
+        """Treats the guest as ESXi does, while the `with` block lasts, and judges it.
+
+        Args:
+            ping: seconds from one ping to the next. 15.
+            stun: seconds for which the machine stands still when a snapshot is taken. 0.4.
+
+        Raises:
+            TypeError, ValueError: a time is no number, or not between 0 and 86400.
+        """
+        check_seconds("ping", ping, 0.01, _MOST)
+        check_seconds("stun", stun, 0.0, _MOST)
+        return EsxiLife(self.device, self._listener, ping, stun, TIMEOUT)
+
+    # --- its end ---
+
+    def close(self) -> None:
+        """Ends the host; `messages` stays. May be called again."""
+        self._listener.catch_up()
+        if not self._follower.ended:
+            self._listener.__exit__(None, None, None)
+            self._seen()
+        self._vsock = self._programs_service = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _seen(self) -> list[_host.TranscriptEntry]:
+        self._listener.catch_up()
+        with self._lock:
+            while entry := self._follower.next(0.0):
+                self._entries.append(entry)
+            return list(self._entries)
+
+    def _programs_base(self) -> str:
+        """Where this host serves the programs in PATH, whatever ways it has otherwise."""
+        base = f"{self._base}-programs"
+        if self._programs_service is None:
+            self._programs_service = _host.VsockService(self.device, base, tclo=False)
+        return base

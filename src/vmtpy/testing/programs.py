@@ -1,0 +1,101 @@
+"""Programs that speak to an emulated host of a test: under ptrace, or stand-ins found in PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmtpy import _core, _host
+from vmtpy.errors import SystemCallError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RPCTOOLS = ("vmware-rpctool", "vmtpy-rpctool")
+
+# What the stand-ins run: vmtpy's own rpctool, whose host is that of the test.
+_STAND_IN = """\
+#!{python}
+import sys
+sys.path[:0] = {path!r}
+from vmtpy import _host, backdoor, rpctool
+backdoor.stand_in = backdoor.StandIn(None, _host.UnixDialer({base!r}))
+rpctool.program()
+"""
+# stdin, stdout and stderr by name, so that nobody has to read along; the directory, then variables.
+_SHELL = 'cd "$4" || exit 126; exec <"$1" >"$2" 2>"$3"; shift 4; exec env -- "$@"'
+
+
+def write_programs(directory: str, base: str) -> None:
+    """Puts the stand-ins into a directory.
+
+    Args:
+        directory: that is to be in PATH.
+        base: where the host serves them.
+    """
+    path = [str(Path(_host.__file__ or "").parents[1])]
+    for name in RPCTOOLS:
+        program = Path(directory, name)
+        program.write_text(_STAND_IN.format(python=sys.executable, path=path, base=base))
+        program.chmod(0o755)
+
+
+def run_program(
+    device: _host.Device,
+    command: Sequence[str | os.PathLike[str]],
+    backdoor: _host.BackdoorKind,
+    vsock: str | None,
+    *,
+    stdin: bytes,
+    env: Mapping[str, str],
+    cwd: str | os.PathLike[str] | None,
+    timeout: float,
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs a program by ptrace; see EmulatedHost.run()."""
+    if not command:
+        raise ValueError("command must name a program")
+    words = [os.fspath(word) for word in command]
+    program = shutil.which(words[0], path=env.get("PATH"))
+    if program is None:
+        raise FileNotFoundError(2, os.strerror(2), words[0])
+    with tempfile.TemporaryDirectory(prefix="vmtpy-testing-") as directory:
+        files = [Path(directory, name) for name in ("stdin", "stdout", "stderr")]
+        files[0].write_bytes(stdin)
+        settings = [f"{name}={value}" for name, value in env.items()]
+        shell = ["/bin/sh", "-c", _SHELL, "sh", *map(str, files), os.fspath(cwd or ".")]
+        whole = [*shell, *settings, str(Path(program).absolute()), *words[1:]]
+        host = _host.TrapHost(device, whole, backdoor=backdoor, vsock=vsock)
+        host.start()
+        in_time = host.wait(time.monotonic() + timeout)
+        if not in_time:
+            host.signal(signal.SIGKILL)
+            host.wait_program(time.monotonic() + 60)
+        stdout, stderr = (
+            file.read_bytes() if file.exists() else b"" for file in (files[1], files[2])
+        )
+    if not in_time:
+        raise subprocess.TimeoutExpired(words, timeout, stdout, stderr)
+    code = os.waitstatus_to_exitcode(host.wait_status())
+    return subprocess.CompletedProcess(words, code, stdout, stderr)
+
+
+def untraceable() -> str:
+    """Why programs cannot be traced here: "ptrace", "x86-64"; "" if they can."""
+    if not hasattr(_host, "TrapHost"):
+        return "x86-64"
+    host = _host.TrapHost(_host.Device(_core.SteadyClock()), ["/bin/true"])
+    try:
+        host.start()
+    except SystemCallError as error:
+        if error.call != "ptrace":
+            raise
+        return "ptrace"
+    host.wait(time.monotonic() + 60)
+    return ""

@@ -123,7 +123,9 @@ def test_scripts_around_snapshots_go_on(
     said = capsys.readouterr().out
     assert "20-forgotten\n      the file is not executable: open-vm-tools fails on it" in said
     said = " ".join(said.split())
-    assert re.search(r"30-open → \[hooks\] legacy = true vmtpy refuses to run it: .* writable by everybody", said)
+    assert re.search(
+        r"30-open → \[hooks\] legacy = true vmtpy refuses to run it: .* writable by everybody", said
+    )
 
 
 def test_scripts_that_tools_conf_switches_off_stay_off(

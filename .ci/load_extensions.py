@@ -69,7 +69,7 @@ def check(wheel: Path, tag: str) -> None:
             symbols, told = unresolved(tag, extension)
             if tag.startswith("many"):
                 symbols |= unversioned(extension)
-            others = sorted(one for one in symbols if not re.match("_?Py", one))
+            others = sorted(symbol for symbol in symbols if not re.match("_?Py", symbol))
             known = "_Py_NoneStruct" in symbols  # else the loader did not come so far
             if others or not known or "not found (required" in told or "No such file" in told:
                 sys.exit(f"{wheel.name}: {name} cannot be loaded: {others}\n{told}")

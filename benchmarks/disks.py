@@ -63,7 +63,7 @@ class Disk:
 
     def check(self) -> None:
         """Raises UnsafeError unless this is still a mount of the loop device over our image."""
-        there = [one for one in mounts() if one.path == str(self.path)]
+        there = [mount for mount in mounts() if mount.path == str(self.path)]
         if not there or (there[-1].source, there[-1].number) != (self.device, self.number):
             raise UnsafeError(f"{self.path} is not a mount of {self.device} any more")
         if backing_file(self.device) != self.image:
@@ -193,7 +193,7 @@ def _make(guard: Guard, fs: str, size: int, image: Path, path: Path) -> Disk:
         image.unlink()
         raise
     guard.tell("mount", str(path), device, str(image))
-    number_there = [one.number for one in mounts() if one.path == str(path)][-1]
+    number_there = [mount.number for mount in mounts() if mount.path == str(path)][-1]
     return Disk(image, device, path, fs, number_there)
 
 

@@ -67,7 +67,7 @@ def bar_row(axes: Axes, report: Report, metric: Metric, cases: list[str]) -> Non
     names = list(dict.fromkeys(result.contender for result in report.results))
     width = 0.8 / len(names)
     for number, name in enumerate(names):
-        mine = {one.case: one for one in report.results if one.contender == name}
+        mine = {result.case: result for result in report.results if result.contender == name}
         heights = [height(mine.get(case), metric) for case in cases]
         places = [i + (number - (len(names) - 1) / 2) * width for i in range(len(cases))]
         axes.bar(places, heights, width, color=COLOURS.get(name), label=name)

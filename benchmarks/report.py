@@ -81,7 +81,7 @@ def markdown(report: Report, scenario: Scenario) -> str:
     names = list(dict.fromkeys(result.contender for result in report.results))
     lines = [f"| {report.title} | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     for case in scenario.CASES:
-        results = {one.contender: one for one in report.results if one.case == case}
+        results = {result.contender: result for result in report.results if result.case == case}
         for metric in metrics_of(scenario, list(results.values())):
             if not metric.ratio and metric.key != "traps":
                 continue

@@ -86,8 +86,8 @@ def family(process: int) -> list[int]:
         with suppress(OSError):  # it has ended meanwhile
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found = [process]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
     return found
 
 

@@ -56,7 +56,7 @@ def thinned(writes: list[Write], zero: float) -> list[tuple[float, float]]:
         slot = int((write.begin - zero) // BIN)
         if slot not in slowest or write.duration > slowest[slot].duration:
             slowest[slot] = write
-    return rounded([(one.begin - zero, one.duration) for one in slowest.values()])
+    return rounded([(value.begin - zero, value.duration) for value in slowest.values()])
 
 
 def rounded(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

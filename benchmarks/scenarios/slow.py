@@ -139,8 +139,8 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
 
 def wait_for_writes(writers: list[Writers | Bulk]) -> None:
     """Until each has finished what it was at, and a little longer."""
-    for one in writers:
-        one.wait(1, timeout=LONGEST)
+    for writer in writers:
+        writer.wait(1, timeout=LONGEST)
     time.sleep(AFTER)
 
 

@@ -72,11 +72,11 @@ def bash(known: list[Command]) -> Iterator[str]:
     for command in known:
         yield f"        {short(command.name)})"
         if command.actions:
-            actions = "|".join(short(one.name) for one in command.actions)
+            actions = "|".join(short(action.name) for action in command.actions)
             yield f"            case $action in {actions}) ;; *) action= ;; esac"
             yield "            case $action in"
             yield '                "")'
-            offered = [short(one.name) for one in command.actions]
+            offered = [short(action.name) for action in command.actions]
             yield from bash_command(command, " " * 20, offered)
             yield "                    ;;"
             for action in command.actions:
@@ -97,7 +97,7 @@ def bash(known: list[Command]) -> Iterator[str]:
 
 def bash_command(command: Command, indent: str, offered: list[str] | None = None) -> Iterator[str]:
     """Sets words and value; an option's value is completed at once."""
-    taking = [one for one in command.options if one.value]
+    taking = [option for option in command.options if option.value]
     if taking:
         yield f"{indent}case $previous in"
         for one in taking:
@@ -105,7 +105,7 @@ def bash_command(command: Command, indent: str, offered: list[str] | None = None
             action = f'_vmtpy_value "{values}"; return' if values else "return"
             yield f"{indent}    {'|'.join(one.names)}) {action} ;;"
         yield f"{indent}esac"
-    options = [name for one in command.options for name in one.names]
+    options = [name for option in command.options for name in option.names]
     yield f'{indent}words="{" ".join([*(offered or []), *options])}"'
     if command.words:
         place = command.words[-1]
@@ -127,17 +127,17 @@ def zsh(known: list[Command]) -> Iterator[str]:
 
 
 def zsh_command(command: Command) -> Iterator[str]:
-    arguments = [zsh_option(one) for one in command.options]
+    arguments = [zsh_option(option) for option in command.options]
     name = zsh_name(command)
     if command.actions:
         yield from zsh_choice(name, command.actions, arguments)
         return
-    arguments += [zsh_word(one) for one in command.words]
+    arguments += [zsh_word(word) for word in command.words]
     if command.program:
         arguments.append("'*::program:_normal'")
     yield f"{name}() {{"
     yield "  _arguments -s \\"
-    yield " \\\n".join(f"    {one}" for one in arguments)
+    yield " \\\n".join(f"    {argument}" for argument in arguments)
     yield "}"
 
 
@@ -208,7 +208,7 @@ def fish(known: list[Command]) -> Iterator[str]:
         summary = fish_quoted(command.summary)
         yield f"complete -c vmtpy -n __fish_use_subcommand -a {name} -d {summary}"
         seen = f"__fish_seen_subcommand_from {name}"
-        actions = " ".join(short(one.name) for one in command.actions)
+        actions = " ".join(short(action.name) for action in command.actions)
         for action in command.actions:
             none = f"{seen}; and not __fish_seen_subcommand_from {actions}"
             what = f"-a {short(action.name)} -d {fish_quoted(action.summary)}"
@@ -219,15 +219,15 @@ def fish(known: list[Command]) -> Iterator[str]:
 
 
 def fish_arguments(command: Command, condition: str) -> Iterator[str]:
-    for one in command.options:
+    for option in command.options:
         names = " ".join(
-            f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in one.names
+            f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names
         )
-        value = f" {fish_values(one)}" if one.value else ""
-        yield f"complete -c vmtpy -n '{condition}' {names}{value} -d {fish_quoted(one.text)}"
-    for one in command.words:
-        if one.choices or one.kind:
-            yield f"complete -c vmtpy -n '{condition}' {fish_values(one).removeprefix('-x ')}"
+        value = f" {fish_values(option)}" if option.value else ""
+        yield f"complete -c vmtpy -n '{condition}' {names}{value} -d {fish_quoted(option.text)}"
+    for word in command.words:
+        if word.choices or word.kind:
+            yield f"complete -c vmtpy -n '{condition}' {fish_values(word).removeprefix('-x ')}"
 
 
 def fish_values(one: Argument) -> str:

@@ -29,11 +29,12 @@ def as_dict(record: RunRecord | _core.RunRecord) -> dict[str, object]:
         "outcome": record.outcome.name.lower(),
         **{name: getattr(record, name) for name in _FIELDS},
         "filesystems": [
-            {name: getattr(one, name) for name in _FILESYSTEM_FIELDS} for one in record.filesystems
+            {name: getattr(filesystem, name) for name in _FILESYSTEM_FIELDS}
+            for filesystem in record.filesystems
         ],
         "left_out": [
-            {name: getattr(one, name) for name in _LEFT_OUT_FIELDS}
-            | {"cause": one.cause.name.lower()}
-            for one in record.left_out
+            {name: getattr(left, name) for name in _LEFT_OUT_FIELDS}
+            | {"cause": left.cause.name.lower()}
+            for left in record.left_out
         ],
     }

@@ -207,8 +207,8 @@ class RunRecord:
 def plan_of(native: _core.Plan) -> Plan:
     """The public plan with the facts of the core's."""
     return Plan(
-        filesystems=tuple(_made(Filesystem, one) for one in native.filesystems),
-        left_out=tuple(_made(LeftOut, one) for one in native.left_out),
+        filesystems=tuple(_made(Filesystem, filesystem) for filesystem in native.filesystems),
+        left_out=tuple(_made(LeftOut, left) for left in native.left_out),
         unmatched=tuple(native.unmatched),
         notes=tuple(native.notes),
     )
@@ -219,8 +219,8 @@ def record_of(native: _core.RunRecord) -> RunRecord:
     return _made(
         RunRecord,
         native,
-        filesystems=tuple(_made(FilesystemRun, one) for one in native.filesystems),
-        left_out=tuple(_made(LeftOut, one) for one in native.left_out),
+        filesystems=tuple(_made(FilesystemRun, filesystem) for filesystem in native.filesystems),
+        left_out=tuple(_made(LeftOut, left) for left in native.left_out),
     )
 
 

@@ -29,7 +29,7 @@ def functions(file: Path) -> set[str]:
             found.add(node.name)
         if isinstance(node, ast.ClassDef):
             inner = [one for one in node.body if isinstance(one, ast.FunctionDef)]
-            found.update(f"{node.name}.{one.name}" for one in inner)
+            found.update(f"{node.name}.{member.name}" for member in inner)
     return found
 
 

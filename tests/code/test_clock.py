@@ -28,9 +28,9 @@ PYTHON = {
 
 def count(folder: Path, pattern: str) -> dict[str, int]:
     """How often the files below match it."""
-    files = sorted(one for one in folder.rglob("*.*") if one.suffix in (".py", ".cpp", ".h"))
+    files = sorted(path for path in folder.rglob("*.*") if path.suffix in (".py", ".cpp", ".h"))
     found = {
-        str(one.relative_to(folder)): len(re.findall(pattern, one.read_text())) for one in files
+        str(file.relative_to(folder)): len(re.findall(pattern, file.read_text())) for file in files
     }
     return {name: number for name, number in found.items() if number}
 

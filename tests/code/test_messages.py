@@ -64,7 +64,7 @@ def collected() -> str:
         texts = [one for one in find(file.read_text()) if is_sentence(one)]
         if texts:
             lines += ["", str(file.relative_to(ROOT))]
-            lines += [f"  {' '.join(one.split())}" for one in dict.fromkeys(texts)]
+            lines += [f"  {' '.join(text.split())}" for text in dict.fromkeys(texts)]
     return "\n".join(lines[1:]) + "\n"
 
 

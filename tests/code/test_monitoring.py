@@ -66,7 +66,7 @@ def metrics() -> set[str]:
 def mentioned(text: str) -> set[str]:
     """Metrics of the agent that a text names, without what a histogram's series add."""
     names = re.findall(r"\bvmtpy_\w+", text)
-    return {re.sub(r"(?<=_seconds)_(?:bucket|count|sum)$", "", one) for one in names}
+    return {re.sub(r"(?<=_seconds)_(?:bucket|count|sum)$", "", name) for name in names}
 
 
 def expressions() -> list[str]:
@@ -74,8 +74,10 @@ def expressions() -> list[str]:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     asked = [target["expr"] for panel in panels for target in panel["targets"]]
     return [
-        one.replace("$__rate_interval", "5m").replace("$__range", "7d").replace("$instance", ".*")
-        for one in asked
+        question.replace("$__rate_interval", "5m")
+        .replace("$__range", "7d")
+        .replace("$instance", ".*")
+        for question in asked
     ]
 
 
@@ -120,9 +122,9 @@ def test_rules_dashboard_and_page_name_metrics_that_there_are() -> None:
 def test_the_dashboards_panels_are_apart() -> None:
     dashboard = json.loads(DASHBOARD.read_text())
     panels = dashboard["panels"]
-    assert len({one["id"] for one in panels}) == len(panels)
+    assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
-    for place in (one["gridPos"] for one in panels):
+    for place in (panel["gridPos"] for panel in panels):
         assert place["x"] + place["w"] <= 24
         cells = {
             (x, y)

@@ -78,7 +78,7 @@ def test_all_pages_are_gathered_and_each_test_has_its_place(tmp_path: Path) -> N
     assert len(links) > 60
     for page, anchor in links:
         headings = re.findall(r"^## (.+)", (tmp_path / "pages" / page).read_text(), re.MULTILINE)
-        assert anchor in [one.lower().replace(" ", "-") for one in headings]
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
 def test_every_page_is_in_the_contents() -> None:
@@ -98,7 +98,7 @@ def test_links_to_files_lead_to_files(document: str) -> None:
     )
     files = [target for target in targets if not re.match("[a-z]+:", target)]
     place = (ROOT / document).parent
-    assert [one for one in files if not (place / one).exists()] == []
+    assert [file for file in files if not (place / file).exists()] == []
 
 
 def test_the_api_page_has_every_public_name() -> None:

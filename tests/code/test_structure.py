@@ -76,7 +76,7 @@ def test_every_folder_is_a_floor() -> None:
 def test_a_floor_includes_itself_and_those_below(file: Path) -> None:
     floor = file.relative_to(CSRC).parts[0]
     allowed = [floor, *FLOORS[floor]]
-    assert [one for one in includes(file) if one.split("/")[0] not in allowed] == []
+    assert [include for include in includes(file) if include.split("/")[0] not in allowed] == []
 
 
 @pytest.mark.parametrize("file", BELOW_PYTHON, ids=name)
@@ -85,7 +85,9 @@ def test_the_folder_is_the_namespace(file: Path) -> None:
     floor = file.relative_to(CSRC).parts[0]
     expected = "vmtpy" if floor == "base" else f"vmtpy::{floor}"
     opened = re.findall(r"^namespace (vmtpy[\w:]*)", file.read_text(), re.M)
-    assert [one for one in opened if one != expected and not one.startswith(f"{expected}::")] == []
+    assert [
+        link for link in opened if link != expected and not link.startswith(f"{expected}::")
+    ] == []
 
 
 def test_modules_need_each_other_in_one_direction() -> None:
@@ -93,7 +95,7 @@ def test_modules_need_each_other_in_one_direction() -> None:
     graph: dict[str, set[str]] = {}
     for file in BELOW_PYTHON:
         own = module(str(file.relative_to(CSRC)))
-        others = {module(one) for one in includes(file)} - {own}
+        others = {module(include) for include in includes(file)} - {own}
         graph.setdefault(own, set()).update(others)
     assert " → ".join(find_ring(graph)) == ""
 
@@ -131,7 +133,8 @@ def test_what_is_for_x86_64_only_is_in_one_folder() -> None:
     needing = [
         name(file)
         for file in NATIVE
-        if "ptrace" not in file.parts and any("emulator/ptrace/" in one for one in includes(file))
+        if "ptrace" not in file.parts
+        and any("emulator/ptrace/" in include for include in includes(file))
     ]
     assert needing == []
 
@@ -151,7 +154,7 @@ def test_the_wire_constants_stand_in_one_header(number: str) -> None:
     found = [
         name(file) for file in SOURCES if re.search(rf"0x0*{number}\b", file.read_text(), re.I)
     ]
-    assert [one for one in found if one != "csrc/wire/wire.h"] == []
+    assert [file for file in found if file != "csrc/wire/wire.h"] == []
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=name)

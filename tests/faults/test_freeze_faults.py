@@ -111,7 +111,9 @@ def test_a_freeze_that_fails_says_which_and_why() -> None:
     assert record.outcome == Outcome.FAILED
     assert record.code == errno.EIO
     assert record.error == f"FIFREEZE {record.path}: Input/output error"
-    assert [one.error for one in record.filesystems if one.path == record.path] == [errno.EIO]
+    assert [
+        filesystem.error for filesystem in record.filesystems if filesystem.path == record.path
+    ] == [errno.EIO]
 
 
 def test_a_level_is_not_frozen_when_the_one_before_failed() -> None:

@@ -77,7 +77,7 @@ class Scene:
 
     def markers(self) -> list[str]:
         """The texts of the markers that are there."""
-        return [one.read_text() for one in self.run.glob("freeze-*")]
+        return [path.read_text() for path in self.run.glob("freeze-*")]
 
 
 def waits_for_an_end(guardian: int) -> bool:

@@ -32,14 +32,14 @@ def in_two_levels(first: LoopMount, second: LoopMount) -> list[Filesystem]:
     planned = _core.make_plan(PlanRequest(include=[first.path, second.path])).filesystems
     return [
         Filesystem(
-            one.path,
-            mount_id=one.mount_id,
-            device=one.device,
-            type=one.type,
-            source=one.source,
-            level=0 if one.path == str(first.path) else 1,
+            filesystem.path,
+            mount_id=filesystem.mount_id,
+            device=filesystem.device,
+            type=filesystem.type,
+            source=filesystem.source,
+            level=0 if filesystem.path == str(first.path) else 1,
         )
-        for one in planned
+        for filesystem in planned
     ]
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(
         assert session.wait_for(Phase.ENDED, PATIENCE)
         record = session.record()
         assert record.outcome == Outcome.FAILED
-        runs = {one.path: one for one in record.filesystems}
+        runs = {filesystem.path: filesystem for filesystem in record.filesystems}
         assert (runs[str(second.path)].call, runs[str(second.path)].error) == (
             "FIFREEZE",
             errno.ECANCELED,
@@ -93,7 +93,9 @@ def test_a_thaw_by_someone_else_is_not_taken_for_the_guardians(tmp_path: Path) -
         assert mount.thaw()
         session.release()
         assert session.wait_for(Phase.ENDED, PATIENCE)
-        assert [one.note for one in session.record().filesystems] == ["thawed by someone else"]
+        assert [filesystem.note for filesystem in session.record().filesystems] == [
+            "thawed by someone else"
+        ]
 
 
 def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thread_is_gone(

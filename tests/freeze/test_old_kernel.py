@@ -103,7 +103,7 @@ def test_the_guardian_holds_the_mount_points_and_nothing_else(
         FreezingProcess([mount.path, other.path], tmp_path, wrapper=wrapper) as agent,
     ):
         assert agent.line() == "frozen"
-        held = sorted(one.readlink() for one in Path(f"/proc/{agent.guardian()}/fd").iterdir())
+        held = sorted(entry.readlink() for entry in Path(f"/proc/{agent.guardian()}/fd").iterdir())
         assert held == sorted([mount.path, other.path])
         agent.release()
         assert agent.line() == "RELEASED "
@@ -122,7 +122,7 @@ def test_the_agent_runs_hooks_and_takes_part_in_a_snapshot(tmp_path: Path) -> No
         guest.freeze()
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
-        assert not any(one.startswith((b"req.error", b"req.aborted")) for one in guest.events())
+        assert not any(event.startswith((b"req.error", b"req.aborted")) for event in guest.events())
         assert seen(hooks) == ["a freeze", "a thaw"]
         assert "hook a freeze: said" in guest.text()
 

@@ -57,11 +57,15 @@ def test_a_loop_on_a_loop_on_a_filesystem_is_ordered_from_the_inside(
     outer, middle, inner = images
     plan = plan_of(*(mount.path for mount in images))
     assert levels(plan) == {str(inner.path): 0, str(middle.path): 1, str(outer.path): 2}
-    assert [one.stands_on for one in plan.filesystems] == [[middle.number], [outer.number], []]
-    assert [one.mount_id for one in plan.filesystems] == [
+    assert [filesystem.stands_on for filesystem in plan.filesystems] == [
+        [middle.number],
+        [outer.number],
+        [],
+    ]
+    assert [filesystem.mount_id for filesystem in plan.filesystems] == [
         mount.mount_id for mount in (inner, middle, outer)
     ]
-    assert [(one.type, one.source) for one in plan.filesystems] == [
+    assert [(filesystem.type, filesystem.source) for filesystem in plan.filesystems] == [
         (mount.fs, mount.device) for mount in (inner, middle, outer)
     ]
 
@@ -226,7 +230,11 @@ def test_a_filesystem_that_is_mounted_by_a_file_alone_is_left_out(tmp_path: Path
         try:
             with mounted(volume, "--bind", str(mount.path / "volume")):
                 run(["umount", "--lazy", str(mount.path)])  # its watchdog holds it
-                (found,) = [one for one in plan_of().filesystems if one.device == mount.number]
+                (found,) = [
+                    filesystem
+                    for filesystem in plan_of().filesystems
+                    if filesystem.device == mount.number
+                ]
                 assert found.path == str(volume)
             assert reasons(plan_of())[str(file)] == "only single files of it are mounted here"
         finally:

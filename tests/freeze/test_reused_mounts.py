@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRIES = 50  # other programs mount, too, and may get the id first
-UNIQUE = tuple(int(one) for one in os.uname().release.split(".")[:2]) >= (6, 8)
+UNIQUE = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 8)
 
 
 def plan_of(mount: LoopMount) -> list[Filesystem]:

@@ -155,7 +155,7 @@ def test_an_image_on_a_frozen_filesystem_freezes_before_it(fs: str, tmp_path: Pa
             session = freeze(outer, inner, run_directory=tmp_path / "run")
             record = end(session)
             assert record.error == ""
-            levels = {one.path: one.level for one in record.filesystems}
+            levels = {filesystem.path: filesystem.level for filesystem in record.filesystems}
             assert levels == {str(inner.path): 0, str(outer.path): 1}
             outer_writer.wait_for_more()
             inner_writer.wait_for_more()
@@ -173,7 +173,7 @@ def test_an_image_on_an_image_freezes_a_hundred_times_under_load(tmp_path: Path)
         for _ in range(100):
             record = end(freeze(outer, middle, inner, run_directory=tmp_path / "run"))
             assert record.outcome == Outcome.RELEASED, record.error
-            assert [one.level for one in record.filesystems] == [0, 1, 2]
+            assert [filesystem.level for filesystem in record.filesystems] == [0, 1, 2]
         writer.wait_for_more()
 
 
@@ -182,14 +182,14 @@ def test_what_is_only_synced_is_not_frozen(tmp_path: Path) -> None:
         made = _core.make_plan(PlanRequest(include=[mount.path, boot.path]))
         filesystems = [
             _core.Filesystem(
-                one.path,
-                mount_id=one.mount_id,
-                device=one.device,
-                type=one.type,
-                source=one.source,
-                sync_only=one.path == str(boot.path),
+                filesystem.path,
+                mount_id=filesystem.mount_id,
+                device=filesystem.device,
+                type=filesystem.type,
+                source=filesystem.source,
+                sync_only=filesystem.path == str(boot.path),
             )
-            for one in made.filesystems
+            for filesystem in made.filesystems
         ]
         options = FreezeOptions(run_directory=tmp_path / "run")
         session = FreezeSession(_core.real_system(), None, filesystems, options)

@@ -57,7 +57,7 @@ def test_the_real_instruction_holds_conversations(
         device.send_command(command)
     code, output = arm64.run_on_host(tmp_path / "qemu", device, built / "arm64", "talk")
     assert (code, output) == (0, "all is said\n")
-    told = [one.reply or one.request for one in device.take_transcript()]
+    told = [entry.reply or entry.request for entry in device.take_transcript()]
     for reply in (b"OK ping", b"OK Set_Option a 1", b"OK end"):
         assert reply in told
     assert device.open_channels() == 0

@@ -107,7 +107,7 @@ def test_what_shall_be_redacted_is_overwritten_as_our_own_command_does(
 ) -> None:
     metadata = json.dumps({"instance-id": "vm-1", "redact": ["userdata"]})
     _, requests = read(rpctool, tmp_path, {"metadata": metadata, "userdata": "secret"})
-    theirs = [one for one in requests if one.startswith("info-set")]
+    theirs = [request for request in requests if request.startswith("info-set")]
     run = emulate(sys.executable, "-m", "vmtpy", "guestinfo", "redact", "userdata")
     ours = [line["request"] for line in run.of_kind("rpci")]
     assert (

@@ -108,7 +108,7 @@ def captured() -> list[bytes]:
     if not CAPTURES.exists():
         pytest.skip("capability missing: golang-github-vmware-govmomi-dev")
     text = CAPTURES.read_text(encoding="utf-8")
-    return [base64.b64decode(one) for one in re.findall(r'"([A-Za-z0-9+/=]{60,})"', text)]
+    return [base64.b64decode(match) for match in re.findall(r'"([A-Za-z0-9+/=]{60,})"', text)]
 
 
 def test_requests_are_byte_for_byte_those_of_a_real_host() -> None:
@@ -126,7 +126,7 @@ def test_requests_are_byte_for_byte_those_of_a_real_host() -> None:
     }
     packets = captured()
     for op, body in ours.items():
-        theirs = next(one for one in packets if one[20:24] == op.to_bytes(4, "little"))
+        theirs = next(packet for packet in packets if packet[20:24] == op.to_bytes(4, "little"))
         session = int.from_bytes(theirs[36:44], "little")
         mine = request(op, body, session)
         if op is Op.OPEN:
@@ -136,6 +136,6 @@ def test_requests_are_byte_for_byte_those_of_a_real_host() -> None:
 
 
 def test_replies_that_a_real_host_has_taken_are_read() -> None:
-    read = [parse(one) for one in captured() if one[28] == 2]
-    assert {one.op for one in read} >= {op for op in Op if op is not Op.CLOSE_V3}
-    assert all(one.status == 0 for one in read)
+    read = [parse(packet) for packet in captured() if packet[28] == 2]
+    assert {packet.op for packet in read} >= {op for op in Op if op is not Op.CLOSE_V3}
+    assert all(packet.status == 0 for packet in read)

@@ -60,9 +60,11 @@ class Life:
     def __init__(self, entries: list[_host.TranscriptEntry]) -> None:
         # vmtoolsd sends the NUL that ends its strings in C.
         self.requests = [
-            one.request for one in entries if one.kind == _host.MessageKind.RPCI and one.request
+            entry.request
+            for entry in entries
+            if entry.kind == _host.MessageKind.RPCI and entry.request
         ]
-        replies = [one.request for one in entries if one.kind == _host.MessageKind.TCLO_REPLY]
+        replies = [entry.request for entry in entries if entry.kind == _host.MessageKind.TCLO_REPLY]
         self.replies = dict(zip(COMMANDS, replies, strict=True))
 
     def names(self) -> set[str]:
@@ -75,7 +77,7 @@ class Life:
 
     def value(self, beginning: str) -> bytes:
         """The last one that begins so, without the beginning and C's NUL."""
-        found = [one for one in self.requests if one.startswith(beginning.encode())]
+        found = [request for request in self.requests if request.startswith(beginning.encode())]
         value = found[-1].removeprefix(beginning.encode())
         binary = beginning in ("SetGuestInfo  8 ", "SetGuestInfo  10 ")
         return value if binary else value.rstrip(b"\0")
@@ -88,7 +90,9 @@ def lead(command: list[str], announced: bytes, informed: bytes) -> Life:
 
     def until(text: bytes, kind: _host.MessageKind, count: int = 1) -> None:
         deadline = time.monotonic() + PATIENCE
-        while sum(one.kind == kind and one.request.startswith(text) for one in entries) < count:
+        while (
+            sum(entry.kind == kind and entry.request.startswith(text) for entry in entries) < count
+        ):
             assert time.monotonic() < deadline, f"{text!r} never came: {entries}"
             entries.extend(device.take_transcript(time.monotonic() + 0.05))
 
@@ -143,7 +147,7 @@ def test_they_answer_the_same(lives: tuple[Life, Life]) -> None:
 def test_the_same_capabilities_but_nvme(lives: tuple[Life, Life]) -> None:
     ours, theirs = lives
     assert b"tools.capability.features 36=1" in ours.requests, "NVMe disks may be quiesced"
-    told = {one.rstrip(b"\0") for one in theirs.requests}
+    told = {request.rstrip(b"\0") for request in theirs.requests}
     assert b"tools.capability.features 36=1" not in told, "it has not been told that"
     for life in lives:
         assert b"tools.capability.statechange " in life.requests
@@ -168,7 +172,7 @@ def test_the_same_name_address_and_disks(lives: tuple[Life, Life]) -> None:
 
     def root(life: Life) -> dict[str, str]:
         disks = json.loads(life.value("SetGuestDiskInfo "))["disks"]
-        found = next(one for one in disks if one["name"] == "Lw==")
+        found = next(disk for disk in disks if disk["name"] == "Lw==")
         return {key: found[key] for key in ("size", "fstype")}
 
     assert root(ours) == root(theirs)
@@ -201,8 +205,8 @@ def test_the_same_default_route(lives: tuple[Life, Life]) -> None:
     """vmtoolsd tells all routes, we the default ones."""
     ours, theirs = (read_nics(life.value("SetGuestInfo  10 "))["routes"] for life in lives)
     (mine,) = ours
-    same = [one for one in theirs if one["to"] == "0.0.0.0/0"]
-    assert [(one["via"], one["nic"]) for one in same] == [(mine["via"], mine["nic"])]
+    same = [line for line in theirs if line["to"] == "0.0.0.0/0"]
+    assert [(line["via"], line["nic"]) for line in same] == [(mine["via"], mine["nic"])]
 
 
 def test_the_same_details_of_the_system(lives: tuple[Life, Life]) -> None:

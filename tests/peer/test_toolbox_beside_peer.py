@@ -104,7 +104,7 @@ def run(who: str, cases: list[str], into: Path, *options: str) -> tuple[list[Res
         results.append(Result(texts[0].strip(), *texts[1:]))
     asked = [line["request"].rstrip("\0") for line in done.of_kind("rpci")]
     # Refused version 3, theirs asks for 2, which hosts before ESX 4 have.
-    return results, [one for one in asked if one != "guestlib.info.get 2"]
+    return results, [question for question in asked if question != "guestlib.info.get 2"]
 
 
 def compare(cases: list[str], into: Path, *options: str) -> list[Result]:
@@ -117,15 +117,15 @@ def compare(cases: list[str], into: Path, *options: str) -> list[Result]:
 
 
 def test_wrong_command_lines(tmp_path: Path) -> None:
-    cases = [one for one in USAGE if "config" not in one]
+    cases = [usage for usage in USAGE if "config" not in usage]
     results = compare(cases, tmp_path)
-    assert {one.code for one in results} == {"1", "64"}
+    assert {result.code for result in results} == {"1", "64"}
 
 
 def test_configuration(tmp_path: Path) -> None:
     require_root()
     cases = [
-        *(one for one in USAGE if "config" in one),
+        *(usage for usage in USAGE if "config" in usage),
         "config get guestinfo poll-interval",
         "config set guestinfo poll-interval 45",
         "config get guestinfo poll-interval",
@@ -177,7 +177,12 @@ def test_statistics_of_hosts_with_few(options: tuple[str, ...], tmp_path: Path) 
 def test_statistics_of_esxi(answer: bytes, tmp_path: Path) -> None:
     (tmp_path / "answer").write_bytes(b"1 " + answer)
     option = f"guestlib.info.get 3=@{tmp_path}/answer"
-    compare([one for one in STATISTICS if "raw" not in one], tmp_path, "--answer", option)
+    compare(
+        [statistic for statistic in STATISTICS if "raw" not in statistic],
+        tmp_path,
+        "--answer",
+        option,
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,15 +196,15 @@ def test_answers_against_the_protocol_have_their_exit_codes(answer: bytes, tmp_p
     cases = ["stat sessionid", "stat swap", "-q stat swap"]
     theirs, _ = run("theirs", cases, tmp_path, *options)
     ours, _ = run("ours", cases, tmp_path, *options)
-    assert [one[:2] for one in ours] == [one[:2] for one in theirs] == [("75", "")] * 3
+    assert [our[:2] for our in ours] == [line[:2] for line in theirs] == [("75", "")] * 3
     assert ours[0].stderr == "UpdateInfo failed: Other error\n"
 
 
 def test_keeping_time(tmp_path: Path) -> None:
     words = ["status", "disable", "enable", "enable", "status", "disable", "status"]
-    cases = [f"timesync {one}" for one in words] + ["-q timesync status", "-q timesync enable"]
+    cases = [f"timesync {word}" for word in words] + ["-q timesync status", "-q timesync enable"]
     results = compare(cases, tmp_path)
-    assert [one.code for one in results] == ["69", "0", "0", "0", "0", "0", "69", "69", "0"]
+    assert [result.code for result in results] == ["69", "0", "0", "0", "0", "0", "69", "69", "0"]
     refused = ("--answer", "vmx.set_option=0 No permission")
     results = compare(["timesync enable", "-q timesync enable"], tmp_path, *refused)
     assert results[0] == ("1", "", "Error: No permission\n")
@@ -209,8 +214,8 @@ def test_the_processors_speed(tmp_path: Path) -> None:
     """Each emulated host measures it anew."""
     cases = ["stat speed", "-q stat speed"]
     results = [*run("theirs", cases, tmp_path)[0], *run("ours", cases, tmp_path)[0]]
-    assert {(one.code, one.stderr) for one in results} == {("0", "")}
-    speeds = [int(one.stdout.removesuffix(" MHz\n")) for one in results]
+    assert {(result.code, result.stderr) for result in results} == {("0", "")}
+    speeds = [int(result.stdout.removesuffix(" MHz\n")) for result in results]
     assert max(speeds) < 1.2 * min(speeds)
 
 
@@ -242,8 +247,8 @@ def test_off_vmware(tmp_path: Path) -> None:
     if vmtpy.probe():
         pytest.skip("capability missing: a machine that is not VMware's")
     results = [
-        subprocess.run([*one, "-v"], capture_output=True, timeout=TIMEOUT, check=False)
-        for one in PROGRAMS.values()
+        subprocess.run([*value, "-v"], capture_output=True, timeout=TIMEOUT, check=False)
+        for value in PROGRAMS.values()
     ]
-    assert len({(one.returncode, one.stdout, one.stderr) for one in results}) == 1
+    assert len({(result.returncode, result.stdout, result.stderr) for result in results}) == 1
     assert results[0].returncode == 1

@@ -121,18 +121,18 @@ def test_vmtoolsd_tells_the_same_and_names_guest_operations(vmtoolsd: Exchange) 
     assert error == 0
     told = parse_answer(ours(body))[2]
     first = theirs[: len(told)]
-    assert [(one.id, one.type) for one in told] == [(one.id, one.type) for one in first]
-    assert [one.id for one in first] == ORDER
+    assert [(field.id, field.type) for field in told] == [(field.id, field.type) for field in first]
+    assert [field.id for field in first] == ORDER
     for mine, its in zip(told, first, strict=True):
         if mine.id == OS_NAME:  # theirs has the kernel in front, and more of the system behind
             assert mine.value.rstrip(b"\0") in its.value
         elif mine.id not in (PRODUCT, VERSION):
             assert mine.value == its.value
     # It says of each guest operation whether it serves it; ours says nothing of any.
-    operations = {one.id for one in theirs if one.type == BOOLEAN}
+    operations = {field.id for field in theirs if field.type == BOOLEAN}
     assert operations
     assert operations <= set(GUEST_OPERATIONS)
-    assert not {one.id for one in told} & set(GUEST_OPERATIONS)
+    assert not {field.id for field in told} & set(GUEST_OPERATIONS)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def wanting(run: Run) -> set[str]:
     """All reasons and remarks of a verdict."""
     told = verdict(run)
     judged = [told["tools"], told["power"], told["guest_info"]]
-    return {reason for one in judged for reason in one["reasons"]} | set(told["remarks"])
+    return {reason for finding in judged for reason in finding["reasons"]} | set(told["remarks"])
 
 
 def names(run: Run) -> set[str]:

@@ -35,18 +35,18 @@ class Bench:
         self.clock = ManualClock()
         filesystems = [
             Filesystem(
-                one.path,
-                mount_id=one.mount_id,
-                device=one.device,
-                type=one.type,
-                source=one.source,
-                level=(levels or {}).get(one.path, 0),
-                sync_only=one.path in sync_only,
-                mapped=(mapped or {}).get(one.path, ()),
-                bdis=one.bdis,
-                sinks=one.sinks,
+                filesystem.path,
+                mount_id=filesystem.mount_id,
+                device=filesystem.device,
+                type=filesystem.type,
+                source=filesystem.source,
+                level=(levels or {}).get(filesystem.path, 0),
+                sync_only=filesystem.path in sync_only,
+                mapped=(mapped or {}).get(filesystem.path, ()),
+                bdis=filesystem.bdis,
+                sinks=filesystem.sinks,
             )
-            for one in self.disk.filesystems()
+            for filesystem in self.disk.filesystems()
         ]
         self.session = FreezeSession(
             self.system,
@@ -77,7 +77,11 @@ class Bench:
         return self.session.record()
 
     def frozen(self) -> list[str]:
-        return [one.path for one in self.disk.filesystems() if self.disk.frozen(one.path)]
+        return [
+            filesystem.path
+            for filesystem in self.disk.filesystems()
+            if self.disk.frozen(filesystem.path)
+        ]
 
     def markers(self) -> list[str]:
         return [name for name in self.disk.files() if name.startswith("/run/vmtpy/")]

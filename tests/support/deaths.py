@@ -179,7 +179,7 @@ class Backup:
     def confirmed(self) -> bool:
         """The host was told that all had been frozen until its snapshotDone."""
         answers = self.guest.replies()[self.replies :] if self.asked else []
-        return b"OK " in answers and not any(one.startswith(ABORTED) for one in self.events)
+        return b"OK " in answers and not any(event.startswith(ABORTED) for event in self.events)
 
 
 def wait_until(moment: float) -> None:

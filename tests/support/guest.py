@@ -87,22 +87,22 @@ class Guest:
     def events(self) -> list[bytes]:
         """Backup events, without the keep-alives."""
         told = [
-            one.request[len(EVENT) :]
-            for one in self.entries
-            if one.kind == _host.MessageKind.RPCI and one.request.startswith(EVENT)
+            entry.request[len(EVENT) :]
+            for entry in self.entries
+            if entry.kind == _host.MessageKind.RPCI and entry.request.startswith(EVENT)
         ]
-        return [one for one in told if not one.startswith(b"req.keepAlive")]
+        return [request for request in told if not request.startswith(b"req.keepAlive")]
 
     def when(self, text: bytes) -> float:
         """When the guest first said something that begins so (an event, or any request)."""
-        for one in self.entries:
-            if one.request.startswith((EVENT + text, text)):
-                return one.time
+        for entry in self.entries:
+            if entry.request.startswith((EVENT + text, text)):
+                return entry.time
         raise AssertionError(f"the guest never said {text!r}")
 
     def requests(self) -> list[bytes]:
         """All that it has asked or told the host."""
-        return [one.request for one in self.entries if one.kind == _host.MessageKind.RPCI]
+        return [entry.request for entry in self.entries if entry.kind == _host.MessageKind.RPCI]
 
     def hears(self, beginning: bytes, times: int = 1) -> bytes:
         """Waits until the host has been told something that begins so; the last one."""
@@ -110,11 +110,13 @@ class Guest:
         return self.told(beginning)[-1]
 
     def told(self, beginning: bytes) -> list[bytes]:
-        return [one for one in self.requests() if one.startswith(beginning)]
+        return [request for request in self.requests() if request.startswith(beginning)]
 
     def replies(self) -> list[bytes]:
         """Answers to the host's commands."""
-        return [one.request for one in self.entries if one.kind == _host.MessageKind.TCLO_REPLY]
+        return [
+            entry.request for entry in self.entries if entry.kind == _host.MessageKind.TCLO_REPLY
+        ]
 
     def command(self, text: str | bytes) -> bytes:
         """Sends a command; the guest's answer."""
@@ -126,7 +128,7 @@ class Guest:
     def freeze(self) -> None:
         """A backup up to the commit."""
         assert self.command("vmbackup.start 1") == b"OK "
-        self.until(lambda: any(one.startswith(b"prov.snapshotCommit") for one in self.events()))
+        self.until(lambda: any(event.startswith(b"prov.snapshotCommit") for event in self.events()))
 
     def done(self) -> None:
         """Waits for the end that ends every backup."""

@@ -36,7 +36,7 @@ NICS = "SetGuestInfo  10 "
 
 
 def lines(entries: Iterable[_host.TranscriptEntry]) -> list[str]:
-    return [f"{KINDS[one.kind]} {words(one.request)}" for one in entries if keep(one)]
+    return [f"{KINDS[entry.kind]} {words(entry.request)}" for entry in entries if keep(entry)]
 
 
 def keep(entry: _host.TranscriptEntry) -> bool:

@@ -100,15 +100,15 @@ class Rig:
 
     def events(self) -> list[bytes]:
         """Backup events told to the host, without the keep-alives."""
-        told = [one[len(EVENT) :] for one in self.requests() if one.startswith(EVENT)]
-        return [one for one in told if not one.startswith(b"req.keepAlive")]
+        told = [request[len(EVENT) :] for request in self.requests() if request.startswith(EVENT)]
+        return [request for request in told if not request.startswith(b"req.keepAlive")]
 
     def requests(self) -> list[bytes]:
         """All that the guest has asked or told by itself."""
-        return [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
+        return [entry.request for entry in self.seen if entry.kind == _host.MessageKind.RPCI]
 
     def replies(self) -> list[bytes]:
-        return [one.request for one in self.seen if one.kind == _host.MessageKind.TCLO_REPLY]
+        return [entry.request for entry in self.seen if entry.kind == _host.MessageKind.TCLO_REPLY]
 
     def take(self, kind: _core.AgentEvent.Kind) -> _core.AgentEvent:
         """The next event of this kind for Python; log lines are passed over."""

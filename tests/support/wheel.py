@@ -31,8 +31,8 @@ def make_wheel(directory: Path) -> Path:
         f"Tag: {tag}-{tag}-{platform}\n",
         f"{info}/entry_points.txt": COMMANDS,
     }
-    files = [one for one in package.rglob("*") if one.is_file() and one.suffix != ".pyc"]
-    inside = {f"vmtpy/{one.relative_to(package)}": one for one in files}
+    files = [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    inside = {f"vmtpy/{file.relative_to(package)}": file for file in files}
     inside[f"vmtpy-{version}.data/scripts/vmtpy-rpctool"] = Path(rpctool())
     record = "".join(f"{name},,\n" for name in (*inside, *texts, f"{info}/RECORD"))
     made = directory / f"vmtpy-{version}-{tag}-{tag}-{platform}.whl"

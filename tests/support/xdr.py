@@ -65,7 +65,7 @@ def read_nics(data: bytes) -> dict[str, Any]:
             "host": xdr.optional(xdr.opaque),
             "domain": xdr.optional(xdr.opaque),
             "servers": xdr.array(xdr.address, 16),
-            "suffixes": [one.decode() for one in xdr.array(xdr.opaque, 10)],
+            "suffixes": [element.decode() for element in xdr.array(xdr.opaque, 10)],
         }
 
     def nothing() -> None:

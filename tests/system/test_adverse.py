@@ -80,7 +80,9 @@ def test_an_interpreter_that_is_stuck_does_not_keep_anything_frozen(
             os.kill(guest.pid, signal.SIGKILL)
         writer.wait_for_more()
         if ending in ("SIGTERM", "limit"):
-            guest.until(lambda: any(one.startswith(b"req.aborted 4 ") for one in guest.events()))
+            guest.until(
+                lambda: any(event.startswith(b"req.aborted 4 ") for event in guest.events())
+            )
         assert b"req.done 0 " not in guest.events()  # that would have been Python's part
         if ending != "SIGKILL":
             os.kill(guest.pid, signal.SIGKILL)
@@ -103,7 +105,9 @@ def test_a_run_that_is_full_or_read_only_costs_the_marker_and_nothing_else(
             assert guest.command("vmbackup.snapshotDone") == b"OK "
             guest.done()
             guest.until(lambda: "no marker for `vmtpy thaw`" in guest.text())
-            assert not any(one.startswith((b"req.error", b"req.abort")) for one in guest.events())
+            assert not any(
+                event.startswith((b"req.error", b"req.abort")) for event in guest.events()
+            )
         else:
             os.kill(guest.pid, signal.SIGKILL)
             writer.wait_for_more()

@@ -190,7 +190,7 @@ def test_its_own_files_on_the_frozen_disk_do_not_hang_it(mount: LoopMount, tmp_p
         guest.device.answer_with("vmbackup.eventSet req.keepAlive", "0 gone")  # is logged
         guest.until(lambda: guest.events()[-1:] == [b"req.done 0 "])
         guest.until(lambda: "refused req.keepAlive" in guest.text())
-        assert any(one.startswith(b"req.aborted 4 ") for one in guest.events())
+        assert any(event.startswith(b"req.aborted 4 ") for event in guest.events())
         assert set(home.rglob("*.pyc")) == caches
         assert guest.end() == 0
 

@@ -58,7 +58,7 @@ def traps_to_talk(guest: Guest) -> int:
 
 
 def replies_by(guest: Guest) -> list[Transport]:
-    return [one.transport for one in guest.entries if one.kind == MessageKind.TCLO_REPLY]
+    return [entry.transport for entry in guest.entries if entry.kind == MessageKind.TCLO_REPLY]
 
 
 def backup(guest: Guest) -> None:

@@ -182,7 +182,7 @@ def test_an_agent_stopped_at_any_moment_is_thawed_at_the_limit_and_refuses_the_s
         before = len(guest.replies())
         os.kill(guest.pid, signal.SIGCONT)
         events = backup.finish()
-        given_up = any(one.startswith((b"req.aborted", b"req.error")) for one in events)
+        given_up = any(event.startswith((b"req.aborted", b"req.error")) for event in events)
         if given_up and backup.asked:
             guest.until(lambda: len(guest.replies()) > before)
             assert guest.replies()[-1].startswith(b"ERROR ")
@@ -196,7 +196,7 @@ def test_a_guardian_stopped_at_any_moment_does_not_disturb_the_backup(
     def deed(backup: Backup, guardians: list[int]) -> None:
         signal_all(guardians, signal.SIGSTOP)
         events = backup.finish()
-        errors = [one for one in events if one.startswith((b"req.error", b"req.aborted"))]
-        assert all(b"fork" in one for one in errors), errors  # stopped before it stood guard
+        errors = [event for event in events if event.startswith((b"req.error", b"req.aborted"))]
+        assert all(b"fork" in error for error in errors), errors  # stopped before it stood guard
 
     hit(mount, writer, tmp_path / "log", deed)

@@ -98,9 +98,9 @@ def test_rpc_counts_traps_and_draws_a_plot(tmp_path: Path) -> None:
     found = dict(metrics(facts))
     assert set(found) == {"16 B, ptrace", "16 B, in-process"}
     assert found["16 B, ptrace"]["traps"]["median"] == 5
-    for one in found.values():
-        assert len(one["round_trip_us"]["runs"]) == 1
-        assert one["round_trip_us"]["min"] > 0
+    for value in found.values():
+        assert len(value["round_trip_us"]["runs"]) == 1
+        assert value["round_trip_us"]["min"] > 0
     assert facts["runs"] == 1
     assert facts["machine"]["kernel"]
     assert facts["versions"]["vmtpy"]
@@ -116,7 +116,7 @@ def test_startup_compares_programs_with_python_alone(tmp_path: Path) -> None:
     done = benchmarks("startup", "-n", "1", "--out", tmp_path, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((tmp_path / "startup.json").read_text())
-    found = {one["contender"]: one["metrics"] for one in facts["results"]}
+    found = {result["contender"]: result["metrics"] for result in facts["results"]}
     assert set(found) == set(only)
     # What imports our modules needs more than Python does; or the numbers are not its own.
     for name in only[:2]:
@@ -130,7 +130,9 @@ def test_transports_measures_each_way_by_itself(tmp_path: Path) -> None:
     done = benchmarks("transports", "-n", "1", "--out", tmp_path, *only)
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((tmp_path / "transports.json").read_text())
-    found = {(one["case"], one["contender"]): one["metrics"] for one in facts["results"]}
+    found = {
+        (result["case"], result["contender"]): result["metrics"] for result in facts["results"]
+    }
     assert found["16 B, ptrace", "port"]["traps"]["median"] == 5
     assert found["16 B, ptrace", "vsock"]["traps"]["median"] == 0
     for host in ("in-process", "ptrace"):

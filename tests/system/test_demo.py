@@ -47,10 +47,10 @@ def store() -> Iterator[Path]:
 
 def nothing_left(store: Path) -> bool:
     mounts = Path("/proc/self/mounts").read_text()
-    backing = [one.read_text() for one in Path("/sys/block").glob("loop*/loop/backing_file")]
+    backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
     return (
         str(store) not in mounts
-        and not any(str(store) in one for one in backing)
+        and not any(str(store) in line for line in backing)
         and list(store.iterdir()) == []
     )
 

@@ -59,9 +59,9 @@ def test_the_agent_lives_a_whole_life_with_a_good_verdict(mount: LoopMount) -> N
     assert told["tools"] == {"good": True, "state": "running", "reasons": []}
     assert told["power"] == {"good": True, "state": "possible", "reasons": []}
     assert told["guest_info"] == {"good": True, "state": "complete", "reasons": []}
-    assert [one["state"] for one in told["snapshots"]] == ["quiesced, the host has the manifest"], (
-        told
-    )
+    assert [snapshot["state"] for snapshot in told["snapshots"]] == [
+        "quiesced, the host has the manifest"
+    ], told
     assert told["remarks"] == []
     assert told["good"]
     assert run.code == 0
@@ -84,7 +84,7 @@ def test_commands_go_by_the_backdoor_and_requests_by_vsock(mount: LoopMount) -> 
     assert {line["way"] for line in run.of_kind("command")} == {"backdoor"}
     assert {line["way"] for line in run.of_kind("rpci")} <= {"vsock", "privileged vsock"}
     commands = [line.get("text") or line["text_base64"] for line in run.of_kind("command")]
-    assert commands[: len(BURST) - 1] == [one.decode() for one in BURST[:-1]]
+    assert commands[: len(BURST) - 1] == [command.decode() for command in BURST[:-1]]
     assert PING.decode() in commands
 
 

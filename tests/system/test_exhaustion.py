@@ -59,7 +59,7 @@ def back_up(guest: Guest) -> None:
     guest.freeze()
     assert guest.command("vmbackup.snapshotDone") == b"OK "
     guest.done()
-    assert not any(one.startswith((b"req.error", b"req.aborted")) for one in guest.events())
+    assert not any(event.startswith((b"req.error", b"req.aborted")) for event in guest.events())
 
 
 def fail(guest: Guest) -> bytes:
@@ -67,7 +67,7 @@ def fail(guest: Guest) -> bytes:
     guest.entries.clear()
     assert guest.command("vmbackup.start 1") == b"OK "
     guest.done()
-    assert not any(one.startswith(b"prov.snapshotCommit") for one in guest.events())
+    assert not any(event.startswith(b"prov.snapshotCommit") for event in guest.events())
     return guest.events()[-2]
 
 
@@ -186,7 +186,7 @@ def test_an_agent_that_gets_no_more_memory_leaves_nothing_frozen_and_goes_on(
             writer.wait_for_more()
             assert not mount.thaw()
         back_up(guest)
-    assert any(b"memory" in one for one in told), told
+    assert any(b"memory" in request for request in told), told
 
 
 def try_to_back_up(guest: Guest) -> bytes:
@@ -197,7 +197,7 @@ def try_to_back_up(guest: Guest) -> bytes:
     if guest.events()[-1] == b"prov.snapshotCommit 0 ":
         guest.device.send_command("vmbackup.snapshotDone")
         guest.done()
-    errors = [one for one in guest.events() if one.startswith((b"req.error", b"req.aborted"))]
+    errors = [event for event in guest.events() if event.startswith((b"req.error", b"req.aborted"))]
     return (errors or guest.events())[-1]
 
 

@@ -68,7 +68,7 @@ def test_hooks_write_to_the_filesystem_before_the_freeze_and_after_the_thaw(
             disk.copy(mount.image, copied)
             assert guest.command("vmbackup.snapshotDone") == b"OK "
             guest.done()
-            assert not any(one.startswith(b"req.error") for one in guest.events())
+            assert not any(event.startswith(b"req.error") for event in guest.events())
             expected = (before + after) * turn + before
             with disk.read_only(copied, "ext4") as path:
                 assert (path / "phases").read_text().splitlines() == expected

@@ -68,7 +68,7 @@ def doctor(machine: tuple[str, ...]) -> list[dict[str, Any]]:
     done = subprocess.run(
         [*machine, *VMTPY, "doctor", "--json"], stdout=subprocess.PIPE, check=False, timeout=60
     )
-    return [one for one in json.loads(done.stdout) if one["check"] == "hooks"]
+    return [finding for finding in json.loads(done.stdout) if finding["check"] == "hooks"]
 
 
 def snapshot(machine: tuple[str, ...], mount: LoopMount) -> Run:

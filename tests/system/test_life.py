@@ -52,7 +52,7 @@ class Life:
         """The host's commands, and all that follows, up to a line that begins with `last`."""
         for command in commands:
             self.guest.device.send_command(command)
-        self.guest.until(lambda: any(one.startswith(last) for one in self.news()))
+        self.guest.until(lambda: any(line.startswith(last) for line in self.news()))
         self.text += [f"# {title}", *self.steady(self.news()), ""]
         self.read = len(self.guest.entries)
 

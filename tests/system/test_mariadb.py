@@ -100,7 +100,7 @@ def check_copy(copy: Server, acknowledged: dict[str, int]) -> None:
             # One row may have been on its way.
             assert number <= count <= number + 1, table
             checked = copy.sql(f"CHECK TABLE shop.{table} EXTENDED")
-            assert [one.split("\t")[2:] for one in checked] == [["status", "OK"]], table
+            assert [check.split("\t")[2:] for check in checked] == [["status", "OK"]], table
     finally:
         copy.stop()
 
@@ -129,7 +129,9 @@ def test_the_copy_of_a_busy_server_starts_and_is_complete(
                 guest.freeze()
                 low = {counter.table: counter.acknowledged for counter in counters}
                 disk.copy(mount.image, copied)
-                assert {one.table: one.acknowledged for one in counters} == low, "the lock is held"
+                assert {counter.table: counter.acknowledged for counter in counters} == low, (
+                    "the lock is held"
+                )
                 os.kill(holder(state), 0)
                 assert guest.command("vmbackup.snapshotDone") == b"OK "
                 guest.done()

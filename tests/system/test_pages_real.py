@@ -49,14 +49,14 @@ def lines() -> list[str]:
 def limited(program: str, mount: LoopMount) -> str:
     """A program of a page with an agent that keeps to the mount."""
     whole = ("vmtpy.Agent()", "vmtpy.Agent(vmtpy.Config())")
-    assert sum(program.count(one) for one in whole) == 1
+    assert sum(program.count(page) for page in whole) == 1
     config = (
         "vmtpy.Config(quiesce=__import__('vmtpy.config').config.QuiesceConfig("
         f"include=({str(mount.path)!r},)), "
         "hooks=__import__('vmtpy.config').config.HooksConfig(directory=''))"
     )
-    for one in whole:
-        program = program.replace(one, f"vmtpy.Agent({config})")
+    for page in whole:
+        program = program.replace(page, f"vmtpy.Agent({config})")
     return program
 
 

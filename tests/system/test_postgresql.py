@@ -50,7 +50,9 @@ class Counters:
         self._stop = threading.Event()
         with psycopg.connect(dsn) as connection:
             connection.execute("CREATE TABLE counted (client int, number int)")
-        self._threads = [threading.Thread(target=self._count, args=[one]) for one in range(CLIENTS)]
+        self._threads = [
+            threading.Thread(target=self._count, args=[number]) for number in range(CLIENTS)
+        ]
 
     def _count(self, client: int) -> None:
         with psycopg.connect(self._dsn, autocommit=True) as connection:
@@ -154,7 +156,7 @@ def test_the_copy_of_a_busy_server_starts_recovers_and_is_complete(tmp_path: Pat
             # may have one row on its way.
             low = list(counters.acknowledged)
             disk.copy(mount.image, copied)
-            high = [one + 1 for one in counters.acknowledged]
+            high = [record + 1 for record in counters.acknowledged]
             assert guest.command("vmbackup.snapshotDone") == b"OK "
             guest.done()
             assert guest.events()[1] == b"prov.snapshotCommit 0 ", guest.text()

@@ -84,7 +84,7 @@ def test_the_units_command_is_ready_feeds_its_watchdog_while_frozen_and_says_its
 ) -> None:
     config = tmp_path / "log.toml"
     unit = service.render(service.SYSTEMD, VMTPY, str(config))
-    line = next(one for one in unit.splitlines() if one.startswith("ExecStart="))
+    line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     assert "\nType=notify\n" in unit
     inside = f"env NOTIFY_SOCKET={tmp_path}/notify WATCHDOG_USEC=200000"
     text = f"[quiesce]\ninclude = ['{mount.path}']\n" + table(tmp_path / "status")
@@ -241,9 +241,11 @@ def test_the_doctor_finds_the_running_agents_own_files(mount: LoopMount, tmp_pat
         config = str(log.with_suffix(".toml"))
         found = list(doctor.examine(config))
         assert doctor.argument(Path("/proc"), ask(str(path)), "--config") == config
-    notes = [one.text for one in found if one.check == "own files"]
-    assert any(f"the log {log} lies on {mount.path}, which will be frozen" in one for one in notes)
-    (agent,) = [one for one in found if one.check == "agent"]
+    notes = [finding.text for finding in found if finding.check == "own files"]
+    assert any(
+        f"the log {log} lies on {mount.path}, which will be frozen" in note for note in notes
+    )
+    (agent,) = [finding for finding in found if finding.check == "agent"]
     assert (agent.level, agent.text) == ("ok", f"process {guest.pid} is connected to the host")
 
 

@@ -89,7 +89,7 @@ def test_the_version_can_be_configured_and_guest_information_turned_off(tmp_path
         assert guest.command("ping") == b"OK "
         told = guest.told(b"SetGuest")
         assert told
-        assert all(one.startswith(b"SetGuestInfo  7 ") for one in told), "the uptime alone"
+        assert all(request.startswith(b"SetGuestInfo  7 ") for request in told), "the uptime alone"
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_during_a_backup_deeds_are_refused_and_services_keep_still(tmp_path: Pat
         assert guest.command("Set_Option broadcastIP 1") == b"OK "
         told = len(guest.told(b"vmbackup.eventSet req.keepAlive"))
         guest.until(lambda: len(guest.told(b"vmbackup.eventSet req.keepAlive")) >= told + 3)
-        since = [one.request for one in guest.entries[frozen:]]
-        assert [one for one in since if one.startswith((b"SetGuest", b"info-set"))] == []
+        since = [entry.request for entry in guest.entries[frozen:]]
+        assert [line for line in since if line.startswith((b"SetGuest", b"info-set"))] == []
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
         guest.hears(b"info-set guestinfo.ip ") if has_default_route() else None

@@ -27,11 +27,14 @@ def look_for_vmware() -> str:
 def show_the_plan() -> list[str]:
     made = vmtpy.plan(include=["/srv", Path("/var/lib")], exclude=(b"/srv/scratch",))
     assert_type(made, vmtpy.Plan)
-    lines = [f"{one.level} {one.path} {one.type} {one.device}" for one in made.filesystems]
+    lines = [
+        f"{filesystem.level} {filesystem.path} {filesystem.type} {filesystem.device}"
+        for filesystem in made.filesystems
+    ]
     lines += [
-        f"{one.path}: {one.reason}"
-        for one in made.left_out
-        if one.writable and one.cause is not vmtpy.Cause.NETWORK
+        f"{left.path}: {left.reason}"
+        for left in made.left_out
+        if left.writable and left.cause is not vmtpy.Cause.NETWORK
     ]
     return [*lines, *made.notes, *made.unmatched]
 

@@ -188,7 +188,7 @@ def _tell(
 ) -> None:
     """The timeline and the longest wait of any write."""
     outcome.tell(result, **{key: record[key] for key in ("presynced", "all_frozen", "all_thawed")})
-    outcome.longest_wait = max(one.longest for one in reports.values())
+    outcome.longest_wait = max(report.longest for report in reports.values())
 
 
 def _prove(

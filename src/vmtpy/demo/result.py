@@ -90,7 +90,9 @@ class DemoResult:
         return {
             "passed": self.passed,
             "simulated": self.simulated,
-            "timeline_ms": {one.name: round((one.time - start) * 1e3, 3) for one in self.moments},
+            "timeline_ms": {
+                moment.name: round((moment.time - start) * 1e3, 3) for moment in self.moments
+            },
             "snapshot_ms": round(self.snapshot * 1e3, 3),
             "copying_ms": round(self.copying * 1e3, 3),
             "longest_wait_ms": round(self.longest_wait * 1e3, 3),

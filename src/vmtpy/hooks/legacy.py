@@ -119,10 +119,16 @@ def default_scripts(root: str, operation: str) -> list[str]:
 def power_not_run(root: str = "") -> list[str]:
     """Those of power_scripts() that no program in /etc/vmtpy/power.d is or names."""
     found = power_scripts(root)
-    hooks = [one for one in _entries(f"{root}{POWER_HOOKS}") if is_program(one)] if found else []
-    run = {os.path.realpath(one) for one in hooks}
+    hooks = (
+        [entry for entry in _entries(f"{root}{POWER_HOOKS}") if is_program(entry)] if found else []
+    )
+    run = {os.path.realpath(hook) for hook in hooks}
     text = "\n".join(map(_text, hooks))
-    return [one for one in found if one not in text and os.path.realpath(f"{root}{one}") not in run]
+    return [
+        script
+        for script in found
+        if script not in text and os.path.realpath(f"{root}{script}") not in run
+    ]
 
 
 def _text(hook: str) -> str:
@@ -150,12 +156,12 @@ def is_program(path: str) -> bool:
 
 def _candidates(root: str) -> Iterator[str]:
     yield from (PRE_FREEZE, POST_THAW)
-    yield from (one[len(root) :] for one in _entries(f"{root}{BACKUP_SCRIPTS}"))
+    yield from (entry[len(root) :] for entry in _entries(f"{root}{BACKUP_SCRIPTS}"))
 
 
 def _entries(directory: str) -> list[str]:
     try:
-        return [f"{directory}/{one}" for one in sorted(os.listdir(directory))]  # noqa: PTH208
+        return [f"{directory}/{entry}" for entry in sorted(os.listdir(directory))]  # noqa: PTH208
     except OSError:
         return []
 

@@ -42,16 +42,18 @@ class Disk(NamedTuple):
 def read() -> list[Disk]:
     """The local filesystems by path; one that cannot be asked is left out, the others stay."""
     disks = []
-    for one in _core.make_plan(_core.PlanRequest()).filesystems:
+    for filesystem in _core.make_plan(_core.PlanRequest()).filesystems:
         try:
-            found = os.statvfs(one.path)
+            found = os.statvfs(filesystem.path)
         except OSError:
             continue
         if found.f_blocks:
             unit = found.f_frsize
             free = found.f_bavail * unit // MIB * MIB
-            devices = virtual_devices.names(one.disks)
-            disks.append(Disk(one.path, one.type, free, found.f_blocks * unit, devices))
+            devices = virtual_devices.names(filesystem.disks)
+            disks.append(
+                Disk(filesystem.path, filesystem.type, free, found.f_blocks * unit, devices)
+            )
     return sorted(disks, key=lambda disk: disk.path)
 
 
@@ -67,7 +69,7 @@ def entry(disk: Disk) -> str:
         f'"fstype":"{disk.type}"'
     )
     if disk.devices:
-        text += ',"devices":[{}]'.format(",".join(f'"{one}"' for one in disk.devices))
+        text += ',"devices":[{}]'.format(",".join(f'"{device}"' for device in disk.devices))
     return text + "}"
 
 

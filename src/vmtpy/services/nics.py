@@ -121,12 +121,12 @@ def choose(network: Network) -> list[Nic]:
 def usable(network: Network, index: int) -> list[Address]:
     """The addresses of an interface: IPv4 first, global ones first, then by their bytes."""
     found = [
-        one
-        for one in network.addresses
-        if one.interface == index
-        and one.scope < LOOPBACK_SCOPE
-        and not one.flags & UNUSABLE
-        and len(one.address) in (4, 16)
+        address
+        for address in network.addresses
+        if address.interface == index
+        and address.scope < LOOPBACK_SCOPE
+        and not address.flags & UNUSABLE
+        and len(address.address) in (4, 16)
     ]
     return sorted(
         found, key=lambda one: (len(one.address), one.scope, one.flags & TEMPORARY, one.address)
@@ -148,7 +148,9 @@ def primary_address(network: Network) -> str:
     primary = primary_index(network)
     found = [one for one in usable(network, primary) if one.scope == 0]
     if not found:
-        found = [one for nic in choose(network) for one in nic.addresses if one.scope == 0]
+        found = [
+            address for nic in choose(network) for address in nic.addresses if address.scope == 0
+        ]
     return readable(found[0].address) if found else ""
 
 
@@ -202,7 +204,7 @@ def parse_resolver(file: Path) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
             suffixes = words[1:]
         elif words[:1] == ["domain"]:
             suffixes = words[1:2]
-    return tuple(one for one in servers if one), tuple(suffixes)
+    return tuple(server for server in servers if server), tuple(suffixes)
 
 
 def binary(address: str) -> bytes:
@@ -226,7 +228,7 @@ def encode(network: Network, most_addresses: int = MOST_ADDRESSES) -> bytes:
     """The body of `SetGuestInfo  10` (2048 addresses a NIC) or, for older hosts, 9 (64)."""
     nics = choose(network)
     places = {nic.link.interface: place for place, nic in enumerate(nics)}
-    routes = [one for one in network.routes if one.interface in places]
+    routes = [route for route in network.routes if route.interface in places]
     routes.sort(key=lambda one: (one.family, one.metric, places[one.interface], one.gateway))
     return b"".join(
         [
@@ -248,8 +250,8 @@ def encode_nic(nic: Nic, most_addresses: int) -> bytes:
             opaque(mac),
             word(len(addresses)),
             *(
-                typed(one.address) + word(one.prefix, 0, 1, status(one))  # no origin
-                for one in addresses
+                typed(address.address) + word(address.prefix, 0, 1, status(address))  # no origin
+                for address in addresses
             ),
             word(0, 0, 0, 0),  # no DNS, WINS, DHCPv4 and DHCPv6 of its own
         ]
@@ -271,7 +273,7 @@ def encode_route(route: Route, place: int) -> bytes:
 def encode_resolver(resolver: Resolver) -> bytes:
     """An optional DnsConfigInfo."""
     servers = resolver.servers[:MOST_SERVERS]
-    suffixes = [name_bytes(one) for one in resolver.suffixes[:MOST_SUFFIXES]]
+    suffixes = [name_bytes(suffix) for suffix in resolver.suffixes[:MOST_SUFFIXES]]
     if not servers and not suffixes and not resolver.host:
         return word(0)
     return b"".join(

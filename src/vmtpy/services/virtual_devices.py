@@ -98,14 +98,14 @@ def ata_number(controller: str, below: list[str]) -> int:
     "ata", or "host" in old ones."""
     own = next(part for part in below if number(part, "ata", "host") >= 0)
     prefix = own.rstrip("0123456789")
-    siblings = [number(one, prefix) for one in os.listdir(controller)]  # noqa: PTH208
-    return sum(0 <= one < number(own, prefix) for one in siblings)
+    siblings = [number(entry, prefix) for entry in os.listdir(controller)]  # noqa: PTH208
+    return sum(0 <= sibling < number(own, prefix) for sibling in siblings)
 
 
 def sas_phy(port: str) -> int:
     """The first phy of a SAS port: phy-6:4 → 4."""
     found = os.listdir(port)  # noqa: PTH208
-    return min(int(one.partition(":")[2]) for one in found if one.startswith("phy-"))
+    return min(int(phy.partition(":")[2]) for phy in found if phy.startswith("phy-"))
 
 
 def nvme_controller(path: str) -> str:
@@ -114,7 +114,7 @@ def nvme_controller(path: str) -> str:
     if any(is_pci(part) for part in path.split("/")):
         return path
     above = os.path.dirname(path)  # noqa: PTH120
-    (only,) = (one for one in os.listdir(above) if number(one, "nvme") >= 0)  # noqa: PTH208
+    (only,) = (entry for entry in os.listdir(above) if number(entry, "nvme") >= 0)  # noqa: PTH208
     return os.path.realpath(f"{above}/{only}")
 
 

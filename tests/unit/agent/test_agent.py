@@ -50,7 +50,7 @@ def test_it_announces_itself_at_the_open_and_after_each_reset(rig: Rig) -> None:
     rig.turn()
     assert rig.command("reset") == b"OK ATR toolbox"
     rig.turn(0.01)
-    hellos = [one for one in rig.seen if one.request == b"log hello"]
+    hellos = [entry for entry in rig.seen if entry.request == b"log hello"]
     assert len(hellos) == 2
 
 
@@ -132,7 +132,7 @@ def test_the_host_is_kept_alive_every_second(rig: Rig) -> None:
     rig.freeze()
     for _ in range(5):
         rig.turn(1.0)
-    alive = [one for one in rig.seen if one.request == EVENT + b"req.keepAlive 0 "]
+    alive = [entry for entry in rig.seen if entry.request == EVENT + b"req.keepAlive 0 "]
     assert len(alive) == 5
 
 

@@ -147,18 +147,18 @@ def test_without_descriptors_none_is_lost(room: int) -> None:
 def first_free(room: int) -> int:
     """The limit that leaves room for so many more."""
     taken = [os.dup(0) for _ in range(room + 1)]
-    for one in taken:
-        os.close(one)
+    for line in taken:
+        os.close(line)
     return taken[-1]
 
 
 def descriptors() -> list[str]:
     """What the open ones are; the one that lists them is not there any more."""
     found = []
-    for one in Path("/proc/self/fd").iterdir():
+    for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            found.append(f"{one.name}: {one.readlink()}")
-    return sorted(one for one in found if "/fd" not in one)
+            found.append(f"{entry.name}: {entry.readlink()}")
+    return sorted(name for name in found if "/fd" not in name)
 
 
 # --- the first reason stands ---

@@ -40,7 +40,7 @@ def await_event(rig: Rig, kind: object) -> None:
 
 def await_told(rig: Rig, request: bytes) -> None:
     """Waits until the host has heard it."""
-    await_true(lambda: any(one.request == request for one in rig.device.take_transcript()))
+    await_true(lambda: any(entry.request == request for entry in rig.device.take_transcript()))
 
 
 def time_on_a_processor() -> float:

@@ -177,7 +177,7 @@ def test_commands_that_python_never_takes_cost_a_bounded_amount_of_memory() -> N
     rig.device.send_command("vmbackup.start 1")
     rig.until(lambda: rig.agent.backup_state == State.PREPARING)
     assert len(queued(rig)) <= 1100
-    assert EVENT + b"reset 0 " in [one.request for one in rig.seen]
+    assert EVENT + b"reset 0 " in [entry.request for entry in rig.seen]
 
 
 def test_a_reload_does_not_reach_python_in_the_middle_of_a_backup(rig: Rig) -> None:

@@ -213,7 +213,7 @@ class Life(RuleBasedStateMachine):
         """The clock's and the refusals' part."""
         if self.state == State.FROZEN and self.now >= self.frozen_at + LIMIT:
             self.give_up()
-        if any(one.time >= self.since for one in self.refused("req.keepAlive")):
+        if any(entry.time >= self.since for entry in self.refused("req.keepAlive")):
             self.give_up()
         prepares = self.state in (State.PREPARING, State.CANCELLED)
         silent = self.now >= self.heard + PREPARE_PATIENCE
@@ -226,8 +226,12 @@ class Life(RuleBasedStateMachine):
 
     def refused(self, event: str) -> list[_host.TranscriptEntry]:
         """What the host was told and did not want to know."""
-        said = [one for one in told(self.rig) if one.request.startswith(EVENT + event.encode())]
-        return [one for one in said if one.reply.startswith(b"0")]
+        said = [
+            request
+            for request in told(self.rig)
+            if request.request.startswith(EVENT + event.encode())
+        ]
+        return [entry for entry in said if entry.reply.startswith(b"0")]
 
     def said_again(self, event: bytes, before: int) -> bool:
         """The refusal broke on its way back over vsock, and the host took what was said again."""
@@ -285,16 +289,16 @@ class LifeOnVsock(Life):
 
 
 def told(rig: Rig) -> list[_host.TranscriptEntry]:
-    return [one for one in rig.seen if one.request.startswith(EVENT)]
+    return [entry for entry in rig.seen if entry.request.startswith(EVENT)]
 
 
 def times(rig: Rig, event: bytes, reply: bytes = b"") -> int:
     """How often the host was told it. What broke on its way back is said again at the same time."""
     return len(
         {
-            one.time
-            for one in told(rig)
-            if one.request == EVENT + event and one.reply.startswith(reply)
+            request.time
+            for request in told(rig)
+            if request.request == EVENT + event and request.reply.startswith(reply)
         }
     )
 

@@ -42,7 +42,7 @@ def traps(rig: Rig) -> int:
 
 
 def transports(rig: Rig, kind: MessageKind) -> list[Transport]:
-    return [one.transport for one in rig.seen if one.kind == kind]
+    return [entry.transport for entry in rig.seen if entry.kind == kind]
 
 
 def log(rig: Rig) -> list[str]:
@@ -67,7 +67,7 @@ def arrived(condition: Callable[[], bool]) -> None:
 def test_it_begins_with_vsock_where_the_host_listens_and_says_so(rig: Rig) -> None:
     assert traps(rig) == 0
     assert "the host is reached by vsock: the host listens there" in log(rig)
-    hello, uptime = (one.request for one in rig.seen)
+    hello, uptime = (entry.request for entry in rig.seen)
     assert hello == b"log hello"
     assert re.fullmatch(rb"SetGuestInfo  7 \d+", uptime)
 
@@ -85,7 +85,7 @@ def test_the_loops_thread_sleeps_until_the_host_speaks() -> None:
     deadline = time.monotonic() + PATIENCE
     assert rig.device.wait_for_tools(deadline)
     rig.device.send_command("ping")
-    arrived(lambda: any(one.request == b"OK " for one in rig.device.take_transcript()))
+    arrived(lambda: any(entry.request == b"OK " for entry in rig.device.take_transcript()))
     rig.agent.request_stop()
     while (event := rig.agent.next_event(10)) is not None and event.kind != KIND.STOPPED:
         pass
@@ -118,7 +118,7 @@ def test_idle_it_wakes_for_its_pings_only(rig: Rig) -> None:
 def test_a_reset_is_answered_and_followed_by_an_announcement(rig: Rig) -> None:
     assert rig.command("reset") == b"OK ATR toolbox"
     rig.turn(0.01)
-    assert [one.request for one in rig.seen].count(b"log hello") == 2
+    assert [entry.request for entry in rig.seen].count(b"log hello") == 2
 
 
 def test_python_hears_of_the_announcement_also_from_a_host_that_says_nothing() -> None:
@@ -164,7 +164,7 @@ def test_the_backdoor_serves_while_vsock_connects_and_is_left_when_it_has() -> N
     assert rig.command("ping") == b"OK "
     replies = transports(rig, MessageKind.TCLO_REPLY)
     assert replies == [Transport.BACKDOOR, Transport.PRIVILEGED_VSOCK]
-    assert [one.request for one in rig.seen].count(b"log hello") >= 2
+    assert [entry.request for entry in rig.seen].count(b"log hello") >= 2
 
 
 def test_a_host_that_does_not_listen_is_served_by_the_backdoor_and_named() -> None:
@@ -221,7 +221,7 @@ def test_a_connection_that_breaks_is_replaced_by_the_backdoor_at_once(rig: Rig) 
     assert (status.transport, status.connected, status.losses) == ("backdoor", True, 0)
     assert "closed the vsock connection" in status.transport_reason
     assert rig.command("ping") == b"OK "
-    assert [one.request for one in rig.seen].count(b"log hello") == 2
+    assert [entry.request for entry in rig.seen].count(b"log hello") == 2
     rig.until(lambda: on_vsock(rig), seconds=0.1)
 
 
@@ -282,9 +282,9 @@ def test_an_answer_that_was_written_to_a_connection_that_breaks_is_sent_again(ri
     rig.turn()
     rig.turn()
     # The host has the answer twice, or once by the backdoor: never not at all.
-    replies = [one for one in rig.seen if one.kind == MessageKind.TCLO_REPLY]
+    replies = [entry for entry in rig.seen if entry.kind == MessageKind.TCLO_REPLY]
     assert replies[-1].transport == Transport.BACKDOOR
-    assert {one.request for one in replies} == {b"OK "}
+    assert {reply.request for reply in replies} == {b"OK "}
 
 
 def test_an_answer_of_a_while_ago_is_not_taken_for_that_to_a_command_that_was_lost(
@@ -321,7 +321,7 @@ def test_an_answer_that_is_owed_by_the_backdoor_goes_there_before_vsock_takes_ov
     rig.dialer.hold(False)
     rig.agent.answer(event.id, b"OK ")
     rig.until(lambda: on_vsock(rig))
-    [reply] = [one for one in rig.seen if one.kind == MessageKind.TCLO_REPLY]
+    [reply] = [entry for entry in rig.seen if entry.kind == MessageKind.TCLO_REPLY]
     assert (reply.request, reply.transport) == (b"OK ", Transport.BACKDOOR)
 
 
@@ -416,7 +416,7 @@ def test_vsock_that_dies_in_whatever_state_of_a_backup_does_not_cost_it(
     told = rig.events()
     for event in (b"reset 0 ", b"prov.snapshotCommit 0 ", b"req.done 0 "):
         assert event in told
-    assert not any(b"req.aborted" in one or b"req.error" in one for one in told)
+    assert not any(b"req.aborted" in request or b"req.error" in request for request in told)
     assert rig.command("ping") == b"OK "
 
 

@@ -44,7 +44,7 @@ def test_an_agent_whose_log_and_record_cannot_be_written_takes_snapshot_after_sn
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, said
-            said.extend(one.request for one in device.take_transcript(time.monotonic() + 0.002))
+            said.extend(entry.request for entry in device.take_transcript(time.monotonic() + 0.002))
 
     agent = Agent(
         Config(guest_info=GuestInfoConfig(enabled=False)),
@@ -65,4 +65,4 @@ def test_an_agent_whose_log_and_record_cannot_be_written_takes_snapshot_after_sn
     agent.stop()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert [one.outcome for one in records] == [_core.Outcome.RELEASED] * 2
+    assert [record.outcome for record in records] == [_core.Outcome.RELEASED] * 2

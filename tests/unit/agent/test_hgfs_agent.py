@@ -65,7 +65,7 @@ def changed(packet: bytes, at: int, size: int, value: int) -> bytes:
 
 def extremes(bits: int, least: int = 0) -> list[int]:
     """Each bit alone, all, and none if `least` is 0."""
-    return [least, *(1 << one for one in range(bits)), (1 << bits) - 1]
+    return [least, *(1 << number for number in range(bits)), (1 << bits) - 1]
 
 
 def back_up(rig: Rig, manifest: bytes) -> None:
@@ -293,5 +293,5 @@ def test_what_cannot_be_served_is_refused_at_once(rig: Rig) -> None:
 def test_no_answer_is_larger_than_a_page(rig: Rig) -> None:
     back_up(rig, bytes(3072))
     assert fetch(exchange(rig), PATH) == bytes(3072)
-    sizes = [len(one.request) for one in rig.seen if one.kind == _host.MessageKind.TCLO_REPLY]
+    sizes = [len(entry.request) for entry in rig.seen if entry.kind == _host.MessageKind.TCLO_REPLY]
     assert 3072 < max(sizes) <= 4096

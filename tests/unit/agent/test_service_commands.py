@@ -58,10 +58,10 @@ class Rig:
         return self.take(KIND.COMMAND)
 
     def replies(self) -> list[bytes]:
-        return [one.request for one in self.seen if one.kind == _host.MessageKind.TCLO_REPLY]
+        return [entry.request for entry in self.seen if entry.kind == _host.MessageKind.TCLO_REPLY]
 
     def requests(self) -> list[bytes]:
-        return [one.request for one in self.seen if one.kind == _host.MessageKind.RPCI]
+        return [entry.request for entry in self.seen if entry.kind == _host.MessageKind.RPCI]
 
     def traps(self) -> int:
         return sum(self.device.traps().values())
@@ -259,7 +259,7 @@ def test_an_answer_is_brought_although_the_host_has_lost_the_channel(rig: Rig) -
 
 def without_numbers(requests: list[bytes]) -> list[bytes]:
     """The uptime is told last, in hundredths of a second."""
-    return [re.sub(rb"^(SetGuestInfo  7 )\d+$", rb"\1", one) for one in requests]
+    return [re.sub(rb"^(SetGuestInfo  7 )\d+$", rb"\1", request) for request in requests]
 
 
 def test_the_uptime_is_told_before_the_answer_to_a_register(rig: Rig) -> None:
@@ -269,7 +269,7 @@ def test_the_uptime_is_told_before_the_answer_to_a_register(rig: Rig) -> None:
     uptime = rig.clock.now() + 0.5
     rig.turn(0.5)
     rig.turn(0.5)
-    assert [one.request for one in rig.seen] == [
+    assert [entry.request for entry in rig.seen] == [
         b"Capabilities_Register\0",
         b"log hello",
         b"SetGuestInfo  7 %d" % round(uptime * 100),
@@ -308,7 +308,7 @@ def test_a_reset_before_the_first_announcement_is_answered_first() -> None:
     agent = _core.Agent(_host.EmulatedBackdoor(device), clock, options)
     agent.step()
     agent.step()
-    kinds = [(one.kind.name, one.request) for one in device.take_transcript()]
+    kinds = [(entry.kind.name, entry.request) for entry in device.take_transcript()]
     assert kinds == [
         ("TCLO_COMMAND", b"reset"),
         ("TCLO_REPLY", b"OK ATR toolbox"),
@@ -330,7 +330,7 @@ def test_what_the_host_refuses_of_an_announcement_is_logged_and_the_rest_sent() 
     )
     agent = _core.Agent(_host.EmulatedBackdoor(device), clock, options)
     agent.step()
-    assert [one.request for one in device.take_transcript()][-2] == b"log hello"
+    assert [entry.request for entry in device.take_transcript()][-2] == b"log hello"
     event = agent.next_event(0)
     assert event is not None
     assert event.text == 'the host refused "vmx.capability.unified_loop toolbox": not here'

@@ -155,8 +155,8 @@ def test_a_value_ends_at_its_first_nul_and_an_empty_one_is_left_out() -> None:
 def test_a_host_hears_the_same_names_as_in_guest_info() -> None:
     system = os_info.read()
     told = parse_answer(_core.answer_vix(NAME + state_request(), tools_state()))[2]
-    assert [one.id for one in told] == ORDER
-    assert [one.value for one in told] == [
+    assert [field.id for field in told] == ORDER
+    assert [field.value for field in told] == [
         system.full_name.encode() + b"\0",
         system.name.encode() + b"\0",
         b"vmtpy\0",
@@ -167,7 +167,7 @@ def test_a_host_hears_the_same_names_as_in_guest_info() -> None:
 
 def test_without_guest_info_the_guest_keeps_its_names() -> None:
     told = parse_answer(_core.answer_vix(NAME + state_request(), tools_state(guest_info=False)))[2]
-    assert [one.id for one in told] == [PRODUCT, VERSION]
+    assert [field.id for field in told] == [PRODUCT, VERSION]
 
 
 def test_a_new_configuration_counts_for_the_next_request() -> None:

@@ -80,7 +80,7 @@ def test_a_freeze_is_refused_before_anything_is_frozen(
         _core.FreezeOptions(limit=value)
     with pytest.raises(SystemExit):
         freeze_command.main([f"--timeout={value}", "/nowhere", "--", "true"])
-    assert "allowed are 0.001 to 86400 seconds" in capsys.readouterr().err
+    assert "it must be 0.001 to 86400 seconds" in capsys.readouterr().err
 
 
 DURATIONS = [

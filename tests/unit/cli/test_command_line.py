@@ -87,9 +87,9 @@ def test_a_man_page_shows_all_that_help_says(command: Command, capsys: Capture) 
 
 
 def test_every_command_and_argument_has_a_help() -> None:
-    for one in with_actions():
-        assert one.description, one.name
-        assert all(argument.text for argument in (*one.options, *one.words)), one.name
+    for action in with_actions():
+        assert action.description, action.name
+        assert all(argument.text for argument in (*action.options, *action.words)), action.name
 
 
 BASH = """\
@@ -162,9 +162,9 @@ def test_bash_completes(
 def test_bash_offers_every_command_and_option(scripts: dict[str, Path], tmp_path: Path) -> None:
     offered = by_bash(scripts["bash"], "vmtpy ", tmp_path)
     assert offered == {*COMMANDS, "--help", "--version"}
-    for one in with_actions():
-        found = by_bash(scripts["bash"], f"{one.name} -", tmp_path)
-        assert found == {name for option in one.options for name in option.names}
+    for action in with_actions():
+        found = by_bash(scripts["bash"], f"{action.name} -", tmp_path)
+        assert found == {name for option in action.options for name in option.names}
 
 
 def test_bash_completes_when_the_tabulator_is_typed(
@@ -211,7 +211,7 @@ def by_fish(file: Path, line: str, home: Path) -> set[str]:
         timeout=60,
     )
     assert done.stderr == ""
-    return {one.split("\t")[0] for one in done.stdout.splitlines()}
+    return {line.split("\t")[0] for line in done.stdout.splitlines()}
 
 
 def test_fish_completes(scripts: dict[str, Path], tmp_path: Path) -> None:

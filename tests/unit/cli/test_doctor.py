@@ -26,7 +26,7 @@ NONE = "CapEff:\t00000000a80425fb\n"  # of a container
 
 
 def levels(found: Iterable[Finding]) -> list[tuple[str, str]]:
-    return [(one.check, one.level) for one in found]
+    return [(finding.check, finding.level) for finding in found]
 
 
 def only(found: Iterable[Finding]) -> Finding:
@@ -42,7 +42,7 @@ def process(
     (entry / "comm").write_text(f"{name}\n")
     (entry / "cmdline").write_text(command_line.replace(" ", "\0") + "\0")
     (entry / "wchan").write_text(wchan)
-    numbers = " ".join(str(one) for one in range(5, 53))
+    numbers = " ".join(str(number) for number in range(5, 53))
     (entry / "stat").write_text(f"{number} ({name}) S {parent} {numbers}\n")  # started at 22
 
 
@@ -288,10 +288,10 @@ def test_the_exit_code_is_zero_only_if_there_is_no_problem(
     assert command.main([]) == code
     shown = capsys.readouterr().out
     assert shown.splitlines()[-1].startswith(end)
-    assert all(one.text in shown and one.remedy in shown for one in found)
+    assert all(finding.text in shown and finding.remedy in shown for finding in found)
     assert command.main(["--json"]) == code
-    assert [one["level"] for one in json.loads(capsys.readouterr().out)] == [
-        one.level for one in found
+    assert [finding["level"] for finding in json.loads(capsys.readouterr().out)] == [
+        finding.level for finding in found
     ]
 
 

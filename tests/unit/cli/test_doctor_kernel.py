@@ -40,7 +40,7 @@ def without_bounds(root: Path) -> None:
 
 def said(root: Path, release: str = NEW, converge: str = "auto") -> list[Finding]:
     found = list(check_features(root, release, converge))
-    assert all((one.check, one.level) == ("kernel", "note") for one in found)
+    assert all((finding.check, finding.level) == ("kernel", "note") for finding in found)
     return found
 
 

@@ -104,8 +104,8 @@ def test_the_page_names_what_the_code_has() -> None:
         f"exit code {codes.EX_TEMPFAIL}",
     ):
         assert name in TEXT, name
-    assert all(f"`{one}`" in TEXT for one in toolbox.COMMANDS)
+    assert all(f"`{command}`" in TEXT for command in toolbox.COMMANDS)
     lost = TEXT.partition("## What is lost")[2].lower()
     for word in ("guest customization", "guest operations", "vgauth", "shared folders", "clock"):
         assert word in lost
-        assert any(word in one.what.lower() for one in ABSENT)
+        assert any(word in command.what.lower() for command in ABSENT)

@@ -47,7 +47,7 @@ def migrated(root: Path, *options: str) -> config.Config:
 
 def fates(root: Path) -> dict[str, str]:
     """What becomes of each thing."""
-    return {one.thing: one.becomes for one in migrate.examine(str(root)).fates}
+    return {fate.thing: fate.becomes for fate in migrate.examine(str(root)).fates}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_configuration_that_is_there_stays_unless_forced(
     assert not (tmp_path / scripts.POWER_HOOK[1:]).exists()
     assert migrated(tmp_path, "--force") == config.Config()
     assert (tmp_path / scripts.POWER_HOOK[1:]).stat().st_mode & 0o777 == 0o755
-    assert sorted(one.name for one in mine.parent.iterdir()) == ["power.d", "vmtpy.toml"]
+    assert sorted(entry.name for entry in mine.parent.iterdir()) == ["power.d", "vmtpy.toml"]
 
 
 def test_a_file_that_comes_meanwhile_is_not_overwritten(
@@ -236,7 +236,7 @@ def test_a_file_that_comes_meanwhile_is_not_overwritten(
     monkeypatch.setattr(configuration, "refuse_existing", lambda _: file.write_text("theirs"))
     with pytest.raises(configuration.ExistsError):
         configuration.write(file, "ours")
-    assert [one.read_text() for one in tmp_path.iterdir()] == ["theirs"]
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["theirs"]
 
 
 def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_every_key_of_the_packages_example_is_known(packaged: Path) -> None:
     (packaged / legacy.TOOLS_CONF[1:]).write_text(keys)
     found = migrate.examine(str(packaged)).fates
     assert len(found) > 60
-    assert [one.thing for one in found if "not known" in one.note] == []
+    assert [fate.thing for fate in found if "not known" in fate.note] == []
 
 
 def test_the_command_line_runs_it(packaged: Path) -> None:

@@ -65,7 +65,7 @@ def test_its_commands_for_root_are_taken(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [one for one in PAGES if pages.name(one) not in OWN], ids=pages.name
+    "page", [page for page in PAGES if pages.name(page) not in OWN], ids=pages.name
 )
 def test_its_commands_run(page: Path, tmp_path: Path) -> None:
     environment = path_with_programs(tmp_path)

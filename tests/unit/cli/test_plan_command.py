@@ -111,7 +111,7 @@ def test_paths_and_include_together_limit_the_plan(
     monkeypatch.chdir("/")
     assert cli.main(["plan", "--json", "srv", "--include", "/v*"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert [one["path"] for one in answer["filesystems"]] == ["/vm", "/srv"]
+    assert [filesystem["path"] for filesystem in answer["filesystems"]] == ["/vm", "/srv"]
 
 
 @pytest.mark.usefixtures("on_machine")
@@ -151,7 +151,7 @@ def test_a_path_that_is_no_mount_point_ends_with_one_line_and_1(
 def test_python_gets_the_plan_of_this_machine() -> None:
     made = vmtpy.plan(exclude=["/*/*"])
     assert isinstance(made, vmtpy.Plan)
-    assert {one.reason for one in made.left_out if one.path == "/proc"} == {"pseudo filesystem"}
+    assert {left.reason for left in made.left_out if left.path == "/proc"} == {"pseudo filesystem"}
 
 
 @pytest.mark.parametrize("include", ["/srv", b"/srv", [3], 3])

@@ -88,11 +88,11 @@ def test_the_report_that_is_shown_has_the_fields_of_a_real_one() -> None:
     assert list(shown) == list(real)
     assert list(shown["left_out"][0]) == list(real["left_out"][0])
     assert all(f"| `{name}` |" in TEXT for name in real if not name.endswith("_count"))
-    lost = {one.name.lower() for one in Cause} - {
+    lost = {cause.name.lower() for cause in Cause} - {
         *("none", "pseudo", "memory", "read_only")  # none of these is writable
     }
     assert all(f"`{cause}`" in TEXT for cause in lost)
-    assert all(f"`{one.lower()}`" in TEXT for one in Outcome.__members__ if one != "NONE")
+    assert all(f"`{member.lower()}`" in TEXT for member in Outcome.__members__ if member != "NONE")
 
 
 def test_the_python_recipes_compile() -> None:
@@ -128,7 +128,9 @@ def test_the_shell_recipe_judges_a_real_report(
 ) -> None:
     if shutil.which("jq") is None:
         pytest.skip("capability missing: jq")
-    options = [{"key": one.key, "value": one.value} for one in machine(report).config.extraConfig]
+    options = [
+        {"key": option.key, "value": option.value} for option in machine(report).config.extraConfig
+    ]
     answer = {"virtualMachines": [{"config": {"extraConfig": options}}]}
     (tmp_path / "answer").write_text(json.dumps(answer))
     # govc's answer to vm.info, in place of govc.
@@ -168,7 +170,7 @@ def test_the_playbook_is_yaml_and_judges_a_real_report(report: str | None, wrong
     )
     if tried.returncode != 0:
         pytest.skip("capability missing: python3-yaml and python3-jinja2")
-    options = [vars(one) for one in machine(report).config.extraConfig]
+    options = [vars(option) for option in machine(report).config.extraConfig]
     done = subprocess.run(
         [SYSTEM_PYTHON, "-c", PLAYBOOK, blocks("yaml")[0], json.dumps(options)],
         capture_output=True,

@@ -26,7 +26,7 @@ VMTPY = ["/opt/vmtpy/bin/vmtpy"]
 
 
 def settings(text: str) -> list[str]:
-    return [one for one in text.splitlines() if one.startswith(("ExecS", "Type", "ExecR"))]
+    return [line for line in text.splitlines() if line.startswith(("ExecS", "Type", "ExecR"))]
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_installing_writes_enables_and_starts(
     file = service.install(SYSTEMD, service.render(SYSTEMD, VMTPY), root)
     assert file == root / "etc/systemd/system/vmtpy.service"
     assert file.stat().st_mode & 0o777 == 0o644
-    assert [one.name for one in file.parent.iterdir()] == ["vmtpy.service"]
+    assert [entry.name for entry in file.parent.iterdir()] == ["vmtpy.service"]
     assert calls() == [
         "systemctl daemon-reload",
         "systemctl enable vmtpy.service",
@@ -217,7 +217,7 @@ def test_where_a_new_service_does_not_start_the_earlier_one_is_back(
         service.install(SYSTEMD, service.render(SYSTEMD, VMTPY, "/etc/new.toml"), root)
     assert file.read_text() == earlier
     assert file.stat().st_mode & 0o777 == 0o640
-    assert [one.name for one in file.parent.iterdir()] == ["vmtpy.service"]
+    assert [entry.name for entry in file.parent.iterdir()] == ["vmtpy.service"]
     assert calls()[-4:] == [
         "systemctl daemon-reload",
         "systemctl daemon-reload",
@@ -236,7 +236,7 @@ def image_with(tmp_path: Path, *programs: str) -> Path:
 
 
 def tree(root: Path) -> list[str]:
-    return sorted(str(one.relative_to(root)) for one in root.rglob("*") if not one.is_dir())
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
 
 
 def test_an_image_gets_files_and_a_link_and_nobody_is_told(

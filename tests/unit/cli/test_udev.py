@@ -79,8 +79,8 @@ def test_the_service_brings_and_takes_them(
     assert install_service.main([]) == 0
     assert (rooted / udev.FILE).read_text() == udev.SOURCE.read_text()
     calls = (rooted.parent / "calls").read_text().splitlines()
-    assert [one for one in calls if one.startswith("udevadm")] == [
-        " ".join(one) for one in udev.APPLY
+    assert [call for call in calls if call.startswith("udevadm")] == [
+        " ".join(command) for command in udev.APPLY
     ]
     assert uninstall_service.main([]) == 0
     assert not (rooted / udev.FILE).exists()
@@ -153,7 +153,7 @@ def test_udev_raises_the_timeout_of_vmware_disks(
 
 
 def found(root: Path) -> list[tuple[str, str]]:
-    return [(one.level, one.text) for one in machine.check_disks(root)]
+    return [(finding.level, finding.text) for finding in machine.check_disks(root)]
 
 
 def test_a_machine_without_vmware_disks_is_not_spoken_of(tmp_path: Path) -> None:

@@ -183,7 +183,9 @@ def test_a_bound_that_cannot_be_put_back_is_named_and_tried_on() -> None:
     system.fail(1, 5, for_good=True, call="write_file")
     bench.session.abort("enough")
     record = bench.end()
-    assert any("dirty pages of simulated-0 could not be put back" in one for one in record.warnings)
+    assert any(
+        "dirty pages of simulated-0 could not be put back" in warning for warning in record.warnings
+    )
     system.fail(1 << 30, 5, for_good=False)
     bench.advance_until(lambda: bounds(disk) == FOUND)
 

@@ -31,7 +31,7 @@ class Machine:
         self.run = run
         self.disk = SimulatedDisk(["/a", "/b"])
         self.disk.put_file("/proc/sys/kernel/random/boot_id", f"{BOOT}\n")
-        self.id = {one.path: one.mount_id for one in self.disk.filesystems()}
+        self.id = {filesystem.path: filesystem.mount_id for filesystem in self.disk.filesystems()}
         self.mount(*(self.line(path, DEVICE[path], self.id[path]) for path in DEVICE))
         self.file = run / "freeze-1"
         self.file.touch()
@@ -48,7 +48,7 @@ class Machine:
 
     def freeze(self, *paths: str) -> FreezeSession:
         """As the dead agent has."""
-        left = [one for one in self.disk.filesystems() if one.path in paths]
+        left = [filesystem for filesystem in self.disk.filesystems() if filesystem.path in paths]
         self.mount(*(self.line(f"/{one.mount_id}", one.device, one.mount_id) for one in left))
         options = FreezeOptions(guardian=False, expedite_rcu=False)
         session = FreezeSession(self.disk, ManualClock(), left, options)
@@ -66,7 +66,7 @@ def test_what_was_frozen_last_is_thawed_first(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     session = machine.freeze("/a", "/b")
     results = thaw_from_markers(machine.disk, tmp_path)
-    assert [(one.result, one.path) for one in results] == [
+    assert [(result.result, result.path) for result in results] == [
         (Rescue.THAWED, "/b"),
         (Rescue.THAWED, "/a"),
     ]
@@ -92,7 +92,7 @@ def test_a_freeze_that_ends_with_its_dying_owner_is_thawed_although_it_was_not_f
     machine.disk.put_file(f"/proc/{OWNER}/stat", "")
     stops.let_go("after thaw")
     rescue.join(PATIENCE)
-    found = {one.path: one.result for one in results}
+    found = {result.path: result.result for result in results}
     assert found == {"/a": Rescue.NOT_FROZEN, "/b": Rescue.THAWED}
     assert machine.frozen() == []
     session.abort("the test is over")
@@ -105,7 +105,7 @@ def test_a_place_where_another_mount_lies_is_closed_and_the_next_one_tried(tmp_p
     machine.mount(hidden, machine.line("/a", DEVICE["/a"], machine.id["/a"]))
     counted = FaultySystem(machine.disk)
     results = thaw_from_markers(counted, tmp_path)
-    assert {one.path: one.result for one in results} == {
+    assert {result.path: result.result for result in results} == {
         "/b": Rescue.NOT_MOUNTED,
         "/a": Rescue.THAWED,
     }

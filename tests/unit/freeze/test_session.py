@@ -24,8 +24,8 @@ def test_a_session_freezes_holds_and_thaws() -> None:
     record = bench.end()
     assert (record.outcome, record.error, record.code) == (Outcome.RELEASED, "", 0)
     assert bench.frozen() == []
-    assert [one.path for one in record.filesystems] == ["/a", "/b"]
-    assert all(one.error == 0 and one.note == "" for one in record.filesystems)
+    assert [filesystem.path for filesystem in record.filesystems] == ["/a", "/b"]
+    assert all(filesystem.error == 0 and filesystem.note == "" for filesystem in record.filesystems)
 
 
 def test_the_record_times_every_step() -> None:
@@ -75,7 +75,7 @@ def test_what_cannot_freeze_is_synced_at_its_level() -> None:
     record = bench.end()
     assert record.outcome == Outcome.RELEASED
     assert (system.calls().count("freeze"), system.calls().count("sync")) == (1, 3)
-    assert [one.sync_only for one in record.filesystems] == [False, True]
+    assert [filesystem.sync_only for filesystem in record.filesystems] == [False, True]
 
 
 def test_what_cannot_freeze_and_fails_to_be_synced_beside_the_frozen_is_an_error() -> None:
@@ -181,7 +181,7 @@ def test_a_filesystem_that_does_not_freeze_in_time_is_named() -> None:
     disk.let_go("/b")
     await_true(lambda: "thawed late" in bench.session.record().filesystems[1].note)
     bench.clock.advance(1)
-    waited = [one.waited for one in bench.session.record().filesystems]
+    waited = [filesystem.waited for filesystem in bench.session.record().filesystems]
     assert waited[0] >= 2
     assert waited[1] == so_far + 1
     assert bench.frozen() == []
@@ -459,7 +459,7 @@ def test_a_thaw_that_keeps_failing_is_named_and_goes_on() -> None:
         == "FITHAW /a: Input/output error; it is still frozen, and vmtpy keeps retrying the thaw"
     )
     assert len(record.warnings) == 2
-    assert [one.note for one in record.filesystems] == [
+    assert [filesystem.note for filesystem in record.filesystems] == [
         "still frozen; vmtpy keeps retrying the thaw"
     ] * 2
     assert bench.markers() != []

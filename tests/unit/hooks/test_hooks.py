@@ -291,7 +291,9 @@ def test_a_hook_that_fails_right_behind_its_deadline_is_named_with_its_failure()
         now = next(times)
         if now > LIMIT:
             go_on.set()
-            next(one for one in threading.enumerate() if one.name == "hook slow").join(PATIENCE)
+            next(thread for thread in threading.enumerate() if thread.name == "hook slow").join(
+                PATIENCE
+            )
         return now
 
     call = Call(LIMIT, "", lambda: False, lambda _: None, clock)

@@ -141,7 +141,7 @@ def test_at_the_limit_the_whole_process_group_is_killed(place: Path) -> None:
     with pytest.raises(HookError, match=r"^hook a freeze was killed after 4 s: started$"):
         hooks_of(place, timeout=LIMIT).freeze()
     assert time.monotonic() >= begin + LIMIT
-    leader, child = (int(one) for one in pids.read_text().split())
+    leader, child = (int(part) for part in pids.read_text().split())
     await_true(lambda: gone(leader) and gone(child), "the process group still lives")
     assert seen(place) == ["a freeze", "a freezeFail"]
 
@@ -252,7 +252,9 @@ def run_program(path: str, *arguments: str) -> list[str]:
 
 def test_a_hook_gets_the_signals_and_descriptors_of_a_fresh_program() -> None:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-    inherited = {one for one in descriptors_of_this_process() if os.get_inheritable(one)}
+    inherited = {
+        descriptor for descriptor in descriptors_of_this_process() if os.get_inheritable(descriptor)
+    }
     try:
         status = dict(line.split(":", 1) for line in run_program("/bin/cat", "/proc/self/status"))
         descriptors = {int(one) for one in run_program("/bin/ls", "/proc/self/fd")}

@@ -53,7 +53,7 @@ os._exit(len(still_open()))
     ids=["by ranges", "as listed", "without a list", "without one for the list"],
 )
 def test_all_are_closed_but_those_that_are_kept(descriptors: str, refused: list[int]) -> None:
-    numbers = [str(one) for one in refused]
+    numbers = [str(code) for code in refused]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(TESTS), descriptors, *numbers],
         capture_output=True,

@@ -88,7 +88,7 @@ def test_the_mapped_devices_below_are_listed_to_any_depth(machine: Machine) -> N
     machine.mapper("dm-1", "253:1", "vg-home", "dm-0")
     machine.mount("/home", "ext4", "253:1", "/dev/mapper/vg-home")
     mount_image(machine, 0, "/home/x.img", "/vm")
-    mapped = {one.path: one.mapped for one in machine.plan().filesystems}
+    mapped = {filesystem.path: filesystem.mapped for filesystem in machine.plan().filesystems}
     assert mapped == {"/": [], "/home": ["253:0", "253:1"], "/vm": ["253:0", "253:1"]}
 
 

@@ -113,13 +113,13 @@ def test_programs_are_told_the_cause_and_whether_writes_can_be_lost(  # noqa: PL
     machine: Machine, fs: str, device: str, source: str, options: str, cause: Cause, writable: bool
 ) -> None:
     machine.mount("/data", fs, device, source, super_options=options)
-    (left,) = (one for one in machine.plan().left_out if one.path == "/data")
+    (left,) = (left for left in machine.plan().left_out if left.path == "/data")
     assert (left.cause, left.writable) == (cause, writable)
 
 
 def test_what_was_not_wanted_is_told_apart(machine: Machine) -> None:
     def causes(plan: _core.Plan) -> dict[str, Cause]:
-        return {one.path: one.cause for one in plan.left_out if one.writable}
+        return {left.path: left.cause for left in plan.left_out if left.writable}
 
     assert causes(machine.plan()) == {}
     assert causes(machine.plan(exclude=("/srv",))) == {"/srv": Cause.EXCLUDED}
@@ -143,12 +143,14 @@ def test_of_a_machine_on_zfs_the_plan_says_that_its_root_is_left_out(tmp_path: P
     machine.mount("/boot/efi", "vfat", "8:1", "/dev/sda1", super_options="rw,fmask=0077")
     machine.mount("/home", "zfs", "0:31", "rpool/home", super_options="rw,xattr,posixacl")
     plan = machine.plan()
-    assert [one.path for one in plan.filesystems if not one.sync_only] == ["/boot"]
-    assert {one.path: one.cause for one in plan.left_out if one.writable} == {
+    assert [filesystem.path for filesystem in plan.filesystems if not filesystem.sync_only] == [
+        "/boot"
+    ]
+    assert {left.path: left.cause for left in plan.left_out if left.writable} == {
         "/": Cause.UNSUPPORTED,
         "/home": Cause.UNSUPPORTED,
     }
-    assert {one.path: one.disks for one in plan.filesystems} == {
+    assert {filesystem.path: filesystem.disks for filesystem in plan.filesystems} == {
         "/boot": ["8:0"],
         "/boot/efi": ["8:0"],
     }
@@ -330,7 +332,9 @@ def test_a_directory_beats_a_file_with_a_shorter_path(machine: Machine) -> None:
     bound(machine, "/etc/hosts", "file")
     bound(machine, "/var/lib/containers/volume", "directory", root="/volume")
     bound(machine, "/etc/name", "file", root="/name")
-    (found,) = [one for one in machine.plan().filesystems if one.device == "8:4"]
+    (found,) = [
+        filesystem for filesystem in machine.plan().filesystems if filesystem.device == "8:4"
+    ]
     assert found.path == "/var/lib/containers/volume"
     assert found.also == ["/etc/name", "/etc/hosts"]
 

@@ -152,7 +152,7 @@ def test_a_new_configuration_counts_from_the_next_backup(machine: Machine) -> No
     assert machine.status()["tools_version"] == 5
     machine.until(
         lambda: any(
-            one.request == b"tools.set.version 5" for one in machine.device.take_transcript()
+            entry.request == b"tools.set.version 5" for entry in machine.device.take_transcript()
         )
     )
     machine.freeze()
@@ -164,8 +164,8 @@ def test_guest_information_can_be_turned_on_and_off_by_a_reload(machine: Machine
     said: list[bytes] = []
 
     def tells() -> bool:
-        said.extend(one.request for one in machine.device.take_transcript())
-        return any(one.startswith(b"SetGuestInfo  1 ") for one in said)
+        said.extend(entry.request for entry in machine.device.take_transcript())
+        return any(line.startswith(b"SetGuestInfo  1 ") for line in said)
 
     machine.until(lambda: machine.status()["announced"])
     machine.until(lambda: machine.status()["time_difference"] is not None)

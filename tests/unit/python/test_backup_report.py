@@ -115,23 +115,25 @@ def test_a_backup_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
 def test_it_can_be_switched_off(tmp_path: Path, switch: str) -> None:
     with Guest(tmp_path, **{switch: False}) as guest:
         guest.host.backup()
-    assert not any(one.startswith(SET) for one in guest.host.requests)
+    assert not any(request.startswith(SET) for request in guest.host.requests)
     assert guest.agent.status()["backup_report"], "the status has it all the same"
 
 
 def test_an_agent_that_ends_right_after_a_backup_tells_it_before(tmp_path: Path) -> None:
     with Guest(tmp_path) as guest:
         guest.host.backup()
-    assert sum(one.startswith(SET) for one in guest.host.requests) == 1
+    assert sum(request.startswith(SET) for request in guest.host.requests) == 1
 
 
 def test_a_host_that_refuses_it_is_not_asked_again(tmp_path: Path) -> None:
     with Guest(tmp_path) as guest:
         guest.host.refuse("info-set", "Permission denied")
         guest.host.backup()
-        guest.host.wait_until(lambda: any(one.startswith(SET) for one in guest.host.requests))
+        guest.host.wait_until(
+            lambda: any(request.startswith(SET) for request in guest.host.requests)
+        )
         guest.host.wait_until(lambda: any("the report of the backup" in line for line in guest.log))
-    assert sum(one.startswith(SET) for one in guest.host.requests) == 1
+    assert sum(request.startswith(SET) for request in guest.host.requests) == 1
 
 
 def left(path: str, cause: Cause = Cause.FUSE, kind: str = "fuse.x") -> SimpleNamespace:

@@ -73,7 +73,9 @@ def test_each_call_describes_its_arguments_and_what_it_raises(name: str) -> None
     call = CALLS[name]
     text = inspect.getdoc(call) or ""
     assert text
-    arguments = [one for one in inspect.signature(call).parameters if one != "self"]
+    arguments = [
+        parameter for parameter in inspect.signature(call).parameters if parameter != "self"
+    ]
     if arguments:
         assert "\nArgs:\n" in text
         assert "\nRaises:\n" in text

@@ -155,7 +155,7 @@ def test_a_raw_value_leaves_the_encoding_alone(host: EmulatedHost) -> None:
         host.device.take_transcript()
         guestinfo.set("k", b"dw==", raw=True, rpci=rpci)
         assert guestinfo.get("k", raw=True, rpci=rpci) == b"dw=="
-        requests = [one.request for one in host.device.take_transcript()]
+        requests = [entry.request for entry in host.device.take_transcript()]
         assert requests == [b"info-set guestinfo.k dw==", b"info-get guestinfo.k"]
         assert guestinfo.get("k", rpci=rpci) == b"w"
     with pytest.raises(GuestInfoError, match="a raw value is not packed as base64"):
@@ -184,7 +184,7 @@ def test_an_unpacked_value_is_one_more_question_and_no_more(host: EmulatedHost) 
     with Rpci(host.backdoor) as rpci:
         assert guestinfo.get("k", rpci=rpci) == b"v"
         assert guestinfo.get("none", b"d", rpci=rpci) == b"d"
-    requests = [one.request for one in host.device.take_transcript()]
+    requests = [entry.request for entry in host.device.take_transcript()]
     assert requests == [
         b"info-get guestinfo.k",
         b"info-get guestinfo.k.encoding",

@@ -124,7 +124,7 @@ def test_the_textfile_is_written_whole_but_not_while_frozen(tmp_path: Path) -> N
     assert not file.exists()
     metrics(config, []).write()
     assert "vmtpy_rpcs_total 4.0" in file.read_text()
-    assert [one.name for one in tmp_path.iterdir()] == ["vmtpy.prom"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["vmtpy.prom"]
 
 
 def test_the_textfile_is_readable_for_others_under_the_units_umask(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_textfile_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: P
     lines: list[str] = []
     metrics(MetricsConfig(textfile=str(file)), lines).write()
     assert lines[0].startswith("[metrics] textfile: ")
-    assert [one.name for one in tmp_path.iterdir()] == ["vmtpy.prom"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["vmtpy.prom"]
 
 
 def test_a_textfile_that_cannot_be_written_is_logged_once() -> None:

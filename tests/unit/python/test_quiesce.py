@@ -120,7 +120,7 @@ def test_the_host_hears_of_a_manifest_that_it_wants_after_a_good_backup_alone(
     guest.rig.until(lambda: guest.rig.agent.backup_state == State.FROZEN)
     guest.rig.command("vmbackup.snapshotDone" if good else "vmbackup.abort")
     guest.end()
-    told = [one.split()[0] for one in guest.rig.events()]
+    told = [event.split()[0] for event in guest.rig.events()]
     assert told[-1] == b"req.done"
     assert (b"req.genericManifest" in told) == (good and argument == "1")
 

@@ -26,10 +26,10 @@ VALUES = [
     *(vmtpy.Probe, vmtpy.hardware.Hardware, vmtpy.hardware.HostTime),
 ]
 ENUMS = [
-    one
+    value
     for owner in (_core, _core.AgentEvent, _host)
-    for one in vars(owner).values()
-    if isinstance(one, enum.EnumMeta)
+    for value in vars(owner).values()
+    if isinstance(value, enum.EnumMeta)
 ]
 
 

@@ -75,7 +75,7 @@ def test_one_that_cannot_be_asked_does_not_lose_the_others(monkeypatch: pytest.M
 
 
 def test_here_only_local_filesystems_are_asked() -> None:
-    planned = {one.path for one in _core.make_plan().filesystems}
+    planned = {filesystem.path for filesystem in _core.make_plan().filesystems}
     for disk in disks.read():
         assert disk.path in planned
         assert 0 <= disk.free <= disk.size

@@ -40,7 +40,7 @@ class Rig:
         if now is None:
             self.info.configure(15.0)
         self.info.update(now or 0.0)
-        return [one.request for one in self.host.device.take_transcript()]
+        return [entry.request for entry in self.host.device.take_transcript()]
 
 
 def network(address: str) -> Network:
@@ -62,7 +62,8 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 def kinds(requests: list[bytes]) -> list[str]:
     return [
-        " ".join(one.decode("latin-1").split()[: 2 if b"  " in one[:14] else 1]) for one in requests
+        " ".join(request.decode("latin-1").split()[: 2 if b"  " in request[:14] else 1])
+        for request in requests
     ]
 
 
@@ -87,7 +88,7 @@ def test_after_that_only_what_has_changed_is_told(
     assert rig.update() == []
     rig.network = network("192.0.2.3")
     rig.disks = [Disk("/", "ext4", 9, 100)]
-    changed = [one for one in rig.update() if not one.startswith(UPTIME)]
+    changed = [request for request in rig.update() if not request.startswith(UPTIME)]
     assert kinds(changed) == ["SetGuestInfo 10", "SetGuestDiskInfo"]
     renamed = os.uname_result(("Linux", "new", "6.1", "#1", "x86_64"))
     monkeypatch.setattr(os, "uname", lambda: renamed)
@@ -96,7 +97,7 @@ def test_after_that_only_what_has_changed_is_told(
 
 def test_the_uptime_is_in_hundredths_of_a_second(rig: Rig) -> None:
     seconds = float(Path("/proc/uptime").read_text().split()[0])
-    told = next(one for one in rig.update() if one.startswith(UPTIME))
+    told = next(request for request in rig.update() if request.startswith(UPTIME))
     assert int(told.removeprefix(UPTIME)) == pytest.approx(seconds * 100, abs=200)
 
 
@@ -108,7 +109,7 @@ def test_the_uptime_is_told_in_every_second_interval(
     told = [
         now
         for now in range(0, 120, 15)
-        if any(one.startswith(UPTIME) for one in rig.update(float(now)))
+        if any(request.startswith(UPTIME) for request in rig.update(float(now)))
     ]
     assert told == [0, 30, 60, 90]
 
@@ -126,7 +127,7 @@ def test_statistics_are_told_every_20_s_and_no_more(rig: Rig) -> None:
     told = [
         now
         for now in range(0, 65)
-        if any(one.startswith(b"SetGuestInfo  8 ") for one in rig.update(float(now)))
+        if any(request.startswith(b"SetGuestInfo  8 ") for request in rig.update(float(now)))
     ]
     assert told == [0, 20, 40, 60]
 
@@ -169,18 +170,20 @@ def test_a_host_without_key_10_gets_key_9_with_64_addresses(rig: Rig) -> None:
     rig.network = Network(rig.network.links, many, ())
     rig.host.device.answer_with("SetGuestInfo  10 ", "0 Unknown", 0)
     told = rig.update()
-    nine = next(one for one in told if one.startswith(b"SetGuestInfo  9 "))
+    nine = next(request for request in told if request.startswith(b"SetGuestInfo  9 "))
     assert len(read_nics(nine.removeprefix(b"SetGuestInfo  9 "))["nics"][0]["ips"]) == 64
     assert rig.lines == ["the host refused SetGuestInfo 10: Unknown"]
     rig.network = network("192.0.2.9")
-    assert kinds([one for one in rig.update() if not one.startswith(UPTIME)]) == ["SetGuestInfo 9"]
+    assert kinds([request for request in rig.update() if not request.startswith(UPTIME)]) == [
+        "SetGuestInfo 9"
+    ]
 
 
 def test_a_host_without_disk_info_gets_key_3(rig: Rig) -> None:
     rig.host.device.answer_with("SetGuestDiskInfo ", "0 Unknown", 0)
-    old = next(one for one in rig.update() if one.startswith(b"SetGuestInfo  3 "))
+    old = next(request for request in rig.update() if request.startswith(b"SetGuestInfo  3 "))
     assert old.removeprefix(b"SetGuestInfo  3 ") == disks.encode_old(rig.disks)
-    assert all(one.startswith(UPTIME) for one in rig.update())
+    assert all(request.startswith(UPTIME) for request in rig.update())
 
 
 def test_what_is_refused_is_not_repeated_before_a_reset(rig: Rig) -> None:
@@ -235,14 +238,14 @@ def test_guestinfo_ip_is_kept_only_while_the_host_wants_it(rig: Rig) -> None:
 def test_a_network_too_large_for_one_message_is_told_in_part(rig: Rig) -> None:
     links = tuple(Link(n, f"eth{n}", flags=1, mac=bytes((2, 0, 0, 0, 0, n))) for n in range(1, 17))
     many = tuple(
-        Address(one.interface, bytes((10, one.interface, n, 1)), 24)
-        for one in links
+        Address(link.interface, bytes((10, link.interface, n, 1)), 24)
+        for link in links
         for n in range(200)
     )
     rig.network = Network(links, many, ())
     told = rig.update()
     assert "SetGuestInfo 10" not in kinds(told)
-    nine = next(one for one in told if one.startswith(b"SetGuestInfo  9 "))
+    nine = next(request for request in told if request.startswith(b"SetGuestInfo  9 "))
     assert len(read_nics(nine.removeprefix(b"SetGuestInfo  9 "))["nics"]) == 16
     assert len(rig.lines) == 1
     assert rig.lines[0].startswith("SetGuestInfo 10: ")

@@ -75,8 +75,8 @@ def test_a_message_cut_short_is_no_endless_loop_and_no_crash(cut: int) -> None:
 
 
 def test_this_machines_links_are_those_of_sysfs() -> None:
-    found = {one.name: one for one in netlink.links()}
-    there = {one.name for one in Path("/sys/class/net").iterdir() if one.is_dir()}
+    found = {link.name: link for link in netlink.links()}
+    there = {entry.name for entry in Path("/sys/class/net").iterdir() if entry.is_dir()}
     assert found.keys() == there
     for name, one in found.items():
         base = Path("/sys/class/net", name)
@@ -87,8 +87,8 @@ def test_this_machines_links_are_those_of_sysfs() -> None:
 
 
 def test_this_machine_has_its_loopback_address() -> None:
-    lo = next(one.interface for one in netlink.links() if one.name == "lo")
-    if not any(one.interface == lo for one in netlink.addresses()):
+    lo = next(link.interface for link in netlink.links() if link.name == "lo")
+    if not any(address.interface == lo for address in netlink.addresses()):
         pytest.skip("needs a loopback interface that is up")
     assert Address(lo, socket.inet_aton("127.0.0.1"), 8, 254, 0x80) in netlink.addresses()
 

@@ -43,7 +43,7 @@ class Rig:
         file.chmod(mode)
 
     def reports(self) -> list[bytes]:
-        return [one.request for one in self.host.device.take_transcript()]
+        return [entry.request for entry in self.host.device.take_transcript()]
 
     def deeds(self) -> list[str]:
         return self.done.read_text().split() if self.done.exists() else []
@@ -177,7 +177,7 @@ def test_hooks_that_cannot_be_run_at_all_are_told_as_a_failure() -> None:
     config = PowerConfig(halt=("true",), reboot=("true",))
     power = Power(config, Rpc(host.backdoor, lines.append), hooks, settled.append, lines.append)
     assert power.request("OS_Reboot", 9) == b"OK "
-    reports = [one.request for one in host.device.take_transcript()]
+    reports = [entry.request for entry in host.device.take_transcript()]
     assert reports == [b"tools.os.statechange.status 0 2"]
     assert settled == [9]
     assert lines[0] == "OS_Reboot: hooks could not be run: MemoryError: "

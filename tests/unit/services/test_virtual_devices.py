@@ -150,7 +150,10 @@ def test_a_filesystem_over_volumes_raids_and_partitions_names_the_disks_below(sy
     machine.loop("loop0", "7:0", "/home/image")
     machine.mount("/image", "ext4", "7:0", "/dev/loop0")
     plan = machine.plan()
-    found = {one.path: virtual_devices.names(one.disks, str(sys.path)) for one in plan.filesystems}
+    found = {
+        filesystem.path: virtual_devices.names(filesystem.disks, str(sys.path))
+        for filesystem in plan.filesystems
+    }
     assert found == {
         "/": ("scsi0:0",),
         "/home": ("scsi0:0", "scsi0:12", "scsi1:3"),
@@ -171,5 +174,5 @@ def test_the_host_gets_them_beside_each_filesystem(
         ]
     )
     monkeypatch.setattr(_core, "make_plan", lambda _request: plan)
-    found = {one.path: one.devices for one in disks.read()}
+    found = {disk.path: disk.devices for disk in disks.read()}
     assert found == {str(tmp_path): ("scsi0:0", "scsi0:12"), "/": ()}

@@ -120,7 +120,7 @@ def test_a_payload_over_64_kib_is_not_sent() -> None:
 def test_however_the_bytes_arrive_the_packets_are_the_same(
     payloads: list[bytes], cuts: list[int]
 ) -> None:
-    data = b"".join(encode_packet(one) for one in payloads)
+    data = b"".join(encode_packet(payload) for payload in payloads)
     decoder = PacketDecoder()
     found = []
     turn = 0

@@ -64,7 +64,7 @@ class Host:
     def transports_used(self) -> list[Transport]:
         """By which way each request came, so far."""
         entries = self.device.take_transcript()
-        return [one.transport for one in entries if one.kind == MessageKind.RPCI]
+        return [entry.transport for entry in entries if entry.kind == MessageKind.RPCI]
 
     def traps(self) -> int:
         counts = self.backdoor.counts()
@@ -85,7 +85,7 @@ def serving(host: Host) -> VsockService:
 
 def choices(preference: Preference, *, backdoor: bool) -> list[str]:
     states = VsockState
-    return [_core.choose_transport(preference, backdoor, one).name for one in states]
+    return [_core.choose_transport(preference, backdoor, state).name for state in states]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_host_that_begins_to_listen_is_found(host: Host) -> None:
     assert host.transports.trouble(Protocol.RPCI) == ""
 
 
-FAULTS = [one for one in VsockFault if one.name not in ("UNKNOWN_FIELDS",)]
+FAULTS = [fault for fault in VsockFault if fault.name not in ("UNKNOWN_FIELDS",)]
 SILENT = (VsockFault.SILENCE, VsockFault.STALL)
 HARMLESS = (VsockFault.PING_STORM, VsockFault.SLOW)
 
@@ -361,10 +361,10 @@ def programs(host: Host, number: int) -> list[_core.Rpci]:
     return [
         _core.Rpci(
             _core.Transports(
-                host.backdoor, one, host.clock, preference=Preference.VSOCK, connect=PATIENCE
+                host.backdoor, dialer, host.clock, preference=Preference.VSOCK, connect=PATIENCE
             )
         )
-        for one in dialers
+        for dialer in dialers
     ]
 
 

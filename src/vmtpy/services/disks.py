@@ -1,7 +1,7 @@
-"""The filesystems as the host is told of them: `SetGuestDiskInfo`, and for older hosts key 3.
+"""Reads and encodes the filesystems for the host: `SetGuestDiskInfo`, and for older hosts key 3.
 
-Serves services/guest_info.py. Only local filesystems of the plan are asked: a network filesystem
-whose server is away would hang whoever asks it. Formats: open-vm-tools'
+It serves guest_info.py. It calls statvfs() only for local filesystems of the plan, because that
+call hangs on a network filesystem without its server. The formats are those of open-vm-tools'
 services/plugins/guestInfo/diskInfo.c.
 """
 
@@ -15,21 +15,22 @@ from typing import NamedTuple
 from vmtpy import _core
 from vmtpy.services import virtual_devices
 
-MOST_OLD = 255  # a count of one byte
+MOST_OLD = 255  # filesystems in the old format, whose count has one byte
 MIB = 1 << 20
-NAME_OLD = 100  # bytes, the last one zero
+NAME_OLD = 100  # bytes for a path in the old format, with the final NUL
 
 
 class Disk(NamedTuple):
     """A filesystem.
 
     Attributes:
-        path: where it is mounted.
-        type: "ext4".
-        free: bytes that a user can still have, in whole MiB: a line in a log is no news.
+        path: the mount point.
+        type: the type, as "ext4".
+        free: bytes that users can allocate, rounded down to MiB so that small changes are not
+            reported.
         size: bytes.
-        devices: the virtual devices that carry it, as vSphere calls them: "scsi0:0"; none if that
-            is not known of all of them.
+        devices: vSphere's names of the virtual devices below it, as "scsi0:0"; empty unless all
+            are known.
     """
 
     path: str
@@ -40,7 +41,7 @@ class Disk(NamedTuple):
 
 
 def read() -> list[Disk]:
-    """The local filesystems by path; one that cannot be asked is left out, the others stay."""
+    """The local filesystems by path, without those for which statvfs() fails."""
     disks = []
     for filesystem in _core.make_plan(_core.PlanRequest()).filesystems:
         try:
@@ -58,7 +59,7 @@ def read() -> list[Disk]:
 
 
 def encode(disks: list[Disk]) -> bytes:
-    """The body of `SetGuestDiskInfo`: JSON, in which a name is base64 for it may be any bytes."""
+    """The body of `SetGuestDiskInfo`: JSON, with names in base64 because they may be any bytes."""
     entries = ",\n".join(map(entry, disks))
     return f'{{\n"version":"1",\n"disks":[\n{entries}\n]}}'.encode()
 

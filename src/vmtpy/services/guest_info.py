@@ -1,7 +1,8 @@
-"""What the host is told of this guest: names, uptime, NICs, disks, statistics. Only what has
-changed, and all of it again when the host has forgotten (open, reset, resume).
+"""Reports facts of this guest to the host: names, uptime, network interfaces, disks, statistics.
 
-Keys: open-vm-tools' lib/include/guestInfo.h.
+A fact is reported when it has changed. All are reported again when the host has lost them: after
+the channel was opened, after a reset and after a resume. The keys are those of open-vm-tools'
+lib/include/guestInfo.h.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 
 HOST_NAME, DISKS_OLD, OS_FULL_NAME, OS_NAME, UPTIME, STATISTICS = 1, 3, 5, 6, 7, 8
 NICS_OLD, NICS, OS_DETAILS = 9, 10, 11
-SETTLING = 0.1  # seconds: changes of the network come in bursts
-# The uptime and how full the disks are change all the time, and each costs a guest 5 traps: they
-# are told in every second interval only.
+SETTLING = 0.1  # seconds to wait after a change of the network, since changes come in bursts
+# Uptime and disks change all the time, and each report costs 5 traps, so they are reported only in
+# every second interval.
 SLOW = 2
 
 
 class GuestInfo:
-    """Keeps the host informed.
+    """Reports the facts to the host.
 
     Args:
-        interval: seconds between two looks.
-        rpc: tells the host.
+        interval: seconds between two reports.
+        rpc: sends requests to the host.
         log: called with lines for the log.
     """
 
@@ -51,49 +52,49 @@ class GuestInfo:
 
     @property
     def due(self) -> float:
-        """When update() is to be called, on time.monotonic()."""
+        """The time at which update() must be called, on time.monotonic()."""
         return min(self._look_due, self._statistics_due)
 
     def configure(self, interval: float) -> None:
-        """Takes a new interval; a look at once."""
+        """Takes a new interval and reports at once."""
         self._interval = interval
         self._look_due = self._disks_due = 0.0
 
     def forget(self) -> None:
-        """The host knows nothing any more: all is told again, at once."""
+        """Makes the next update() report all facts again, because the host has lost them."""
         self._sent.clear()
         self._refused.clear()
         self._troubles.clear()
         self._look_due = self._uptime_due = self._disks_due = 0.0
 
     def changed(self, now: float) -> None:
-        """Something has changed: a look soon."""
+        """Schedules a report soon, because the network or the host name has changed."""
         self._look_due = min(self._look_due, now + SETTLING)
 
     def broadcast(self, on: bool) -> None:
-        """Whether guestinfo.ip holds the primary address."""
+        """Sets whether the agent keeps the primary address in guestinfo.ip."""
         self._broadcast = on
         self._sent.pop("ip", None)
         self._look_due = 0.0
 
     def update(self, now: float) -> None:
-        """Looks at what is due and tells what is new."""
+        """Reads the facts that are due, and reports those that have changed."""
         if self._look_due <= now:
             self._look_due = now + self._interval
             self._look(now)
         if self._statistics_due <= now:
             self._statistics_due = now + statistics.INTERVAL
             if str(STATISTICS) not in self._refused:
-                self._sent.pop(str(STATISTICS), None)  # the same as before is news, too
+                self._sent.pop(str(STATISTICS), None)  # equal statistics are also reported
                 self._tell(STATISTICS, self._statistics.take(now))
 
     def _look(self, now: float) -> None:
         for look in (self._names, self._uptime, self._network, self._disks):
             try:
-                if look(now) is None:  # the host is away: all is told when it is back
+                if look(now) is None:  # the host is away; all is reported when it is back
                     return
             except OSError as error:
-                self._complain(f"guest information: {error}")
+                self._complain(f"the guest information could not be read: {error}")
 
     def _names(self, _now: float) -> bool | None:
         system = os_info.read()
@@ -139,7 +140,9 @@ class GuestInfo:
         return self._send(str(key), b"SetGuestInfo  %d %s" % (key, value), f"SetGuestInfo {key}")
 
     def _send(self, name: str, request: bytes, what: str) -> bool | None:
-        """True: the host has it. False: it does not want it. None: it is away."""
+        """Sends a fact if it has changed. True: the host has it. False: it refused. None: it is
+        away.
+        """
         if name in self._refused:
             return False
         if self._sent.get(name) == request:
@@ -148,7 +151,7 @@ class GuestInfo:
         if told:
             self._sent[name] = request
         elif told is False:
-            self._refused.add(name)  # until the next reset
+            self._refused.add(name)  # it is not sent again before the next reset
         return told
 
     def _complain(self, trouble: str) -> None:

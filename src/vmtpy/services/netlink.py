@@ -1,12 +1,12 @@
-"""The kernel's own account of network links, addresses and routes: rtnetlink, read raw.
+"""Reads network links, addresses and routes from the kernel by rtnetlink.
 
-Serves services/nics.py. Formats: linux/netlink.h, linux/rtnetlink.h, linux/if_link.h,
-linux/if_addr.h. Host byte order, everything aligned to four bytes.
+It serves nics.py. The formats are those of linux/netlink.h, linux/rtnetlink.h, linux/if_link.h and
+linux/if_addr.h, in host byte order and aligned to four bytes.
 """
 
 from __future__ import annotations
 
-import _socket as socket  # without its Python half, which costs the agent 0.4 MiB
+import _socket as socket  # the module socket costs the agent 0.4 MiB more
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,11 +19,11 @@ NEWROUTE, GETROUTE = 24, 26
 ERROR, DONE = 2, 3
 REQUEST_DUMP = 0x301
 DUMP_INTERRUPTED = 0x10
-# Groups to watch: links, IPv4 and IPv6 addresses and routes.
+# The multicast groups to watch: links, and IPv4 and IPv6 addresses and routes.
 CHANGES = 0x1 | 0x10 | 0x100 | 0x40 | 0x400
-# A router may know a million routes; the default ones come first in a dump.
+# A router may have a million routes; the default routes come first in a dump.
 MOST_ROUTES = 4096
-TIMEOUT = 2.0  # the kernel answers at once, or something is broken
+TIMEOUT = 2.0  # seconds; the kernel normally answers at once
 BUFFER = 65536
 
 HEADER = struct.Struct("=IHHII")
@@ -42,9 +42,9 @@ class Link(NamedTuple):
         hardware: ARPHRD_…, 1 for Ethernet.
         flags: IFF_….
         mac: the hardware address, 6 bytes for Ethernet.
-        kind: "bridge", "veth", … of a virtual one, "" of a device with a driver of its own.
-        master: index of the bridge, bond … that it is a port of, 0 for none.
-        lower: index of the link that it stands on or is paired with, 0 for none.
+        kind: "bridge", "veth" and the like for a virtual link; "" for a device with a driver.
+        master: the number of the bridge or bond of which it is a port; 0 for none.
+        lower: the number of the link on which it stands or with which it is paired; 0 for none.
     """
 
     interface: int
@@ -81,8 +81,8 @@ class Route(NamedTuple):
     Attributes:
         family: AF_INET or AF_INET6.
         interface: its number.
-        gateway: 4 or 16 bytes, b"" without one.
-        metric: the lowest is taken.
+        gateway: 4 or 16 bytes; b"" without a gateway.
+        metric: the priority; the kernel uses the route with the lowest.
     """
 
     family: int
@@ -103,13 +103,13 @@ def watch() -> socket.socket:
 
 
 def drain(watched: socket.socket) -> None:
-    """Takes all that has been said; what it was does not matter."""
+    """Discards the messages of a watching socket."""
     try:
         while watched.recv(BUFFER):
             pass
     except BlockingIOError:
         pass
-    except OSError:  # ENOBUFS: more changed than the socket holds
+    except OSError:  # ENOBUFS: there were more changes than the socket can hold
         pass
 
 
@@ -148,7 +148,7 @@ def default_routes() -> list[Route]:
 
 
 def dump(request: int, family: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Messages of a dump: type and body. One that changes underneath is asked for again."""
+    """The messages of a dump: type and body. A dump that a change interrupts is repeated."""
     body = struct.pack("=B15x", family)
     messages: list[tuple[int, bytes]] = []
     for _ in range(3):
@@ -171,7 +171,7 @@ def dump(request: int, family: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def receive(asked: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """Messages up to the end of the answer: type, flags, body."""
+    """The messages up to the end of the answer: type, flags, body."""
     while True:
         data = asked.recv(BUFFER)
         for kind, flags, body in split(data):
@@ -195,7 +195,7 @@ def split(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def attributes(data: bytes, start: int) -> dict[int, bytes]:
-    """Attributes by number; flags of the number are left out."""
+    """The attributes by number, without the flags in the number."""
     found = {}
     at = start
     while at + ATTRIBUTE.size <= len(data):
@@ -226,12 +226,12 @@ def parse_link(body: bytes) -> Link:
 def parse_address(body: bytes) -> Address:
     _, prefix, flags, scope, index = ADDRESS.unpack_from(body)
     found = attributes(body, ADDRESS.size)
-    address = found.get(2) or found.get(1, b"")  # IFA_LOCAL: of a point-to-point link it is ours
+    address = found.get(2) or found.get(1, b"")  # IFA_LOCAL is ours on a point-to-point link
     return Address(index, address, prefix, scope, number(found.get(8, b"")) or flags)
 
 
 def parse_route(body: bytes) -> list[Route]:
-    """The default route in a message, one for each next hop; nothing if it is another one."""
+    """The default routes in a message, one for each next hop; empty for another route."""
     family, bits, _, _, table, _, _, kind, _ = ROUTE.unpack_from(body)
     found = attributes(body, ROUTE.size)
     if bits != 0 or kind != 1 or (number(found.get(15, b"")) or table) != 254:
@@ -255,7 +255,7 @@ def next_hops(family: int, data: bytes, metric: int) -> Iterator[Route]:
 
 
 def gateway(found: dict[int, bytes]) -> bytes:
-    """RTA_GATEWAY, or RTA_VIA {u16 family, address}: an IPv6 router for an IPv4 route."""
+    """RTA_GATEWAY, or RTA_VIA {u16 family, address}, an IPv6 router of an IPv4 route."""
     return found.get(5, b"") or found.get(18, b"")[2:]
 
 

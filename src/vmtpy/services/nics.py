@@ -1,7 +1,7 @@
-"""The network interfaces as the host is told of them: which, in which order, and as XDR.
+"""Chooses, orders and encodes the network interfaces for the host.
 
-Serves services/guest_info.py. `Network` is what the kernel says, `choose()` what matters of it,
-`encode()` the bytes: open-vm-tools' lib/guestRpc/nicinfo.x, version 3.
+It serves guest_info.py. `Network` has the kernel's facts, `choose()` selects interfaces, and
+`encode()` makes the XDR of open-vm-tools' lib/guestRpc/nicinfo.x, version 3.
 """
 
 from __future__ import annotations
@@ -19,42 +19,43 @@ if TYPE_CHECKING:
     from vmtpy.services.netlink import Address, Link, Route
 
 MOST_NICS = 16
-MOST_ADDRESSES = 2048  # of a NIC; of an older host 64
+MOST_ADDRESSES = 2048  # of an interface; older hosts accept 64
 MOST_ADDRESSES_OLD = 64
 MOST_ROUTES = 100
 MOST_SERVERS = 16
 MOST_SUFFIXES = 10
 ETHERNET = 1
 LOOPBACK_SCOPE = 254
-# IFA_F_TENTATIVE, IFA_F_DADFAILED: not usable (yet).
+# IFA_F_TENTATIVE and IFA_F_DADFAILED: the address is not usable, or not yet.
 UNUSABLE = 0x40 | 0x08
-TEMPORARY = 0x01  # IFA_F_TEMPORARY; of IPv4 IFA_F_SECONDARY
+TEMPORARY = 0x01  # IFA_F_TEMPORARY; for IPv4 IFA_F_SECONDARY
 DEPRECATED = 0x20  # IFA_F_DEPRECATED: not for new connections
 UP = 0x1
 LOOPBACK = 0x8
-# Links that stand on others: their lower link, or their ports, tell whether a real NIC is below.
+# Links that stand on others; their lower link or their ports tell whether a real interface is
+# below.
 STANDS_ON_LOWER = ("vlan", "macvlan", "ipvlan", "macsec")
 HAS_PORTS = ("bridge", "bond", "team", "vrf", "hsr")
-# Where systemd-resolved answers, and where it says whom it asks itself.
+# systemd-resolved's own address, and the servers that it asks.
 STUB = "/run/systemd/resolve/stub-resolv.conf"
 UPLINK = "/run/systemd/resolve/resolv.conf"
 
 
 class Nic(NamedTuple):
-    """A network interface that the host is told of, with its addresses in their order."""
+    """A network interface for the host, with its addresses in their order."""
 
     link: Link
     addresses: tuple[Address, ...]
 
 
 class Resolver(NamedTuple):
-    """How names are resolved here.
+    """How names are resolved in this guest.
 
     Attributes:
-        servers: their addresses.
-        suffixes: to search, the guest's own domain first.
+        servers: the addresses of the name servers.
+        suffixes: the domains to search, the guest's own first.
         host: the guest's name.
-        domain: the guest's domain, "" where it has none.
+        domain: the guest's domain; "" if it has none.
     """
 
     servers: tuple[bytes, ...] = ()
@@ -64,7 +65,7 @@ class Resolver(NamedTuple):
 
 
 class Network(NamedTuple):
-    """All that the kernel says, and the resolver."""
+    """The kernel's facts about the network, and the resolver."""
 
     links: tuple[Link, ...] = ()
     addresses: tuple[Address, ...] = ()
@@ -87,10 +88,11 @@ def read(resolv_conf: Path = "/etc/resolv.conf") -> Network:
 
 
 def choose(network: Network) -> list[Nic]:
-    """The interfaces that the host is told of: the primary one first, at most 16.
+    """The interfaces for the host, the primary one first, at most 16.
 
-    Real NICs and what stands on them; ports only if they carry addresses themselves; of bridges,
-    veth pairs and the like none, unless it holds the default route.
+    These are interfaces with a driver, and links that stand on them. A port is chosen only if it
+    has addresses itself. A bridge or a veth pair without such an interface below is chosen only if
+    it has the default route.
     """
     primary = primary_index(network)
     defaults = {route.interface for route in network.routes}
@@ -119,7 +121,7 @@ def choose(network: Network) -> list[Nic]:
 
 
 def usable(network: Network, index: int) -> list[Address]:
-    """The addresses of an interface: IPv4 first, global ones first, then by their bytes."""
+    """The addresses of an interface: IPv4 first, global addresses first, then by their bytes."""
     found = [
         address
         for address in network.addresses
@@ -134,7 +136,7 @@ def usable(network: Network, index: int) -> list[Address]:
 
 
 def primary_index(network: Network) -> int:
-    """The interface of the default route that the kernel takes, 0 without any."""
+    """The interface of the default route that the kernel uses; 0 without a default route."""
 
     def rank(route: Route) -> tuple[int, int, int, bytes]:
         return (route.family, route.metric, route.interface, route.gateway)
@@ -144,7 +146,7 @@ def primary_index(network: Network) -> int:
 
 
 def primary_address(network: Network) -> str:
-    """The address by which others reach this guest, "" if there is none."""
+    """The address by which other machines reach this guest; "" if there is none."""
     primary = primary_index(network)
     found = [one for one in usable(network, primary) if one.scope == 0]
     if not found:
@@ -155,10 +157,10 @@ def primary_address(network: Network) -> str:
 
 
 def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], depth: int = 8) -> bool:
-    """Whether a NIC with a driver of its own is this link or below it."""
+    """Whether this link, or one below it, is an interface with its own driver."""
     if not link.kind:
         return True
-    if depth == 0:  # links can be stacked in a ring by way of veth pairs
+    if depth == 0:  # links can form a ring through veth pairs
         return False
     if link.kind in STANDS_ON_LOWER:
         lower = by_index.get(link.lower)
@@ -172,13 +174,13 @@ def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], dept
 def read_resolver(
     host: str, resolv_conf: Path, stub: Path = STUB, uplink: Path = UPLINK
 ) -> Resolver:
-    """How names are resolved, as the C library and open-vm-tools read it.
+    """How names are resolved, by the rules of the C library and open-vm-tools.
 
     Args:
         host: the guest's name.
-        resolv_conf: resolv.conf(5); without one there are no servers.
-        stub: if `resolv_conf` is a link to this, its server is the guest itself.
-        uplink: then the servers are in this one.
+        resolv_conf: resolv.conf(5); if it does not exist, there are no servers.
+        stub: if `resolv_conf` is a link to this file, its server is the guest itself.
+        uplink: the file with the servers for that case.
     """
     servers, suffixes = parse_resolver(resolv_conf)
     if os.path.realpath(resolv_conf) == os.fspath(stub):
@@ -189,7 +191,7 @@ def read_resolver(
 
 
 def parse_resolver(file: Path) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
-    """Servers and suffixes of a resolv.conf; nothing if it cannot be read."""
+    """The servers and suffixes of a resolv.conf; both empty if it cannot be read."""
     try:
         lines = files.read_text(file).splitlines()
     except OSError:
@@ -200,7 +202,7 @@ def parse_resolver(file: Path) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
         words = line.split()
         if words[:1] == ["nameserver"] and len(words) > 1:
             servers.append(binary(words[1].partition("%")[0]))
-        elif words[:1] == ["search"]:  # of several lines the last one counts
+        elif words[:1] == ["search"]:  # the last of several lines is used
             suffixes = words[1:]
         elif words[:1] == ["domain"]:
             suffixes = words[1:2]
@@ -208,7 +210,7 @@ def parse_resolver(file: Path) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
 
 
 def binary(address: str) -> bytes:
-    """An address in bytes, b"" if it is none."""
+    """An address in bytes; b"" if the text is not an address."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             return socket.inet_pton(family, address)
@@ -259,7 +261,7 @@ def encode_nic(nic: Nic, most_addresses: int) -> bytes:
 
 
 def status(address: Address) -> int:
-    """An IpAddressStatus (RFC 4293): preferred or deprecated. Others are not told at all."""
+    """The IpAddressStatus (RFC 4293): preferred or deprecated. Other addresses are not reported."""
     return 2 if address.flags & DEPRECATED else 1
 
 

@@ -1,6 +1,7 @@
-"""`Set_Option KEY VALUE`: what the host wants of the guest from now on.
+"""Handles `Set_Option KEY VALUE`, by which the host configures the guest.
 
-The native loop has answered it already: hosts set many options that a Linux guest does not use.
+The native loop has already answered the command with OK, because hosts set many options that a
+Linux guest does not use.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Options:
-    """The options that services have asked for.
+    """The options that services use.
 
     Args:
-        handlers: option → called with its value; False if the value is none of its.
+        handlers: option → called with the value; returns False if the value is not allowed.
         log: called with a line for the first such value of each option.
     """
 
@@ -27,15 +28,15 @@ class Options:
         self._refused: set[str] = set()
 
     def set(self, arguments: str) -> None:
-        """Takes `KEY VALUE`. An option that nobody asked for, or a bad value, changes nothing."""
+        """Handles `KEY VALUE`. An unknown option or a value that is not allowed changes nothing."""
         key, _, value = arguments.partition(" ")
         handler = self._handlers.get(key)
         if handler is None or handler(value) or key in self._refused:
             return
         self._refused.add(key)
-        self._log(f"the host sets {key} to {value!r}, which is no value of this option: ignored")
+        self._log(f"the host sets {key} to {value!r}, which is not allowed and was ignored")
 
 
 def switch(value: str) -> bool | None:
-    """A value that is on or off; None for any other."""
+    """True for "1", False for "0", None for any other value."""
     return {"1": True, "0": False}.get(value)

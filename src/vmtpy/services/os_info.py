@@ -1,7 +1,7 @@
-"""The names of the operating system as vSphere wants them: from os-release(5) and uname.
+"""Derives vSphere's names of the operating system from os-release(5) and uname(2).
 
-Serves services/guest_info.py. The detailed record (SetGuestInfo 11) has the layout that
-open-vm-tools 12.2 was seen to send.
+It serves guest_info.py. The detailed record (SetGuestInfo 11) has the layout that open-vm-tools
+12.2 was seen to send.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vmtpy import files
 if TYPE_CHECKING:
     from vmtpy.files import Path
 
-# os-release's ID → open-vm-tools' name of the distribution (lib/include/guest_os.h, its case too).
+# os-release's ID → open-vm-tools' name of the distribution, spelled as in lib/include/guest_os.h.
 DISTRIBUTIONS = {
     "almalinux": "almaLinux",
     "amzn": "amazonlinux",
@@ -57,11 +57,11 @@ VERSIONS = {
     "rhel": ("3", "4", "5", "6", "7", "8", "9", "10"),
     "sles": ("10", "11", "12", "15", "16"),
 }
-# Of these vSphere also knows the name without a version; its "CentOS 4/5 or later" is one.
+# Distributions that vSphere also knows without a version, as in its "CentOS 4/5 or later".
 UNNUMBERED = ("centos", "oraclelinux", "sles")
-# What carries another product's version, and so none of its family's.
+# Distributions whose versions are not those of their family.
 OWN_VERSIONS = ("rhcos", "sle-micro")
-KERNELS = ("3", "4", "5", "6", "7")  # vSphere takes the last one for all later kernels, too
+KERNELS = ("3", "4", "5", "6", "7")  # vSphere uses the last one for all later kernels
 FILES = ("/etc/os-release", "/usr/lib/os-release")
 # u32 version; short name; full name, padded to a multiple of four.
 DETAILS = struct.Struct("<I129s513s2x")
@@ -72,8 +72,8 @@ class OsInfo(NamedTuple):
 
     Attributes:
         full_name: "Debian GNU/Linux 12 (bookworm)".
-        name: as vSphere knows it: "debian12-64".
-        details: what the detailed record says, by name.
+        name: vSphere's name, "debian12-64".
+        details: the fields of the detailed record.
     """
 
     full_name: str
@@ -100,13 +100,15 @@ def read(paths: tuple[Path, ...] = FILES) -> OsInfo:
 
 
 def short_name(release: dict[str, str], kernel: str, machine: str = "x86_64") -> str:
-    """vSphere's name for it. One that vSphere does not know would be shown as no system at all, so
-    whatever is not in its table goes by the kernel: "other6xlinux-64".
+    """vSphere's name of the operating system.
+
+    vSphere shows no system at all for a name that it does not know, so a system that is not in its
+    table gets the name of its kernel: "other6xlinux-64".
 
     Args:
         release: the fields of os-release.
-        kernel: "6.1.0-13-amd64".
-        machine: the processor, as uname has it.
+        kernel: the kernel's release, "6.1.0-13-amd64".
+        machine: the processor, as in uname.
     """
     identity = release.get("ID", "")
     name = DISTRIBUTIONS.get(identity, "")
@@ -121,8 +123,8 @@ def short_name(release: dict[str, str], kernel: str, machine: str = "x86_64") ->
 
 
 def major_version(identity: str, release: dict[str, str]) -> str:
-    """The number in the distribution's name, "" without one."""
-    if identity == "amzn":  # 1 was named by years and shares its name with 2, as in open-vm-tools
+    """The version in vSphere's name of the distribution; "" without one."""
+    if identity == "amzn":  # version 1 was named by years, and open-vm-tools reports it as 2
         year = release.get("VERSION_ID", "")
         return "3" if year == "2023" else "2"
     if identity in OWN_VERSIONS:
@@ -131,7 +133,7 @@ def major_version(identity: str, release: dict[str, str]) -> str:
 
 
 def by_kernel(kernel: str) -> str:
-    """The name of a Linux of which only the kernel is known."""
+    """vSphere's name of a Linux of which only the kernel is known."""
     major, _, rest = kernel.partition(".")
     if major in KERNELS:
         return f"other{major}xlinux"
@@ -143,7 +145,7 @@ def by_kernel(kernel: str) -> str:
 
 
 def processor(machine: str) -> str:
-    """What stands in front of the names of systems that do not run on x86."""
+    """The prefix of the names of systems that do not run on x86; else ""."""
     if machine.startswith(("aarch64", "arm")):
         return "arm-"
     return "riscv-" if machine.startswith("riscv") else ""

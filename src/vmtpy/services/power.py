@@ -1,9 +1,10 @@
-"""The host's power operations: hooks, the report, the answer, and then the deed.
+"""The host's power operations: runs the hooks, reports, answers, and then runs the command.
 
-OS_Halt and OS_Reboot run a command of the configuration once the host has the answer; OS_PowerOn,
-OS_Suspend and OS_Resume only run hooks. The answer is always OK: how it went, the report tells, and
-the host goes by it. A failed hook stops the first request, with status 0; the same request again
-goes ahead, with status 1. Texts: open-vm-tools' services/plugins/powerOps, OpenBSD's vmt(4).
+OS_Halt and OS_Reboot run a command of the configuration after the host has the answer; OS_PowerOn,
+OS_Suspend and OS_Resume only run hooks. The answer is always OK, and the report before it tells the
+host the result. If a hook fails, the first request stops with status 0; when the host repeats the
+request, it goes ahead with status 1. The texts are those of open-vm-tools'
+services/plugins/powerOps and OpenBSD's vmt(4).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from vmtpy.config import PowerConfig
     from vmtpy.services.rpc import Rpc
 
-# command → (state that is reported, directory's name for its hooks)
+# command → (the state in the report, the argument of the hooks)
 OPERATIONS = {
     "OS_Halt": (1, "halt"),
     "OS_Reboot": (2, "reboot"),
@@ -33,9 +34,9 @@ class Power:
 
     Args:
         config: the commands that halt and reboot.
-        rpc: tells the host how it went.
-        hooks: called with "halt", "reboot", …; runs hooks and returns the texts of failures.
-        settled: called with the number of a request when all that it brought about is over.
+        rpc: sends the report.
+        hooks: called with "halt", "reboot" or the like; runs hooks and returns their errors.
+        settled: called with the number of a request when its hooks and its command have ended.
         log: called with lines for the log.
     """
 
@@ -52,28 +53,28 @@ class Power:
         self._hooks = hooks
         self._settled = settled
         self._log = log
-        self._failed = ""  # the request whose hook failed: it goes ahead when it is repeated
-        self._due: dict[int, str] = {}  # command's number → the deed that waits for its answer
+        self._failed = ""  # the request whose hook failed; it goes ahead when it is repeated
+        self._due: dict[int, str] = {}  # number of a request → operation to run after the answer
 
     def configure(self, config: PowerConfig) -> None:
         """Takes new commands."""
         self._actions = {"OS_Halt": config.halt, "OS_Reboot": config.reboot}
 
     def request(self, name: str, number: int) -> bytes:
-        """Runs the hooks and reports. Returns the answer; answered() then does the deed."""
+        """Runs the hooks and reports. Returns the answer; answered() then runs the command."""
         state, hook = OPERATIONS[name]
         try:
             failures = self._hooks(hook)
-        except Exception as error:  # the host waits for a report, whatever went wrong
-            failures = [f"hooks could not be run: {type(error).__name__}: {error}"]
+        except Exception as error:  # the host waits for a report in any case
+            failures = [f"the hooks could not be run: {type(error).__name__}: {error}"]
         for failure in failures:
             self._log(f"{name}: {failure}")
         again = self._failed == name
         self._failed = name if failures and not again else ""
         report = f"tools.os.statechange.status {int(not self._failed)} {state}"
-        self._rpc.tell(report.encode(), f"the end of {name}")
+        self._rpc.tell(report.encode(), f"the report of {name}")
         if self._failed:
-            self._log(f"{name} is not done: a hook failed; the same request again goes ahead")
+            self._log(f"{name} was stopped, because a hook failed; a repeated request goes ahead")
         if name in self._actions and not self._failed:
             self._due[number] = name
         else:
@@ -81,7 +82,7 @@ class Power:
         return OK
 
     def answered(self, number: int) -> None:
-        """The host has the answer: now the deed."""
+        """Runs the command of a request, now that the host has the answer."""
         name = self._due.pop(number, "")
         if name:
             self._log(f"{name}: {' '.join(self._actions[name])}")
@@ -108,4 +109,4 @@ class Power:
             return
         if done.returncode != 0:
             output = done.stdout[-500:].decode("utf-8", "backslashreplace").strip()
-            self._log(f"{command[0]} ended with {done.returncode}: {output}")
+            self._log(f"{command[0]} failed with exit code {done.returncode}: {output}")

@@ -1,8 +1,7 @@
-"""Programs of the administrator that run at power operations: /etc/vmtpy/power.d.
+"""Runs the administrator's programs for power operations, in /etc/vmtpy/power.d.
 
-Each is called with the operation's name (halt, reboot, poweron, suspend, resume), in the order of
-their names. What counts as one, whom it must belong to and how its time is limited is as for the
-hooks of a backup.
+They run in the order of their names, each with the operation (halt, reboot, poweron, suspend,
+resume) as its argument. The rules for files, owners and time limits are those of a backup's hooks.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ DIRECTORY = "/etc/vmtpy/power.d"
 def run_power_hooks(
     name: str, timeout: float, log: Callable[[str], None], directory: str = DIRECTORY
 ) -> list[str]:
-    """Runs all hooks, whether or not one fails. Returns the failures' texts.
+    """Runs all hooks, even if one fails. Returns the errors.
 
     Args:
-        name: of the operation.
-        timeout: seconds that one may take.
-        log: called with what they say.
-        directory: where they are; none if it does not exist.
+        name: the operation.
+        timeout: seconds that one hook may take.
+        log: called with each line of output.
+        directory: the directory of the hooks; it need not exist.
     """
     if not os.path.lexists(directory):
         return []
@@ -41,6 +40,6 @@ def run_power_hooks(
                 script.run(name, call)
             except HookError as error:
                 failures.append(str(error))
-    except HookError as error:  # the directory's own
+    except HookError as error:  # an error of the directory
         failures.append(str(error))
     return failures

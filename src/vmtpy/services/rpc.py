@@ -1,5 +1,5 @@
-"""The services' own channel to the host. Whatever goes wrong is logged, once, and never raised: a
-service tries again at its next turn.
+"""The services' own channel to the host. A failure is logged once and never raised, and the service
+tries again when it is next due.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Rpc:
-    """Tells the host things.
+    """Sends requests to the host.
 
     Args:
-        way: to the host.
-        log: called with a line for each new trouble.
+        way: the way to the host.
+        log: called with a line for each new failure.
     """
 
     def __init__(self, way: _core.Backdoor | _core.Transports, log: Callable[[str], None]) -> None:
@@ -32,15 +32,16 @@ class Rpc:
 
         Args:
             request: at most 64 KiB.
-            what: it is, for the log.
+            what: a name of the request, for the log.
 
         Returns:
-            True if the host took it, False if it refused it, None if it could not be brought there.
+            True if the host accepted the request, False if it refused it, None if the request could
+            not be sent.
         """
         try:
             ok, reply = self._rpci.call(request)
         except ChannelError:
-            return None  # the loop has the same trouble, logs it and announces itself afterwards
+            return None  # the loop has the same trouble and logs it
         except MessageSizeError as error:
             self._complain(f"{what}: {error}")
             return False
@@ -51,7 +52,7 @@ class Rpc:
         return ok
 
     def forget(self) -> None:
-        """After a reset: what goes wrong now is logged again."""
+        """Forgets which failures were logged, after a reset by the host."""
         self._troubles.clear()
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""All services of an agent, and the wait of its Python side: for an event of the native loop, for
-the kernel's word that the network or the host name has changed, for a service's time.
+"""All services of an agent, and the wait of its Python side.
 
-Services run between backups only: from the first freeze to the last thaw the native loop's queue is
-held, and nothing is waited for but its release.
+Python waits for an event of the native loop, for a change of the network or of the host name, and
+for the time at which a service is due. Services run only between backups: from the first freeze to
+the last thaw the native loop holds its queue, and Python waits only for that.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ if TYPE_CHECKING:
     from vmtpy.config import Config
     from vmtpy.transport import Ways
 
-# Seconds: after the end of a backup its report waits until req.done has gone to the host. What a
-# host that is away could not be told is tried again.
+# Seconds between two checks whether req.done has gone to the host, after which the report of a
+# backup is sent; seconds before a report that could not be sent is sent again.
 ENDING, REPORT_AGAIN = 0.02, 5.0
 HOST_NAME = "/proc/sys/kernel/hostname"  # polls as POLLERR | POLLPRI when it changes
 
 
 class ServiceSet:
-    """What the agent does beside snapshots.
+    """The services of an agent.
 
     Args:
-        config: of the agent.
-        ways: to the host.
-        settled: called with the number of a power command when all that it brought about is over.
+        config: the agent's configuration.
+        ways: the ways to the host.
+        settled: called with the number of a power command when its hooks and its own command have
+            ended.
         log: called with each line of the log.
     """
 
@@ -53,9 +54,9 @@ class ServiceSet:
         self._log = log
         self._rpc = Rpc(ways.transports, log)
         self._announced = False
-        self._resumed = 0  # number of the command that said so
+        self._resumed = 0  # the number of the last OS_Resume
         self._broadcasting = False
-        self._report: bytes | None = None  # of the last backup, while the host has it not
+        self._report: bytes | None = None  # of the last backup, until the host has it
         self._report_due = 0.0
         self._reporting = config.guest_info.enabled and config.guest_info.backup
         self._guest_info: GuestInfo | None = None
@@ -72,7 +73,7 @@ class ServiceSet:
 
     @property
     def time_difference(self) -> float | None:
-        """Seconds by which the guest's clock is ahead of the host's, None if unknown."""
+        """Seconds by which the guest's clock is ahead of the host's; None if unknown."""
         return self._time.difference
 
     def configure(self, config: Config) -> None:
@@ -90,8 +91,8 @@ class ServiceSet:
         self._hook_timeout = config.hooks.timeout
 
     def wait(self, agent: _core.Agent) -> None:
-        """Returns when the native loop has an event, or a service has had its turn."""
-        if not self._watching:  # not before: an agent that never runs has nothing to close
+        """Waits until the native loop has an event or a service has run."""
+        if not self._watching:  # opened here, since an agent that never runs closes nothing
             self._watching = True
             self._poller.register(agent.event_fd, select.POLLIN)
             self._changes = self._watch_network()
@@ -110,7 +111,7 @@ class ServiceSet:
         self._turn(now, agent)
 
     def announced(self) -> None:
-        """The host knows nothing of this guest any more, or not yet."""
+        """Called when the agent has announced itself: the host has no facts of this guest."""
         self._announced = True
         self._rpc.forget()
         if self._guest_info:
@@ -118,7 +119,7 @@ class ServiceSet:
         self._time.due = 0.0
 
     def command(self, name: str, arguments: str, number: int) -> bytes:
-        """The answer to a command that the native loop leaves to Python."""
+        """Runs a command that the native loop passes to Python, and returns the answer."""
         try:
             if name == "Set_Option":
                 self._options.set(arguments)
@@ -126,30 +127,30 @@ class ServiceSet:
             if name == "Time_Synchronize":
                 return self._time.request(arguments)
             answer = self._power.request(name, number)
-        except Exception as error:  # whatever it is: the agent goes on
+        except Exception as error:  # no failure of a command ends the agent
             self._log(f"{name}: {type(error).__name__}: {error}")
             return f"ERROR {name}: {error}".encode()
         self._resumed = number if name == "OS_Resume" else self._resumed
         return answer
 
     def answered(self, number: int) -> None:
-        """The host has the answer to a command."""
-        if number == self._resumed:  # on what may be another host
+        """Called when the host has the answer to a command."""
+        if number == self._resumed:  # the guest may have resumed on another host
             self.announced()
         self._power.answered(number)
 
     def report(self, report: bytes) -> None:
-        """Takes the report of a backup; the host gets it when the backup has ended for it."""
+        """Takes the report of a backup, which the host gets after req.done."""
         if self._reporting:
             self._report, self._report_due = report, 0.0
 
     def flush(self) -> None:
-        """The agent ends: what the host shall still have is told now, once."""
+        """Sends a report that is still waiting, once, because the agent ends."""
         if self._report is not None:
             self._tell_report(0.0)
 
     def close(self) -> None:
-        """Lets go of channels and watches."""
+        """Closes channels and watches."""
         self._rpc.close()
         if self._changes:
             self._changes.close()
@@ -176,7 +177,7 @@ class ServiceSet:
         return min(times)
 
     def _turn(self, now: float, agent: _core.Agent) -> None:
-        """Runs what is due. Whatever fails there, the agent goes on."""
+        """Runs the services that are due. A failure is logged."""
         try:
             if self._report is not None and self._report_due <= now:
                 self._report_due = now + ENDING
@@ -190,7 +191,7 @@ class ServiceSet:
             self._log(f"a service failed: {type(error).__name__}: {error}")
 
     def _tell_report(self, now: float) -> None:
-        """What the host refuses is not tried again, what could not be brought there is."""
+        """Sends the report, and sends it again later unless the host accepted or refused it."""
         request = b"info-set guestinfo.vmtpy.backup " + (self._report or b"")
         self._report_due = now + REPORT_AGAIN
         if self._rpc.tell(request, "the report of the backup") is not None:
@@ -204,13 +205,16 @@ class ServiceSet:
         try:
             watch = netlink.watch()
         except OSError as error:
-            self._log(f"changes of the network are seen late only: {error}")
+            self._log(
+                "the kernel reports no changes of the network, so the host learns of them only at "
+                f"[guest_info] interval: {error}"
+            )
             return None
         self._poller.register(watch.fileno(), select.POLLIN)
         return watch
 
     def _watch_name(self) -> int:
-        """A descriptor that is ready whenever the host name has changed, -1 without one."""
+        """A descriptor that is ready when the host name has changed; -1 if there is none."""
         try:
             name = os.open(HOST_NAME, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

@@ -1,9 +1,9 @@
-"""The guest's statistics of memory, paging and disks, for vSphere's performance charts:
-`SetGuestInfo  8`, every 20 s.
+"""Reads and encodes statistics of memory, paging and disks for vSphere's performance charts, which
+the agent reports every 20 s as `SetGuestInfo  8`.
 
-Serves services/guest_info.py. Numbers, order and encoding are those of open-vm-tools'
-lib/include/guestStats.h and services/plugins/guestInfo/perfMonLinux.c. Relies on /proc and the
-names in /sys/block; a source that cannot be read costs its own numbers only.
+It serves guest_info.py, and relies on /proc and the names in /sys/block. If a file cannot be read,
+only its own numbers are missing. Numbers, order and encoding are those of open-vm-tools'
+lib/include/guestStats.h and services/plugins/guestInfo/perfMonLinux.c.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import struct
 from typing import NamedTuple
 
 INTERVAL = 20.0  # seconds
-MOST_READ = 1 << 20  # bytes of one file in /proc: more than 1000 processors have
+MOST_READ = 1 << 20  # bytes of one file in /proc; with 1000 processors a file is smaller
 PAGE = os.sysconf("SC_PAGESIZE")
 
 # Units and types of guestStats.h.
 NUMBER, BYTES, KIB, HUGE_PAGES = 2, 3, 3 | 0x0800, 3 | 0x8800
 PAGES_PER_SECOND, PER_SECOND = 3 | 0x8000 | 0x40, 2 | 0x40
 UINT64, DOUBLE = 9, 11
-# What follows a statistic's head: namespace, identifier, type, unit, value; each with its size.
+# Flags for the fields of a statistic: namespace, identifier, type, unit, value; each has its size.
 HAS_NAMESPACE, HAS_ID, HAS_TYPE, HAS_UNIT, HAS_VALUE = 0x02, 0x04, 0x08, 0x20, 0x80
 NAMESPACE = b"_tools/v1\0"
-# The fixed part: version 5, which numbers of it count, KiB of memory, 9 that are 0 for good, huge
-# pages, 2 more. KiB of memory: flag 1; huge pages: flag 0x400.
+# The fixed part: version 5, flags of the numbers that are valid, KiB of memory (flag 1), 9 unused
+# numbers, huge pages (flag 0x400), 2 unused numbers.
 LEGACY = struct.Struct("<IIQ72xQ16x")
 
 # Identifier, unit, type, in the order in which open-vm-tools sends them.
@@ -62,8 +62,8 @@ MEMINFO = {
     b"Cached": "mem.cached",
     b"MemTotal": "mem.total",
 }
-# Those that are counted since the start and told as a rate. /proc/vmstat counts the first two in
-# KiB; open-vm-tools calls them pages all the same, and hosts are used to it.
+# Statistics that the kernel counts since its start and that are reported as rates. /proc/vmstat
+# counts the first two in KiB; open-vm-tools reports these numbers as pages, and hosts expect that.
 COUNTERS = {
     "vmstat": {b"pgpgin": "page.inRate", b"pgpgout": "page.outRate"},
     "stat": {b"ctxt": "contextSwapRate"},
@@ -71,13 +71,13 @@ COUNTERS = {
 
 
 class Sample(NamedTuple):
-    """What the kernel says at one moment.
+    """The kernel's numbers at one moment.
 
     Attributes:
-        time: seconds of a clock that only runs forward.
-        values: of STATISTICS, by name.
-        counters: since the start, by the name of the statistic.
-        waited: by disk, milliseconds of all its requests together, modulo 2**32.
+        time: seconds of a monotonic clock.
+        values: values by the name of the statistic.
+        counters: counters since the kernel's start, by the name of the statistic.
+        waited: the time of all requests of each disk, in milliseconds modulo 2**32.
     """
 
     time: float
@@ -87,25 +87,26 @@ class Sample(NamedTuple):
 
 
 class Statistics:
-    """Takes samples; of the last one it remembers what rates need.
+    """Takes samples, and computes rates from the sample before.
 
     Args:
-        proc, sys: where the kernel's files are.
+        proc: the mount point of procfs.
+        sys: the mount point of sysfs.
     """
 
     def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
         self._proc = proc
         self._sys = sys
         self._before: Sample | None = None
-        # (MemTotal, KiB that are present): this is long to read with many processors, and changes
-        # only when memory is plugged.
+        # (MemTotal, KiB that are present). With many processors zoneinfo takes long to read, and it
+        # changes only when memory is plugged.
         self._present = (-1, 0)
 
     def take(self, now: float) -> bytes:
-        """The body of `SetGuestInfo  8`. The first one has no rates.
+        """Takes a sample. Returns the body of `SetGuestInfo  8`; the first one has no rates.
 
         Args:
-            now: seconds of a clock that only runs forward.
+            now: seconds of a monotonic clock.
         """
         sample = self._sample(now)
         values: dict[str, float] = {**sample.values}
@@ -128,14 +129,14 @@ class Statistics:
                 if name in wanted:
                     counters[wanted[name]] = number
                 elif name == b"procs_running":
-                    values["cpu.runQueue"] = max(0, number - 1)  # without the one that asks
+                    values["cpu.runQueue"] = max(0, number - 1)  # without this process
         waited, waiting = self._disks()
         if waited and self._before is not None and self._before.waited.keys() == waited.keys():
             values["disk.requestQueue"] = waiting
         return Sample(now, values, counters, waited)
 
     def _physical(self, values: dict[str, int]) -> int | None:
-        """KiB of memory, with what the kernel keeps for itself."""
+        """The physical memory in KiB, including what the kernel has reserved."""
         total = values.get("mem.total")
         if total is None:
             return None
@@ -146,7 +147,9 @@ class Statistics:
         return self._present[1]
 
     def _disks(self) -> tuple[dict[bytes, int], int]:
-        """By disk that was ever used the milliseconds that requests took; how many are waiting."""
+        """The milliseconds of all requests of each disk that was used; the number of waiting
+        requests.
+        """
         try:
             names = os.listdir(f"{self._sys}/block")  # noqa: PTH208
         except OSError:
@@ -164,7 +167,7 @@ class Statistics:
         return waited, waiting
 
     def _lines(self, name: str) -> list[bytes]:
-        """The lines of a file in /proc, none if it cannot be read; the first MOST_READ bytes."""
+        """The lines in the first MOST_READ bytes of a file in /proc; empty if it cannot be read."""
         try:
             descriptor = os.open(f"{self._proc}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -182,7 +185,7 @@ class Statistics:
 
 
 def numbers(lines: list[bytes], end: bytes = b"") -> list[tuple[bytes, int]]:
-    """The lines that are a name, which ends with `end`, and a number, and what comes after."""
+    """The names, without their final `end`, and numbers at the beginnings of lines."""
     found = []
     for line in lines:
         words = line.split(None, 2)
@@ -192,8 +195,9 @@ def numbers(lines: list[bytes], end: bytes = b"") -> list[tuple[bytes, int]]:
 
 
 def needed(values: dict[str, int]) -> dict[str, int]:
-    """How much memory the guest would miss: all but what is available, of which a twentieth is kept
-    for surges."""
+    """The memory that the guest needs: all but the available memory, of which a twentieth of the
+    physical memory is reserved for surges.
+    """
     physical = values.get("mem.physUsable")
     if physical is None or "mem.available" not in values:
         return {}
@@ -203,7 +207,7 @@ def needed(values: dict[str, int]) -> dict[str, int]:
 
 
 def rates(before: Sample, sample: Sample) -> dict[str, float]:
-    """What has been counted between two samples, each second."""
+    """The counts per second between two samples."""
     seconds = sample.time - before.time
     found = {
         name: (count - before.counters[name]) / seconds
@@ -214,20 +218,20 @@ def rates(before: Sample, sample: Sample) -> dict[str, float]:
         waited = sum(
             (count - before.waited[name]) % (1 << 32) for name, count in sample.waited.items()
         )
-        # In hundredths: hosts drop the fraction.
+        # The value is in hundredths, since hosts drop the fraction.
         found["disk.requestQueueAvg"] = waited / 10 / seconds
     return found
 
 
 def encode(values: dict[str, float]) -> bytes:
-    """The body of `SetGuestInfo  8`. What has no value is named without one."""
+    """The body of `SetGuestInfo  8`. A statistic without a value has only its head."""
     physical, pages = values.get("mem.physUsable"), values.get("hugePage.total")
     flags = (0x1 if physical is not None else 0) | (0x400 if pages is not None else 0)
     parts = [LEGACY.pack(5, flags, int(physical or 0), int(pages or 0))]
     for place, (name, identifier, unit, kind) in enumerate(STATISTICS):
         value = values.get(name)
         fields = HAS_ID | HAS_TYPE | HAS_UNIT
-        fields |= HAS_NAMESPACE if place == 0 else 0  # it counts for all that follow
+        fields |= HAS_NAMESPACE if place == 0 else 0  # the namespace also holds for those after it
         fields |= HAS_VALUE if value is not None else 0
         parts.append(struct.pack("<I", fields))
         if place == 0:
@@ -243,7 +247,7 @@ def datum(data: bytes) -> bytes:
 
 
 def whole(number: int) -> bytes:
-    """A whole number in 0, 1, 2, 4 or 8 bytes, whatever it needs."""
+    """A whole number in the fewest of 0, 1, 2, 4 or 8 bytes."""
     for size in (0, 1, 2, 4, 8):
         if number < 1 << 8 * size:
             return number.to_bytes(size, "little")
@@ -251,7 +255,7 @@ def whole(number: int) -> bytes:
 
 
 def real(number: float) -> bytes:
-    """A number in 0, 4 or 8 bytes: the shortest in which nothing of it is lost."""
+    """A number in the fewest of 0, 4 or 8 bytes that keep its value."""
     if not number:
         return b""
     short = struct.pack("<f", number)

@@ -1,7 +1,8 @@
-"""The guest's clock against the host's: measured, reported, and set only where that is wanted.
+"""Compares the guest's clock with the host's, reports the difference, and sets the clock if
+allowed.
 
-A clock has one keeper. Where an NTP daemon runs, or the kernel says that its clock is kept, it is
-never touched; nor without `[time] synchronize = true`.
+The clock is set only with `[time] synchronize = true`, and never while an NTP daemon runs or the
+kernel reports that another program keeps the clock.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
     from vmtpy.config import TimeConfig
 
-# Names of NTP daemons as /proc/*/comm has them: at most 15 bytes.
+# Names of NTP daemons in /proc/*/comm, which has at most 15 bytes.
 NTP_DAEMONS = ("chronyd", "ntpd", "openntpd", "systemd-timesyn")
-STEP = 0.5  # seconds: a larger difference is stepped, a smaller one slewed
-ENOUGH = 0.001  # a smaller one is left alone
-NOTEWORTHY = 1.0
+STEP = 0.5  # seconds; the clock is stepped by a larger difference, and slewed by a smaller one
+ENOUGH = 0.001  # seconds; a smaller difference is ignored
+NOTEWORTHY = 1.0  # seconds; a difference of this size is logged
 OPTIONS = (
     "synctime",
     "synctime.period",
@@ -34,10 +35,10 @@ OPTIONS = (
 
 
 class Setter:
-    """The clock of this machine: moved for real."""
+    """Sets the clock of this machine."""
 
     def kept(self) -> str:
-        """Who keeps it, "" if nobody does."""
+        """The program that keeps the clock; "" if none does."""
         return ntp_daemon() or ("another program" if _core.wall_clock_is_kept() else "")
 
     def step(self, by: float) -> None:
@@ -48,14 +49,14 @@ class Setter:
 
 
 class TimeSync:
-    """Samples the difference; synchronizes if it may.
+    """Measures the difference of the clocks, and synchronizes them if allowed.
 
     Args:
-        config: whether it may, and how often to look.
-        read: gives the host's time, None if it does not know it.
+        config: whether the clock may be set, and how often to compare.
+        read: returns the host's time; None if the host does not know it.
         log: called with lines for the log.
-        setter: the clock that is moved.
-        now: the guest's time.
+        setter: sets the clock. Default: this machine's clock.
+        now: returns the guest's time.
     """
 
     def __init__(
@@ -78,22 +79,23 @@ class TimeSync:
         self.due = 0.0  # on time.monotonic()
 
     def configure(self, config: TimeConfig) -> None:
-        """Takes a new configuration; a look at once."""
+        """Takes a new configuration and compares the clocks at once."""
         self._config = config
         self.due = 0.0
 
     def sample(self, now: float) -> None:
-        """Measures; and synchronizes, if the host has asked for it."""
+        """Measures the difference, and synchronizes the clock if the host has asked for it."""
         self.due = now + self._config.interval
         self.measure()
         if self.difference is not None and abs(self.difference) >= NOTEWORTHY:
             word = "ahead of" if self.difference > 0 else "behind"
-            self._say(f"this guest's clock is {abs(self.difference):.1f} s {word} the host's")
+            seconds = f"{abs(self.difference):.1f} s"
+            self._say(f"this guest's clock is {seconds} {word} the host's clock")
         if self._wanted:
             self.synchronize()
 
     def measure(self) -> float | None:
-        """Seconds by which the guest's clock is ahead of the host's, None if it cannot be known."""
+        """Measures by how many seconds the guest's clock is ahead; None without a host's time."""
         before = self._now()
         host = self._read()
         after = self._now()
@@ -101,25 +103,28 @@ class TimeSync:
         return self.difference
 
     def synchronize(self) -> bool:
-        """Moves the guest's clock to the host's, if that may be. False if it was left alone."""
+        """Sets the guest's clock to the host's time, if allowed. Returns whether it was allowed."""
         if not self._config.synchronize:
-            self._say("the host wants the time synchronized; [time] synchronize is not set")
+            self._say(
+                "the host asks to set this guest's clock, but [time] synchronize is false; set it "
+                "to true, or run an NTP client"
+            )
             return False
         if keeper := self._setter.kept():
-            self._say(f"the time is not synchronized with the host: {keeper} keeps it")
+            self._say(f"the clock was not set to the host's time, because {keeper} keeps it")
             return False
         difference = self.measure()
         if difference is None:
             return False
         if abs(difference) >= STEP:
-            self._log(f"clock set by {-difference:+.3f} s to the host's time")
+            self._log(f"the clock was set by {-difference:+.3f} s to the host's time")
             self._setter.step(-difference)
         elif abs(difference) >= ENOUGH:
             self._setter.slew(-difference)
         return True
 
     def want(self, value: str) -> bool:
-        """`synctime 0|1`: keep the clock with the host's, or stop it."""
+        """`synctime 0|1`: begin or stop to synchronize the clock. False for another value."""
         on = switch(value)
         if on is None:
             return False
@@ -129,21 +134,21 @@ class TimeSync:
         return True
 
     def at_startup(self, value: str) -> bool:
-        """`time.synchronize.tools.startup 0|1`: once, now."""
+        """`time.synchronize.tools.startup 0|1`: synchronize once, now. False for another value."""
         on = switch(value)
         if on:
             self.synchronize()
         return on is not None
 
     def request(self, argument: str) -> bytes:
-        """The answer to `Time_Synchronize 0|1`: once, now."""
+        """`Time_Synchronize 0|1`: synchronize once, now. Returns the answer."""
         if switch(argument) is None:
             return b"ERROR Time_Synchronize: expected 0 or 1"
         self.synchronize()
         return b"OK "
 
     def options(self) -> dict[str, Callable[[str], bool]]:
-        """The options that are about the time."""
+        """The host's options about the time: name → called with the value, False if it is wrong."""
         accepted = dict.fromkeys(OPTIONS, is_number)
         return {
             **accepted,
@@ -152,7 +157,7 @@ class TimeSync:
         }
 
     def _say(self, line: str) -> None:
-        """A line that is not said twice in a row."""
+        """Logs a line, unless the last one was of the same kind."""
         kind = line.partition(" is ")[0]
         if kind != self._said:
             self._said = kind
@@ -164,13 +169,13 @@ def is_number(value: str) -> bool:
 
 
 def ntp_daemon(proc: str = "/proc") -> str:
-    """The name of an NTP daemon that runs here, "" if none does."""
+    """The name of an NTP daemon that runs here; "" if there is none."""
     for name in os.listdir(proc):  # noqa: PTH208
         if not name.isdigit():
             continue
         try:
             comm = files.read_text(f"{proc}/{name}/comm").strip()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the process has ended meanwhile
             continue
         if comm in NTP_DAEMONS:
             return "systemd-timesyncd" if comm == "systemd-timesyn" else comm

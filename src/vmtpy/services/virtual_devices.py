@@ -1,8 +1,9 @@
-"""Which virtual device carries a disk, as vSphere calls it: "scsi0:1", "nvme0:0", "ide1:0".
+"""Finds vSphere's name of the virtual device of a disk: "scsi0:1", "nvme0:0", "ide1:0".
 
-Serves services/disks.py: vSphere finds a filesystem's VMDK by it. Relies on sysfs alone, and on the
-label that VMware's firmware gives a controller; rules: open-vm-tools'
-services/plugins/guestInfo/diskInfo.c. Regular expressions would cost the agent memory for good.
+It serves disks.py, since vSphere finds a filesystem's VMDK by this name. It relies on sysfs and on
+the label that VMware's firmware gives a controller. The rules are those of open-vm-tools'
+services/plugins/guestInfo/diskInfo.c. The module does without regular expressions, which would cost
+the agent memory.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import os
 from vmtpy import files
 
 KINDS = ("scsi", "sata", "nvme", "ide")
-IDE, AHCI = 0x0101, 0x010601  # PCI classes; of IDE without its programming interface
+IDE, AHCI = 0x0101, 0x010601  # PCI classes; IDE's is without the programming interface
 
 
 def names(disks: list[str], sys: str = "/sys") -> tuple[str, ...]:
-    """The virtual devices of all these disks, or none: a part of them would be taken for the whole.
+    """The virtual devices of all these disks, sorted; empty if one of them is not known.
+
+    vSphere would take an incomplete list for a complete one.
 
     Args:
-        disks: "major:minor".
-        sys: where sysfs is.
+        disks: the disks as "major:minor".
+        sys: the mount point of sysfs.
     """
     found = {name(disk, sys) for disk in disks}
     if "" in found:
@@ -29,21 +32,21 @@ def names(disks: list[str], sys: str = "/sys") -> tuple[str, ...]:
 
 
 def name(disk: str, sys: str = "/sys") -> str:
-    """The virtual device of a disk, "" where it cannot be told."""
+    """The virtual device of a disk; "" if it is not known."""
     try:
         return located(os.path.realpath(f"{sys}/dev/block/{disk}"))
-    except (OSError, ValueError, StopIteration):  # unplugged, or not VMware's
+    except (OSError, ValueError, StopIteration):  # the disk was removed, or is not VMware's
         return ""
 
 
 def in_order(name: str) -> tuple[str, int]:
-    """scsi0:2 stands before scsi0:12."""
+    """The sorting key by which scsi0:2 comes before scsi0:12."""
     controller, _, unit = name.partition(":")
     return controller, int(unit)
 
 
 def located(path: str) -> str:
-    """The same by the disk's directory in sysfs."""
+    """The virtual device of the disk whose directory in sysfs is `path`."""
     block = os.path.basename(path)  # noqa: PTH119
     nvme = block.startswith("nvme")
     parts = (nvme_controller(path) if nvme else path).split("/")
@@ -67,12 +70,12 @@ def located(path: str) -> str:
 
 
 def is_pci(part: str) -> bool:
-    """Whether it is the address of a PCI device: 0000:03:00.0."""
+    """Whether `part` is the address of a PCI device, as 0000:03:00.0."""
     return part.count(":") == 2 and part[-2:-1] == "."
 
 
 def number(text: str, *prefixes: str) -> int:
-    """ata12 → 12; -1 where it is something else."""
+    """The number after one of the prefixes, ata12 → 12; -1 if there is no such number."""
     for prefix in prefixes:
         rest = text.removeprefix(prefix)
         if rest != text and rest.isdigit():
@@ -84,8 +87,8 @@ def label(controller: str) -> str:
     """The name that VMware's firmware gives the controller.
 
     Raises:
-        ValueError: it has another one.
-        OSError: it has none.
+        ValueError: the label is not one of VMware's.
+        OSError: the controller has no label.
     """
     text = files.read_text(f"{controller}/label").strip().lower()
     if not 0 <= number(text, *KINDS) < 1000:
@@ -94,8 +97,10 @@ def label(controller: str) -> str:
 
 
 def ata_number(controller: str, below: list[str]) -> int:
-    """The how-manieth port of the controller it is; the kernel numbers all ports of the machine, by
-    "ata", or "host" in old ones."""
+    """The number of a port among those of its controller.
+
+    The kernel numbers all ports of the machine, by "ata", or "host" in old kernels.
+    """
     own = next(part for part in below if number(part, "ata", "host") >= 0)
     prefix = own.rstrip("0123456789")
     siblings = [number(entry, prefix) for entry in os.listdir(controller)]  # noqa: PTH208
@@ -109,8 +114,11 @@ def sas_phy(port: str) -> int:
 
 
 def nvme_controller(path: str) -> str:
-    """The directory below the controller. Where the kernel joins several ways to one disk, the disk
-    lies below a subsystem, which has links to its controllers."""
+    """The directory below the controller of an NVMe disk.
+
+    If the kernel has joined several paths to the disk (NVMe multipath), the disk's directory is
+    below a subsystem, which has links to its controllers.
+    """
     if any(is_pci(part) for part in path.split("/")):
         return path
     above = os.path.dirname(path)  # noqa: PTH120
@@ -119,7 +127,7 @@ def nvme_controller(path: str) -> str:
 
 
 def namespace(path: str) -> int:
-    """The number of an NVMe disk, from 1 on; old kernels have it in its name only: nvme0n1."""
+    """The number of an NVMe disk, from 1; old kernels have it only in the disk's name, nvme0n1."""
     try:
         return int(files.read_text(f"{path}/nsid"))
     except OSError:

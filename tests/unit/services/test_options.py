@@ -48,8 +48,8 @@ def test_a_bad_value_is_logged_once_for_each_option() -> None:
     for arguments in ("a x", "a y", "b z"):
         options.set(arguments)
     assert lines == [
-        "the host sets a to 'x', which is no value of this option: ignored",
-        "the host sets b to 'z', which is no value of this option: ignored",
+        "the host sets a to 'x', which is not allowed and was ignored",
+        "the host sets b to 'z', which is not allowed and was ignored",
     ]
 
 

@@ -162,7 +162,7 @@ def test_a_command_that_fails_or_is_not_there_is_logged(tmp_path: Path) -> None:
         power.request(command, number)
         power.answered(number)
     assert "/nowhere/halt: [Errno 2] No such file or directory: '/nowhere/halt'" in lines
-    assert "sh ended with 4: why" in lines
+    assert "sh failed with exit code 4: why" in lines
     assert settled == [0, 1]
 
 
@@ -180,7 +180,7 @@ def test_hooks_that_cannot_be_run_at_all_are_told_as_a_failure() -> None:
     reports = [entry.request for entry in host.device.take_transcript()]
     assert reports == [b"tools.os.statechange.status 0 2"]
     assert settled == [9]
-    assert lines[0] == "OS_Reboot: hooks could not be run: MemoryError: "
+    assert lines[0] == "OS_Reboot: the hooks could not be run: MemoryError: "
 
 
 def test_a_host_that_is_away_keeps_no_deed_from_being_done(rig: Rig) -> None:

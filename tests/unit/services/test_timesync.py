@@ -76,7 +76,7 @@ def test_a_sample_only_reports_and_says_the_same_once() -> None:
     made.sample(10.0)
     made.sample(70.0)
     assert made.due == 130.0
-    assert lines == ["this guest's clock is 5.0 s behind the host's"]
+    assert lines == ["this guest's clock is 5.0 s behind the host's clock"]
     assert clock.moves == []
 
 
@@ -97,7 +97,7 @@ def test_without_permission_the_clock_is_left_alone() -> None:
     assert made.want("1")
     made.sample(0.0)
     assert clock.moves == []
-    assert "the host wants the time synchronized; [time] synchronize is not set" in lines
+    assert "the host asks to set this guest's clock, but [time] synchronize is false; " in lines[0]
 
 
 def test_where_an_ntp_daemon_keeps_the_clock_it_is_left_alone() -> None:
@@ -105,7 +105,7 @@ def test_where_an_ntp_daemon_keeps_the_clock_it_is_left_alone() -> None:
     made, lines = service(clock)
     made.request("1")
     assert clock.moves == []
-    assert lines == ["the time is not synchronized with the host: chronyd keeps it"]
+    assert lines == ["the clock was not set to the host's time, because chronyd keeps it"]
 
 
 def test_synctime_keeps_the_clock_until_it_is_taken_back() -> None:

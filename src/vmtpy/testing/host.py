@@ -19,7 +19,7 @@ from vmtpy.testing.answers import HostAnswers, to_bytes
 from vmtpy.testing.esxi import EsxiLife
 from vmtpy.testing.guestinfo import HostGuestInfo
 from vmtpy.testing.messages import Message, message_of
-from vmtpy.testing.programs import run_program, write_programs
+from vmtpy.testing.programs import run_program, write_stand_ins
 
 if TYPE_CHECKING:
     import subprocess
@@ -122,7 +122,7 @@ class EmulatedHost(HostAnswers):
         """
         before, path = machine.stand_in, os.environ.get("PATH")
         with tempfile.TemporaryDirectory(prefix="vmtpy-testing-") as directory:
-            write_programs(directory, self._programs_base())
+            write_stand_ins(directory, self._programs_base())
             self._programs = directory
             machine.stand_in = machine.StandIn(self._backdoor, self._dialer)
             os.environ["PATH"] = f"{directory}:{os.defpath if path is None else path}"

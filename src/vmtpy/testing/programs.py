@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,37 +13,27 @@ from typing import TYPE_CHECKING
 
 from vmtpy import _core, _host
 from vmtpy.errors import SystemCallError
+from vmtpy.host.rpctool import write_programs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-RPCTOOLS = ("vmware-rpctool", "vmtpy-rpctool")
-
-# What the stand-ins run: vmtpy's own rpctool, whose host is that of the test.
-_STAND_IN = """\
-#!{python}
-import sys
-sys.path[:0] = {path!r}
-from vmtpy import _host, backdoor, rpctool
-backdoor.stand_in = backdoor.StandIn(None, _host.UnixDialer({base!r}))
-rpctool.program()
-"""
+# What a stand-in begins with: its host is that of the test.
+_BEFORE = """\
+from vmtpy import _host, backdoor
+backdoor.stand_in = backdoor.StandIn(None, _host.UnixDialer({base!r}))"""
 # stdin, stdout and stderr by name, so that nobody has to read along; the directory, then variables.
 _SHELL = 'cd "$4" || exit 126; exec <"$1" >"$2" 2>"$3"; shift 4; exec env -- "$@"'
 
 
-def write_programs(directory: str, base: str) -> None:
-    """Puts the stand-ins into a directory.
+def write_stand_ins(directory: str, base: str) -> None:
+    """Puts the stand-ins of `vmware-rpctool` and `vmtpy-rpctool` into a directory.
 
     Args:
         directory: that is to be in PATH.
         base: where the host serves them.
     """
-    path = [str(Path(_host.__file__ or "").parents[1])]
-    for name in RPCTOOLS:
-        program = Path(directory, name)
-        program.write_text(_STAND_IN.format(python=sys.executable, path=path, base=base))
-        program.chmod(0o755)
+    write_programs(Path(directory), _BEFORE.format(base=base))
 
 
 def run_program(

@@ -1,5 +1,6 @@
-// A system call without errno, for threads that share one, or have none. Returns what the kernel
-// returns: -EINVAL, not -1.
+// A system call that touches no errno. It serves the guardian, whose threads share one errno or
+// have none, and what the guardian calls. It returns what the kernel returns, which is -EINVAL and
+// not -1, and relies on nothing but the processor.
 #pragma once
 
 namespace vmtpy {

@@ -1,3 +1,5 @@
+// The clock of the real machine. It relies on CLOCK_MONOTONIC for the time, and on CLOCK_BOOTTIME
+// for the uptime.
 #include "base/clock.h"
 
 #include <ctime>

@@ -1,3 +1,5 @@
+// Composes the text of a failed system call: the call, the path and the kernel's reason. It serves
+// logs, records and Python's exceptions.
 #include "base/errors.h"
 
 #include <system_error>

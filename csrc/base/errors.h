@@ -1,6 +1,6 @@
-// The errors of the core, one class for each thing a caller can do about it. vmtpy/errors.py holds
-// their Python twins (same names); csrc/bind/base/errors.cpp translates. Seam calls return -errno
-// instead: the code that knows the path and the purpose throws.
+// The errors of the core, with one class for each thing that a caller can do about an error. The
+// Python classes in vmtpy/errors.py have the same names, and csrc/bind/base/errors.cpp translates.
+// Calls of a seam return -errno instead; the code that knows the path and the purpose throws.
 #pragma once
 
 #include <stdexcept>
@@ -12,12 +12,8 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// No VMware backdoor answers here; the text says what was found instead.
-struct NotVMwareError : Error {
-  using Error::Error;
-};
-
-// The host broke off, refused or answered against the protocol; the channel was reset if need be.
+// The host broke off, refused, or answered against the protocol. The channel has been reset where
+// that was needed.
 struct ChannelError : Error {
   using Error::Error;
 };
@@ -27,17 +23,17 @@ struct MessageSizeError : Error {
   using Error::Error;
 };
 
-// It cannot be decided what to freeze, or what was asked for does not exist.
+// What to freeze cannot be decided, or what the caller asked for does not exist.
 struct PlanError : Error {
   using Error::Error;
 };
 
-// A system call failed: "FIFREEZE /var: Device or resource busy".
+// A system call failed. The text is "FIFREEZE /var: Device or resource busy".
 struct SystemError : Error {
   SystemError(std::string call_name, std::string file, int error_number);
   std::string call;
   std::string path;
-  int code;  // errno, positive
+  int code;  // the errno, positive
 };
 
 }  // namespace vmtpy

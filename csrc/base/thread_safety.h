@@ -1,8 +1,8 @@
-// Which lock guards what, in words that clang checks (-Wthread-safety, .ci/tidy): a member that is
-// GUARDED_BY(mutex_) is used with that mutex held, and a function that REQUIRES(mutex_) is called
-// so. The standard library's own mutex says nothing to clang, so that Mutex and MutexLock stand in
-// for it; both can be given to condition variables and to Clock::wait_until(). For gcc the macros
-// are empty.
+// Annotations that say which lock guards what, checked by clang (-Wthread-safety, .ci/tidy). A
+// member that is GUARDED_BY(mutex_) is used only while that mutex is held, and a function that
+// REQUIRES(mutex_) is called only while it is held. gcc sees empty macros. clang knows nothing of
+// the standard library's mutex, so Mutex and MutexLock stand in for it. Both can be given to
+// condition variables and to Clock::wait_until().
 #pragma once
 
 #include <mutex>
@@ -24,6 +24,7 @@
 
 namespace vmtpy {
 
+// A std::mutex that clang can check. It is owned by the object whose members it guards.
 class CAPABILITY("mutex") Mutex : public std::mutex {
  public:
   void lock() ACQUIRE() { std::mutex::lock(); }
@@ -31,7 +32,7 @@ class CAPABILITY("mutex") Mutex : public std::mutex {
   void unlock() RELEASE() { std::mutex::unlock(); }
 };
 
-// Holds a Mutex until its scope ends, or until unlock().
+// Holds a Mutex until its scope ends or unlock() is called. It belongs to one scope of one thread.
 class SCOPED_CAPABILITY MutexLock : public std::unique_lock<std::mutex> {
  public:
   explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : std::unique_lock<std::mutex>(mutex) {}

@@ -1,6 +1,5 @@
-// Descriptors that are closed with their owner: any one, and an eventfd with what is done with it.
-// Owned by whoever holds them; raise() and drain() may be called from any thread, raise() from a
-// signal handler, too.
+// Descriptors that are closed together with their owner: UniqueFd for any descriptor, EventFd for
+// an eventfd and what is done with it. They serve every floor and rely on close(2) and eventfd(2).
 #pragma once
 
 #include <sys/eventfd.h>
@@ -14,6 +13,8 @@
 
 namespace vmtpy {
 
+// Owned by the object or scope that holds it, and closed when that ends. It has no lock: one thread
+// at a time uses it.
 class UniqueFd {
  public:
   explicit UniqueFd(int descriptor = -1) : descriptor_(descriptor) {}
@@ -26,13 +27,15 @@ class UniqueFd {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
   int get() const { return descriptor_; }
-  void reset() { *this = UniqueFd(); }  // closes it
+  void reset() { *this = UniqueFd(); }  // closes the descriptor
   explicit operator bool() const { return descriptor_ >= 0; }
 
  private:
   int descriptor_;
 };
 
+// Owned by the object that waits for it, and closed when that ends. Any thread may call raise() and
+// drain(), and a signal handler may call raise().
 class EventFd {
  public:
   EventFd() : descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -43,7 +46,7 @@ class EventFd {
     const std::uint64_t one = 1;
     [[maybe_unused]] auto written = ::write(get(), &one, sizeof one);
   }
-  // True when it had been raised.
+  // Returns true when the eventfd had been raised, and makes it quiet again.
   bool drain() const {
     std::uint64_t count = 0;
     return ::read(get(), &count, sizeof count) == sizeof count;

@@ -1,6 +1,6 @@
-// Control groups, for the guardian: whoever freezes the group of the agent (`systemctl freeze`, a
-// paused container) must not stop both. Relies on /proc/self/cgroup and cgroupfs at its usual
-// place.
+// Control groups, for the guardian. Whoever freezes the group of the agent (`systemctl freeze`, a
+// paused container) must not stop both the agent and the guardian. This relies on /proc/self/cgroup
+// and on cgroupfs at its usual place.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace vmtpy::linux {
 
-// The files to write "0" to, for a process that wants to live outside every group that can be
-// frozen. Empty where it does so already, or where there are no control groups.
+// Returns the files to which a process writes "0" to live outside every group that can be frozen.
+// The list is empty where the process is outside already, and where there are no control groups.
 std::vector<std::string> root_groups(System& system);
 
 }  // namespace vmtpy::linux

@@ -1,3 +1,5 @@
+// Counts the sessions that forbid core dumps. It relies on PR_SET_DUMPABLE, which belongs to the
+// whole process.
 #include "linux/core_dump.h"
 
 #include <sys/prctl.h>
@@ -10,21 +12,22 @@ namespace {
 
 Mutex mutex;
 int sessions GUARDED_BY(mutex) = 0;
-int found GUARDED_BY(mutex) = 1;
+int dumpable_before GUARDED_BY(mutex) = 1;
 
 }  // namespace
 
 void forbid_core_dumps() {
   MutexLock guard(mutex);
   if (sessions++ > 0) return;
-  found = prctl(PR_GET_DUMPABLE);
+  dumpable_before = prctl(PR_GET_DUMPABLE);
   prctl(PR_SET_DUMPABLE, 0);
 }
 
 void allow_core_dumps() {
   MutexLock guard(mutex);
-  // 2 (dumps readable by root only) is what the kernel sets, and cannot be set by prctl.
-  if (--sessions == 0 && found == 1) prctl(PR_SET_DUMPABLE, 1);
+  // The value 2 (dumps are readable by root only) is set by the kernel alone: prctl refuses to set
+  // it.
+  if (--sessions == 0 && dumpable_before == 1) prctl(PR_SET_DUMPABLE, 1);
 }
 
 }  // namespace vmtpy::linux

@@ -1,3 +1,5 @@
+// Closes descriptors in three ways, from the newest kernel's to the one that always works:
+// close_range, the list in /proc/self/fd, and each number up to the limit.
 #include "linux/descriptors.h"
 
 #include <fcntl.h>
@@ -14,10 +16,12 @@ namespace vmtpy::linux {
 
 namespace {
 
-constexpr long CLOSE_RANGE = 436;             // Linux 5.9; older headers do not know it
-constexpr rlim_t MOST_DESCRIPTORS = 1 << 20;  // what the kernel lets a process have by default
+// close_range is in Linux 5.9 and later; older headers do not name it.
+constexpr long CLOSE_RANGE = 436;
+// This is the most that the kernel lets a process have by default (fs.nr_open).
+constexpr rlim_t MOST_DESCRIPTORS = 1 << 20;
 
-// As getdents64(2) gives it.
+// The form in which getdents64(2) gives an entry.
 struct DirectoryEntry {
   std::uint64_t inode;
   std::int64_t offset;
@@ -39,7 +43,7 @@ bool close_by_ranges(const int* kept, std::size_t count) {
   return bare_syscall(CLOSE_RANGE, from, UINT_MAX, 0) == 0;
 }
 
-// -1: it is none.
+// Returns -1 for a name that is not a descriptor.
 int to_descriptor(const char* name) {
   int number = 0;
   for (const char* digit = name; *digit; ++digit) {
@@ -49,7 +53,8 @@ int to_descriptor(const char* name) {
   return number;
 }
 
-// The kernel finds its place in this directory by number: what is closed meanwhile shifts nothing.
+// The kernel finds its place in this directory by number, so a descriptor that is closed meanwhile
+// shifts nothing.
 bool close_listed(const int* kept, std::size_t count) {
   constexpr const char* LIST = "/proc/self/fd";
   const long list = bare_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(LIST),
@@ -74,7 +79,8 @@ bool close_listed(const int* kept, std::size_t count) {
 void close_each(const int* kept, std::size_t count) {
   rlimit limit = {MOST_DESCRIPTORS, MOST_DESCRIPTORS};
   bare_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit));
-  // The soft limit may have been lowered since.
+  // The hard limit counts, because the soft limit may have been lowered after descriptors were
+  // opened.
   const int end = static_cast<int>(std::min(limit.rlim_max, MOST_DESCRIPTORS));
   for (int number = 0; number < end; ++number) {
     if (!is_kept(number, kept, count)) bare_syscall(SYS_close, number);
@@ -85,8 +91,8 @@ void close_each(const int* kept, std::size_t count) {
 
 void close_all_but(const int* kept, std::size_t count) {
   if (close_by_ranges(kept, count)) return;
-  if (close_listed(kept, count)) return;  // Linux before 5.9
-  close_each(kept, count);                // without /proc, or with no descriptor left for it
+  if (close_listed(kept, count)) return;  // for Linux before 5.9
+  close_each(kept, count);  // where /proc is missing or no descriptor is left to read it
 }
 
 }  // namespace vmtpy::linux

@@ -1,12 +1,13 @@
-// Closes what a child process was given and does not need. Serves the guardian, a bare clone: uses
-// no lock, no heap, no errno, and nothing that a kernel as old as 4.18 lacks.
+// Closes what a child process was given and does not need. This serves the guardian, which is a
+// bare clone: the code takes no lock, uses no heap and no errno, and needs nothing that Linux 4.18
+// lacks.
 #pragma once
 
 #include <cstddef>
 
 namespace vmtpy::linux {
 
-// Closes all descriptors of the process but those in `kept`, which ascend.
+// Closes all descriptors of the process except those in `kept`, which must ascend.
 void close_all_but(const int* kept, std::size_t count);
 
 }  // namespace vmtpy::linux

@@ -1,3 +1,5 @@
+// Reads small files with plain system calls, and takes kernel texts apart. It relies on no path
+// leading to a disk or a network.
 #include "linux/facts.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
-// Small files, links and directories of proc, sysfs and /dev, read without ceremony for mounts,
-// stack and volumes. What cannot be read is empty: absence is a fact there, not an error. None of
-// it touches a disk or a network, so none of it can hang.
+// Readers for small files, links and directories of proc, sysfs and /dev. They serve the plan,
+// which reads mounts, block stack and volumes. What cannot be read is empty, because there absence
+// is a fact and not an error. No function touches a disk or a network, so none can hang.
 #pragma once
 
 #include <string>
@@ -9,21 +9,21 @@
 
 namespace vmtpy::linux {
 
-// Up to 16 MiB of a file; false if it cannot be opened or read.
+// Reads up to 16 MiB of a file. Returns false if it cannot be opened or read.
 bool read_whole(const std::string& path, std::string& text);
-// The first line of a small file without its newline, "" if there is none.
+// Returns the first line of a small file without its newline, or "" if there is none.
 std::string read_line(const std::string& path);
-// The target of a symbolic link, "" if it is none.
+// Returns the target of a symbolic link, or "" if the path is no link.
 std::string read_link(const std::string& path);
-// The names in a directory without "." and "..", sorted.
+// Returns the names in a directory in order, without "." and "..".
 std::vector<std::string> list_directory(const std::string& path);
 bool exists(const std::string& path);
 
 std::string_view base_name(std::string_view path);
 std::vector<std::string_view> split(std::string_view text, char separator);
-// Undoes the kernel's octal escapes: "\040" is a blank.
+// Undoes the kernel's octal escapes: "\040" becomes a blank.
 std::string unescape(std::string_view text);
-// "." and ".." and doubled or trailing slashes taken out, by text alone: no link is followed.
+// Takes out ".", ".." and doubled or trailing slashes by text alone. No link is followed.
 std::string normal_path(std::string_view path);
 
 }  // namespace vmtpy::linux

@@ -1,3 +1,5 @@
+// Calls iopl(2) where the architecture has it. A bare system call serves, because not every C
+// library has the function.
 #include "linux/io_privilege.h"
 
 #include <sys/syscall.h>

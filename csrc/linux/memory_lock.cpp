@@ -1,3 +1,5 @@
+// Calls mlockall(2) where no limit can make a later allocation fail: without RLIMIT_MEMLOCK, or
+// with CAP_IPC_LOCK.
 #include "linux/memory_lock.h"
 
 #include <linux/capability.h>
@@ -19,7 +21,8 @@ bool has_ipc_lock() {
 
 }  // namespace
 
-// MCL_FUTURE under a limit would make later allocations fail: only without one.
+// With MCL_FUTURE under a limit later allocations would fail, so memory is locked only without a
+// limit.
 bool lock_memory() {
   rlimit limit = {};
   const bool unlimited = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY;

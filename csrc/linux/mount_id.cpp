@@ -1,3 +1,5 @@
+// Reads mount ids by statx, listmount and statmount, and by fdinfo where the kernel has none of
+// them.
 #include "linux/mount_id.h"
 
 #include <fcntl.h>
@@ -17,10 +19,12 @@ namespace vmtpy::linux {
 
 namespace {
 
-// What statx(2), listmount(2) and statmount(2) take and give: older headers do not know them all.
+// The constants and structures of statx(2), listmount(2) and statmount(2). Older headers do not
+// have all of them.
 constexpr unsigned int WANT_MOUNT_ID = 0x1000;         // STATX_MNT_ID, Linux 5.8
 constexpr unsigned int WANT_UNIQUE_MOUNT_ID = 0x4000;  // STATX_MNT_ID_UNIQUE, Linux 6.8
-constexpr long STATMOUNT = 457;  // both Linux 6.8, everywhere by these numbers
+// Both calls are in Linux 6.8 and later, with the same numbers on every architecture.
+constexpr long STATMOUNT = 457;
 constexpr long LISTMOUNT = 458;
 constexpr std::uint64_t WHOLE_NAMESPACE = ~std::uint64_t{0};  // LSMT_ROOT
 constexpr std::uint64_t MOUNT_BASIC = 2;                      // STATMOUNT_MNT_BASIC
@@ -53,8 +57,9 @@ struct MountFacts {
 };
 static_assert(offsetof(MountFacts, old_mount_id) == 0x38);
 
-constexpr std::size_t BATCH = 512;  // mounts by one listmount
-constexpr int BATCHES = 2000;       // more mounts than a namespace may have
+constexpr std::size_t BATCH = 512;  // how many mounts one call of listmount returns
+// This many batches are more mounts than a namespace may have.
+constexpr int BATCHES = 2000;
 
 bool statx_mount_id(int descriptor, unsigned int wanted, std::uint64_t& id) {
   StatxFacts facts = {};
@@ -63,7 +68,7 @@ bool statx_mount_id(int descriptor, unsigned int wanted, std::uint64_t& id) {
   return (facts.mask & wanted) != 0;
 }
 
-// Before Linux 5.8.
+// Linux before 5.8 tells the id only here.
 int read_fdinfo(int descriptor, std::uint64_t& id) {
   std::string text;
   if (!read_whole("/proc/self/fdinfo/" + std::to_string(descriptor), text)) return -errno;

@@ -1,3 +1,5 @@
+// Sends sd_notify(3) messages as datagrams, without libsystemd. It relies on a socket that never
+// blocks.
 #include "linux/sd_notify.h"
 
 #include <sys/socket.h>
@@ -31,7 +33,8 @@ void SdNotify::status(std::string_view text) {
 
 Time SdNotify::feed(Time now) {
   if (!socket_ || options_.watchdog <= Duration::zero()) return Time::max();
-  const Duration period = options_.watchdog / 2;  // as sd_watchdog_enabled(3) recommends
+  // sd_watchdog_enabled(3) recommends half of the time.
+  const Duration period = options_.watchdog / 2;
   if (fed_ == Time{} || now - fed_ >= period) {
     send("WATCHDOG=1");
     fed_ = now;
@@ -39,7 +42,8 @@ Time SdNotify::feed(Time now) {
   return fed_ + period;
 }
 
-// Addressed each time: the service manager may make its socket anew.
+// The socket is addressed anew each time, because the service manager may have made its socket
+// again.
 bool SdNotify::send(std::string_view state) {
   if (!socket_) return false;
   sockaddr_un address = {};

@@ -1,6 +1,7 @@
-// What the service manager hears: sd_notify(3), which is a datagram to $NOTIFY_SOCKET. Serves the
-// loop, and only from its turns: a watchdog that is fed elsewhere says nothing about the loop. The
-// reader is PID 1, which also reads while / is frozen; a send that would wait is given up.
+// Messages to the service manager by sd_notify(3), which are datagrams to $NOTIFY_SOCKET. They
+// serve the loop, and only its turns send them: a watchdog that is fed elsewhere would say nothing
+// about the loop. PID 1 reads them also while / is frozen. A message that would have to wait is not
+// sent.
 #pragma once
 
 #include <string>
@@ -12,18 +13,25 @@
 namespace vmtpy::linux {
 
 struct SdNotifyOptions {
-  std::string socket;  // $NOTIFY_SOCKET: a path, or "@name" in the abstract space; "": nobody hears
-  Duration watchdog{};  // $WATCHDOG_USEC, after which the service manager kills; zero: never
+  // $NOTIFY_SOCKET: a path, or "@name" in the abstract namespace. With "" nothing is sent.
+  std::string socket;
+  // $WATCHDOG_USEC: after this time without a message the service manager kills. Zero means never.
+  Duration watchdog{};
 };
 
+// Owned by the agent, used from the loop's thread only, and as long-lived as the agent.
 class SdNotify {
  public:
   explicit SdNotify(SdNotifyOptions options);
 
-  void ready();                        // once: the service is up
-  void stopping();                     // once
-  void status(std::string_view text);  // a line for `systemctl status`, when it is a new one
-  Time feed(Time now);                 // the watchdog, when it is time. When to be called again.
+  // Says that the service is up, once.
+  void ready();
+  // Says that the service stops, once.
+  void stopping();
+  // Sets the line that `systemctl status` shows. An unchanged line is not sent again.
+  void status(std::string_view text);
+  // Feeds the watchdog when it is time. Returns when the next call is due.
+  Time feed(Time now);
 
  private:
   bool send(std::string_view state);

@@ -1,3 +1,5 @@
+// Signal handlers that write to eventfds. The table of targets is shared by the whole process and
+// read without locks, because a handler may not wait.
 #include "linux/signal_events.h"
 
 #include <unistd.h>
@@ -13,7 +15,7 @@ namespace vmtpy::linux {
 
 namespace {
 
-// The eventfd of each signal and one, so that zero is none.
+// Each element is the eventfd of a signal plus one, so that zero means none.
 std::array<std::atomic<int>, NSIG> targets{};
 static_assert(std::atomic<int>::is_always_lock_free);
 

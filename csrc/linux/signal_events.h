@@ -1,5 +1,6 @@
-// SIGTERM, SIGHUP and the like, without Python: the handler writes to an eventfd, and the loop acts
-// whether or not the interpreter is able to run. What was installed before comes back at the end.
+// Handlers for SIGTERM, SIGHUP and the like that need no Python: they write to an eventfd, and the
+// loop acts whether or not the interpreter can run. They serve `vmtpy run` and rely on
+// sigaction(2).
 #pragma once
 
 #include <signal.h>
@@ -9,9 +10,11 @@
 
 namespace vmtpy::linux {
 
+// Owned by the Python program's main thread. It installs the handlers when it is made, and puts
+// back the earlier ones when it ends. The eventfd must live longer.
 class SignalEvents {
  public:
-  // A signal has one eventfd at a time in a process. Throws Error when it is taken.
+  // Each signal has one eventfd at a time in a process. Throws Error when a signal has one already.
   SignalEvents(int event_fd, const std::vector<int>& signals);
   ~SignalEvents();
   SignalEvents(const SignalEvents&) = delete;

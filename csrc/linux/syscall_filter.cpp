@@ -1,3 +1,5 @@
+// Composes the seccomp program once for the process. Relies on the calls' numbers in the headers,
+// and on its own table for those that came after Linux 4.18.
 #include "linux/syscall_filter.h"
 
 #include <linux/audit.h>
@@ -21,7 +23,8 @@ constexpr unsigned ARCHITECTURE = AUDIT_ARCH_X86_64;
 constexpr unsigned ARCHITECTURE = AUDIT_ARCH_AARCH64;
 #endif
 
-// What came after Linux 4.18, whose headers do not know it, has the same number everywhere.
+// Calls that came after Linux 4.18 are missing in older headers. Their numbers are the same on
+// every architecture.
 enum Newer : unsigned {
   IO_URING_SETUP = 425,
   OPEN_TREE = 428,
@@ -34,28 +37,29 @@ enum Newer : unsigned {
   MOUNT_SETATTR = 442,
 };
 #if defined(__aarch64__) && !defined(SYS_kexec_file_load)
-#define SYS_kexec_file_load 294  // Linux 5.0 there
+#define SYS_kexec_file_load 294  // in Linux 5.0 and later on arm64
 #endif
 
 constexpr unsigned REFUSED[] = {
-    // other programs and processes
+    // These start or enter other programs and processes.
     SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, PIDFD_GETFD,
-    // mounts and namespaces
+    // These change mounts and namespaces.
     SYS_mount, SYS_umount2, MOVE_MOUNT, OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT, FSPICK, MOUNT_SETATTR,
     SYS_pivot_root, SYS_chroot, SYS_setns, SYS_unshare,
-    // becoming somebody else
+    // These change the user and groups.
     SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid,
     SYS_setfsgid, SYS_setgroups,
-    // the kernel and the machine
+    // These change the kernel or the machine.
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load,
     SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, IO_URING_SETUP, SYS_keyctl, SYS_add_key,
     SYS_request_key, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct, SYS_quotactl, SYS_syslog,
     SYS_settimeofday, SYS_clock_settime, SYS_clock_adjtime, SYS_adjtimex, SYS_sethostname,
     SYS_setdomainname, SYS_personality, SYS_open_by_handle_at};
-// For the service manager and for the host.
+// The loop needs AF_UNIX for the service manager and AF_VSOCK for the host.
 constexpr unsigned FAMILIES[] = {AF_UNIX, AF_VSOCK};
 
-constexpr unsigned OTHER_CONVENTION = 0x40000000;  // x32's calls begin there
+constexpr unsigned OTHER_CONVENTION =
+    0x40000000;  // the calls of the x32 convention begin at this number
 constexpr unsigned ALLOW = SECCOMP_RET_ALLOW, REFUSE = SECCOMP_RET_ERRNO | EPERM;
 
 std::vector<sock_filter> program;
@@ -85,14 +89,15 @@ void prepare_syscall_filter() {
   for (const unsigned call : REFUSED) answer_if(BPF_JEQ, call, REFUSE);
   program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0));
   answer(ALLOW);
-  load(offsetof(seccomp_data, args[0]));  // its low half, on machines that are little-endian
+  load(offsetof(seccomp_data, args[0]));  // this is the low half, on little-endian machines
   for (const unsigned family : FAMILIES) answer_if(BPF_JEQ, family, ALLOW);
   answer(REFUSE);
 }
 
 bool filter_syscalls() {
   const sock_fprog filter = {static_cast<unsigned short>(program.size()), program.data()};
-  // Without SPEC_ALLOW older kernels would slow the thread down for it.
+  // Without SPEC_ALLOW older kernels would slow the thread down, as they mitigate speculation in
+  // it.
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter) ==
          0;
 }

@@ -1,4 +1,5 @@
-// The real operating system: thin calls, -errno.
+// The real operating system: each function is one system call or a few, and returns -errno. It
+// serves every session outside of tests.
 #include "linux/system.h"
 
 #include <fcntl.h>
@@ -33,6 +34,7 @@ int write_all(int descriptor, std::string_view text) {
   return 0;
 }
 
+// The only object of this class lives until the process has ended; any thread may call it.
 class RealSystem final : public System {
  public:
   int open_directory(const std::string& path) override {
@@ -51,8 +53,9 @@ class RealSystem final : public System {
     return static_cast<int>(bare_syscall(SYS_ioctl, descriptor, FITHAW, 0));
   }
 
-  // Not glibc's fork: no exit signal, so that the program we live in gets no SIGCHLD and its
-  // wait() for any child does not find ours; no atfork handlers, which may wait for locks.
+  // A bare clone stands in for glibc's fork for two reasons. It has no exit signal, so the program
+  // that embeds vmtpy gets no SIGCHLD and its wait() for any child does not find the guardian. It
+  // runs no atfork handlers, which may wait for locks.
   pid_t fork() override {
     return static_cast<pid_t>(or_error(::syscall(SYS_clone, 0UL, nullptr, nullptr, nullptr, 0UL)));
   }
@@ -111,7 +114,8 @@ int read_mountinfo(System& system, std::string& text) {
 }
 
 System& real_system() {
-  // Never destroyed: a thread that is stuck in FIFREEZE may use it while the process exits.
+  // The object is never destroyed, because a thread that is stuck in FIFREEZE may use it while the
+  // process exits.
   static RealSystem& system = *new RealSystem;
   return system;
 }

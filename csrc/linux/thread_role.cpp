@@ -1,3 +1,5 @@
+// The capabilities of each role, and how a thread gives up the rest: capset, no_new_privs and the
+// filter of system calls.
 #include "linux/thread_role.h"
 
 #include <linux/capability.h>
@@ -20,25 +22,27 @@ constexpr Capabilities bit(int number) {
   return Capabilities{1} << number;
 }
 
-// All of them: memory is locked (MCL_FUTURE), and without this right no more of it can be had.
+// Every role has it: memory is locked (MCL_FUTURE), and without this right a thread can get no
+// more.
 constexpr Capabilities MEMORY = bit(CAP_IPC_LOCK);
-// Ports of the processor and of vsock that are for the privileged.
+// These are for the processor's ports and for the vsock ports that only the privileged may use.
 constexpr Capabilities HOST = bit(CAP_SYS_RAWIO) | bit(CAP_NET_BIND_SERVICE);
 constexpr Capabilities READ_ALL = bit(CAP_DAC_READ_SEARCH);
 constexpr Capabilities FREEZE = bit(CAP_SYS_ADMIN);
 
 constexpr Capabilities LOOP = MEMORY | HOST;
-constexpr Capabilities STATUS = MEMORY | HOST;  // it asks the host for its name
+constexpr Capabilities STATUS = MEMORY | HOST;  // the status thread asks the host for its name
 constexpr Capabilities FREEZER = MEMORY | FREEZE;
 constexpr Capabilities SCOUT = MEMORY | READ_ALL | bit(CAP_SYS_PTRACE);
-// Thaws, removes the marker, writes rcu_expedited.
+// The guardian thaws, removes the marker and writes rcu_expedited.
 constexpr Capabilities GUARDIAN = MEMORY | FREEZE | bit(CAP_DAC_OVERRIDE);
-// It protects itself from the OOM killer before it takes its role.
+// The conductor protects itself from the OOM killer before it takes its role.
 constexpr Capabilities CONDUCTOR = FREEZER | SCOUT | GUARDIAN | READ_ALL | bit(CAP_SYS_RESOURCE);
-// Others' directories (hooks, records), an NTP daemon under hidepid=, the clock, hooks' processes.
+// Python reads and writes others' directories (hooks, records), finds an NTP daemon under hidepid=,
+// sets the clock, and signals hooks' processes.
 constexpr Capabilities MAIN = MEMORY | HOST | READ_ALL | bit(CAP_DAC_OVERRIDE) |
                               bit(CAP_SYS_PTRACE) | bit(CAP_SYS_TIME) | bit(CAP_KILL);
-// For the threads that it starts, which take it up.
+// The main thread keeps these permitted for the threads that it starts, which take them up.
 constexpr Capabilities RESERVE = LOOP | STATUS | CONDUCTOR;
 
 bool confined = false;
@@ -82,11 +86,11 @@ void hold(const Held& held) {
     data[half].permitted = static_cast<std::uint32_t>(held.permitted >> (32 * half));
     data[half].inheritable = static_cast<std::uint32_t>(held.inheritable >> (32 * half));
   }
-  syscall(SYS_capset, &header, data);  // giving up is never refused
+  syscall(SYS_capset, &header, data);  // the kernel never refuses to take rights away
 }
 
-// Whether a program that this thread starts gets all that root may have, whatever this thread has.
-// With no_new_privs (a unit's NoNewPrivileges=) it gets no more than is permitted here.
+// Says whether a program that this thread starts gets all that root may have, whatever this thread
+// has. With no_new_privs (a unit's NoNewPrivileges=) it gets no more than is permitted here.
 bool exec_restores() {
   return geteuid() == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 &&
          (prctl(PR_GET_SECUREBITS) & SECBIT_NOROOT) == 0;
@@ -117,7 +121,7 @@ void take_role(Role role) {
   const Capabilities kept = read_held().permitted & needed(role);
   hold({kept, kept, 0});
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  // The others have the conductor's.
+  // The conductor starts the threads of the other roles, and they inherit its filter.
   if (role == Role::LOOP || role == Role::CONDUCTOR || role == Role::STATUS) filter_syscalls();
 }
 

@@ -1,3 +1,5 @@
+// Starts threads by pthread_create, since std::thread can set neither the stack's size nor the
+// signal mask.
 #include "linux/threads.h"
 
 #include <pthread.h>
@@ -21,7 +23,8 @@ constexpr std::size_t RESERVE = 64UL * 1024;
 struct Start {
   const char* name;
   Role role;
-  void* reserve;  // address space that is given back for what the thread needs from the first
+  // The thread gives this address space back when it begins, so that its first needs can be met.
+  void* reserve;
   std::function<void()> body;
 };
 
@@ -45,7 +48,8 @@ int start_thread(const char* name, Role role, std::function<void()> body) {
 
   sigset_t deaf, before;
   sigfillset(&deaf);
-  // Raised by what the thread itself does: blocked, they would kill the process without a handler.
+  // These are raised by what the thread itself does. If they were blocked, they would kill the
+  // process without calling a handler.
   for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&deaf, number);
 
   pthread_attr_t attributes;
@@ -54,7 +58,7 @@ int start_thread(const char* name, Role role, std::function<void()> body) {
   pthread_attr_setstacksize(&attributes, STACK);
 
   pthread_t thread;
-  pthread_sigmask(SIG_SETMASK, &deaf, &before);  // inherited by the new thread
+  pthread_sigmask(SIG_SETMASK, &deaf, &before);  // the new thread inherits this mask
   const int error = pthread_create(&thread, &attributes, run, start.get());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
@@ -67,11 +71,12 @@ int start_thread(const char* name, Role role, std::function<void()> body) {
 }
 
 void prepare_to_throw() {
-  [[maybe_unused]] volatile const int none = std::uncaught_exceptions();  // or it is left out
+  [[maybe_unused]] volatile const int none = std::uncaught_exceptions();  // volatile keeps the call
 }
 
 void abandon(std::thread thread) {
-  static auto& abandoned = *new std::vector<std::thread>();  // leak checkers find it
+  static auto& abandoned =
+      *new std::vector<std::thread>();  // leak checkers find them through the reference
   abandoned.push_back(std::move(thread));
 }
 

@@ -1,3 +1,5 @@
+// Reads and moves the kernel's wall clock. It relies on adjtimex(2) and adjtime(3), and on the
+// right CAP_SYS_TIME.
 #include "linux/wall_clock.h"
 
 #include <sys/time.h>
@@ -31,7 +33,7 @@ bool wall_clock_is_kept() {
 }
 
 void step_wall_clock(std::int64_t by_us) {
-  // ADJ_SETOFFSET adds in one system call: no time is lost between reading and setting.
+  // ADJ_SETOFFSET adds in one system call, so no time is lost between reading and setting.
   timex change{};
   change.modes = ADJ_SETOFFSET;
   change.time = split(by_us);

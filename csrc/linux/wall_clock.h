@@ -1,16 +1,17 @@
-// The guest's own clock of the day: who keeps it, and how it is moved. Serves the time service,
-// which decides; nothing here decides.
+// The guest's own clock of the day: whether it is kept, and how it is moved. It serves the time
+// service, which makes every decision.
 #pragma once
 
 #include <cstdint>
 
 namespace vmtpy::linux {
 
-// True when the kernel's clock is kept by somebody: STA_UNSYNC is clear (adjtimex).
+// Returns true when somebody keeps the kernel's clock: adjtimex shows STA_UNSYNC clear.
 bool wall_clock_is_kept();
 
-// Both throw SystemError, without the right to do it for example.
+// Both throw SystemError, for example when the process lacks the right.
 void step_wall_clock(std::int64_t by_us);
-void slew_wall_clock(std::int64_t by_us);  // half a millisecond a second, as adjtime(3)
+// The clock moves by half a millisecond a second, as in adjtime(3).
+void slew_wall_clock(std::int64_t by_us);
 
 }  // namespace vmtpy::linux

@@ -1,4 +1,5 @@
-// Clock, SteadyClock; the functions of the wall clock.
+// Binds Clock, SteadyClock and the functions of the wall clock. It serves the time service, and
+// tests that give a clock to others.
 #include "base/clock.h"
 
 #include "bind/bind.h"

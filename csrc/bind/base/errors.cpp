@@ -1,4 +1,5 @@
-// C++ exceptions → their Python twins in vmtpy/errors.py.
+// Turns C++ exceptions into the Python exceptions of the same names. It relies on vmtpy/errors.py,
+// which is imported only when an error is raised.
 #include "base/errors.h"
 
 #include <exception>
@@ -24,8 +25,6 @@ void raise(const SystemError& error) {
 void translate(std::exception_ptr pending) {
   try {
     std::rethrow_exception(std::move(pending));
-  } catch (const NotVMwareError& error) {
-    raise("NotVMwareError", error);
   } catch (const ChannelError& error) {
     raise("ChannelError", error);
   } catch (const MessageSizeError& error) {

@@ -1,4 +1,5 @@
-// confine_process, take_role and the roles of Python's threads.
+// Binds confine_process, take_role and the roles of Python's threads. It serves `vmtpy run`; the
+// other roles are taken in C++.
 #include "linux/thread_role.h"
 
 #include "bind/bind.h"

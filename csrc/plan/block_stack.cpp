@@ -1,3 +1,5 @@
+// Walks down from a superblock: through sysfs for block devices, through loop devices to their
+// images, and through mount options for overlays and for xfs's and btrfs's other devices.
 #include "plan/block_stack.h"
 
 #include <fcntl.h>
@@ -28,20 +30,21 @@ bool is_anonymous(const std::string& device) {
   return device.starts_with("0:");
 }
 
-// Where the image of a loop device lies, by the kernel's own account; "" without the right to ask.
-// Unlike the path it is true of deleted and hidden images and those of other mount namespaces.
+// Returns the device of the filesystem that holds a loop device's image, as the kernel tells it, or
+// "" without the right to ask. Unlike the path this is also right for images that are deleted,
+// hidden or in another mount namespace.
 std::string image_device(const std::string& loop_path) {
   const UniqueFd loop(open(loop_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!loop) return {};
   loop_info64 info{};
   if (ioctl(loop.get(), LOOP_GET_STATUS64, &info) != 0) return {};
-  // the kernel's huge_encode_dev(): minor bits 0–7, major bits 8–19, minor bits 20–31
+  // This is the kernel's huge_encode_dev(): minor bits 0–7, major bits 8–19, minor bits 20–31.
   const std::uint64_t device = info.lo_device;
   return std::to_string((device >> 8) & 0xfff) + ":" +
          std::to_string((device & 0xff) | ((device >> 12) & 0xfff00));
 }
 
-// Those whose stat() tells another device than mountinfo, so image_device() does not help.
+// For these types stat() tells another device than mountinfo, so image_device() does not help.
 bool has_private_device(const Mount& mount) {
   return mount.type == "btrfs" || mount.type == "bcachefs" ||
          type_kind(mount.type) == TypeKind::LAYERED;
@@ -55,7 +58,7 @@ std::string network_device(std::string_view link) {
   return remote ? std::string(name) : std::string();
 }
 
-// "/a:/b\:c" → "/a", "/b:c": overlay's own escaping inside lowerdir.
+// Splits "/a:/b\:c" into "/a" and "/b:c". Overlay escapes colons in lowerdir this way.
 std::vector<std::string> split_layers(const std::string& text) {
   std::vector<std::string> layers(1);
   for (std::size_t at = 0; at < text.size(); ++at) {
@@ -135,12 +138,12 @@ Footing Stack::inspect(const std::string& device) {
   return footing;
 }
 
-// mountinfo names one device of a btrfs, sysfs all of them. A source that is not to be found
-// ("/dev/root" of a kernel without initramfs) is no riddle while there is only one btrfs.
+// mountinfo names one device of a btrfs; sysfs names all of them. A source that cannot be found
+// ("/dev/root" of a kernel without initramfs) is that of the only btrfs, if there is only one.
 void Stack::add_btrfs(const Superblock& superblock, Footing& footing) {
   const std::string source = device_number(superblock.main().source);
   std::vector<std::vector<std::string>> pools;
-  std::vector<std::string> bdis;  // of these
+  std::vector<std::string> bdis;  // the bdi of each pool
   for (const std::string& uuid : linux::list_directory(sources_.sys + "/fs/btrfs")) {
     const std::string directory = sources_.sys + "/fs/btrfs/" + uuid + "/devices";
     std::vector<std::string> devices;
@@ -173,7 +176,8 @@ bool Stack::is_bdi(const std::string& name) const {
   return !name.empty() && linux::exists(sources_.sys + "/class/bdi/" + name);
 }
 
-// What is written to an image is written again to what holds it; only there does it leave memory.
+// Data written to an image are written again to the filesystem that holds it, and only there do
+// they leave memory.
 std::set<std::string> Stack::sinks(const std::string& superblock) {
   std::set<std::string> below;
   std::set<std::string> seen = {superblock};
@@ -185,7 +189,7 @@ std::set<std::string> Stack::sinks(const std::string& superblock) {
     std::size_t carried = 0;
     for (const std::string& carrier : footing.carriers) {
       const Footing& next = this->footing(carrier);
-      if (next.devices.empty() && next.carriers.empty()) continue;  // in memory
+      if (next.devices.empty() && next.carriers.empty()) continue;  // the carrier is in memory
       ++carried;
       if (seen.insert(carrier).second) open.push_back(carrier);
     }
@@ -206,7 +210,7 @@ void Stack::add_layers(const Superblock& superblock, Footing& footing) {
     return;
   }
   add_layer(superblock, superblock.option("upperdir"), footing);
-  // What lies in a lower directory is only read, so one that cannot be found matters little.
+  // Files in a lower directory are only read, so a directory that cannot be found matters little.
   for (const std::string& lower : split_layers(superblock.option("lowerdir"))) {
     const Mount* mount =
         lower.starts_with('/') ? mounts_.under(linux::normal_path(lower)) : nullptr;
@@ -215,7 +219,8 @@ void Stack::add_layers(const Superblock& superblock, Footing& footing) {
   }
 }
 
-// The paths of a container's own root are the host's: found here they lie on that very root.
+// The paths in a container's overlay are the host's. Seen from inside the container they lie on
+// that same overlay.
 void Stack::add_layer(const Superblock& superblock, const std::string& directory,
                       Footing& footing) {
   if (directory.empty()) return;
@@ -274,11 +279,12 @@ void Stack::descend(const std::string& device, Footing& footing, Trail& trail) {
   trail.pop_back();
 }
 
-// A loop device over a file, or over another block device. The path is that of the time of losetup,
-// as seen by whoever mounted it.
+// A loop device stands on a file or on another block device. The path is the one given to losetup,
+// as whoever called it saw it.
 void Stack::add_image(const std::string& loop, const std::string& file, Footing& footing,
                       Trail& trail) {
-  if (file.empty()) return;  // a partition of one, or one that is just being detached
+  // Partitions of a loop device have no image of their own, nor has one that is being detached.
+  if (file.empty()) return;
   if (const std::string device = device_number(file); !device.empty()) {
     descend(device, footing, trail);
     return;
@@ -298,7 +304,7 @@ void Stack::add_image(const std::string& loop, const std::string& file, Footing&
 std::string Stack::image_superblock(const std::string& loop, const Mount* by_path,
                                     bool deleted) const {
   const TypeKind kind = by_path == nullptr ? TypeKind::OTHER : type_kind(by_path->type);
-  // The question is answered by a stat of the image: that of a remote one may hang.
+  // The kernel answers the question by a stat of the image, which may hang for a remote one.
   if (kind == TypeKind::NETWORK || kind == TypeKind::FUSE) return by_path->device;
   std::string asked = image_device(sources_.dev + "/" + loop);
   if (!asked.empty()) {
@@ -308,8 +314,8 @@ std::string Stack::image_superblock(const std::string& loop, const Mount* by_pat
   return by_path == nullptr || deleted ? std::string() : by_path->device;
 }
 
-// Names of /dev may be links (/dev/mapper/x → ../dm-0); what they end at is looked up by name in
-// sysfs, where a slash is an exclamation mark. Without udev, nodes in /dev/mapper are no links.
+// Names in /dev may be links (/dev/mapper/x → ../dm-0). Their target is looked up by name in sysfs,
+// where an exclamation mark stands for a slash. Without udev the nodes in /dev/mapper are no links.
 std::string Stack::device_number(const std::string& path) const {
   std::string name = linux::normal_path(path);
   if (!path.starts_with("/dev/") || name.size() <= 5) return {};

@@ -1,3 +1,5 @@
+// The lists of filesystem types that vmtpy knows. A type that is in none of them is left alone, and
+// the plan says so.
 #include "plan/filesystem_type.h"
 
 #include <algorithm>
@@ -9,8 +11,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// cifs, gfs2 and efivarfs have a freeze_fs, too: freezing a server's share, a whole cluster or the
-// firmware's variables is nobody's wish.
+// cifs, gfs2 and efivarfs have a freeze_fs too, but nobody wants to freeze a server's share, a
+// whole cluster or the firmware's variables.
 constexpr std::array FREEZES = {"bcachefs"sv, "btrfs"sv, "ext2"sv,   "ext3"sv,     "ext4"sv,
                                 "f2fs"sv,     "jfs"sv,   "nilfs2"sv, "reiserfs"sv, "xfs"sv};
 constexpr std::array SYNCS = {"affs"sv,  "exfat"sv, "hfs"sv,   "hfsplus"sv, "minix"sv,
@@ -29,7 +31,8 @@ constexpr std::array PSEUDO = {
     "proc"sv,     "pstore"sv,    "resctrl"sv,     "rpc_pipefs"sv, "securityfs"sv, "selinuxfs"sv,
     "smackfs"sv,  "sockfs"sv,    "sysfs"sv,       "tracefs"sv};
 
-// FUSE, but a view of something else: of a desktop's mounts, of /proc, of VMware's drag and drop.
+// These are FUSE filesystems, but views of something else: of a desktop's mounts, of /proc, of
+// VMware's drag and drop.
 constexpr std::array VIEWS = {"fuse.gvfsd-fuse"sv, "fuse.lxcfs"sv, "fuse.portal"sv,
                               "fuse.vmware-vmblock"sv};
 

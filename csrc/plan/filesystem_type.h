@@ -1,5 +1,5 @@
-// What is known of a filesystem by its type alone. Types are allow-listed: an unknown one is never
-// opened, let alone frozen.
+// What is known of a filesystem by its type alone. It serves the plan. Only listed types are opened
+// or frozen; an unknown type never is.
 #pragma once
 
 #include <string_view>
@@ -7,11 +7,11 @@
 namespace vmtpy::plan {
 
 enum class TypeKind {
-  FREEZES,  // has freeze_fs, is local
-  SYNCS,    // local, on a block device, cannot be frozen: syncfs is all there is
-  NETWORK,  // remote, or shared with other machines; opening it may hang
-  FUSE,     // served by a process that may itself wait for what is frozen
-  LAYERED,  // overlay and the like: the data lie on another filesystem
+  FREEZES,  // has freeze_fs and is local
+  SYNCS,    // is local and on a block device, but can only be synced, not frozen
+  NETWORK,  // is remote or shared with other machines; opening it may hang
+  FUSE,     // is served by a process that may itself wait for what is frozen
+  LAYERED,  // has its data on another filesystem, as overlay has
   MEMORY,
   PSEUDO,
   OTHER,

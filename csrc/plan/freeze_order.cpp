@@ -1,3 +1,5 @@
+// Levels by Kahn's algorithm over "stands on". It relies on Stack for what each filesystem stands
+// on, and refuses what it cannot order.
 #include "plan/freeze_order.h"
 
 #include <algorithm>
@@ -19,7 +21,7 @@ std::string titled(const Filesystem& filesystem) {
   return filesystem.path + " (" + filesystem.type + " on " + filesystem.source + ")";
 }
 
-// The planned filesystems that are met first on the way down.
+// Returns the planned filesystems that are met first on the way down.
 std::vector<std::string> nearest_carriers(const std::string& from, const ByDevice& planned,
                                           Stack& stack) {
   std::set<std::string> seen, found;
@@ -54,8 +56,8 @@ void refuse_unknown(const Filesystem& filesystem, const std::vector<Filesystem>&
   }
 }
 
-// Whatever Kahn's algorithm leaves over has something above it that is left over, too: going up,
-// one of them is met again.
+// Each filesystem that Kahn's algorithm leaves over stands below another one that is left over. So
+// the way up from any of them meets one of them twice.
 [[noreturn]] void refuse_ring(const ByDevice& planned, const Dependents& dependents,
                               const std::map<std::string, std::size_t>& waiting) {
   const auto is_left = [&](const std::string& device) { return waiting.at(device) > 0; };
@@ -82,7 +84,7 @@ void refuse_unknown(const Filesystem& filesystem, const std::vector<Filesystem>&
 void put_in_order(std::vector<Filesystem>& filesystems, Stack& stack) {
   ByDevice planned;
   Dependents dependents;
-  std::map<std::string, std::size_t> waiting;  // for how many dependents that have no level yet
+  std::map<std::string, std::size_t> waiting;  // how many dependents without a level each waits for
   for (Filesystem& filesystem : filesystems) {
     refuse_unknown(filesystem, filesystems, stack);
     planned.emplace(filesystem.device, &filesystem);

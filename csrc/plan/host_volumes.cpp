@@ -1,3 +1,5 @@
+// Matches the host's disk UUIDs with /dev/disk/by-id and sysfs, and its paths with mounts. It
+// relies on Stack for device numbers.
 #include "plan/host_volumes.h"
 
 #include <algorithm>
@@ -9,10 +11,11 @@ namespace vmtpy::plan {
 
 namespace {
 
-using Disks = std::multimap<std::string, std::string>;  // normal UUID → "major:minor"
+using Disks = std::multimap<std::string, std::string>;  // by normal UUID: "major:minor"
 
-// "wwn-0x6000c29…", "scsi-36000c29…" (3: the identifier is an NAA), "nvme-eui.000c29…" in by-id;
-// "naa.6000c29…", "eui.000c29…", "uuid.…" in sysfs. Anything else is no number of the host's.
+// Returns the UUID in an identifier. Names in by-id are "wwn-0x6000c29…", "scsi-36000c29…" (3 says
+// that the identifier is an NAA) and "nvme-eui.000c29…"; sysfs has "naa.6000c29…", "eui.000c29…"
+// and "uuid.…". Any other identifier is none of the host's.
 std::string uuid_of(std::string_view identifier) {
   for (const std::string_view prefix :
        {"wwn-0x", "scsi-3", "nvme-eui.", "nvme-uuid.", "naa.", "eui.", "uuid.", "0x"}) {

@@ -1,6 +1,6 @@
 // The volumes that the host names in `vmbackup.start`: absolute paths, or the UUIDs of virtual
-// disks. A disk shows its UUID to the guest (disk.EnableUUID) as NAA or EUI number: in
-// /dev/disk/by-id and in sysfs. Serves plan.
+// disks. A disk shows its UUID to the guest (disk.EnableUUID) as an NAA or EUI number, in
+// /dev/disk/by-id and in sysfs. This serves the plan.
 #pragma once
 
 #include <set>
@@ -14,24 +14,26 @@
 
 namespace vmtpy::plan {
 
-// "6000C29a 1234-…" → "6000c29a1234…"
+// Turns "6000C29a 1234-…" into "6000c29a1234…".
 std::string normal_uuid(std::string_view text);
 
+// Owned by the planner, used by its thread, and as long-lived as the planner.
 class Volumes {
  public:
   Volumes(const std::vector<std::string>& names, const PlanSources& sources, const Mounts& mounts);
 
   bool named_any() const { return !names_.empty(); }
-  // Whether a superblock with these block devices below it lies on a named volume.
+  // Says whether a superblock with these block devices below it lies on a named volume, and
+  // remembers the volume as matched.
   bool hold(const std::string& superblock, const std::set<std::string>& devices);
-  // Those on which nothing lay that hold() was asked about.
+  // Returns the volumes on which none of the superblocks lay that hold() was asked about.
   std::vector<std::string> unmatched() const;
 
  private:
   struct Name {
-    std::string text;             // as the host wrote it
-    std::string superblock;       // of a path
-    std::set<std::string> disks;  // of a UUID: "major:minor"
+    std::string text;             // the name as the host wrote it
+    std::string superblock;       // where the name is a path
+    std::set<std::string> disks;  // where the name is a UUID: "major:minor"
     bool matched = false;
   };
   std::vector<Name> names_;

@@ -1,3 +1,5 @@
+// Compares the configured paths and globs with mount points, by text and fnmatch(3). It relies on
+// Mounts, and follows no link.
 #include "plan/include_exclude.h"
 
 #include <fnmatch.h>
@@ -42,15 +44,15 @@ void Selection::add_include(const std::string& text, const Mounts& mounts) {
       included_.insert(candidate.device);
       found = true;
     }
-    if (!found) throw PlanError("include " + text + ": matches no mount point");
+    if (!found) throw PlanError("include " + text + ": it matches no mount point");
   } else if (!absolute) {
-    throw PlanError("include " + text + ": not an absolute path");
+    throw PlanError("include " + text + ": it is not an absolute path");
   } else if (mount == nullptr) {
     throw PlanError("include " + text + ": nothing is mounted there");
   } else {
     throw PlanError(
-        "include " + text + ": not a mount point; it lies on " + mount->point + " (" + mount->type +
-        " on " + mount->source +
+        "include " + text + ": it is not a mount point; it lies on " + mount->point + " (" +
+        mount->type + " on " + mount->source +
         "). Only whole filesystems can be frozen: name a mount point, as `vmtpy plan` lists them");
   }
 }

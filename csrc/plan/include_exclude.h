@@ -1,5 +1,5 @@
-// include and exclude: which superblocks are wanted, whatever they are. Serves plan; the meaning of
-// paths and globs is given at PlanRequest.
+// `include` and `exclude`: which superblocks are wanted, whatever their type. This serves the plan.
+// The comment at PlanRequest gives the meaning of paths and globs.
 #pragma once
 
 #include <map>
@@ -12,7 +12,7 @@
 
 namespace vmtpy::plan {
 
-// Why something is left out.
+// The cause and the words for leaving a filesystem out.
 struct Refusal {
   Cause cause = Cause::NONE;
   std::string reason;
@@ -20,14 +20,15 @@ struct Refusal {
   explicit operator bool() const { return cause != Cause::NONE; }
 };
 
+// Owned by the planner, used by its thread, and as long-lived as the planner.
 class Selection {
  public:
-  // Throws PlanError for an include that is no mount point or, if a glob, matches none.
+  // Throws PlanError for an include that is no mount point, and for a glob that matches none.
   Selection(const PlanRequest& request, const Mounts& mounts);
 
-  // Why it is not wanted; no cause if it is.
+  // Returns why a superblock is not wanted, or a refusal without a cause if it is wanted.
   Refusal refusal(const Superblock& superblock) const;
-  // The include that names this superblock by a path written out, "" if none does.
+  // Returns the include that names this superblock by its path, "" if none does.
   std::string named(const std::string& superblock) const;
 
  private:

@@ -1,3 +1,5 @@
+// Parses mountinfo and groups mounts by superblock. A mount's visibility follows from its parent
+// and from the mounts that lie over it.
 #include "plan/mounts.h"
 
 #include <algorithm>
@@ -26,9 +28,9 @@ bool is_device(std::string_view text) {
          parse_number(text.substr(colon + 1), number);
 }
 
-// "36 35 98:0 /root /point rw,noatime shared:1 master:2 - ext4 /dev/sda1 rw,errors=continue":
-// between the sixth field and the hyphen there is any number of optional ones. A source may be
-// empty.
+// A line is "36 35 98:0 /root /point rw,noatime shared:1 master:2 - ext4 /dev/sda1
+// rw,errors=continue". Any number of optional fields stands between the sixth field and the hyphen.
+// A source may be empty.
 bool parse_line(std::string_view line, Mount& mount) {
   const std::vector<std::string_view> fields = linux::split(line, ' ');
   if (fields.size() < 10) return false;
@@ -45,9 +47,9 @@ bool parse_line(std::string_view line, Mount& mount) {
   return !mount.type.empty();
 }
 
-// Mountinfo does not tell a bind mount of a single file from that of a directory, but the root of a
-// filesystem is always a directory.
-// A directory goes before any file, for only directories are opened.
+// Puts a directory before any file, because only directories are opened. mountinfo does not tell a
+// bind mount of a single file from that of a directory, but the root of a filesystem is always a
+// directory.
 void put_directory_first(Superblock& superblock, const Mounts::IsFile& is_file) {
   auto& mounts = superblock.mounts;
   const Mount& first = superblock.main();
@@ -79,7 +81,8 @@ std::string Superblock::option(std::string_view name) const {
 }
 
 Mounts::Mounts(std::string_view mountinfo, const IsFile& is_file) {
-  std::unordered_set<std::uint64_t> known;  // unique ids make the mounts a forest, so walks end
+  // Unique ids make the mounts a forest, so every walk ends.
+  std::unordered_set<std::uint64_t> known;
   for (const std::string_view line : linux::split(mountinfo, '\n')) {
     if (line.empty()) continue;
     Mount mount;
@@ -128,7 +131,7 @@ const Mount* Mounts::by_id(std::uint64_t id) const {
   return found == mounts_.end() ? nullptr : &*found;
 }
 
-// Follows mounts stacked upon each other at one point.
+// Returns the topmost of the mounts that lie upon each other at one point.
 const Mount* Mounts::topmost(const Mount* below, std::string_view point) const {
   for (;;) {
     const auto child = children_.find(Place(below == nullptr ? NO_PARENT : below->id, point));

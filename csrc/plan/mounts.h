@@ -1,6 +1,6 @@
-// The text of /proc/self/mountinfo as mounts, and mounts as superblocks: the unit of freezing.
-// Serves plan and stack. A pure function of the text, which may be anything, and of what IsFile
-// says; lines that are no mounts are counted and dropped.
+// The text of /proc/self/mountinfo as mounts, and the mounts as superblocks, which are the unit of
+// freezing. This serves plan and stack. The result depends only on the text, which may be anything,
+// and on what IsFile says. Lines that are no mounts are counted and dropped.
 #pragma once
 
 #include <cstddef>
@@ -18,30 +18,33 @@ struct Mount {
   std::uint64_t id = 0;
   std::uint64_t parent = 0;
   std::string device;  // "major:minor" of the superblock
-  std::string root;    // what of the filesystem is mounted: "/", a subvolume, a bound directory
+  std::string root;  // which part of the filesystem is mounted: "/", a subvolume, a bound directory
   std::string point;
   std::string type;
   std::string source;
   std::string super_options;  // still escaped: a comma inside a value is "\054"
-  bool visible = false;       // false: another mount lies over it or over the way to it
+  bool visible = false;       // false if another mount lies over it or over the way to it
 };
 
 struct Superblock {
   std::string device;
-  bool read_only = false;            // of the superblock; a read-only bind mount does not count
-  bool file_only = false;            // nothing but single files of it is mounted here
-  std::vector<const Mount*> mounts;  // never empty; the best one to open first
+  bool read_only = false;  // the superblock is read-only; a read-only bind mount does not count
+  bool file_only = false;  // only single files of it are mounted here
+  std::vector<const Mount*> mounts;  // never empty; the best one to open comes first
 
   const Mount& main() const { return *mounts.front(); }
   bool visible() const { return mounts.front()->visible; }
-  // "upperdir" → "/var/up", "" if there is no such option.
+  // Returns "/var/up" for "upperdir", "" if there is no such option.
   std::string option(std::string_view name) const;
 };
 
+// Owned by the planner, the freezer or the rescue that makes it, and constant once it is made,
+// so any number of threads may read it. The pointers that it gives are good as long as it lives.
 class Mounts {
  public:
-  // Whether a single file is mounted there (containers bind /etc/hosts): mountinfo does not tell.
-  // Only asked of visible mounts, and where no whole filesystem is mounted to be opened instead.
+  // Says whether a single file is mounted there (containers bind /etc/hosts), which mountinfo does
+  // not tell. It is only asked about visible mounts, and only where no whole filesystem is mounted
+  // that could be opened instead.
   using IsFile = std::function<bool(const Mount& mount)>;
   explicit Mounts(std::string_view mountinfo, const IsFile& is_file = {});
   Mounts(const Mounts&) = delete;
@@ -49,12 +52,14 @@ class Mounts {
 
   const std::vector<Mount>& all() const { return mounts_; }
   const std::vector<Superblock>& superblocks() const { return superblocks_; }
-  const Superblock* superblock(const std::string& device) const;  // nullptr: not mounted here
-  const Mount* by_id(std::uint64_t id) const;                     // the same
-  // The mount that a process would reach by this path, found by text: nothing is looked up on disk,
-  // and no symbolic link is followed. nullptr when nothing is mounted even at /.
+  const Superblock* superblock(const std::string& device) const;  // nullptr if not mounted here
+  const Mount* by_id(std::uint64_t id) const;                     // nullptr if there is none
+  // Returns the mount that a process would reach by this path. The path is compared as text:
+  // nothing is looked up on disk, and no symbolic link is followed. Returns nullptr when nothing is
+  // mounted even at /.
   const Mount* under(std::string_view path) const;
-  std::size_t garbage() const { return garbage_; }  // lines that could not be understood
+  // The number of lines that could not be understood.
+  std::size_t garbage() const { return garbage_; }
 
  private:
   const Mount* topmost(const Mount* below, std::string_view point) const;
@@ -64,7 +69,7 @@ class Mounts {
   std::vector<Mount> mounts_;
   std::vector<Superblock> superblocks_;
   std::unordered_map<std::string_view, std::size_t> by_device_;
-  using Place = std::pair<std::uint64_t, std::string_view>;  // parent, mount point
+  using Place = std::pair<std::uint64_t, std::string_view>;  // the parent's id and the mount point
   struct PlaceHash {
     std::size_t operator()(const Place& place) const {
       return std::hash<std::string_view>()(place.second) ^ (place.first * 0x9E3779B97F4A7C15u);

@@ -1,3 +1,5 @@
+// Judges each superblock: by its type, whether it can be reached, include and exclude, and what it
+// stands on. Relies on Mounts, Stack, Selection and Volumes for the facts.
 #include "plan/plan.h"
 
 #include <sys/stat.h>
@@ -21,8 +23,8 @@ namespace vmtpy::plan {
 
 namespace {
 
-// The kernel hands mountinfo out a page at a time, and mounts may come and go in between: two equal
-// readings are taken for the truth.
+// Reads mountinfo until two readings are equal, because the kernel hands it out a page at a time,
+// and mounts may come and go in between.
 std::string read_mountinfo(const std::string& path) {
   std::string text, again;
   if (!linux::read_whole(path, text)) throw SystemError("read", path, errno);
@@ -41,14 +43,14 @@ bool is_local_file(const std::string& root, const Mount& mount) {
   return stat((root + mount.point).c_str(), &status) == 0 && !S_ISDIR(status.st_mode);
 }
 
+// Lives in one call of make_plan(), in the thread that calls it.
 class Planner {
  public:
+  // The unique ids are read before mountinfo, so that a mount replaced in between fails later.
   Planner(const PlanRequest& request, const PlanSources& sources)
       : sources_(sources),
-        unique_ids_(
-            sources.mountinfo == PlanSources().mountinfo
-                ? linux::unique_mount_ids()  // before: a mount that is replaced in between fails
-                : decltype(unique_ids_)()),
+        unique_ids_(sources.mountinfo == PlanSources().mountinfo ? linux::unique_mount_ids()
+                                                                 : decltype(unique_ids_)()),
         mounts_(read_mountinfo(sources.mountinfo),
                 [&](const Mount& mount) { return is_local_file(sources.root, mount); }),
         stack_(sources, mounts_),
@@ -104,7 +106,7 @@ void Planner::judge(const Superblock& superblock) {
   const Refusal refused = refusal(superblock);
   const std::string named = selection_.named(superblock.device);
   if (refused && !named.empty()) {
-    throw PlanError("include " + named + ": cannot be frozen: " + refused.reason);
+    throw PlanError("include " + named + ": it cannot be frozen: " + refused.reason);
   }
   if (refused) {
     leave_out(refused);
@@ -215,7 +217,7 @@ bool Planner::is_disk(const std::string& device) const {
          linux::list_directory(directory + "/slaves").empty();
 }
 
-// What someone named to have it frozen must not end in a plan that only syncs.
+// A filesystem that was named to have it frozen must not end in a plan that only syncs.
 void Planner::refuse_mere_sync() const {
   for (const Filesystem& filesystem : plan_.filesystems) {
     if (!filesystem.sync_only) return;
@@ -223,7 +225,7 @@ void Planner::refuse_mere_sync() const {
   for (const Filesystem& filesystem : plan_.filesystems) {
     const std::string named = selection_.named(filesystem.device);
     if (named.empty()) continue;
-    throw PlanError("include " + named + ": cannot be frozen: " + filesystem.type +
+    throw PlanError("include " + named + ": it cannot be frozen: " + filesystem.type +
                     " can only be synced, and nothing else is to be frozen");
   }
 }
@@ -234,14 +236,14 @@ void Planner::note_garbage() {
                         " were not understood");
 }
 
-// A swap file on a frozen filesystem works: it is written below the filesystem. But through a loop
-// image it is written into the filesystem that holds the image.
+// A swap file on a frozen filesystem works, because swap is written below the filesystem. But
+// through a loop image it is written into the filesystem that holds the image.
 void Planner::note_swaps() {
   std::string text;
   if (!linux::read_whole(sources_.swaps, text)) return;
   for (const std::string_view line : linux::split(text, '\n')) {
     const std::string name = linux::unescape(line.substr(0, line.find_first_of(" \t")));
-    if (!name.starts_with('/')) continue;  // the heading
+    if (!name.starts_with('/')) continue;  // the heading line
     const std::string device = stack_.device_number(name);
     if (!device.empty()) {
       note_swap(name, stack_.foundation_of_device(name).carriers);

@@ -1,4 +1,5 @@
-// Filesystem, LeftOut, Plan, PlanRequest, PlanSources, make_plan.
+// Binds Filesystem, LeftOut, Plan, PlanRequest, PlanSources and make_plan. It serves vmtpy._plan,
+// and tests that plan for a machine of their own.
 #include "plan/plan.h"
 
 #include "bind/bind.h"

@@ -145,7 +145,9 @@ def test_a_path_that_is_no_mount_point_ends_with_one_line_and_1(
     assert cli.main(["plan", "/srv/www"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("vmtpy plan: include /srv/www: not a mount point; it lies on")
+    assert captured.err.startswith(
+        "vmtpy plan: include /srv/www: it is not a mount point; it lies on"
+    )
 
 
 def test_python_gets_the_plan_of_this_machine() -> None:

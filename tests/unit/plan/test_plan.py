@@ -79,7 +79,7 @@ def test_what_cannot_be_frozen_is_left_out_with_its_reason(
     plan = machine.plan()
     assert reasons(plan)["/data"] == reason
     assert "/data" not in levels(plan)
-    with pytest.raises(PlanError, match="include /data: cannot be frozen: ") as caught:
+    with pytest.raises(PlanError, match="include /data: it cannot be frozen: ") as caught:
         machine.plan(include=("/data",))
     assert str(caught.value).endswith(reason)
 
@@ -159,7 +159,7 @@ def test_of_a_machine_on_zfs_the_plan_says_that_its_root_is_left_out(tmp_path: P
 def test_a_read_only_filesystem_is_left_out_and_an_error_when_named(machine: Machine) -> None:
     machine.mount("/iso", "iso9660", "8:4", "/dev/sda4", super_options="ro")
     assert reasons(machine.plan())["/iso"] == "read-only"
-    with pytest.raises(PlanError, match="include /iso: cannot be frozen: read-only"):
+    with pytest.raises(PlanError, match="include /iso: it cannot be frozen: read-only"):
         machine.plan(include=("/iso",))
 
 
@@ -195,12 +195,12 @@ def test_an_include_that_is_no_mount_point_names_the_mount_it_lies_on(machine: M
     with pytest.raises(PlanError) as caught:
         machine.plan(include=("/srv/www/html",))
     assert str(caught.value).startswith(
-        "include /srv/www/html: not a mount point; it lies on /srv (xfs on /dev/sda2)"
+        "include /srv/www/html: it is not a mount point; it lies on /srv (xfs on /dev/sda2)"
     )
 
 
 def test_a_relative_include_is_an_error(machine: Machine) -> None:
-    with pytest.raises(PlanError, match="include srv: not an absolute path"):
+    with pytest.raises(PlanError, match="include srv: it is not an absolute path"):
         machine.plan(include=("srv",))
 
 
@@ -211,7 +211,7 @@ def test_an_include_glob_takes_all_that_match_and_can_be_frozen(machine: Machine
 
 
 def test_an_include_glob_that_matches_nothing_is_an_error(machine: Machine) -> None:
-    with pytest.raises(PlanError, match=r"include /mnt/\*: matches no mount point"):
+    with pytest.raises(PlanError, match=r"include /mnt/\*: it matches no mount point"):
         machine.plan(include=("/mnt/*",))
 
 
@@ -223,7 +223,7 @@ def test_a_mount_point_with_glob_characters_can_be_named(machine: Machine) -> No
 
 def test_include_of_an_automount_point_without_a_mount_is_an_error(machine: Machine) -> None:
     machine.mount("/net", "autofs", "0:70", "systemd-1")
-    with pytest.raises(PlanError, match="include /net: cannot be frozen: pseudo filesystem"):
+    with pytest.raises(PlanError, match="include /net: it cannot be frozen: pseudo filesystem"):
         machine.plan(include=("/net",))
 
 
@@ -261,7 +261,7 @@ def test_an_exclude_that_names_a_bind_mount_excludes_and_says_that_it_is_the_sam
 
 
 def test_what_is_named_by_include_and_excluded_is_an_error(machine: Machine) -> None:
-    with pytest.raises(PlanError, match=r"include /srv: cannot be frozen: excluded by .*/s\*"):
+    with pytest.raises(PlanError, match=r"include /srv: it cannot be frozen: excluded by .*/s\*"):
         machine.plan(include=("/srv",), exclude=("/s*",))
 
 
@@ -275,7 +275,7 @@ def test_vfat_named_beside_what_freezes_is_synced(machine: Machine) -> None:
 
 
 def test_vfat_named_alone_is_an_error_for_nothing_would_be_frozen(machine: Machine) -> None:
-    with pytest.raises(PlanError, match="include /boot/efi: cannot be frozen: vfat can only be"):
+    with pytest.raises(PlanError, match="include /boot/efi: it cannot be frozen: vfat can only be"):
         machine.plan(include=("/boot/efi",))
 
 
@@ -324,7 +324,9 @@ def test_a_filesystem_of_which_only_a_file_is_mounted_is_left_out(machine: Machi
 
 def test_a_named_file_is_an_error_that_says_what_it_is(machine: Machine) -> None:
     bound(machine, "/x/onlyfile", "file")
-    with pytest.raises(PlanError, match="include /x/onlyfile: cannot be frozen: only single files"):
+    with pytest.raises(
+        PlanError, match="include /x/onlyfile: it cannot be frozen: only single files"
+    ):
         machine.plan(include=("/x/onlyfile",))
 
 

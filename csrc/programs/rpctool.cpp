@@ -1,6 +1,6 @@
-// vmtpy-rpctool: vmware-rpctool's stand-in for programs that call it, such as cloud-init, several
-// times in a row. It has the same arguments, outputs and exit codes. It is a native program because
-// an interpreter's start costs ten times as much as the request; it uses the same wire as the
+// vmtpy-rpctool stands in for vmware-rpctool in programs that call it several times in a row, such
+// as cloud-init. It has the same arguments, outputs and exit codes. It is a native program because
+// an interpreter's start costs ten times as much as the request. It relies on the same wire as the
 // agent.
 #include <cerrno>
 #include <cstdio>
@@ -21,7 +21,7 @@ namespace vmtpy::programs {
 namespace {
 
 constexpr int GRANTED = 0;
-constexpr int REFUSED = 1;  // or there was no request, or no conversation
+constexpr int REFUSED = 1;  // also where there was no request or no conversation
 constexpr int NOT_VMWARE = 255;
 
 constexpr std::string_view USAGE =
@@ -29,7 +29,7 @@ constexpr std::string_view USAGE =
     "  -h | --help\tprint usage.\n"
     "  rpctool <text>\tsend <text> as an RPC command.";
 
-// Writes a line; false if it could not be written.
+// Writes a line. Returns false if it could not be written.
 bool say(std::FILE* stream, std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stream);
   std::fputc('\n', stream);
@@ -53,8 +53,9 @@ int answer(const wire::RpciReply& reply) {
   return REFUSED;
 }
 
-// As for each program that asks little, the backdoor comes first. Where there is none, the host may
-// listen on vsock; off VMware somebody else may, and so vsock is not tried there.
+// Sends one request. As for each program that asks little, the backdoor comes first. Where there is
+// none, the host may listen on vsock. Outside of VMware another host may listen there, so vsock is
+// not tried.
 int request(std::string_view text) {
   const wire::Probe probe = wire::probe_machine();
   const bool vmware = probe.presence == wire::Presence::VMWARE;

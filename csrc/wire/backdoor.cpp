@@ -1,4 +1,4 @@
-// PortBackdoor: the interface over the three functions of backdoor_x86_64.cpp or of
+// PortBackdoor and PrivilegedPortBackdoor, by the three functions of backdoor_x86_64.cpp or
 // backdoor_aarch64.cpp.
 #include "wire/backdoor.h"
 
@@ -26,7 +26,7 @@ namespace vmtpy::wire {
 
 void AbsentBackdoor::low(Registers& registers) {
   registers.rax = wire::UNKNOWN_COMMAND;
-  registers.rcx = 0;  // nothing of MESSAGE succeeds
+  registers.rcx = 0;  // no step of a MESSAGE succeeds
 }
 
 void PortBackdoor::low(Registers& registers) {
@@ -47,7 +47,7 @@ namespace {
 
 void with_privilege(Backdoor& ports, void (Backdoor::*trap)(Registers&), Registers& registers) {
   if (linux::set_io_privilege(true) != 0) {
-    registers = {};  // no status of a message is SUCCESS
+    registers = {};  // no step of a message succeeds
     registers.rax = wire::UNKNOWN_COMMAND;
     return;
   }

@@ -1,15 +1,16 @@
-// The backdoor on arm64, behind the same three functions as in backdoor_x86_64.cpp. There are no
-// ports here, so VMware traps a read of the debug channel's status register, MDCCSR_EL0, and takes
-// it for the x86 instruction that x7 describes: x0 … x6 stand for rax, rbx, rcx, rdx, rsi, rdi and
-// rbp, in the order of Registers. As on x86 a string goes by one trap. Sources: the Linux kernel's
-// vmwgfx_msg_arm64.h, open-vm-tools' backdoorGcc64_arm64.c (nothing beyond x0 … x6 is changed).
-// Off VMware Linux forbids the register to user space (SIGILL); emulators may read it as 0, and
-// every register comes back as it went.
+// The backdoor on arm64, behind the same three functions as in backdoor_x86_64.cpp. arm64 has no
+// ports, so VMware traps a read of the debug channel's status register, MDCCSR_EL0, and takes it
+// for the x86 instruction that x7 describes. x0 … x6 stand for rax, rbx, rcx, rdx, rsi, rdi and
+// rbp, in the order of Registers. As on x86 one trap moves a whole string. Sources: the Linux
+// kernel's vmwgfx_msg_arm64.h, open-vm-tools' backdoorGcc64_arm64.c.
 #ifdef __aarch64__
 
-// x7: 0x86 in the upper half; in the lower the operand's size as a power of two (bits 0, 1),
-// inwards or outwards (2), "with registers" (3), a string (4). These are in eax, dx; rep outsb; rep
-// insb.
+// Outside of VMware Linux forbids the register to user space (SIGILL). Emulators may read it as 0,
+// and then leave every other register as it was. Nothing beyond x0 … x6 is changed.
+//
+// x7 has 0x86 in its upper half. Its lower half has the operand's size as a power of two (bits 0,
+// 1), the direction inwards or outwards (2), "with registers" (3) and a string (4). The three
+// values below are in eax, dx; rep outsb; rep insb.
 // clang-format off
 #define VMTPY_TRAP(NAME, X7)                                              \
   asm(".pushsection .text\n"                                              \

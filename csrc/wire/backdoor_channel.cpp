@@ -1,4 +1,5 @@
-// The message channel. Section 2 of the protocol, step by step; see channel.h for the promises.
+// The message channel, step by step as in section 2 of the protocol. wire/channel.h says what a
+// caller may rely on.
 #include "wire/backdoor_channel.h"
 
 #include <cstdio>
@@ -9,11 +10,12 @@
 namespace vmtpy::wire {
 namespace {
 
-// A checkpoint means that the machine was suspended, copied or moved just then. That happens once,
-// perhaps twice in a row; a host that says so for ever must not hold us for ever.
+// A checkpoint means that the machine was suspended, copied or moved at that moment. That happens
+// once, perhaps twice in a row. The limit keeps a host that always says so from holding the thread
+// for ever.
 constexpr int MAX_RESTARTS = 8;
 
-constexpr std::size_t WORD = 4;  // bytes of payload in one trap of the low bandwidth
+constexpr std::size_t WORD = 4;  // the bytes of payload in one trap at low bandwidth
 
 std::uint32_t low32(std::uint64_t value) {
   return static_cast<std::uint32_t>(value);
@@ -46,14 +48,14 @@ bool succeeded(std::uint16_t status) {
   return (status & wire::SUCCESS) != 0;
 }
 
-// After a step that did not succeed: is the whole transfer to be begun again?
+// Says, after a step that did not succeed, whether the whole transfer begins again.
 bool is_checkpoint(std::uint16_t status) {
   return !succeeded(status) && (status & wire::CHECKPOINT) != 0;
 }
 
 }  // namespace
 
-// What a step at low bandwidth answered: only 32 bits of each register mean anything.
+// The answer to a step at low bandwidth. Only 32 bits of each register have a meaning.
 struct BackdoorChannel::Answer {
   std::uint16_t status;  // ecx high half
   std::uint32_t ebx;
@@ -78,7 +80,7 @@ bool BackdoorChannel::high_bandwidth() const {
 
 void BackdoorChannel::connect() {
   own();
-  // Hosts from before the cookies refuse their flag.
+  // Hosts that are older than cookies refuse their flag.
   if (!try_open(true) && !try_open(false)) {
     throw ChannelError(
         "the host opens no message channel (it has none to give, or only answers GETVERSION, as "
@@ -103,15 +105,15 @@ bool BackdoorChannel::try_open(bool cookies) {
 }
 
 void BackdoorChannel::disconnect() noexcept {
-  if (open_) step(wire::CLOSE, 0);  // whatever it answers, there is nothing more to be done
+  if (open_) step(wire::CLOSE, 0);  // whatever the host answers, nothing more can be done
 }
 
 // --- send ------------------------------------------------------------------------------------
 
 void BackdoorChannel::write(std::string_view message, bool /*last*/) {
   if (message.size() > wire::MAX_MESSAGE) {
-    throw MessageSizeError("a message to the host has at most " +
-                           std::to_string(wire::MAX_MESSAGE) + " bytes, this one has " +
+    throw MessageSizeError("a message to the host may have at most " +
+                           std::to_string(wire::MAX_MESSAGE) + " bytes, but this one has " +
                            std::to_string(message.size()));
   }
   if (!open_) throw ChannelError("the channel is not open");
@@ -138,7 +140,7 @@ BackdoorChannel::Transfer BackdoorChannel::send_payload(std::string_view message
     return Transfer::DONE;
   }
   for (std::size_t offset = 0; offset < message.size(); offset += WORD) {
-    std::uint32_t word = 0;  // the first byte lowest; what is not there is zero
+    std::uint32_t word = 0;  // the first byte is the lowest; missing bytes are zero
     std::string_view bytes = message.substr(offset, WORD);
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       word |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
@@ -182,8 +184,8 @@ BackdoorChannel::Transfer BackdoorChannel::receive_once(std::string& message) {
   if (size > options_.max_receive) {
     refuse(next);
     throw MessageSizeError("the host's message of " + std::to_string(size) +
-                           " bytes was refused: at most " + std::to_string(options_.max_receive) +
-                           " are taken");
+                           " bytes was refused: the limit is " +
+                           std::to_string(options_.max_receive) + " bytes");
   }
   message.assign(size, '\0');
   bool high = high_bandwidth() && (answer.status & wire::HB) != 0;
@@ -196,7 +198,7 @@ BackdoorChannel::Transfer BackdoorChannel::receive_once(std::string& message) {
 
 BackdoorChannel::Transfer BackdoorChannel::receive_payload(std::string& message,
                                                            bool high_bandwidth) {
-  if (message.empty()) return Transfer::DONE;  // a no-op message: acknowledged all the same
+  if (message.empty()) return Transfer::DONE;  // a no-op message is acknowledged all the same
   if (high_bandwidth) {
     std::uint16_t status = high_in(message);
     if (is_checkpoint(status)) return Transfer::RESTART;
@@ -219,8 +221,8 @@ BackdoorChannel::Transfer BackdoorChannel::receive_payload(std::string& message,
   return Transfer::DONE;
 }
 
-// "I failed": 0 in place of SUCCESS, in whichever step the host expects next. The host then drops
-// the message.
+// Says "I failed": 0 stands in place of SUCCESS in whichever step the host expects next. The host
+// then drops the message.
 void BackdoorChannel::refuse(wire::MessageStep next) {
   step(next, 0);
 }
@@ -251,9 +253,9 @@ Registers high_frame(std::uint16_t id, std::size_t size) {
   return registers;
 }
 
-// The status is in ebx's high half; ecx is the number of bytes that did not go. SUCCESS with a part
-// of them left is against the protocol. All of them left is not taken for a failure: it is what a
-// host that leaves ecx alone looks like, and the other clients go by the status only.
+// The status is in ebx's high half, and ecx is the number of bytes that were not moved. SUCCESS
+// with a part of the bytes left is against the protocol. All of them left is no failure: a host
+// that leaves ecx alone looks like that, and the other clients go by the status only.
 std::uint16_t high_status(const char* instruction, const Registers& registers, std::size_t size) {
   std::uint16_t status = high16(registers.rbx);
   std::uint32_t residual = low32(registers.rcx);
@@ -266,8 +268,8 @@ std::uint16_t high_status(const char* instruction, const Registers& registers, s
 
 }  // namespace
 
-// The halves of the cookie are in other registers than at low bandwidth, and in others again for
-// each direction, as one register holds the address.
+// The halves of the cookie are in other registers than at low bandwidth, and differ between the two
+// directions, because one register holds the address.
 std::uint16_t BackdoorChannel::high_out(std::string_view message) {
   Registers registers = high_frame(id_, message.size());
   registers.rsi = reinterpret_cast<std::uintptr_t>(message.data());

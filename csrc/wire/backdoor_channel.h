@@ -1,5 +1,6 @@
-// A message channel by traps: open, send, receive, close, over either bandwidth, with cookies where
-// the host knows them, and with the whole transfer begun again when the host says CHECKPOINT.
+// A message channel by traps: open, send, receive and close, over either bandwidth. It uses cookies
+// where the host knows them, and begins the whole transfer again when the host answers CHECKPOINT.
+// It serves RPCI and TCLO.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,8 @@
 
 namespace vmtpy::wire {
 
+// Owned by Rpci, Tclo or a test. Any thread may call it (wire/channel.h). It closes its channel
+// when it ends, and the backdoor must live longer.
 class BackdoorChannel final : public Channel {
  public:
   BackdoorChannel(Backdoor& backdoor, wire::Protocol protocol, ChannelOptions options = {});
@@ -31,10 +34,10 @@ class BackdoorChannel final : public Channel {
   Transfer send_payload(std::string_view message, bool high_bandwidth);
   Transfer receive_payload(std::string& message, bool high_bandwidth);
   void refuse(wire::MessageStep step);
-  bool high_bandwidth() const;  // may it be used, if the host offers it?
+  bool high_bandwidth() const;  // whether this side may use it when the host offers it
 
   Answer step(wire::MessageStep step, std::uint32_t argument);
-  std::uint16_t high_out(std::string_view message);  // both return the status
+  std::uint16_t high_out(std::string_view message);  // both functions return the status
   std::uint16_t high_in(std::string& message);
 
   const wire::Protocol protocol_;

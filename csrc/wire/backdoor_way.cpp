@@ -1,3 +1,5 @@
+// Makes the Backdoor for a way. It relies on the probe's word that the way works, and on CPUID for
+// the high bandwidth.
 #include "wire/backdoor_way.h"
 
 #include "wire/hypercall.h"

@@ -1,5 +1,5 @@
-// The ways by which the backdoor may be reached from here, and the Backdoor for each. Which of them
-// is there, wire/probe.h finds out.
+// The ways by which this machine may reach the backdoor, and the Backdoor for each. wire/probe.h
+// finds out which of them work.
 #pragma once
 
 #include <memory>
@@ -11,13 +11,15 @@ namespace vmtpy::wire {
 
 enum class BackdoorWay {
   NONE,
-  PORT,             // in, rep outsb, rep insb
-  PRIVILEGED_PORT,  // the same, with I/O privilege for the time of each
+  PORT,  // in, rep outsb, rep insb
+  // The same instructions, with I/O privilege for the time of each.
+  PRIVILEGED_PORT,
   VMCALL,
   VMMCALL,
 };
 
-// Without high bandwidth in an encrypted guest. Nothing for BackdoorWay::NONE.
+// Returns a backdoor, without high bandwidth in an encrypted guest. Returns nothing for
+// BackdoorWay::NONE.
 std::unique_ptr<Backdoor> make_backdoor(BackdoorWay way, const Cpu& cpu);
 
 }  // namespace vmtpy::wire

@@ -1,7 +1,7 @@
-// The five instructions of the backdoor, each a function of its own: registers from memory, the
-// instruction, registers back to memory. Pure assembly, for the host may change every register: no
-// compiler keeps anything in rbx, rbp or a red zone across it. Relies on the layout of Registers,
-// which backdoor.cpp checks.
+// The five instructions of the backdoor, each in a function: registers from memory, the
+// instruction, registers back to memory. The functions are pure assembly because the host may
+// change every register, so no compiler may keep anything in rbx, rbp or a red zone across the
+// instruction. They rely on the layout of Registers, which backdoor.cpp checks.
 #ifdef __x86_64__
 
 // clang-format off

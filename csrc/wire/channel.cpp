@@ -1,4 +1,5 @@
-// What all channels have in common: the lock, the process, what happens when one breaks.
+// What all channels have in common: the lock, the process that opened the channel, and what happens
+// when the conversation breaks.
 #include "wire/channel.h"
 
 #include <unistd.h>
@@ -7,7 +8,8 @@
 
 namespace vmtpy::wire {
 
-// Looked at before the lock is taken: in a fork the lock may be held by a thread that is not there.
+// The process is compared before the lock is taken, because in a fork a thread that does not exist
+// there may hold the lock.
 void Channel::check_process() const {
   const pid_t opened_by = opened_by_;
   if (opened_by != 0 && opened_by != getpid()) {
@@ -39,7 +41,7 @@ std::optional<std::string> Channel::exchange(std::string_view message, bool last
 }
 
 void Channel::close() noexcept {
-  if (opened_by_ != getpid()) return;  // nothing to close, or the parent's
+  if (opened_by_ != getpid()) return;  // there is nothing to close, or it is the parent's
   MutexLock lock(mutex_);
   close_locked();
 }

@@ -1,6 +1,5 @@
-// A conversation with the host, RPCI or TCLO, over whichever transport: wire/backdoor_channel.h
-// (traps), wire/vsock_channel.h (a socket). Calls are serialised by a lock, and a channel that was
-// opened before a fork refuses to be used after it. No signal handler may use one.
+// A conversation with the host, RPCI or TCLO, over either transport: wire/backdoor_channel.h
+// (traps) or wire/vsock_channel.h (a socket). It serves Rpci and Tclo.
 #pragma once
 
 #include <sys/types.h>
@@ -19,49 +18,57 @@
 namespace vmtpy::wire {
 
 struct ChannelOptions {
-  bool high_bandwidth = true;                   // false: low bandwidth only
-  std::size_t max_receive = wire::MAX_MESSAGE;  // larger messages are refused
+  bool high_bandwidth = true;                   // false for low bandwidth only
+  std::size_t max_receive = wire::MAX_MESSAGE;  // larger messages of the host are refused
 };
 
+// Owned by Rpci, Tclo or the Python object that holds it, and closed when it ends. Any thread may
+// call it: a lock serialises the calls. No signal handler may use it, and in a fork of the process
+// that opened it every call throws.
 class Channel {
  public:
-  virtual ~Channel() = default;  // the derived ones close
+  virtual ~Channel() = default;  // the derived classes close the channel
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  void open();            // throws ChannelError; does nothing when open
-  void close() noexcept;  // tells the host, as far as it listens
+  void open();            // throws ChannelError; does nothing when it is open
+  void close() noexcept;  // tells the host, if the host listens
   bool is_open() const;
 
-  // Throws MessageSizeError before anything is sent, ChannelError when the host refuses or breaks
-  // off; the channel is then closed.
+  // Throws MessageSizeError before anything is sent, and ChannelError when the host refuses or
+  // breaks off. After a ChannelError the channel is closed.
   void send(std::string_view message);
-  // The next message, or nothing when none waits. Throws MessageSizeError for a message that was
-  // refused as too large (the channel stays usable), ChannelError otherwise (it is closed).
+  // Returns the next message, or nothing when none waits. Throws MessageSizeError for a message
+  // that was refused as too large, after which the channel stays usable, and ChannelError
+  // otherwise, after which it is closed.
   std::optional<std::string> receive();
-  // Sends a request and receives the reply to it under one lock, on a channel that is opened first
-  // if need be. `last`: no other follows; where a request can say so, the host closes the
-  // connection together with its reply.
+  // Sends a request and receives its reply under one lock, and opens the channel first if it is
+  // closed. `last` says that no other request follows. Where a request can carry that, the host
+  // closes the connection together with its reply.
   std::optional<std::string> exchange(std::string_view message, bool last = false);
 
-  void check_process() const;  // throws ChannelError in a fork of the process that opened it
-  // What becomes readable when the host says something; -1: it has to be asked.
+  // Throws ChannelError in a fork of the process that opened the channel.
+  void check_process() const;
+  // Returns the descriptor that becomes readable when the host says something, -1 where the host
+  // has to be asked.
   virtual int descriptor() const { return -1; }
 
  protected:
-  // What breaks is counted by the meter of `backdoor`, if it has one.
+  // The meter of `backdoor`, if it has one, counts the conversations that break.
   explicit Channel(Backdoor& backdoor) : backdoor_(backdoor) {}
 
-  // The transport's part; all under the lock. connect() and write() throw ChannelError.
+  // The functions of the transport, which are all called under the lock. connect() and write()
+  // throw ChannelError.
   virtual void connect() = 0;  // sets open_
   virtual void disconnect() noexcept = 0;
   virtual void write(std::string_view message, bool last) = 0;
   virtual std::optional<std::string> read() = 0;
   virtual std::optional<std::string> read_reply() { return read(); }
-  virtual void broke(const char* /*why*/) {}  // the conversation; it is closed next
+  // Called when the conversation has broken, before it is closed.
+  virtual void broke(const char* /*why*/) {}
 
-  // Runs `work` under the lock. A conversation that broke off is not taken up again: the host may
-  // be in the middle of anything, so the channel is closed.
+  // Runs `work` under the lock. When a conversation has broken the channel is closed and not used
+  // again, because the host may be in the middle of anything.
   template <typename Work>
   auto guarded(Work work) {
     check_process();
@@ -73,7 +80,8 @@ class Channel {
       throw;
     }
   }
-  void own();  // from now on it is this process's
+  // Makes the channel this process's own from now on.
+  void own();
   void close_locked() noexcept;
 
   Backdoor& backdoor_;
@@ -82,7 +90,8 @@ class Channel {
 
  private:
   void fail_locked(const char* why) REQUIRES(mutex_);
-  std::atomic<pid_t> opened_by_ = 0;  // the process that opened it; 0: none
+  // The process that opened the channel, 0 if none has.
+  std::atomic<pid_t> opened_by_ = 0;
 };
 
 }  // namespace vmtpy::wire

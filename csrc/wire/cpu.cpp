@@ -1,3 +1,5 @@
+// Reads CPUID's leaves. It relies on the layouts that Intel, AMD and VMware document, and only on
+// leaves that the processor has.
 #include "wire/cpu.h"
 
 #include <cstring>
@@ -9,18 +11,18 @@
 namespace vmtpy::wire {
 namespace {
 
-// Leaves, and the bits in them.
+// Leaves of CPUID, and the bits in them.
 constexpr std::uint32_t LARGEST = 0;  // eax: the last leaf of this range
 constexpr std::uint32_t FEATURES = 1;
 constexpr std::uint32_t HYPERVISOR_PRESENT = 1U << 31;  // ecx
 constexpr std::uint32_t TDX = 0x21;
 constexpr std::uint32_t HYPERVISOR = 0x40000000;  // eax: the last leaf of this range
 constexpr std::uint32_t VMWARE_HYPERCALLS = 0x40000010;
-constexpr std::uint32_t LARGEST_EXTENDED = 0x80000000;  // eax: likewise
+constexpr std::uint32_t LARGEST_EXTENDED = 0x80000000;  // eax: the last leaf of this range
 constexpr std::uint32_t ENCRYPTION = 0x8000001F;
 constexpr std::uint32_t SEV = 1U << 1;  // eax
 
-// Twelve characters in three registers.
+// A signature is twelve characters in three registers.
 std::string signature(std::uint32_t first, std::uint32_t second, std::uint32_t third) {
   char text[13] = {};
   std::memcpy(text, &first, 4);
@@ -29,8 +31,8 @@ std::string signature(std::uint32_t first, std::uint32_t second, std::uint32_t t
   return text;
 }
 
-// A host shows SEV's bit to the guests that it encrypts. One that shows it to another guest costs
-// that guest the high bandwidth, and nothing else.
+// Returns how the guest is encrypted. A host shows SEV's bit to the guests that it encrypts. Where
+// a host shows the bit to another guest, that guest loses the high bandwidth and nothing else.
 std::string encryption(const Cpuid& cpuid) {
   if (cpuid(LARGEST).eax >= TDX) {
     CpuidLeaf leaf = cpuid(TDX);
@@ -53,7 +55,7 @@ CpuidLeaf real_cpuid(std::uint32_t leaf) {
 Cpu read_cpu(const Cpuid& cpuid) {
   Cpu cpu;
   cpu.is_virtual = (cpuid(FEATURES).ecx & HYPERVISOR_PRESENT) != 0;
-  if (!cpu.is_virtual) return cpu;  // without a hypervisor the leaves hold anything
+  if (!cpu.is_virtual) return cpu;  // without a hypervisor the leaves may hold anything
   CpuidLeaf leaf = cpuid(HYPERVISOR);
   cpu.hypervisor = signature(leaf.ebx, leaf.ecx, leaf.edx);
   if (cpu.hypervisor == "VMwareVMware" && leaf.eax >= VMWARE_HYPERCALLS) {

@@ -1,3 +1,5 @@
+// Encodes and decodes packets field by field. Fields of unknown ids are skipped, since later hosts
+// may add some.
 #include "wire/data_map.h"
 
 #include <vector>
@@ -8,7 +10,8 @@ namespace vmtpy::wire {
 
 namespace {
 
-// What may stand in a packet beside the payload: type, flags, and fields that a later host adds.
+// The room for what a packet holds beside the payload: its type, flags, and fields that a later
+// host adds.
 constexpr std::size_t MOST_BESIDE = 4096;
 constexpr std::size_t MOST_FIELDS = 64;
 
@@ -30,10 +33,11 @@ std::uint32_t word_at(std::string_view bytes) {
 }
 
 [[noreturn]] void reject(const std::string& why) {
-  throw ChannelError("what arrived is no packet: " + why);
+  throw ChannelError("a vsock packet cannot be decoded: " + why);
 }
 
-// Reads what stands in a packet, front to back; never beyond its end.
+// Reads the fields of one packet from front to back and never beyond its end. It lives in one call
+// of decode().
 class Fields {
  public:
   explicit Fields(std::string_view bytes) : left_(bytes) {}
@@ -46,8 +50,8 @@ class Fields {
   }
   std::string_view bytes(std::size_t size) {
     if (size > left_.size()) {
-      reject("a field of " + std::to_string(size) + " bytes where " + std::to_string(left_.size()) +
-             " are left");
+      reject("a field has " + std::to_string(size) + " bytes where " +
+             std::to_string(left_.size()) + " are left");
     }
     const std::string_view found = left_.substr(0, size);
     left_.remove_prefix(size);
@@ -68,7 +72,7 @@ class Fields {
         for (std::uint32_t count = word(); count > 0; --count) bytes(word());
         return;
       default:
-        reject("a field of unknown type " + std::to_string(type));
+        reject("a field has the unknown type " + std::to_string(type));
     }
   }
 
@@ -85,7 +89,7 @@ void expect_type(std::uint32_t field, std::uint32_t type, wire::FieldType expect
 wire::PacketType packet_type(std::uint64_t number) {
   if (number == static_cast<std::uint64_t>(wire::PacketType::DATA)) return wire::PacketType::DATA;
   if (number == static_cast<std::uint64_t>(wire::PacketType::PING)) return wire::PacketType::PING;
-  reject("of unknown type " + std::to_string(number));
+  reject("its type " + std::to_string(number) + " is unknown");
 }
 
 Packet decode(std::string_view bytes) {
@@ -94,10 +98,12 @@ Packet decode(std::string_view bytes) {
   for (Fields fields(bytes); fields.any();) {
     const std::uint32_t type = fields.word();
     const std::uint32_t field = fields.word();
-    for (const std::uint32_t one : seen) {
-      if (one == field) reject("field " + std::to_string(field) + " stands in it twice");
+    for (const std::uint32_t earlier : seen) {
+      if (earlier == field) reject("field " + std::to_string(field) + " appears twice");
     }
-    if (seen.size() == MOST_FIELDS) reject("more than " + std::to_string(MOST_FIELDS) + " fields");
+    if (seen.size() == MOST_FIELDS) {
+      reject("it has more than " + std::to_string(MOST_FIELDS) + " fields");
+    }
     seen.push_back(field);
     switch (field) {
       case wire::PACKET_TYPE:
@@ -123,8 +129,8 @@ Packet decode(std::string_view bytes) {
 
 std::string encode_packet(const Packet& packet) {
   if (packet.payload.size() > wire::MAX_MESSAGE) {
-    throw MessageSizeError("a message has at most " + std::to_string(wire::MAX_MESSAGE) +
-                           " bytes, this one has " + std::to_string(packet.payload.size()));
+    throw MessageSizeError("a message may have at most " + std::to_string(wire::MAX_MESSAGE) +
+                           " bytes, but this one has " + std::to_string(packet.payload.size()));
   }
   std::string fields;
   put_number(fields, wire::PACKET_TYPE, static_cast<std::uint64_t>(packet.type));
@@ -150,7 +156,7 @@ void PacketDecoder::feed(std::string_view bytes) {
   buffer_.append(bytes);
 }
 
-// A large packet's memory is not kept for the life of the connection.
+// Gives back the memory of a large packet, which is not kept for the life of the connection.
 void PacketDecoder::forget_taken() {
   if (taken_ == 0) return;
   buffer_.erase(0, taken_);
@@ -173,8 +179,7 @@ std::optional<Packet> PacketDecoder::take() {
   }
   const std::size_t size = word_at(left);
   if (size > most()) {
-    reject("one of " + std::to_string(size) + " bytes, at most " + std::to_string(most()) +
-           " are taken");
+    reject("it has " + std::to_string(size) + " bytes, but the limit is " + std::to_string(most()));
   }
   if (left.size() - 4 < size) {
     forget_taken();
@@ -182,8 +187,8 @@ std::optional<Packet> PacketDecoder::take() {
   }
   Packet packet = decode(left.substr(4, size));
   if (packet.payload.size() > max_payload_) {
-    reject("a payload of " + std::to_string(packet.payload.size()) + " bytes, at most " +
-           std::to_string(max_payload_) + " are taken");
+    reject("its payload has " + std::to_string(packet.payload.size()) +
+           " bytes, but the limit is " + std::to_string(max_payload_));
   }
   taken_ += 4 + size;
   if (taken_ == buffer_.size()) forget_taken();

@@ -1,3 +1,5 @@
+// Opens AF_VSOCK sockets. Relies on the kernel's vsock and on the header order of
+// wire/vsock_address.h.
 #include "wire/dialer.h"
 
 #include <poll.h>
@@ -44,7 +46,7 @@ int VsockDialer::dial(std::uint32_t port, bool privileged) {
     for (std::uint32_t tries = 0; error == EADDRINUSE && tries < wire::VSOCK_PRIVILEGED; ++tries) {
       error = bind_to(descriptor, wire::VSOCK_PRIVILEGED - dials_++ % wire::VSOCK_PRIVILEGED);
     }
-    // The kernel asks for CAP_NET_BIND_SERVICE; a security module may forbid it, too.
+    // The kernel requires CAP_NET_BIND_SERVICE, and a security module may forbid the port, too.
     if (error == EPERM) error = EACCES;
     if (error != 0) return close_with(descriptor, error);
   }
@@ -53,8 +55,8 @@ int VsockDialer::dial(std::uint32_t port, bool privileged) {
   address.svm_cid = context_;
   address.svm_port = port;
   while (::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-    if (errno == EINPROGRESS || errno == EALREADY || errno == EISCONN)
-      break;  // after an EINTR, too
+    // After an EINTR the next call says EALREADY or EISCONN.
+    if (errno == EINPROGRESS || errno == EALREADY || errno == EISCONN) break;
     if (errno != EINTR) return close_with(descriptor, errno);
   }
   return descriptor;

@@ -1,4 +1,5 @@
-// Hardware facts and the host's time. Register by register as section 1 of the protocol.
+// Reads hardware facts and the host's time, register by register as in section 1 of the protocol.
+// It relies on a backdoor that does not fault.
 #include "wire/hardware.h"
 
 #include <cstdio>
@@ -26,12 +27,12 @@ Answer ask(Backdoor& backdoor, wire::Command command) {
 
 std::optional<std::uint32_t> number(Backdoor& backdoor, wire::Command command) {
   std::uint32_t eax = ask(backdoor, command).eax;
-  // An unchanged magic is what a port looks like behind which nobody knows the command.
+  // An unchanged magic means that nothing behind the port knows the command.
   if (eax == wire::UNKNOWN_COMMAND || eax == wire::MAGIC) return std::nullopt;
   return eax;
 }
 
-// QEMU's vmport answers in bytes, and this in ebx.
+// QEMU's vmport answers in bytes, and puts this into ebx.
 constexpr std::uint32_t IN_BYTES = 0x1177;
 
 std::optional<std::uint32_t> memory_mib(Backdoor& backdoor) {
@@ -40,7 +41,8 @@ std::optional<std::uint32_t> memory_mib(Backdoor& backdoor) {
   return answer.ebx == IN_BYTES ? answer.eax >> 20 : answer.eax;
 }
 
-// The sixteen bytes in the order in which they are written, four in each register, lowest first.
+// The sixteen bytes come in the order in which they are written, four in each register, the lowest
+// first.
 std::optional<std::string> read_uuid(Backdoor& backdoor) {
   Answer answer = ask(backdoor, wire::GETUUID);
   if (answer.eax == wire::UNKNOWN_COMMAND && answer.ebx == ~wire::MAGIC) return std::nullopt;
@@ -76,7 +78,7 @@ std::optional<bool> read_time_option(Backdoor& backdoor) {
 
 std::optional<HostTime> read_host_time(Backdoor& backdoor) {
   constexpr std::int64_t SECOND = 1000000;
-  // The newest way first; each is known by the magic in eax.
+  // The newest command comes first. The host knows a command when it answers with the magic in eax.
   for (wire::Command command : {wire::GETTIMEFULL_WITH_LAG, wire::GETTIMEFULL}) {
     Answer answer = ask(backdoor, command);
     if (answer.eax != wire::MAGIC) continue;
@@ -85,7 +87,7 @@ std::optional<HostTime> read_host_time(Backdoor& backdoor) {
     std::int64_t lag = command == wire::GETTIMEFULL_WITH_LAG ? answer.edi : 0;
     return HostTime{seconds * SECOND + answer.ebx, answer.ecx, lag};
   }
-  Answer answer = ask(backdoor, wire::GETTIME);  // 32 bits of seconds
+  Answer answer = ask(backdoor, wire::GETTIME);  // this command has 32 bits for the seconds
   if (answer.eax == wire::UNKNOWN_COMMAND || answer.eax == 0) return std::nullopt;
   return HostTime{answer.eax * SECOND + answer.ebx, answer.ecx, 0};
 }

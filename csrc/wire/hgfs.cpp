@@ -1,4 +1,5 @@
-// Layouts and errors are those of open-vm-tools' server, as far as one file needs them.
+// HGFS packets by layout. The layouts and errors are those of open-vm-tools' server, as far as one
+// file needs them.
 #include "wire/hgfs.h"
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace {
 constexpr std::string_view OK = "OK ";
 constexpr std::string_view NO_HEADER = "ERROR Invalid HGFS packet";
 constexpr std::string_view NO_PACKET = "ERROR 1 argument required";
-constexpr std::string_view SHARE("root\0", 5);  // the guest's whole tree of files
+constexpr std::string_view SHARE("root\0", 5);  // the share that is the guest's whole tree of files
 constexpr std::array SERVED = {
     hgfs::OPEN,    hgfs::CLOSE,    hgfs::GETATTR_V2,        hgfs::OPEN_V3,
     hgfs::READ_V3, hgfs::CLOSE_V3, hgfs::CREATE_SESSION_V4, hgfs::DESTROY_SESSION_V4};
@@ -31,7 +32,8 @@ void put64(std::string& to, std::uint64_t number) {
 
 }  // namespace
 
-// What follows a header, read from the front. After its end all is 0, and whole() is false.
+// Reads what follows a header from front to back. After the end it returns 0, and whole() is false.
+// It lives in one call of answer().
 class HgfsServer::Body {
  public:
   explicit Body(std::string_view bytes) : left_(bytes) {}
@@ -48,7 +50,7 @@ class HgfsServer::Body {
   std::uint32_t word() { return static_cast<std::uint32_t>(number(4)); }
   std::uint64_t wide() { return number(8); }
   void skip(std::size_t bytes) { take(bytes); }
-  // A byte follows a name that is no part of it.
+  // A name is followed by one byte that does not belong to it.
   std::string_view name(std::size_t size) {
     const std::string_view found = take(size);
     skip(1);
@@ -81,11 +83,11 @@ struct HgfsServer::Request {
 
 void HgfsServer::check(std::string_view path, std::string_view content) {
   if (path.size() < 2 || path.front() != '/' || path.find('\0') != std::string_view::npos) {
-    throw std::invalid_argument("the path of a manifest is absolute: " + std::string(path));
+    throw std::invalid_argument("the path of a manifest must be absolute: " + std::string(path));
   }
   if (content.size() > MAX_CONTENT) {
-    throw std::invalid_argument("a manifest has at most " + std::to_string(MAX_CONTENT) +
-                                " bytes, this one has " + std::to_string(content.size()));
+    throw std::invalid_argument("a manifest may have at most " + std::to_string(MAX_CONTENT) +
+                                " bytes, but this one has " + std::to_string(content.size()));
   }
 }
 
@@ -182,7 +184,7 @@ Status HgfsServer::create_session(Body body, std::string& reply) {
   put64(reply, session_);
   put32(reply, static_cast<std::uint32_t>(SERVED.size()));
   put32(reply, hgfs::MAX_PACKET);
-  put32(reply, 0);  // where an identity stands
+  put32(reply, 0);  // the position of an identity
   put32(reply, hgfs::MAX_PACKET_VALID);
   put32(reply, 0);
   for (const std::uint32_t op : SERVED) {
@@ -213,7 +215,7 @@ Status HgfsServer::attributes(const Request& request, Body body, std::string& re
   put64(reply, hgfs::ATTRIBUTES);
   put32(reply, hgfs::REGULAR_FILE);
   put64(reply, content_.size());
-  reply.append(32, '\0');  // four times
+  reply.append(32, '\0');  // the four times of a file
   const std::uint8_t readable = hgfs::PERMISSION_READ;
   put32(reply, std::uint32_t{readable} << 8);  // special, owner, group, other
   reply.append(8 + 8 + 4 + 4 + 8 + 4, '\0');   // flags, allocation, ids of owner, file, volume
@@ -239,7 +241,7 @@ Status HgfsServer::open(const Request& request, Body body, std::string& reply) {
 }
 
 Status HgfsServer::open_v3(const Request& request, Body body, std::string& reply) {
-  body.skip(8);  // which of the fields count
+  body.skip(8);  // the mask of the fields that count
   const std::uint32_t mode = body.word();
   const std::uint32_t flags = body.word();
   body.skip(4 + 8 + 8 + 4 + 4 + 4 + 16);  // permissions, attributes, sizes, access, lock
@@ -267,7 +269,8 @@ Status HgfsServer::read(const Request& request, Body body, std::string& reply) {
   put32(reply, static_cast<std::uint32_t>(part.size()));
   put64(reply, 0);
   reply += part;
-  reply += '\0';  // open-vm-tools counts it, too: its structure ends with an array of one
+  // open-vm-tools counts this byte, too, because its structure ends with an array of one.
+  reply += '\0';
   return Status::SUCCESS;
 }
 
@@ -284,7 +287,7 @@ Status HgfsServer::close(const Request& request, Body body, std::string& reply) 
   return Status::SUCCESS;
 }
 
-// A part "." or "..", or an empty one at the end, makes a name invalid wherever it leads.
+// A part "." or "..", or an empty part at the end, makes a name invalid wherever it leads.
 Status HgfsServer::find(std::string_view name) const {
   for (std::string_view left = name;;) {
     const std::size_t end = left.find('\0');
@@ -313,8 +316,10 @@ std::uint32_t HgfsServer::new_handle(std::uint64_t session) {
 }
 
 HgfsServer::Handle* HgfsServer::handle(std::uint64_t session, std::uint32_t number) {
-  for (Handle& one : handles_) {
-    if (one.number != 0 && one.number == number && one.session == session) return &one;
+  for (Handle& candidate : handles_) {
+    if (candidate.number != 0 && candidate.number == number && candidate.session == session) {
+      return &candidate;
+    }
   }
   return nullptr;
 }
@@ -325,8 +330,8 @@ bool HgfsServer::knows(std::uint64_t session) const {
 
 void HgfsServer::end_session(std::uint64_t session) {
   std::replace(sessions_.begin(), sessions_.end(), session, std::uint64_t{0});
-  for (Handle& one : handles_) {
-    if (one.session == session) one = {};
+  for (Handle& handle : handles_) {
+    if (handle.session == session) handle = {};
   }
 }
 

@@ -1,7 +1,7 @@
-// The guest's HGFS server: it serves the host one file, which is in memory: the manifest of the
-// last backup. No file of the guest is ever opened. Owned by the agent, used by its loop's thread
-// alone. The host is not trusted: a packet that asks for anything else gets HGFS's own error,
-// sessions and handles are bounded, and no answer is larger than a page.
+// The guest's HGFS server. It serves the host one file, the manifest of the last backup, which is
+// in memory; it never opens a file of the guest. The host is not trusted: a packet that asks for
+// anything else gets HGFS's own error, sessions and handles are bounded, and no answer is larger
+// than a page.
 #pragma once
 
 #include <array>
@@ -14,22 +14,26 @@
 
 namespace vmtpy::wire {
 
+// Owned by the agent, used by the loop's thread alone, and as long-lived as the agent.
 class HgfsServer {
  public:
-  static constexpr std::size_t MAX_CONTENT = 3072;  // bytes of the file, so that a page holds it
+  // the most bytes of the file, so that a page holds it
+  static constexpr std::size_t MAX_CONTENT = 3072;
   static constexpr std::size_t MAX_SESSIONS = 8;
   static constexpr std::size_t MAX_HANDLES = 16;
 
-  // `seed` should grow from one server to the next: sessions of an earlier one are then stale.
+  // `seed` should grow from one server to the next, so that sessions of an earlier server are
+  // stale.
   explicit HgfsServer(std::uint64_t seed) : session_(seed) {}
 
-  // Serves this file from now on, and no other. Files that are open are closed.
-  // Throws std::invalid_argument for a path that is not absolute, and for a too large content.
+  // Serves this file from now on and no other. Open handles are closed. Throws
+  // std::invalid_argument for a path that is not absolute and for a content that is too large.
   void serve(std::string_view path, std::string content);
   static void check(std::string_view path, std::string_view content);  // throws as serve() does
-  void withdraw();                                                     // there is no file any more
+  // Stops serving a file.
+  void withdraw();
 
-  // The TCLO answer to a packet: "OK " and a packet, or "ERROR …".
+  // Returns the TCLO answer to a packet: "OK " and a packet, or "ERROR …".
   std::string answer(std::string_view packet);
 
  private:
@@ -37,7 +41,7 @@ class HgfsServer {
   class Body;
   struct Handle {
     std::uint64_t session = 0;
-    std::uint32_t number = 0;  // 0: free
+    std::uint32_t number = 0;  // 0 where the handle is free
   };
 
   hgfs::Status dispatch(const Request& request, std::string& reply);
@@ -55,15 +59,16 @@ class HgfsServer {
   bool knows(std::uint64_t session) const;
   void end_session(std::uint64_t session);
 
-  std::string name_;  // of the file, as the wire has it; "": none is served
+  std::string name_;  // the file's name in the form of the wire; "" when no file is served
   std::string content_;
-  // The oldest one makes room: a host that was lost leaves its sessions behind.
-  std::array<std::uint64_t, MAX_SESSIONS> sessions_{};  // 0: free
+  // The oldest session makes room for a new one, because a host that was lost leaves its sessions
+  // behind. 0 is a free place.
+  std::array<std::uint64_t, MAX_SESSIONS> sessions_{};
   std::size_t next_session_ = 0;
   std::array<Handle, MAX_HANDLES> handles_{};
   std::size_t next_handle_ = 0;
-  std::uint64_t session_;     // the last one that was begun
-  std::uint32_t number_ = 0;  // of the last handle
+  std::uint64_t session_;     // the last session that was begun
+  std::uint32_t number_ = 0;  // the number of the last handle
 };
 
 }  // namespace vmtpy::wire

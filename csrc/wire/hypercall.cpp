@@ -1,3 +1,5 @@
+// The hypercalls, by the two functions of backdoor_x86_64.cpp. It relies on CPUID having announced
+// the instruction.
 #include "wire/hypercall.h"
 
 #include "linux/io_privilege.h"
@@ -44,7 +46,8 @@ void VmmcallBackdoor::call(Registers& registers) {
   vmtpy_backdoor_vmmcall(&registers);
 }
 #else
-// No processor but x86's has them, and nobody announces them there: as if the host knew no command.
+// Only x86 processors have these instructions, and other processors announce none. Here every
+// command is unknown.
 void VmcallBackdoor::call(Registers& registers) {
   registers = {};
   registers.rax = wire::UNKNOWN_COMMAND;

@@ -1,12 +1,15 @@
-// The backdoor by hypercall: the same registers as by the ports, but for the low half of edx, which
-// says by flags what the number of the port says there. No I/O privilege has to do with it. Newer
-// hosts announce by CPUID which instruction they take (wire/cpu.h); elsewhere it faults.
+// The backdoor by hypercall. Its registers are those of the ports, except that flags in the low
+// half of edx stand for the number of the port. I/O privilege has no effect on it. Newer hosts
+// announce by CPUID which instruction they take (wire/cpu.h); elsewhere the instruction faults. It
+// serves wire/backdoor_way.h.
 #pragma once
 
 #include "wire/backdoor.h"
 
 namespace vmtpy::wire {
 
+// Owned and used like every Backdoor (wire/backdoor.h). It sets the flags; the derived classes have
+// the instruction.
 class HypercallBackdoor : public Backdoor {
  public:
   explicit HypercallBackdoor(bool high_bandwidth) : high_bandwidth_(high_bandwidth) {}
@@ -17,12 +20,13 @@ class HypercallBackdoor : public Backdoor {
   bool high_bandwidth() const final { return high_bandwidth_; }
 
  protected:
-  virtual void call(Registers& registers) = 0;  // the instruction
+  virtual void call(Registers& registers) = 0;  // executes the instruction
 
  private:
   const bool high_bandwidth_;
 };
 
+// The hypercall by Intel's instruction.
 class VmcallBackdoor final : public HypercallBackdoor {
  public:
   using HypercallBackdoor::HypercallBackdoor;
@@ -31,6 +35,7 @@ class VmcallBackdoor final : public HypercallBackdoor {
   void call(Registers& registers) override;
 };
 
+// The hypercall by AMD's instruction.
 class VmmcallBackdoor final : public HypercallBackdoor {
  public:
   using HypercallBackdoor::HypercallBackdoor;

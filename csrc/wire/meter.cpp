@@ -1,3 +1,5 @@
+// Counts each trap and passes it on. It relies on relaxed atomics, because the counts are for
+// people only.
 #include "wire/meter.h"
 
 namespace vmtpy::wire {

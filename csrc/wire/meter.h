@@ -1,5 +1,6 @@
-// Counts what goes over the wire. Channels and RPCI add to the meter of the backdoor that they were
-// given, if it has one; MeteredBackdoor gives one to any backdoor and counts the traps itself.
+// Counts what goes over the wire, for status and metrics. Channels and RPCI add to the meter of the
+// backdoor that they were given, if it has one. MeteredBackdoor gives a meter to any backdoor and
+// counts the traps itself.
 #pragma once
 
 #include <atomic>
@@ -9,17 +10,19 @@
 
 namespace vmtpy::wire {
 
+// Owned by its backdoor. Any thread may add and read.
 struct Meter {
   using Count = std::atomic<std::uint64_t>;
-  Count low = 0;  // traps, by instruction
+  Count low = 0;  // traps by instruction: in; rep outsb; rep insb
   Count high_out = 0;
   Count high_in = 0;
   Count opens = 0;     // channels opened
-  Count failures = 0;  // conversations that broke off: the channel was closed
+  Count failures = 0;  // conversations that broke off, after which the channel was closed
   Count rpcs = 0;      // RPCI requests
-  Count refusals = 0;  // answered with "0"
+  Count refusals = 0;  // requests that were answered with "0"
 };
 
+// Owned and used like every Backdoor (wire/backdoor.h). The counted backdoor must live longer.
 class MeteredBackdoor final : public Backdoor {
  public:
   explicit MeteredBackdoor(Backdoor& backdoor) : backdoor_(backdoor) {}

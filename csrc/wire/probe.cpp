@@ -1,3 +1,5 @@
+// Judges the trials of each way, and composes the sentence for people. It relies on wire/trial.h to
+// execute the instructions.
 #include "wire/probe.h"
 
 #include <utility>
@@ -52,8 +54,9 @@ bool answers(const Probe& probe) {
   return probe.way != BackdoorWay::NONE;
 }
 
-// The ways one after the other, as long as nobody answers. What a later one finds counts only if it
-// says more than the ports: that they can be used with privilege, or that somebody answers.
+// Tries one way after the other until one answers. The result of a later way counts only if it says
+// more than the ports did: that they can be used with privilege, or that somebody answers. It lives
+// in one call of probe_machine().
 class Search {
  public:
   Search(const Cpu& cpu, bool ask_channel) : cpu_(cpu), ask_channel_(ask_channel) {
@@ -105,7 +108,7 @@ Probe probe_machine(const ProbeOptions& options, const Cpu& cpu) {
 
 Probe probe(Backdoor& backdoor, const Cpu& cpu) {
   Probe found = judge({try_backdoor(backdoor, true), ""}, BackdoorWay::PORT, cpu);
-  found.way = BackdoorWay::NONE;  // the caller's own
+  found.way = BackdoorWay::NONE;  // the way is the caller's own
   return found;
 }
 

@@ -1,4 +1,5 @@
-// RPCI: one request, one reply.
+// One request and its reply, and the second attempts where the first way fails. It relies on
+// Transports for the choice of the way.
 #include "wire/rpci.h"
 
 #include "base/errors.h"
@@ -26,7 +27,7 @@ Rpci::Rpci(std::shared_ptr<Transports> transports, ChannelOptions options)
     : transports_(std::move(transports)),
       backdoor_channel_(transports_->backdoor(), wire::Protocol::RPCI, options),
       vsock_(transports_, wire::Protocol::RPCI, options) {
-  // Where the backdoor can help, a host that stands still is not waited for as long.
+  // Where the backdoor can help, the wait for a host that does not move is shorter.
   if (transports_->backdoor_serves()) set_patience(std::chrono::seconds(5));
 }
 
@@ -36,7 +37,7 @@ RpciReply Rpci::call(std::string_view request, bool last) {
   MutexLock lock(mutex_);
   count(transports_->backdoor(), &Meter::rpcs);
   RpciReply reply = call_by_choice(request, last);
-  // Secure GuestRPC: some requests are granted only to who must be root.
+  // Secure GuestRPC grants some requests only to a sender that must be root.
   if (!reply.ok && reply.data.starts_with("Permission denied")) {
     if (std::optional<RpciReply> other = call_privileged(request, last)) reply = std::move(*other);
   }
@@ -57,20 +58,20 @@ RpciReply Rpci::call_by_choice(std::string_view request, bool last) {
       } catch (const ChannelError&) {
         if (transports_->backdoor_serves()) return call_backdoor(request);
         if (choice == Choice::WAIT) throw;
-        return call_vsock(request, last);  // on a new connection
+        return call_vsock(request, last);  // goes over a new connection
       }
     case Choice::NONE:
       break;
   }
   const std::string trouble = transports_->trouble(wire::Protocol::RPCI);
-  throw ChannelError(trouble.empty() ? "there is no way to the host" : trouble);
+  throw ChannelError(trouble.empty() ? "neither vsock nor a backdoor reaches the host" : trouble);
 }
 
 RpciReply Rpci::call_vsock(std::string_view request, bool last) {
   over_vsock_ = true;
   const std::optional<std::string> reply = vsock_.exchange(request, last);
-  if (last) vsock_.close();   // as the host does
-  backdoor_channel_.close();  // the host has a limited number of them
+  if (last) vsock_.close();   // the host closes it, too
+  backdoor_channel_.close();  // the host has a limited number of channels
   return parse(reply.value_or(""));
 }
 
@@ -78,7 +79,7 @@ RpciReply Rpci::call_backdoor(std::string_view request) {
   over_vsock_ = false;
   Backdoor& backdoor = transports_->backdoor();
   RpciReply reply = call_backdoor_once(request);
-  // ESXi 5.5 wants some requests from a thread with I/O privilege: asked once more with it.
+  // ESXi 5.5 requires I/O privilege for some requests, so the request is sent once more with it.
   if (!reply.ok && reply.data.starts_with("Guest is not privileged") &&
       backdoor.set_privilege(true)) {
     try {
@@ -97,18 +98,18 @@ RpciReply Rpci::call_backdoor_once(std::string_view request) {
   try {
     reply = backdoor_channel_.exchange(request);
   } catch (const ChannelError&) {
-    reply =
-        backdoor_channel_.exchange(request);  // on a new channel: the failure closed the old one
+    // The failure closed the channel, so this opens a new one.
+    reply = backdoor_channel_.exchange(request);
   }
   if (!reply) {
-    backdoor_channel_.close();  // one that came late would be taken for that to the next request
+    backdoor_channel_.close();  // a late reply would be taken for the reply to the next request
     throw ChannelError("the host gave no reply");
   }
   return parse(*reply);
 }
 
-// Once more over vsock from a privileged port. Nothing where that is not to be had, or was not a
-// short while ago: then the refusal stands.
+// Sends the request once more over vsock from a privileged port. Returns nothing where no such port
+// can be had, or could not a short while ago. Then the refusal stands.
 std::optional<RpciReply> Rpci::call_privileged(std::string_view request, bool last) {
   const bool connected = vsock_.is_open();
   if (transports_->dialer() == nullptr || (over_vsock_ && vsock_.privileged())) return std::nullopt;
@@ -122,7 +123,7 @@ std::optional<RpciReply> Rpci::call_privileged(std::string_view request, bool la
   }
 }
 
-// Not under the lock: in a fork, another thread's call may hold it for ever.
+// This takes no lock, because in a fork another thread's call may hold it for ever.
 void Rpci::close() noexcept {
   backdoor_channel_.close();
   vsock_.close();

@@ -1,5 +1,5 @@
-// TCLO: by the backdoor two traps when idle (the empty message, "anything for me?"); over vsock
-// none, and a ping each second.
+// TCLO over both transports. Over the backdoor an idle poll is two traps (the empty message, and
+// the question for a command); over vsock it is none, and a ping each second.
 #include "wire/tclo.h"
 
 #include <algorithm>
@@ -9,17 +9,18 @@
 namespace vmtpy::wire {
 namespace {
 
-constexpr int MAX_REFUSALS = 4;  // over-large commands answered within one poll
-constexpr int MAX_NO_OPS = 64;   // empty messages passed over within one poll
+constexpr int MAX_REFUSALS = 4;  // the most over-large commands answered within one poll
+constexpr int MAX_NO_OPS = 64;   // the most empty messages skipped within one poll
 constexpr Duration PING = std::chrono::seconds(1);
-// Until when an answer that was written to a connection is taken to have been lost with it. Sent
-// again later, a host could take it for that to a command that was lost: "OK " to snapshotDone.
+// An answer counts as lost with its connection only for this time after it was written. If it were
+// sent later, a host could take it for the answer to a command that was lost: "OK " to
+// snapshotDone.
 constexpr Duration UNCERTAIN = std::chrono::seconds(1);
-// Connecting takes less than a millisecond where the host listens. Begun with the backdoor, this
-// guest would have to announce itself twice at every start.
+// Connecting takes less than a millisecond where the host listens. If the guest began with the
+// backdoor, it would have to announce itself twice at every start.
 constexpr Duration HEAD_START = std::chrono::milliseconds(100);
-// A host begins with a reset. One that accepts the connection and never speaks would leave this
-// guest deaf where the backdoor can serve.
+// A host begins with a reset. A host that accepts the connection and never speaks would leave this
+// guest without commands although the backdoor can serve.
 constexpr Duration SILENCE = std::chrono::seconds(10);
 
 }  // namespace
@@ -53,11 +54,12 @@ std::optional<std::string> Tclo::poll_by_choice() {
   if (begun_ == Time{}) begun_ = transports_->clock().now();
   switch (transports_->choose(vsock)) {
     case Choice::VSOCK:
-      // One client per virtual machine: the host hears the last of the one before the other speaks.
+      // The host accepts one client per virtual machine, so the backdoor sends its last message
+      // before vsock begins.
       if (!owed_.empty() && backdoor_channel_.is_open()) {
         try {
           deliver();
-        } catch (const ChannelError&) {  // it goes over vsock
+        } catch (const ChannelError&) {  // the answer goes over vsock
         }
       }
       backdoor_channel_.close();
@@ -80,7 +82,7 @@ std::optional<std::string> Tclo::poll_by_choice() {
       break;
   }
   const std::string trouble = transports_->trouble(wire::Protocol::TCLO);
-  throw ChannelError(trouble.empty() ? "there is no way to the host" : trouble);
+  throw ChannelError(trouble.empty() ? "neither vsock nor a backdoor reaches the host" : trouble);
 }
 
 bool Tclo::worth_waiting() {
@@ -144,7 +146,7 @@ std::optional<std::string> Tclo::poll_backdoor() {
     use(Transport::BACKDOOR);
     try {
       std::optional<std::string> command = backdoor_channel_.receive();
-      if (command && command->empty()) return std::nullopt;  // a no-op: nothing to be answered
+      if (command && command->empty()) return std::nullopt;  // a no-op needs no answer
       return command;
     } catch (const MessageSizeError& error) {
       owed_ = std::string("ERROR ") + error.what();
@@ -153,7 +155,7 @@ std::optional<std::string> Tclo::poll_backdoor() {
   return std::nullopt;
 }
 
-// Sends what is owed, or the empty message. What is owed stays so until the host has it.
+// Sends the owed answer, or the empty message. The answer stays owed until the host has it.
 void Tclo::deliver() {
   backdoor_channel_.open();
   try {
@@ -169,8 +171,8 @@ void Tclo::answer(std::string_view reply) {
   backdoor_channel_.check_process();
   vsock_.check_process();
   if (reply.size() > wire::MAX_MESSAGE) {
-    throw MessageSizeError("an answer to the host has at most " +
-                           std::to_string(wire::MAX_MESSAGE) + " bytes, this one has " +
+    throw MessageSizeError("an answer to the host may have at most " +
+                           std::to_string(wire::MAX_MESSAGE) + " bytes, but this one has " +
                            std::to_string(reply.size()));
   }
   MutexLock lock(mutex_);
@@ -191,7 +193,7 @@ void Tclo::close() noexcept {
       // Over the backdoor the empty message is the last sign of life.
       if (!owed_.empty() || !pushed()) channel.send(owed_);
       owed_.clear();
-    } catch (const Error&) {  // the host does not listen: nothing more to be done
+    } catch (const Error&) {  // the host does not listen, so nothing more can be done
     }
   }
   backdoor_channel_.close();

@@ -1,8 +1,8 @@
-// TCLO: the host asks, the guest answers. By the backdoor the guest has to ask for commands: each
-// poll() sends the answer to the previous one (or an empty message: the sign of life) and asks for
-// the next. Over vsock commands are pushed: the descriptor tells of them, and the guest pings.
-// The answer that is owed survives a change between the two; so does one that was just written to a
-// connection which then broke, before the host gave a further sign of life.
+// TCLO: the host commands, the guest answers. Over the backdoor the guest has to ask for commands:
+// each poll() sends the answer to the previous one (or an empty message, the sign of life) and asks
+// for the next. Over vsock the host pushes commands, the descriptor tells of them, and the guest
+// pings. The owed answer survives a change between the two. So does an answer that was just written
+// to a connection which then broke, before the host gave a further sign of life.
 #pragma once
 
 #include <memory>
@@ -18,32 +18,41 @@
 
 namespace vmtpy::wire {
 
+// Owned by the HostConversation, used by the loop's thread, and as long-lived as its owner. It
+// closes its channels when it ends.
 class Tclo {
  public:
-  explicit Tclo(Backdoor& backdoor, ChannelOptions options = {});  // that alone
+  explicit Tclo(Backdoor& backdoor, ChannelOptions options = {});  // uses the backdoor alone
   explicit Tclo(std::shared_ptr<Transports> transports, ChannelOptions options = {});
-  // The next command or nothing. A command must be answered (answer()) before the next poll. When
-  // the host has lost the channel it is opened again and the answer, which is never dropped, sent
-  // once more. Throws ChannelError: the caller waits and polls again. A command that was refused as
-  // too large is answered with an error by itself.
+  // Returns the next command or nothing. A command must be answered (answer()) before the next
+  // poll. When the host has lost the channel, it is opened again and the answer, which is never
+  // dropped, is sent once more. Throws ChannelError, after which the caller waits and polls again.
+  // poll() itself answers a command that was refused as too large with an error.
   std::optional<std::string> poll();
-  // What the next poll() carries: "OK …" or "ERROR …".
-  // Throws MessageSizeError for one that is too large to be sent.
+  // Sets what the next poll() carries: "OK …" or "ERROR …". Throws MessageSizeError for an answer
+  // that is too large to be sent.
   void answer(std::string_view reply);
-  // An answer that the host may not have got is not sent again, and with `owed` none that it has
-  // not got: it is no longer true, and would be taken for that to the next command.
+  // Drops an answer that the host may not have got, and with `owed` also the answer that it has not
+  // got. Such an answer is no longer true, and the host would take it for the answer to the next
+  // command.
   void forget(bool owed);
-  void close() noexcept;  // sends what is owed or the empty message, then closes
+  // Sends the owed answer or the empty message, then closes.
+  void close() noexcept;
 
-  bool pushed() const { return transport_ == Transport::VSOCK; }  // the host speaks by itself
-  bool waiting() const { return waiting_; }      // nobody is reached yet: it is connected to
-  bool ready() const { return vsock_.ready(); }  // poll() has something to do now
-  Time due()
-      const;  // when it has at the latest, if pushed() or waiting(): a ping, an end of patience
-  // To wait on, for reading or for writing; -1: nothing.
+  bool pushed() const {
+    return transport_ == Transport::VSOCK;
+  }  // true when the host pushes commands
+  // True while a connection is being made and no host is reached yet.
+  bool waiting() const { return waiting_; }
+  bool ready() const { return vsock_.ready(); }  // true when poll() has something to do
+  // The time at which poll() has something to do at the latest, if pushed() or waiting(): a ping,
+  // or the end of patience.
+  Time due() const;
+  // The descriptors to wait on, the first for reading and the second for writing. -1 means none.
   int descriptor() const { return vsock_.descriptor(); }
   int connecting_descriptor() const { return vsock_.connecting_descriptor(); }
-  // Once for each change of the way to the host: over the new one it does not know this guest.
+  // Returns true once for each change of the way to the host, because over a new way the host does
+  // not know this guest.
   bool take_change() { return std::exchange(changed_, false); }
   std::string transport() const { return transports_->name(pushed()); }
   std::string reason() const { return transports_->reason(wire::Protocol::TCLO, pushed()); }
@@ -55,7 +64,8 @@ class Tclo {
   std::optional<std::string> poll_vsock() REQUIRES(mutex_);
   std::optional<std::string> poll_backdoor() REQUIRES(mutex_);
   bool worth_waiting();
-  Time heard_by() const;  // over vsock, when nothing has been said yet
+  // The time until which the host must have spoken over a new vsock connection.
+  Time heard_by() const;
   void use(Transport transport);
   void lost_vsock() REQUIRES(mutex_);
   void deliver() REQUIRES(mutex_);
@@ -64,14 +74,15 @@ class Tclo {
   BackdoorChannel backdoor_channel_;
   VsockChannel vsock_;
   Mutex mutex_;
-  Transport transport_ = Transport::NONE;  // by which the host is reached
-  Transport last_ = Transport::NONE;       // by which it was reached last
+  Transport transport_ = Transport::NONE;  // the transport by which the host is reached
+  Transport last_ = Transport::NONE;       // the transport by which it was reached last
   bool waiting_ = false;
   bool changed_ = false;
-  Time begun_{};   // the first attempt to connect over vsock
-  Time pinged_{};  // the last packet over vsock; Time{}: no answer has gone over it yet
+  Time begun_{};  // when the first attempt to connect over vsock was made
+  // When the last packet went over vsock. Time{} while no answer has gone over it.
+  Time pinged_{};
   std::string owed_ GUARDED_BY(mutex_);  // the answer that the host has not got yet
-  // The answer that it may not have got, sent over vsock.
+  // The answer that was sent over vsock and that the host may not have got.
   std::string uncertain_ GUARDED_BY(mutex_);
   Time uncertain_since_ GUARDED_BY(mutex_){};
 };

@@ -1,3 +1,5 @@
+// The decision table, and what is remembered of vsock's failures. It relies on the clock for when
+// the next attempt may be made.
 #include "wire/transports.h"
 
 #include <algorithm>
@@ -6,7 +8,7 @@ namespace vmtpy::wire {
 
 namespace {
 
-// A connection that breaks sooner than this after it was opened is no better than none.
+// A connection that breaks sooner than this after it was opened counts as a failed attempt.
 constexpr Duration LASTING = std::chrono::minutes(1);
 
 Clock& steady() {

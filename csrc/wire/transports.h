@@ -1,7 +1,6 @@
-// The ways to the host that there are, which of them a conversation uses, and why: the one place
-// that decides. Conversations (wire/rpci.h, wire/tclo.h) share one of these, and with it what is
-// known about vsock: an attempt that failed is not repeated for a while, by any of them.
-// Thread-safe.
+// The ways to the host, and the only place that decides which of them a conversation uses and why.
+// It serves Rpci and Tclo, which share one object and with it what is known about vsock: an attempt
+// that failed is not repeated for a while by any of them.
 #pragma once
 
 #include <array>
@@ -18,48 +17,51 @@
 namespace vmtpy::wire {
 
 enum class Preference {
-  AUTO,      // vsock where the host listens; the backdoor serves until then, and whenever it breaks
-  SPARE,     // the backdoor; vsock where there is none, or for what only vsock is granted
+  AUTO,      // vsock where the host listens; until then, and whenever vsock breaks, the backdoor
+  SPARE,     // the backdoor; vsock where there is none, and for what only vsock is granted
   VSOCK,     // vsock alone
   BACKDOOR,  // the backdoor alone
 };
 
 // How a conversation's vsock connection stands.
 enum class VsockState {
-  ABSENT,      // no vsock is to be used
+  ABSENT,      // vsock is not used
   DUE,         // an attempt may be made
-  CONNECTING,  // one is under way
+  CONNECTING,  // an attempt is under way
   OPEN,
-  RESTING,  // the last one failed a short while ago
+  RESTING,  // the last attempt failed a short while ago
 };
 
 enum class Choice {
   BACKDOOR,
   VSOCK,
-  WAIT,  // for vsock to connect: nothing else can serve
-  NONE,  // nothing can serve now
+  WAIT,  // wait for vsock to connect, as nothing else can serve
+  NONE,  // no way can serve now
 };
 
-// The whole decision; rendered in ARCHITECTURE.md.
+// The whole decision, which ARCHITECTURE.md shows as a table.
 Choice choose_transport(Preference preference, bool backdoor, VsockState vsock);
-// Whether a conversation that stands so should connect over vsock in the background.
+// Says whether a conversation should connect over vsock in the background.
 bool wants_vsock(Preference preference, bool backdoor);
 
 struct TransportOptions {
   Preference preference = Preference::AUTO;
-  std::string backdoor_name = "backdoor";       // for logs and status: "port", "vmcall"
-  Duration connect = std::chrono::seconds(5);   // that connecting may take
-  Duration rest_min = std::chrono::seconds(2);  // after a failure; doubles with each that follows
+  std::string backdoor_name = "backdoor";      // for logs and status: "port", "vmcall"
+  Duration connect = std::chrono::seconds(5);  // the time that connecting may take
+  // the rest after a failure; doubles with each further failure
+  Duration rest_min = std::chrono::seconds(2);
   Duration rest_max = std::chrono::minutes(5);
 };
 
+// Shared by the conversations that use it and by Python's object, and gone with the last of them.
+// Any thread may call it. Backdoor, dialer and clock must live longer.
 class Transports {
  public:
-  explicit Transports(Backdoor& backdoor);  // that one alone
+  explicit Transports(Backdoor& backdoor);  // uses that backdoor alone
   Transports(Backdoor& backdoor, Dialer& dialer, Clock& clock, TransportOptions options = {});
 
-  Backdoor& backdoor() const { return backdoor_; }  // one that knows nothing, if there is none
-  Dialer* dialer() const { return dialer_; }        // nullptr: no vsock
+  Backdoor& backdoor() const { return backdoor_; }  // an AbsentBackdoor if there is none
+  Dialer* dialer() const { return dialer_; }        // nullptr where vsock is not used
   Clock& clock() const { return clock_; }
   const TransportOptions& options() const { return options_; }
   bool backdoor_serves() const;
@@ -67,19 +69,22 @@ class Transports {
   Choice choose(VsockState vsock) const;
   bool wants_vsock() const;
 
-  // What is known about the host's vsock port for this protocol.
+  // What is known about the host's vsock port for this protocol: whether and when an attempt may be
+  // made.
   bool may_dial(wire::Protocol protocol) const;
-  Time dial_at(wire::Protocol protocol) const;  // when the next attempt may be made
-  // While it is paused no attempt is made in the background: the first socket of a kind may have
-  // the kernel load a module, which is nothing for the time in which something is frozen.
+  Time dial_at(wire::Protocol protocol) const;
+  // While paused, no attempt is made in the background. The first socket of a kind may have the
+  // kernel load a module, which must not happen while something is frozen.
   void pause(bool paused) { paused_ = paused; }
-  // A connection failed, or one broke that was through since `opened` (Time{}: never was).
+  // Notes that a connection failed, or that one broke which was open since `opened` (Time{} where
+  // it never was).
   void failed(wire::Protocol protocol, const std::string& why, Time opened = {});
   void succeeded(wire::Protocol protocol);
-  // A connection is open. For TCLO: the host is back, requests need not wait any longer either.
+  // Notes that a connection is open. For TCLO this means that the host is back, so that requests
+  // need not wait any longer either.
   void opened(wire::Protocol protocol);
-  std::string trouble(wire::Protocol protocol) const;  // "" if there is none
-  // For logs and status: "vsock" or the backdoor's name, and why that one.
+  std::string trouble(wire::Protocol protocol) const;  // the last trouble, "" if there is none
+  // For logs and status: "vsock" or the backdoor's name, and why that way is used.
   std::string name(bool vsock) const { return vsock ? "vsock" : options_.backdoor_name; }
   std::string reason(wire::Protocol protocol, bool vsock) const;
 

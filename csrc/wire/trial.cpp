@@ -1,4 +1,5 @@
-// The attempt. See trial.h for what it promises; the comments here say why it is done this way.
+// The attempt in a child process. trial.h says what it promises; the comments here say why it is
+// done this way.
 #include "wire/trial.h"
 
 #include <sched.h>
@@ -20,9 +21,9 @@
 namespace vmtpy::wire {
 namespace {
 
-constexpr std::size_t STACK_SIZE = 65536;  // a signal frame with AMX state takes 11 KiB of it
+constexpr std::size_t STACK_SIZE = 65536;  // a signal frame with AMX state takes 11 KiB
 
-// What the child and we share; its stack comes after it in the same mapping.
+// What this process and the child share. The child's stack follows it in the same mapping.
 struct Shared {
   volatile Trial* trial;
   Backdoor* backdoor;
@@ -44,8 +45,8 @@ Registers ask(Backdoor& backdoor, wire::Command command, std::uint32_t argument)
   return registers;
 }
 
-// OPEN is number 0, so that an echo of the request cannot look like SUCCESS; a refusal with the
-// cookies' flag may be meant for that alone.
+// Says whether a message channel opens. OPEN is number 0, so an echo of the request cannot look
+// like SUCCESS. A refusal with the cookies' flag may be meant for that flag alone.
 bool opens_channel(Backdoor& backdoor) {
   for (std::uint32_t cookies : {wire::COOKIES, std::uint32_t{0}}) {
     Registers got =
@@ -63,17 +64,18 @@ bool opens_channel(Backdoor& backdoor) {
   return false;
 }
 
-// Runs in the child too: nothing here may allocate, lock or throw.
+// Runs in the child too, so nothing here may allocate, lock or throw.
 void question(Backdoor& backdoor, volatile Trial& trial, bool channel) {
   trial.tried = true;
-  // ebx starts as what VMware would never leave there, so that an echo is no answer.
+  // ebx starts as a value that VMware would never leave there, so that an echo is no answer.
   Registers got = ask(backdoor, wire::GETVERSION, ~wire::MAGIC);
   trial.answered = low32(got.rbx) == wire::MAGIC && low32(got.rax) != wire::UNKNOWN_COMMAND;
   if (trial.answered) {
     trial.version = low32(got.rax);
     trial.product = low32(got.rcx);
-    // Every VMware since 2002 says 6, which settles it in one trap. Whoever says something else
-    // must also know his clock rate: something that answers all ports alike echoes the magic.
+    // Every VMware product since 2002 says 6, so one trap settles it. A host that says another
+    // number must also know its clock rate, because something that answers all ports alike echoes
+    // the magic.
     if (trial.version != 6) {
       trial.answered = low32(ask(backdoor, wire::GETMHZ, 0).rax) != wire::MAGIC;
     }
@@ -82,15 +84,16 @@ void question(Backdoor& backdoor, volatile Trial& trial, bool channel) {
   trial.done = true;
 }
 
-// Not _exit(): sanitizers hook it, and would look for the stack of the parent's thread here.
+// A bare system call stands in for _exit(), which sanitizers hook: they would look here for the
+// stack of the parent's thread.
 void end_child(int signal_number) {
   syscall(SYS_exit_group, signal_number);
 }
 
-// The child: its own table of handlers (no CLONE_SIGHAND), mostly our memory. The handlers are
-// needed, for an unhandled SIGSEGV would dump core and with it end every process that shares the
-// memory. And the signals must be neither blocked nor ignored at the instruction, or a host that
-// answers the fault by ptrace would find the process already condemned.
+// The child has its own table of handlers (no CLONE_SIGHAND) and mostly this process's memory. It
+// needs the handlers because an unhandled SIGSEGV would dump core, and that ends every process that
+// shares the memory. The signals must be neither blocked nor ignored at the instruction: otherwise
+// a host that answers the fault by ptrace would find the process already condemned.
 int child_main(void* argument) {
   const Shared& shared = *static_cast<Shared*>(argument);
   struct sigaction action = {};
@@ -103,9 +106,10 @@ int child_main(void* argument) {
   }
   if (pthread_sigmask(SIG_UNBLOCK, &faults, nullptr) != 0) return 0;
   if (shared.needs_privilege) {
-    rlimit no_core{1, 1};  // 0 would still be piped to a program that collects them
+    rlimit no_core{1, 1};  // with 0 the dump would still be piped to a program that collects dumps
     setrlimit(RLIMIT_CORE, &no_core);
-    shared.trial->privilege_error = EPERM;  // should a seccomp filter kill us at the call
+    // This value stays if a seccomp filter kills the child at the call.
+    shared.trial->privilege_error = EPERM;
     shared.trial->privilege_error = -linux::set_io_privilege(true);
     if (shared.trial->privilege_error != 0) return 0;
     linux::set_io_privilege(false);
@@ -114,8 +118,9 @@ int child_main(void* argument) {
   return 0;
 }
 
-// No handler of this process may run in the child, on its tiny stack and with another pid: all
-// signals are blocked before it is born.
+// Blocks all signals before the child is born, so that no handler of this process runs in the
+// child, on its tiny stack and with another pid. It lives in one scope of the thread that makes the
+// child.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -131,7 +136,7 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-// How the child ended, for people. Its exit code is the signal that its handler caught.
+// Returns how the child ended, for people. Its exit code is the signal that its handler caught.
 std::string await_child(pid_t child) {
   int status = 0;
   while (waitpid(child, &status, __WALL) < 0) {
@@ -161,10 +166,10 @@ TrialResult try_way(BackdoorWay way, const Cpu& cpu, bool channel) {
   if (stack == MAP_FAILED) return {{}, SystemError("mmap", "", errno).what()};
   auto* trial = new (stack) Trial;
   Shared shared{trial, backdoor.get(), way == BackdoorWay::PRIVILEGED_PORT, channel};
-  // A seccomp filter may kill whoever calls iopl(2), and, before Linux 5.16, all who share his
-  // memory: that child gets a copy. CLONE_VFORK: this thread waits (others go on). Exit signal 0:
-  // no SIGCHLD, and no wait() of the program's own can take the child away unless it asks for such
-  // children.
+  // A seccomp filter may kill whoever calls iopl(2) and, before Linux 5.16, all who share its
+  // memory, so that child gets a copy of the memory. CLONE_VFORK makes this thread wait while
+  // others go on. The exit signal 0 means that there is no SIGCHLD, and that no wait() of the
+  // program takes the child away unless it asks for such children.
   int flags = CLONE_VFORK | (shared.needs_privilege ? 0 : CLONE_VM);
   TrialResult result;
   {

@@ -1,6 +1,6 @@
-// One attempt to reach VMware's backdoor by one way. The real instructions are tried in a
-// short-lived child by whose fault nobody is disturbed: no signal handler is installed in this
-// process, no SIGCHLD is raised, other threads go on. Serves wire/probe.h.
+// One attempt to reach VMware's backdoor by one way. The real instructions are executed in a
+// short-lived child, whose fault disturbs nobody: this process installs no signal handler and gets
+// no SIGCHLD, and its other threads go on. It serves wire/probe.h.
 #pragma once
 
 #include <cstdint>
@@ -12,25 +12,25 @@
 
 namespace vmtpy::wire {
 
-// Plain data: the child fills it in shared memory.
+// Plain data, which the child fills in shared memory.
 struct Trial {
   bool tried = false;       // the instruction was about to be executed
-  bool done = false;        // and went by without a fault
-  bool answered = false;    // GETVERSION as VMware answers it
-  bool channel = false;     // and a message channel opened, if that was asked
-  int privilege_error = 0;  // errno of the refused I/O privilege, where the way needs it
+  bool done = false;        // it was executed without a fault
+  bool answered = false;    // GETVERSION was answered as VMware answers it
+  bool channel = false;     // a message channel opened, if that was asked for
+  int privilege_error = 0;  // the errno of the refused I/O privilege, where the way needs it
   std::uint32_t version = 0;
   std::uint32_t product = 0;
 };
 
 struct TrialResult {
   Trial trial;
-  std::string fault;  // how the child ended, if not well
+  std::string fault;  // how the child ended, if it did not end well
 };
 
-// With `channel` it is tried whether a message channel opens: GETVERSION is also answered by
-// QEMU's vmport, which has none.
+// With `channel` the trial also opens a message channel, because QEMU's vmport answers GETVERSION
+// but has no channels.
 TrialResult try_way(BackdoorWay way, const Cpu& cpu, bool channel);
-Trial try_backdoor(Backdoor& backdoor, bool channel);  // one that is known not to fault
+Trial try_backdoor(Backdoor& backdoor, bool channel);  // for a backdoor that is known not to fault
 
 }  // namespace vmtpy::wire

@@ -1,5 +1,5 @@
-// What open-vm-tools accepts is accepted, but for packets that are not whole: those it reads past
-// their end. The errors are open-vm-tools' own.
+// Accepts what open-vm-tools accepts, except for packets that are not whole: open-vm-tools reads
+// past their end. The errors are open-vm-tools' own.
 #include "wire/vix.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace vmtpy::wire {
 
 namespace {
 
-// The caller has looked that it is there.
+// Reads a number; the caller has checked that it lies in the packet.
 std::uint64_t number(std::string_view packet, std::size_t at, std::size_t bytes) {
   std::uint64_t value = 0;
   for (std::size_t i = bytes; i-- > 0;) {
@@ -22,7 +22,8 @@ std::uint64_t number(std::string_view packet, std::size_t at, std::size_t bytes)
   return value;
 }
 
-// The packet, with what follows it. Empty where no quoted name and NUL are in front.
+// Returns the packet with what follows it. Returns nothing where no quoted name and NUL are in
+// front.
 std::string_view behind_name(std::string_view request) {
   if (!request.starts_with('"')) return {};
   const std::size_t end = request.find('"', 1);
@@ -38,7 +39,7 @@ vix::Error judge(std::string_view packet) {
   const std::uint64_t header = number(packet, 10, 4);
   const std::uint64_t body = number(packet, 14, 4);
   const std::uint64_t credentials = number(packet, 18, 4);
-  // NULs may follow, as they do behind other commands.
+  // NULs may follow the packet, as they do behind other commands.
   if (number(packet, 0, 4) != vix::MAGIC || number(packet, 4, 2) != vix::VERSION ||
       header < vix::HEADER || header + body + credentials > total || total > packet.size() ||
       packet.find_first_not_of('\0', total) != std::string_view::npos) {
@@ -48,7 +49,7 @@ vix::Error judge(std::string_view packet) {
                                                        : vix::Error::UNRECOGNIZED_COMMAND_IN_GUEST;
 }
 
-// Appends bytes in base64.
+// Appends bytes to a text in base64. It lives in one call of answer_vix().
 class Base64 {
  public:
   explicit Base64(std::string& to) : to_(to) {}
@@ -79,7 +80,7 @@ class Base64 {
 
   std::string& to_;
   std::uint32_t bits_ = 0;
-  int held_ = 0;  // bytes in bits_
+  int held_ = 0;  // the number of bytes in bits_
 };
 
 }  // namespace
@@ -89,7 +90,7 @@ std::string answer_vix(std::string_view request, const ToolsState& state) {
   // The second number is an errno.
   std::string answer = "OK " + std::to_string(static_cast<int>(error)) + " 0 ";
   if (error == vix::Error::SUCCESS) {
-    // In open-vm-tools' order.
+    // The order is open-vm-tools'.
     const std::array<std::pair<vix::Property, std::string_view>, 5> properties = {{
         {vix::Property::OS_NAME, state.os_name},
         {vix::Property::OS_SHORT_NAME, state.os_short_name},

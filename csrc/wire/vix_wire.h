@@ -1,5 +1,5 @@
 // Constants of VIX, by which a host asks tools for their state, under the protocol's own names.
-// Serves core/vix. Sources: open-vm-tools' vixCommands.h and vixOpenSource.h, govmomi's
+// They serve wire/vix. Sources: open-vm-tools' vixCommands.h and vixOpenSource.h, govmomi's
 // toolbox/vix. All integers are little-endian and packed.
 #pragma once
 
@@ -26,6 +26,6 @@ enum class Property : std::uint16_t {
   TOOLS_PRODUCT = 4511,
   OS_SHORT_NAME = 4520,
 };
-inline constexpr std::uint32_t STRING = 2;  // type of a property; its length counts a NUL
+inline constexpr std::uint32_t STRING = 2;  // the type of a property; its length counts a NUL
 
 }  // namespace vmtpy::wire::vix

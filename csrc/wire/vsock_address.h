@@ -1,5 +1,5 @@
-// sockaddr_vm and its constants. The kernel's header of 6.1 does not compile without the other,
-// which has to come first.
+// sockaddr_vm and its constants, for all that opens vsock sockets. The kernel's vsock header of
+// Linux 6.1 does not compile without <sys/socket.h>, which has to come first.
 #pragma once
 
 // clang-format off

@@ -1,3 +1,5 @@
+// Connecting, sending and receiving on a vsock socket. The waits here go by the machine's clock;
+// Transports' clock counts the time to connect in the background.
 #include "wire/vsock_channel.h"
 
 #include <poll.h>
@@ -15,15 +17,16 @@ namespace vmtpy::wire {
 
 namespace {
 
-// The host may still hold the pair of ports of a connection that was closed, and resets the new
-// one: so many local ports are tried, each lower than the one before.
+// The host may still hold the pair of ports of a connection that was closed, and then resets the
+// new one. So this many local ports are tried, each lower than the one before.
 constexpr int PORTS_TRIED = 8;
 // The kernel or the host was short of buffers for a moment, or a signal came in between.
 constexpr int MOST_RETRIES = 5;
 constexpr timespec SHORTAGE{.tv_sec = 0, .tv_nsec = 1'000'000};
-constexpr int MOST_READS = 16;  // of what has arrived, before the caller's timers have their turn
+constexpr int MOST_READS = 16;  // the most reads before the caller's timers have their turn
 constexpr std::size_t READ_SIZE = 16384;
-// A virtual machine that stood still finds its deadline over before it has looked at what arrived.
+// A virtual machine that stood still finds its deadline over before it has looked at what arrived,
+// so it gets this time for a last look.
 constexpr Duration LAST_LOOK = std::chrono::milliseconds(100);
 
 std::uint32_t port_of(wire::Protocol protocol) {
@@ -37,7 +40,7 @@ std::string seconds(Duration duration) {
   return text + " s";
 }
 
-// Why no connection is to be had.
+// Says why there is no connection.
 std::string explain(int error, std::uint32_t port, Duration limit) {
   const std::string where = "the host's vsock port " + std::to_string(port);
   switch (error) {
@@ -57,7 +60,8 @@ std::string explain(int error, std::uint32_t port, Duration limit) {
 }
 
 Time now() {
-  return std::chrono::steady_clock::now();  // of waits on another machine: no test turns its clock
+  // the clock of waits for another machine, which no test turns
+  return std::chrono::steady_clock::now();
 }
 
 }  // namespace
@@ -100,7 +104,7 @@ bool VsockChannel::dial() {
   for (;;) {
     privileged_ = true;
     int dialed = dialer.dial(port, true);
-    if (dialed == -EACCES) {  // an ordinary user's
+    if (dialed == -EACCES) {  // the process is an ordinary user's
       privileged_ = false;
       dialed = dialer.dial(port, false);
     }
@@ -116,7 +120,7 @@ bool VsockChannel::dial() {
   return true;
 }
 
-// Whether an attempt that ended so is followed by another at once.
+// Says whether an attempt that ended with `error` is followed by another at once.
 bool VsockChannel::worth_another(int error) {
   if (error == ECONNRESET) return ++resets_ < PORTS_TRIED;
   if (error != ENOBUFS && error != EINTR) return false;
@@ -152,9 +156,9 @@ VsockState VsockChannel::give_up(int error) {
   return VsockState::RESTING;
 }
 
-// Waits; also soon after a failure, as the caller has nothing else.
+// Waits for the connection, even soon after a failure, because the caller has no other way.
 void VsockChannel::connect() {
-  if (transports_->dialer() == nullptr) throw ChannelError("no vsock is to be used here");
+  if (transports_->dialer() == nullptr) throw ChannelError("this channel may not use vsock");
   VsockState state = VsockState::CONNECTING;
   if (!descriptor_) {
     begin_connecting();
@@ -194,7 +198,7 @@ void VsockChannel::ping() {
 }
 
 void VsockChannel::write(std::string_view message, bool last) {
-  // What is left over would be taken for the reply to the next request.
+  // A left-over message would be taken for the reply to the next request.
   if (protocol_ == wire::Protocol::RPCI && open_ && read()) {
     throw ChannelError("the host sent a reply that nobody had asked for");
   }
@@ -221,7 +225,7 @@ void VsockChannel::send_packet(const Packet& packet) {
   }
 }
 
-// What has arrived; never waits.
+// Returns a message that has arrived, and never waits.
 std::optional<std::string> VsockChannel::read() {
   if (!open_) throw ChannelError("the channel is not open");
   for (int reads = 0; reads <= MOST_READS; ++reads) {
@@ -244,7 +248,7 @@ std::optional<std::string> VsockChannel::read_reply() {
   }
 }
 
-// Waits for `events` on the socket; false when the deadline is over without.
+// Waits for `events` on the socket. Returns false when the deadline has passed without them.
 bool VsockChannel::await(short events, Time deadline) const {
   for (;;) {
     const Duration left = std::max(Duration(deadline - now()), LAST_LOOK);
@@ -256,7 +260,7 @@ bool VsockChannel::await(short events, Time deadline) const {
   }
 }
 
-// True when there was something to read.
+// Returns true when there was something to read.
 bool VsockChannel::fill() {
   char bytes[READ_SIZE];
   for (;;) {

@@ -1,7 +1,7 @@
 // A conversation over a vsock connection: packets of wire/data_map.h on a socket. Connecting goes
-// on in the background (advance()) or is waited for (open()); nothing else waits, except for the
-// reply to a request and for room to send in, and these for `patience` at most: a host that stands
-// still must not hang a backup. What breaks is told to the Transports, which remember it.
+// on in the background (advance()), or open() waits for it. Otherwise only two things wait, and for
+// `patience` at most, because a host that does not move must not hang a backup: the reply to a
+// request, and room to send. Transports remembers what breaks.
 #pragma once
 
 #include <cstdint>
@@ -17,26 +17,31 @@
 
 namespace vmtpy::wire {
 
+// Owned by Rpci, Tclo or a test. Any thread may call it (wire/channel.h). It closes its connection
+// when it ends.
 class VsockChannel final : public Channel {
  public:
   VsockChannel(std::shared_ptr<Transports> transports, wire::Protocol protocol,
                ChannelOptions options = {});
   ~VsockChannel() override;
 
-  // Takes connecting one step further, without any waiting; begins it if nobody else has failed
-  // with it a short while ago. How it stands then.
+  // Takes connecting one step further without waiting, and begins it unless another conversation
+  // has failed with it a short while ago. Returns how the connection then stands.
   VsockState advance();
-  void ping();  // a sign of life, which the host does not answer
+  void ping();  // sends a sign of life, which the host does not answer
   void set_patience(Duration patience) { patience_ = patience; }
-  bool privileged() const { return privileged_; }  // the connection comes from a port below 1024
-  Time opened_at() const { return opened_at_; }    // of the connection
+  bool privileged() const { return privileged_; }  // true if the local port is below 1024
+  Time opened_at() const { return opened_at_; }    // when the connection opened
 
   int descriptor() const override { return open_ ? descriptor_.get() : -1; }
-  int connecting_descriptor() const { return open_ ? -1 : descriptor_.get(); }  // becomes writable
+  // The descriptor that becomes writable when connecting is over.
+  int connecting_descriptor() const { return open_ ? -1 : descriptor_.get(); }
   Time connect_by() const { return connect_by_; }
-  // Something is to be done: the host has said something or has gone, or connecting is over.
+  // True when something is to be done: the host has said something or has gone, or connecting is
+  // over.
   bool ready() const;
-  bool backlog() const { return decoder_.backlog(); }  // messages have arrived that nobody has read
+  // True when messages have arrived that nobody has read.
+  bool backlog() const { return decoder_.backlog(); }
 
  private:
   void connect() override;
@@ -61,8 +66,8 @@ class VsockChannel final : public Channel {
   PacketDecoder decoder_;
   Duration patience_ = std::chrono::seconds(30);
   UniqueFd descriptor_;
-  int resets_ = 0;   // of attempts in a row
-  int retries_ = 0;  // for other reasons
+  int resets_ = 0;   // how many attempts in a row were reset
+  int retries_ = 0;  // how many attempts failed for other reasons
   bool privileged_ = false;
   Time connect_by_{};
   Time opened_at_{};

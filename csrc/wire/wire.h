@@ -1,5 +1,5 @@
 // Constants of VMware's backdoor, message channels, RPCI and TCLO, under the protocol's own names.
-// Nothing else in the project writes one of these numbers. Sources: OpenBSD's vmt(4),
+// No other file of the project writes one of these numbers. Sources: OpenBSD's vmt(4),
 // open-vm-tools' backdoor_def.h, guest_msg_def.h, tclodefs.h and dataMap.h, the Linux kernel's
 // asm/vmware.h.
 #pragma once
@@ -19,7 +19,7 @@ inline constexpr std::uint16_t PORT_HB = 0x5659;  // rep insb, rep outsb
 
 // edx low half, where the call is made by vmcall or vmmcall
 inline constexpr std::uint16_t FLAG_HB = 1 << 0;
-inline constexpr std::uint16_t FLAG_OUT = 1 << 1;  // towards the host; 0 with the low bandwidth
+inline constexpr std::uint16_t FLAG_OUT = 1 << 1;  // towards the host; 0 at low bandwidth
 
 // ecx low half (low bandwidth)
 enum Command : std::uint16_t {
@@ -37,8 +37,8 @@ enum Command : std::uint16_t {
   GETTIMEFULL_WITH_LAG = 55,
   GET_VCPU_INFO = 68,
 };
-inline constexpr std::uint32_t GUI_SYNC_TIME = 1 << 10;       // in eax of GETGUIOPTIONS's answer
-inline constexpr std::uint32_t UNKNOWN_COMMAND = 0xFFFFFFFF;  // eax of the answer
+inline constexpr std::uint32_t GUI_SYNC_TIME = 1 << 10;  // in eax of the answer to GETGUIOPTIONS
+inline constexpr std::uint32_t UNKNOWN_COMMAND = 0xFFFFFFFF;  // in eax of the answer
 
 // ebx low half (high bandwidth)
 inline constexpr std::uint16_t HB_MESSAGE = 0;
@@ -77,11 +77,13 @@ inline constexpr std::uint16_t HOST_SENDPAYLOAD = 2;
 enum class Protocol : std::uint32_t { RPCI = 0x49435052, TCLO = 0x4F4C4354 };
 inline constexpr std::uint32_t COOKIES = 0x80000000;
 
-// vsock: where a host listens, and from where a guest must come to count as privileged
+// vsock: the ports at which a host listens, and the local ports from which a guest counts as
+// privileged
 inline constexpr std::uint32_t VSOCK_HOST = 0;  // context id of the hypervisor
 inline constexpr std::uint32_t VSOCK_RPCI = 976;
 inline constexpr std::uint32_t VSOCK_TCLO = 975;
-inline constexpr std::uint32_t VSOCK_PRIVILEGED = 1023;  // the highest such local port
+// the highest local port that counts as privileged
+inline constexpr std::uint32_t VSOCK_PRIVILEGED = 1023;
 
 // vsock: type tags, field ids and types of packets
 enum FieldType : std::uint32_t { INT64 = 1, STRING = 2, INT64_LIST = 3, STRING_LIST = 4 };

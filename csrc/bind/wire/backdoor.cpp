@@ -1,3 +1,5 @@
+// Binds Backdoor, the real backdoors, CPUID, the probe and the hardware's facts. It serves
+// vmtpy._probe and vmtpy.backdoor.
 #include "wire/backdoor.h"
 
 #include <array>
@@ -30,7 +32,8 @@ void bind_cpu(py::module_& module) {
       .def_readonly("vmcall", &wire::Cpu::vmcall)
       .def_readonly("vmmcall", &wire::Cpu::vmmcall)
       .def_readonly("encrypted", &wire::Cpu::encrypted);
-  using Leaves = std::map<std::uint32_t, std::array<std::uint32_t, 4>>;  // others are zero
+  // leaves that are missing are zero
+  using Leaves = std::map<std::uint32_t, std::array<std::uint32_t, 4>>;
   module.def("read_cpu", py::overload_cast<>(&wire::read_cpu), "What CPUID says here.");
   module.def(
       "read_cpu",

@@ -1,4 +1,5 @@
-// Dialer and the real one.
+// Binds Dialer and VsockDialer. They serve vmtpy.transport; tests put UnixDialer
+// (bind/emulator/packets.cpp) in their place.
 #include "wire/dialer.h"
 
 #include "bind/bind.h"

@@ -1,3 +1,5 @@
+// Binds the channels, Rpci and Tclo. It serves vmtpy.rpci and the tests of the wire. Payloads are
+// bytes, and no call holds the GIL.
 #include "wire/rpci.h"
 
 #include "bind/bind.h"
@@ -16,14 +18,15 @@ wire::ChannelOptions options(bool high_bandwidth, std::size_t max_receive) {
   return {.high_bandwidth = high_bandwidth, .max_receive = max_receive};
 }
 
-// Runs `work` without the GIL. Bytes are turned into views before and into objects after.
+// Runs `work` without the GIL. The caller turns bytes into views before it, and results into
+// objects after it.
 template <typename Work>
 auto unlocked(Work work) {
   py::gil_scoped_release release;
   return work();
 }
 
-// What both kinds of channels can do.
+// Binds what both kinds of channels have in common.
 void bind_channel(py::module_& module) {
   py::native_enum<wire::Protocol>(module, "Protocol", "enum.Enum")
       .value("RPCI", wire::Protocol::RPCI)

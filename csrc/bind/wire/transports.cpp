@@ -1,4 +1,5 @@
-// Transports, its options and its table of choices.
+// Binds Transports, its options and its table of choices. It serves vmtpy.transport, and the test
+// that renders the table.
 #include "wire/transports.h"
 
 #include <memory>

@@ -284,7 +284,7 @@ def test_a_host_that_forgets_its_sessions_and_handles_can_still_fetch(rig: Rig) 
 
 
 def test_what_cannot_be_served_is_refused_at_once(rig: Rig) -> None:
-    with pytest.raises(ValueError, match="at most 3072 bytes, this one has 3073"):
+    with pytest.raises(ValueError, match="at most 3072 bytes, but this one has 3073"):
         rig.agent.finish(PATH, bytes(3073))
     with pytest.raises(ValueError, match="absolute: relative"):
         rig.agent.finish("relative", b"")

@@ -65,7 +65,7 @@ def test_a_request_over_64_kib_is_refused_before_anything_is_sent(high: bool) ->
     channel = rpci(host)
     channel.open()
     traps = host.traps()
-    with pytest.raises(MessageSizeError, match="at most 65536 bytes, this one has 65537"):
+    with pytest.raises(MessageSizeError, match="at most 65536 bytes, but this one has 65537"):
         channel.send(bytes(65537))
     assert host.traps() == traps
     assert channel.exchange(b"log x") == b"1 "

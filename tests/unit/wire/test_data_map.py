@@ -78,16 +78,16 @@ def test_a_packet_without_fields_is_an_empty_message() -> None:
         (packet(struct.pack(">II", 0, 2)), "instead of 2"),
         (packet(number(2, 1)), "field 2 has type 1 instead of 2"),
         (packet(text(1, b"1")), "field 1 has type 2 instead of 1"),
-        (packet(number(1, 3)), "of unknown type 3"),
-        (packet(number(1, 1), number(1, 1)), "field 1 stands in it twice"),
+        (packet(number(1, 3)), "its type 3 is unknown"),
+        (packet(number(1, 1), number(1, 1)), "field 1 appears twice"),
         (packet(struct.pack(">III", STRING, 2, 5) + b"abcd"), "5 bytes where 4 are left"),
         (packet(struct.pack(">III", STRING, 2, 0xFFFFFFFF)), "4294967295 bytes where 0"),
         (packet(struct.pack(">III", INT64_LIST, 9, 0xFFFFFFFF)), "bytes where 0 are left"),
         (packet(struct.pack(">III", STRING_LIST, 9, 0xFFFFFFFF)), "4 bytes where 0 are left"),
         (packet(b"\0\0\0\1\0\0"), "4 bytes where 2 are left"),
         (packet(*(number(field, 0) for field in range(10, 80))), "more than 64 fields"),
-        (packet(text(2, bytes(65537))), "a payload of 65537 bytes, at most 65536 are taken"),
-        (struct.pack(">I", 0x7FFFFFFF), "one of 2147483647 bytes, at most 69632 are taken"),
+        (packet(text(2, bytes(65537))), "its payload has 65537 bytes, but the limit is 65536"),
+        (struct.pack(">I", 0x7FFFFFFF), "it has 2147483647 bytes, but the limit is 69632"),
     ],
 )
 def test_what_is_no_packet_is_refused_with_its_fault(data: bytes, why: str) -> None:
@@ -103,7 +103,7 @@ def test_an_oversize_length_is_refused_before_its_bytes_arrive() -> None:
     assert decoder.take() is None
     decoder = PacketDecoder(max_payload=16)
     decoder.feed(struct.pack(">I", 16 + 4097))
-    with pytest.raises(ChannelError, match="at most 4112"):
+    with pytest.raises(ChannelError, match="the limit is 4112"):
         decoder.take()
 
 

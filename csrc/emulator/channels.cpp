@@ -1,3 +1,5 @@
+// The steps of a message channel one by one, and the misbehaviour that a test asked for. The
+// numbers are those of wire/wire.h.
 #include "emulator/channels.h"
 
 #include <algorithm>
@@ -97,7 +99,7 @@ std::uint16_t Channels::step(std::uint16_t step, Conversation& channel,
 std::uint16_t Channels::send_size(Conversation& channel, std::uint32_t size) {
   begin_again(channel);
   if (size > wire::MAX_MESSAGE) return REFUSED;
-  // A guest that sends on RPCI does not want the last reply any more; a TCLO command stays.
+  // A guest that sends on RPCI no longer wants the last reply. A TCLO command stays.
   if (channel.protocol == wire::Protocol::RPCI) channel.outgoing.reset();
   channel.expected = size;
   channel.sending = size != 0;
@@ -109,7 +111,7 @@ std::uint16_t Channels::send_payload(Conversation& channel, std::uint32_t word) 
   if (!channel.sending) return REFUSED;
   std::size_t size = std::min<std::size_t>(4, channel.expected - channel.incoming.size());
   char bytes[4];
-  std::memcpy(bytes, &word, sizeof bytes);  // little-endian, as the guest's
+  std::memcpy(bytes, &word, sizeof bytes);  // both sides are little-endian
   channel.incoming.append(bytes, size);
   if (channel.incoming.size() == channel.expected) arrived(channel);
   return wire::SUCCESS;
@@ -118,7 +120,7 @@ std::uint16_t Channels::send_payload(Conversation& channel, std::uint32_t word) 
 std::uint16_t Channels::receive_size(Conversation& channel, wire::Registers& registers) {
   channel.receiving = false;
   channel.taken = 0;
-  // It stays in the queue until the guest acknowledges it.
+  // The command stays in the queue until the guest acknowledges it.
   if (const std::string* command = tclo_.next(&channel)) channel.outgoing = *command;
   if (!channel.outgoing) return wire::SUCCESS;
   channel.receiving = true;
@@ -180,7 +182,8 @@ void Channels::begin_again(Conversation& channel) {
 }
 
 void Channels::high_out(wire::Registers& registers, GuestMemory& memory) {
-  // The cookie halves sit elsewhere than with low bandwidth: rsi is the address here.
+  // The halves of the cookie are in other registers than at low bandwidth, because rsi is the
+  // address.
   Conversation* channel = find(registers, static_cast<std::uint32_t>(registers.rbp),
                                static_cast<std::uint32_t>(registers.rdi));
   std::uint16_t status = high_status(wire::SENDPAYLOAD, channel);
@@ -196,7 +199,7 @@ void Channels::high_in(wire::Registers& registers, GuestMemory& memory) {
   set_high_half(registers.rbx, status);
 }
 
-// SUCCESS when the transfer may go on.
+// Returns SUCCESS when the transfer may go on.
 std::uint16_t Channels::high_status(std::uint16_t step, Conversation* channel) {
   Misbehaviour* how = due(step);
   bool checkpoint = how && how->status && (*how->status & wire::CHECKPOINT);
@@ -274,7 +277,8 @@ bool Channels::checkpoint_due(Conversation& channel) {
   return (options_.checkpoint_every > 0 && ++steps_ % options_.checkpoint_every == 0) || stunned;
 }
 
-// The misbehaviour to apply to this step, if any. One that is used up is kept with step 0xFFFF.
+// Returns the misbehaviour for this step, if there is any. A misbehaviour that is used up stays in
+// the list with `times` -1.
 Misbehaviour* Channels::due(std::uint16_t step) {
   Misbehaviour* found = nullptr;
   for (Misbehaviour& how : misbehaviours_) {
@@ -289,7 +293,7 @@ Misbehaviour* Channels::due(std::uint16_t step) {
   return found;
 }
 
-// splitmix64: looks random, is the same in every run.
+// This is splitmix64, which looks random and is the same in every run.
 std::uint64_t Channels::next_cookie() {
   std::uint64_t mixed = (cookies_ += 0x9E3779B97F4A7C15);
   mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;

@@ -1,6 +1,6 @@
-// The host's side of the message channels: the steps of command MESSAGE and of the high-bandwidth
-// transfers, at register level. Nothing that a guest says about sizes is trusted. Used by
-// emulator/device.h, which holds the lock; answers come from emulator/rpci_answers.h.
+// The host's side of the message channels, at register level: the steps of command MESSAGE and of
+// the high-bandwidth transfers. No size that a guest claims is trusted. It serves
+// emulator/device.h; the answers come from emulator/rpci_answers.h.
 #pragma once
 
 #include <array>
@@ -19,22 +19,25 @@
 
 namespace vmtpy::emulator {
 
+// Owned by the Device and as long-lived. Every call is made under the Device's lock.
 class Channels {
  public:
   Channels(const DeviceOptions& options, RpciAnswers& answers, TcloQueue& tclo,
            Transcript& transcript)
       : options_(options), answers_(answers), tclo_(tclo), transcript_(transcript) {}
 
-  void message(wire::Registers& registers);  // in eax, dx with command MESSAGE
+  // Answers the instruction "in eax, dx" with command MESSAGE.
+  void message(wire::Registers& registers);
   void high_out(wire::Registers& registers, GuestMemory& memory);
   void high_in(wire::Registers& registers, GuestMemory& memory);
 
   void misbehave(const Misbehaviour& how) { misbehaviours_.push_back(how); }
   void lose();
   int open_count() const;
-  // Some guest has a message half sent or half received.
+  // Says whether a message is half sent or half received.
   bool in_flight() const;
-  // The virtual machine was stunned: what is in flight begins again with CHECKPOINT.
+  // Called after the virtual machine was stunned: each transfer in flight begins again with
+  // CHECKPOINT.
   void checkpoint();
 
  private:
@@ -44,13 +47,13 @@ class Channels {
     bool cookies = false;
     std::uint32_t cookie_high = 0;
     std::uint32_t cookie_low = 0;
-    bool sending = false;      // between SENDSIZE and its last payload
-    std::size_t expected = 0;  // bytes of the message that the guest sends
+    bool sending = false;      // true between SENDSIZE and the last payload
+    std::size_t expected = 0;  // the size of the message that the guest sends
     std::string incoming;
-    std::optional<std::string> outgoing;  // what waits for the guest
-    bool receiving = false;               // between RECVSIZE and RECVSTATUS
-    std::size_t taken = 0;                // bytes of it that the guest has
-    bool checkpointed = false;            // the next step answers CHECKPOINT
+    std::optional<std::string> outgoing;  // the message that waits for the guest
+    bool receiving = false;               // true between RECVSIZE and RECVSTATUS
+    std::size_t taken = 0;                // how many of its bytes the guest has
+    bool checkpointed = false;            // true when the next step answers CHECKPOINT
     bool in_flight() const { return open && (sending || receiving); }
   };
 
@@ -66,8 +69,10 @@ class Channels {
   std::uint16_t give_to_guest(Conversation& channel, wire::Registers& registers,
                               GuestMemory& memory);
 
-  void arrived(Conversation& channel);    // a whole message of the guest
-  void delivered(Conversation& channel);  // the guest has the message, or refuses it
+  // Takes a whole message of the guest.
+  void arrived(Conversation& channel);
+  // Drops the message that the guest has, or has refused.
+  void delivered(Conversation& channel);
   static void begin_again(Conversation& channel);
   bool checkpoint_due(Conversation& channel);
   Conversation* find(const wire::Registers& registers, std::uint32_t high, std::uint32_t low);

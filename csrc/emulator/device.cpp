@@ -1,3 +1,5 @@
+// The commands of the backdoor, the lock of the emulated host, and the stun. It relies on Channels
+// for MESSAGE, and on machine.h for facts.
 #include "emulator/device.h"
 
 #include <condition_variable>
@@ -18,13 +20,29 @@ constexpr std::uint32_t BACKDOOR_VERSION = 6;
 constexpr std::uint32_t HARDWARE_VERSION = 19;
 constexpr std::uint32_t APIC_BUS_HZ = 66'000'000;
 constexpr std::uint32_t VCPU_LEGACY_X2APIC = 1 << 3;
-// 564d5668-6f73-7420-656d-756c61746564, as four little-endian words.
+// The UUID 564d5668-6f73-7420-656d-756c61746564 as four little-endian words.
 constexpr std::uint32_t UUID[4] = {0x68564D56, 0x2074736F, 0x6C756D65, 0x64657461};
 
-// Keys under which traps are counted: a command with the step of a MESSAGE above it.
+// The keys under which traps are counted. Other keys are a command, with the step of a MESSAGE
+// above it.
 constexpr std::uint32_t HIGH_OUT_KEY = 0xFFFF0001;
 constexpr std::uint32_t HIGH_IN_KEY = 0xFFFF0002;
 constexpr std::uint32_t BAD_FLAGS_KEY = 0xFFFF0003;
+
+constexpr std::pair<wire::Command, const char*> COMMAND_NAMES[] = {
+    {wire::GETMHZ, "GETMHZ"},
+    {wire::GETVERSION, "GETVERSION"},
+    {wire::GETGUIOPTIONS, "GETGUIOPTIONS"},
+    {wire::GETHWVERSION, "GETHWVERSION"},
+    {wire::GETUUID, "GETUUID"},
+    {wire::GETMEMSIZE, "GETMEMSIZE"},
+    {wire::GETTIME, "GETTIME"},
+    {wire::STOPCATCHUP, "STOPCATCHUP"},
+    {wire::GETHZ, "GETHZ"},
+    {wire::GETTIMEFULL, "GETTIMEFULL"},
+    {wire::GETTIMEFULL_WITH_LAG, "GETTIMEFULL_WITH_LAG"},
+    {wire::GET_VCPU_INFO, "GET_VCPU_INFO"},
+};
 
 std::string step_name(std::uint16_t step) {
   static const char* const NAMES[] = {"OPEN",        "SENDSIZE",   "SENDPAYLOAD", "RECVSIZE",
@@ -42,36 +60,14 @@ std::string trap_name(Carrier carrier, std::uint32_t key) {
   }
   if (key == HIGH_OUT_KEY) return "rep outsb";
   if (key == HIGH_IN_KEY) return "rep insb";
-  switch (key & 0xFFFF) {
-    case wire::GETMHZ:
-      return "GETMHZ";
-    case wire::GETVERSION:
-      return "GETVERSION";
-    case wire::GETGUIOPTIONS:
-      return "GETGUIOPTIONS";
-    case wire::GETHWVERSION:
-      return "GETHWVERSION";
-    case wire::GETUUID:
-      return "GETUUID";
-    case wire::GETMEMSIZE:
-      return "GETMEMSIZE";
-    case wire::GETTIME:
-      return "GETTIME";
-    case wire::STOPCATCHUP:
-      return "STOPCATCHUP";
-    case wire::MESSAGE:
-      return "MESSAGE " + step_name(static_cast<std::uint16_t>(key >> 16));
-    case wire::GETHZ:
-      return "GETHZ";
-    case wire::GETTIMEFULL:
-      return "GETTIMEFULL";
-    case wire::GETTIMEFULL_WITH_LAG:
-      return "GETTIMEFULL_WITH_LAG";
-    case wire::GET_VCPU_INFO:
-      return "GET_VCPU_INFO";
-    default:
-      return "command " + std::to_string(key & 0xFFFF);
+  const std::uint32_t command = key & 0xFFFF;
+  if (command == wire::MESSAGE) {
+    return "MESSAGE " + step_name(static_cast<std::uint16_t>(key >> 16));
   }
+  for (const auto& [number, name] : COMMAND_NAMES) {
+    if (number == command) return name;
+  }
+  return "command " + std::to_string(command);
 }
 
 void get_uuid(wire::Registers& registers) {
@@ -105,6 +101,7 @@ void get_hz(wire::Registers& registers) {
 
 }  // namespace
 
+// Owned by the Device and as long-lived. Its lock guards all but what has its own.
 class Device::State {
  public:
   State(Clock& clock, DeviceOptions wanted)
@@ -124,16 +121,16 @@ class Device::State {
   Clock& clock;
   const DeviceOptions options;
   RpciAnswers answers;    // has its own lock
-  Transcript transcript;  // likewise
-  mutable Mutex mutex;    // of what follows
+  Transcript transcript;  // has its own lock
+  mutable Mutex mutex;    // guards the members below
   TcloQueue tclo GUARDED_BY(mutex);
   Channels channels GUARDED_BY(mutex);
   std::map<std::pair<Carrier, std::uint32_t>, std::uint64_t> traps GUARDED_BY(mutex);
   bool over GUARDED_BY(mutex) = false;
-  std::condition_variable tools_changed;       // tclo_seen() or over
-  bool stun_wanted GUARDED_BY(mutex) = false;  // as soon as a message is in flight
+  std::condition_variable tools_changed;       // notified when tclo_seen() or `over` changes
+  bool stun_wanted GUARDED_BY(mutex) = false;  // the stun begins as soon as a message is in flight
   bool stunned GUARDED_BY(mutex) = false;
-  std::condition_variable stun_changed;  // stunned or over
+  std::condition_variable stun_changed;  // notified when `stunned` or `over` changes
 };
 
 void Device::State::low(wire::Registers& registers) {
@@ -239,13 +236,13 @@ void Device::trap(Instruction instruction, wire::Registers& registers, GuestMemo
 
 void Device::hypercall(Carrier carrier, wire::Registers& registers, GuestMemory& memory) {
   auto flags = static_cast<std::uint16_t>(registers.rdx);
-  if ((flags & ~(wire::FLAG_HB | wire::FLAG_OUT)) != 0) {  // the number of a port, perhaps
+  if ((flags & ~(wire::FLAG_HB | wire::FLAG_OUT)) != 0) {  // perhaps the number of a port
     MutexLock guard(state_->mutex);
     ++state_->traps[{carrier, BAD_FLAGS_KEY}];
     registers.rax = wire::UNKNOWN_COMMAND;
     return;
   }
-  Instruction instruction = Instruction::LOW;  // in which direction does not matter
+  Instruction instruction = Instruction::LOW;  // the direction does not matter
   if ((flags & wire::FLAG_HB) != 0) {
     bool out = (flags & wire::FLAG_OUT) != 0;
     instruction = out ? Instruction::HIGH_OUT : Instruction::HIGH_IN;

@@ -1,8 +1,8 @@
-// VMware, played at register level: a frame of registers in, a frame out. It knows nothing of how a
-// trap reached it (emulator/emulated_backdoor.h: from this process; emulator/ptrace/trap.h: from a
-// traced program), nor of sockets: what comes over vsock is brought to it by
-// emulator/vsock/vsock_service.h. It keeps a transcript of every RPCI and TCLO message and counts
-// the traps. Thread-safe.
+// VMware, played at register level: a frame of registers goes in, a frame comes out. It does not
+// know how a trap reached it (emulator/emulated_backdoor.h: from this process;
+// emulator/ptrace/trap.h: from a traced program), and knows nothing of sockets:
+// emulator/vsock/vsock_service.h brings it what comes over vsock. It serves `vmtpy emulate` and the
+// tests.
 #pragma once
 
 #include <cstddef>
@@ -27,10 +27,12 @@ namespace vmtpy::emulator {
 
 enum class Instruction { LOW, HIGH_OUT, HIGH_IN };
 
-// What made the trap: an instruction of the ports, or a hypercall, whose edx says which it stands
-// for.
+// What made the trap: an instruction of the ports, or a hypercall, whose edx says for which
+// instruction it stands.
 enum class Carrier { PORT, VMCALL, VMMCALL };
 
+// Shared by Python, the backdoors and the services that use it, and gone with the last of them. Any
+// thread may call it. It keeps a transcript of every RPCI and TCLO message, and counts the traps.
 class Device {
  public:
   Device(Clock& clock, DeviceOptions options = {});
@@ -39,45 +41,55 @@ class Device {
   void trap(Instruction instruction, wire::Registers& registers, GuestMemory& memory);
   void hypercall(Carrier carrier, wire::Registers& registers, GuestMemory& memory);
 
-  // Messages of a guest that come otherwise than by traps. The TCLO client is pushed to: `wake` is
-  // called, by any thread and under locks, when there is something to be taken or it was replaced.
-  std::string answer(std::string request, Transport transport);  // to an RPCI request
+  // Messages of a guest that do not come by traps. Commands are pushed to this TCLO client: `wake`
+  // is called, by any thread and under locks, when a command can be taken or the client was
+  // replaced.
+  std::string answer(std::string request, Transport transport);  // answers an RPCI request
   void open_tclo(TcloQueue::Client client, TcloQueue::Wake wake);
   void close_tclo(TcloQueue::Client client);
-  bool has_tclo(TcloQueue::Client client) const;  // false: it was replaced
+  bool has_tclo(TcloQueue::Client client) const;  // false when it was replaced
   std::optional<std::string> take_command(TcloQueue::Client client, Transport transport);
   void take_tclo_reply(TcloQueue::Client client, std::string reply, Transport transport);
   VsockPairs& vsock_pairs() { return vsock_pairs_; }
 
-  // The script's side.
-  void send_command(std::string command);                  // TCLO, delivered in order
-  void set_guestinfo(std::string key, std::string value);  // key without "guestinfo."
+  // The functions for the script that plays the host.
+  // Sends a command over TCLO. Commands are delivered in order.
+  void send_command(std::string command);
+  void set_guestinfo(std::string key, std::string value);  // the key is without "guestinfo."
   std::optional<std::string> guestinfo(const std::string& key) const;
-  // The answer to the next request that begins with `prefix` (and, if `times` is not 0, to so many
-  // of them; 0: to all): sent instead of the usual one. For bad hosts: may be anything. `whole`:
-  // to requests that are `prefix`.
+  // Replaces the answer to the next requests that begin with `prefix`: to `times` of them, or to
+  // all if `times` is 0. With `whole` only requests that are exactly `prefix` count. The reply may
+  // be anything, to play bad hosts.
   void answer_with(std::string prefix, std::string reply, int times = 1, bool whole = false);
-  void misbehave(const Misbehaviour& how);  // may be called again: each acts on its own
-  // The virtual machine is stunned, as for a snapshot: nothing is answered, by whichever transport,
-  // until resume(). It begins when a message is half sent or half received over the backdoor, at
-  // the latest at the deadline; true if one was. For a guest in this process; for one that is
-  // traced TrapHost has the same two, which stop its threads.
+  void misbehave(const Misbehaviour& how);  // several misbehaviours act independently
+  // Stuns the virtual machine, as for a snapshot: nothing is answered by any transport until
+  // resume(). The stun begins when a message is half sent or half received over the backdoor, at
+  // the latest at the deadline. Returns true if a message was. This is for a guest in this process;
+  // for a traced guest TrapHost has the same two functions, which stop its threads.
   bool stun(Time deadline);
-  void resume();           // with CHECKPOINT for each message that was in flight
-  bool in_flight() const;  // a message is half sent or half received over the backdoor
-  void checkpoint();       // for each of these
-  void lose_channels();    // the host forgets them all: the next use of a cookie is refused
-  bool tclo_seen() const;  // there is a TCLO client, and where it has to poll, it has
+  // Ends the stun, with CHECKPOINT for each message that was in flight.
+  void resume();
+  // Says whether a message is half sent or half received over the backdoor.
+  bool in_flight() const;
+  void checkpoint();  // answers CHECKPOINT for each message in flight
+  // Makes the host forget all channels: the next use of a cookie is refused.
+  void lose_channels();
+  // Says whether there is a TCLO client and, where the client has to poll, it has polled.
+  bool tclo_seen() const;
 
-  bool wait_for_tools(Time deadline);  // until tclo_seen(); false at the deadline
+  // Waits until tclo_seen(). Returns false at the deadline.
+  bool wait_for_tools(Time deadline);
   int open_channels() const;
-  // The transcript, drained: entries since the last call. Waits until `deadline` for the first one.
+  // Returns the entries of the transcript since the last call. Waits until `deadline` for the first
+  // entry.
   std::vector<TranscriptEntry> take_transcript(Time deadline);
-  std::uint64_t messages() const;  // how many entries it has had so far, taken or not
-  // The script is over: who waits in one of the two above, now or later, returns at once.
+  // The number of entries that the transcript has had so far, taken or not.
+  std::uint64_t messages() const;
+  // Called when the script is over: wait_for_tools() and take_transcript() return at once, now and
+  // later.
   void end_waits();
-  // "GETVERSION", "MESSAGE OPEN", "rep outsb", "vmcall MESSAGE OPEN", "vmcall HB out", … → number
-  // of traps
+  // Returns the number of traps by name: "GETVERSION", "MESSAGE OPEN", "rep outsb", "vmcall MESSAGE
+  // OPEN", "vmcall HB out", …
   std::map<std::string, std::uint64_t> traps() const;
 
  private:

@@ -1,3 +1,5 @@
+// Passes the registers to the Device, with this process's own memory as the guest's. It relies on
+// the Device's lock.
 #include "emulator/emulated_backdoor.h"
 
 #include <cstring>
@@ -6,6 +8,7 @@ namespace vmtpy::emulator {
 
 namespace {
 
+// The memory of this process. It lives in one trap.
 class OwnMemory final : public GuestMemory {
  public:
   bool read(std::uint64_t address, void* into, std::size_t size) override {

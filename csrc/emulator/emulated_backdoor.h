@@ -1,4 +1,5 @@
-// The in-process host: Backdoors whose traps are answered by a Device in the same process.
+// Backdoors whose traps a Device in the same process answers. They serve tests and Python programs
+// that play both sides.
 #pragma once
 
 #include <memory>
@@ -10,6 +11,8 @@
 
 namespace vmtpy::emulator {
 
+// Owned by whoever makes the agent or the channel. It keeps its Device alive, and any thread may
+// call it.
 class EmulatedBackdoor final : public wire::Backdoor {
  public:
   explicit EmulatedBackdoor(std::shared_ptr<Device> device, bool high_bandwidth = true)
@@ -24,7 +27,8 @@ class EmulatedBackdoor final : public wire::Backdoor {
   const bool high_bandwidth_;
 };
 
-// The guest's half is the real one, wire/hypercall.h: only the instruction is ours.
+// A hypercall whose guest's half is the real one, wire/hypercall.h. Only the instruction is
+// replaced. It is owned and used like EmulatedBackdoor.
 class EmulatedHypercall final : public wire::HypercallBackdoor {
  public:
   EmulatedHypercall(std::shared_ptr<Device> device, Carrier carrier, bool high_bandwidth)

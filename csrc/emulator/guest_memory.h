@@ -1,4 +1,5 @@
-// The memory of the program that trapped, as the emulated host may read and write it.
+// The seam for the memory of the program that trapped, as the emulated host may read and write it.
+// It serves emulator/channels.h.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +7,7 @@
 
 namespace vmtpy::emulator {
 
+// Lives in one trap of one thread. Both calls return false where the program has no such memory.
 class GuestMemory {
  public:
   virtual ~GuestMemory() = default;

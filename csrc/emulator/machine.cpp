@@ -1,3 +1,5 @@
+// Measures the clock rate, and reads memory and time from the kernel. It relies on wire/trial.h to
+// try the hypercalls in a child.
 #include "emulator/machine.h"
 
 #include <sys/sysinfo.h>

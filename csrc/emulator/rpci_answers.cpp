@@ -1,3 +1,5 @@
+// Answers by the request's first word, and keeps guestinfo within a host's sizes. It serves every
+// way by which a request may come.
 #include "emulator/rpci_answers.h"
 
 #include <array>
@@ -9,9 +11,9 @@ namespace {
 
 constexpr std::string_view KEY_PREFIX = "guestinfo.";
 constexpr std::size_t MAX_VALUE = 64UL * 1024;
-constexpr std::size_t MAX_ALL_VALUES = 1024UL * 1024;  // of one virtual machine, by default
+constexpr std::size_t MAX_ALL_VALUES = 1024UL * 1024;  // the default of one virtual machine
 
-// Requests that a host takes note of and answers with an empty success.
+// Requests that a host notes and answers with an empty success.
 constexpr std::array<std::string_view, 10> ACCEPTED = {
     "SetGuestDiskInfo ",      "SetGuestInfo ",         "log ",
     "tools.capability.",      "tools.os.statechange.", "tools.set.version ",
@@ -66,7 +68,8 @@ std::string RpciAnswers::info_set(std::string_view arguments) {
   return "1 ";
 }
 
-// "NAME OLD NEW"; the guest is told of its new value by Set_Option, which is left to scripts.
+// The arguments are "NAME OLD NEW". A host then tells the guest its new value by Set_Option, which
+// is left to scripts.
 std::string RpciAnswers::set_option(std::string_view arguments) {
   while (arguments.ends_with('\0')) arguments.remove_suffix(1);
   bool on = arguments == "synctime 0 1";

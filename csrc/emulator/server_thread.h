@@ -1,5 +1,5 @@
-// Threads of the emulated host that serve sockets. They block all signals, which are for the
-// program that the host lives in; their owner joins them.
+// Threads of the emulated host that serve sockets. They block signals, which are for the program
+// that contains the host, and their owner joins them.
 #pragma once
 
 #include <functional>

@@ -1,3 +1,5 @@
+// One client, its commands in order, and one command at a time. It relies on its caller's lock, and
+// never waits.
 #include "emulator/tclo_queue.h"
 
 namespace vmtpy::emulator {

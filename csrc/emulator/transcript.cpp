@@ -1,3 +1,5 @@
+// A queue under a lock. Its one reader waits by the clock of the Device, so that tests can turn the
+// time.
 #include "emulator/transcript.h"
 
 #include <utility>

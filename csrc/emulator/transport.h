@@ -1,4 +1,5 @@
-// By which way a message came to the host.
+// The way by which a message came to the host. It serves answers and transcript, because a host
+// grants some requests by one way only.
 #pragma once
 
 namespace vmtpy::emulator {

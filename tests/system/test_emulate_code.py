@@ -115,7 +115,7 @@ def test_a_wrong_word_in_the_environment_is_an_error_that_names_it() -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert 'VMTPY_EMULATE_CPUID=fast: must be "fault" or "patch"' in done.stderr
+    assert 'VMTPY_EMULATE_CPUID is "fast": set it to "fault" or "patch"' in done.stderr
 
 
 def wait_until(condition: object) -> None:

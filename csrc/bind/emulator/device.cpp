@@ -1,4 +1,5 @@
-// Device and the in-process host built on it.
+// Binds Device and the in-process host that is built on it. It serves vmtpy.host and the tests,
+// some of which make single traps.
 #include "emulator/device.h"
 
 #include "bind/bind.h"
@@ -28,7 +29,7 @@ void misbehave(Device& device, std::uint16_t step, int after, int times,
   device.misbehave({step, after, times, status, ebx, edx_high});
 }
 
-// Any registers in one hypercall, by vmcall.
+// Makes one hypercall by vmcall, with any registers.
 RegisterMap hypercall(const std::shared_ptr<Device>& device, const RegisterMap& map) {
   class NoMemory final : public emulator::GuestMemory {
    public:
@@ -46,7 +47,7 @@ RegisterMap low(std::shared_ptr<Device> device, const RegisterMap& map) {
   return to_map(registers);
 }
 
-// rsi is set to where `data` lies.
+// Sets rsi to the address of `data`.
 RegisterMap high_out(std::shared_ptr<Device> device, const RegisterMap& map, std::string data) {
   wire::Registers registers = to_registers(map);
   registers.rsi = reinterpret_cast<std::uint64_t>(data.data());
@@ -54,7 +55,7 @@ RegisterMap high_out(std::shared_ptr<Device> device, const RegisterMap& map, std
   return to_map(registers);
 }
 
-// rdi is set to a buffer of `room` bytes, whose content is returned with the registers.
+// Sets rdi to a buffer of `room` bytes, whose content is returned with the registers.
 std::pair<RegisterMap, py::bytes> high_in(std::shared_ptr<Device> device, const RegisterMap& map,
                                           std::size_t room) {
   wire::Registers registers = to_registers(map);

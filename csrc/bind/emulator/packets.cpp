@@ -1,4 +1,5 @@
-// UnixDialer; packets of the vsock transport, for hosts that tests play themselves.
+// Binds UnixDialer and the packets of the vsock transport. It serves tests that play the host
+// themselves, byte by byte.
 #include "bind/bind.h"
 #include "doubles/unix_dialer.h"
 #include "wire/data_map.h"

@@ -1,4 +1,5 @@
-// Registers as a dict of ints in Python, for the tests that look at a single trap.
+// Registers as a dict of ints in Python. It serves the bindings of Device and RecordingBackdoor,
+// for tests that look at a single trap.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ inline RegisterMap to_map(const wire::Registers& registers) {
   return map;
 }
 
-// Registers that `map` leaves out are zero; a name that is none is ignored.
+// Registers that `map` leaves out are zero, and unknown names are ignored.
 inline wire::Registers to_registers(const RegisterMap& map) {
   wire::Registers registers{};
   for (const auto& [name, value] : map) {

@@ -1,4 +1,5 @@
-// The emulated host on vsock, and the ways to have it misbehave.
+// Binds the emulated host on vsock, and the ways in which it misbehaves. It serves vmtpy.host and
+// the tests of bad hosts.
 #include "bind/bind.h"
 #include "emulator/vsock/vsock_service.h"
 

@@ -1,3 +1,5 @@
+// Reads /proc/PID/maps, finds the sites of each mapped file once, and changes single bytes by
+// ptrace.
 #include "emulator/ptrace/code_patches.h"
 
 #include <fcntl.h>
@@ -19,12 +21,12 @@ constexpr std::size_t MOST_FILES = 4096;
 struct Mapping {
   std::uint64_t start = 0;
   std::uint64_t end = 0;
-  std::uint64_t offset = 0;  // in the file
+  std::uint64_t offset = 0;  // the offset in the file
   std::string path;
 };
 
-// Code that a process has from a file. Not where the mapping is shared: a change would be the
-// file's.
+// Returns a mapping of code from a file. A shared mapping does not count, because a change would be
+// the file's.
 std::optional<Mapping> read_mapping(const std::string& line) {
   Mapping found;
   char rights[5] = "";
@@ -37,7 +39,8 @@ std::optional<Mapping> read_mapping(const std::string& line) {
   return found;
 }
 
-// The very file, whatever became of its name, but only for those with the rights to look.
+// Names the very file, whatever has become of its name. Only a process with the right may look
+// there.
 std::string map_file(const std::string& directory, const Mapping& mapping) {
   char range[64];
   std::snprintf(range, sizeof range, "%" PRIx64 "-%" PRIx64, mapping.start, mapping.end);
@@ -49,15 +52,15 @@ bool is_regular(const std::string& path, struct stat& status) {
 }
 
 std::uint8_t new_byte(Site site) {
-  return site == Site::CPUID ? 0x0B : 0xCC;  // of ud2; int3
+  return site == Site::CPUID ? 0x0B : 0xCC;  // the second byte of ud2, or int3
 }
-// Which of the instruction's bytes is another then.
+// Returns the address of the byte that changes.
 std::uint64_t changed(std::uint64_t address, Site site) {
   return site == Site::CPUID ? address + 1 : address;
 }
 
 bool write_byte(Tracee& tracee, std::uint64_t address, std::uint8_t byte) {
-  std::uint64_t start = address & ~std::uint64_t{7};  // such a word lies in one page
+  std::uint64_t start = address & ~std::uint64_t{7};  // an aligned word lies in one page
   auto word = tracee.peek(start);
   if (!word) return false;
   std::uint64_t shift = (address - start) * 8;
@@ -72,36 +75,39 @@ bool is_changed(Tracee& tracee, std::uint64_t address, Site site) {
 
 }  // namespace
 
-// Every place is looked at before the first is changed: they lie in each other's context.
+// Looks at every place before it changes the first, because places lie in each other's context.
 void CodePatches::apply(Tracee& tracee) {
   if (files_.size() > MOST_FILES) files_.clear();
   std::vector<Mapped> wanted;
-  for (const Mapped& one : mapped_sites(tracee.thread())) {
-    std::string now(one.site->context.size(), '\0');
-    if (tracee.read(one.context, now.data(), now.size()) && now == one.site->context) {
-      wanted.push_back(one);
+  for (const Mapped& mapped : mapped_sites(tracee.thread())) {
+    std::string now(mapped.site->context.size(), '\0');
+    if (tracee.read(mapped.context, now.data(), now.size()) && now == mapped.site->context) {
+      wanted.push_back(mapped);
     }
   }
-  for (const Mapped& one : wanted) {
-    if (write_byte(tracee, changed(one.address, one.site->site), new_byte(one.site->site))) {
-      in_page_.set(one.address % in_page_.size());
+  for (const Mapped& mapped : wanted) {
+    if (write_byte(tracee, changed(mapped.address, mapped.site->site),
+                   new_byte(mapped.site->site))) {
+      in_page_.set(mapped.address % in_page_.size());
     }
   }
 }
 
 void CodePatches::remove(Tracee& tracee) {
-  for (const Mapped& one : mapped_sites(tracee.thread())) {
-    if (!is_changed(tracee, one.address, one.site->site)) continue;
-    std::uint64_t address = changed(one.address, one.site->site);
+  for (const Mapped& mapped : mapped_sites(tracee.thread())) {
+    if (!is_changed(tracee, mapped.address, mapped.site->site)) continue;
+    std::uint64_t address = changed(mapped.address, mapped.site->site);
     write_byte(tracee, address,
-               static_cast<std::uint8_t>(one.site->context[address - one.context]));
+               static_cast<std::uint8_t>(mapped.site->context[address - mapped.context]));
   }
 }
 
 std::optional<CodeSite> CodePatches::find(Tracee& tracee, std::uint64_t address) {
   if (!in_page_.test(address % in_page_.size())) return std::nullopt;
-  for (const Mapped& one : mapped_sites(tracee.thread())) {
-    if (one.address == address && is_changed(tracee, address, one.site->site)) return *one.site;
+  for (const Mapped& mapped : mapped_sites(tracee.thread())) {
+    if (mapped.address == address && is_changed(tracee, address, mapped.site->site)) {
+      return *mapped.site;
+    }
   }
   return std::nullopt;
 }

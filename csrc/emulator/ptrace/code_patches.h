@@ -1,13 +1,14 @@
-// CPUID overwritten in programs, for processors that cannot fault on it: by ud2, of the same size,
-// in each process's own copy of the page. The same is done, by int3, to the function that the
-// dynamic linker calls when it has mapped libraries and nothing of them has run yet; so they are
-// overwritten in time, whatever thread loads them. What is where depends on the file alone
-// (emulator/ptrace/code_sites.h) and on where /proc/PID/maps has it: nothing is kept for a process,
-// and forks and ends need no care. The tracing thread's.
+// Overwrites CPUID in programs, for processors that cannot fault on it: with ud2, which has the
+// same size, in each process's own copy of the page. int3 overwrites the function that the dynamic
+// linker calls when it has mapped libraries and nothing of them has run yet, so that CPUID in those
+// libraries is overwritten in time, whatever thread loads them. It serves emulator/ptrace/cpuid.h.
 //
-// The limits: CPUID in code that a program makes itself or maps without a dynamic linker, and in
-// functions whose ends nothing tells, is the processor's. A program that reads its own code sees
-// the change.
+// What is where depends on the file alone (emulator/ptrace/code_sites.h) and on where
+// /proc/PID/maps has it. Nothing is kept for a process, so forks and ends need no care.
+//
+// Two limits remain. The processor answers CPUID in code that a program makes itself or maps
+// without a dynamic linker, and in functions whose ends nothing tells. A program that reads its own
+// code sees the change.
 #pragma once
 
 #include <sys/types.h>
@@ -25,17 +26,19 @@
 
 namespace vmtpy::emulator {
 
+// Owned by Cpuid, used by the tracing thread only, and as long-lived as the trace.
 class CodePatches {
  public:
-  // Overwrites what is mapped now.
+  // Overwrites the code that is mapped now.
   void apply(Tracee& tracee);
-  // Puts back what was there.
+  // Puts back the original code.
   void remove(Tracee& tracee);
-  // What was overwritten at this address.
+  // Returns what was overwritten at this address.
   std::optional<CodeSite> find(Tracee& tracee, std::uint64_t address);
 
  private:
-  using File = std::tuple<dev_t, ino_t, off_t, time_t, long>;  // and size, and when it was changed
+  // the file's identity, its size and the time of its last change
+  using File = std::tuple<dev_t, ino_t, off_t, time_t, long>;
   struct Mapped {  // a site, with addresses in place of offsets
     std::uint64_t address;
     std::uint64_t context;
@@ -45,7 +48,9 @@ class CodePatches {
   const CodeSites* sites_of(const std::string& path);
 
   std::map<File, CodeSites> files_;
-  std::bitset<4096> in_page_;  // a site's place in its page is the same in every process
+  // A site's place in its page is the same in every process, so most addresses are ruled out
+  // quickly.
+  std::bitset<4096> in_page_;
 };
 
 }  // namespace vmtpy::emulator

@@ -1,3 +1,5 @@
+// Walks through each function that contains the bytes of CPUID, instruction by instruction. Relies
+// on ProgramFile for the functions and on read_instruction().
 #include "emulator/ptrace/code_sites.h"
 
 #include <algorithm>
@@ -14,7 +16,7 @@ namespace {
 
 constexpr std::string_view CPUID("\x0F\xA2");
 constexpr std::uint64_t LARGEST_FUNCTION = 4UL * 1024 * 1024;
-constexpr std::uint64_t CONTEXT = 16;  // bytes before and after
+constexpr std::uint64_t CONTEXT = 16;  // this many bytes before and after the site
 
 using Bytes = std::span<const std::uint8_t>;
 
@@ -23,7 +25,7 @@ struct Step {
   DecodedInstruction instruction;
 };
 
-// Every instruction from the first byte to the last, or nothing.
+// Returns every instruction from the first byte to the last, or nothing if one cannot be read.
 std::vector<Step> walk(Bytes function) {
   std::vector<Step> steps;
   for (std::uint64_t at = 0; at < function.size();) {
@@ -40,8 +42,8 @@ bool is_cpuid(Bytes function, const Step& step) {
          function[step.at + 1] == 0xA2;
 }
 
-// Offsets of CPUID in the function. Data between instructions shows itself by jumps that land
-// within what was taken for one, or by lying where nothing leads to.
+// Returns the offsets of CPUID in the function. Data between instructions shows itself in two ways:
+// jumps land within what was taken for an instruction, or nothing leads to it.
 std::vector<std::uint64_t> cpuids(Bytes function) {
   const std::vector<Step> steps = walk(function);
   std::set<std::uint64_t> starts, targets;
@@ -67,6 +69,7 @@ std::vector<std::uint64_t> cpuids(Bytes function) {
   return found;
 }
 
+// Finds the sites of one segment. It lives in one call of find_code_sites().
 class Finder {
  public:
   Finder(ProgramFile& file, const Segment& segment)
@@ -87,7 +90,8 @@ class Finder {
   }
 
  private:
-  // In offsets in the text; nothing unless it lies wholly in there.
+  // Returns a function as offsets in the text. Returns nothing unless the function lies wholly in
+  // the text.
   std::optional<Range> function(std::uint64_t at) {
     auto range = file_.function(segment_.address + at);
     if (!range || range->start < segment_.address) return std::nullopt;
@@ -110,7 +114,8 @@ class Finder {
     std::uint64_t at = *address - segment_.address;
     if (at >= text_.size()) return;
     std::string_view code = std::string_view(text_).substr(at);
-    for (std::string_view before_return : {"", "\xF3", "\xF3\x0F\x1E\xFA"}) {  // rep, endbr64
+    // the ret may follow a rep or an endbr64
+    for (std::string_view before_return : {"", "\xF3", "\xF3\x0F\x1E\xFA"}) {
       if (code.starts_with(before_return) &&
           code.substr(before_return.size()).starts_with('\xC3')) {
         add(sites, at, {Site::LINKER, before_return.size(), 0, ""});

@@ -1,8 +1,8 @@
-// Where in a program's file are the instructions that the tracer overwrites? The bytes of CPUID
-// (0F A2) also occur within other instructions and in data. So they count only in a function whose
-// ends are known, of which every instruction can be read, at a place where one begins that the
-// program can come to. Better one too few: the program then reads the real CPUID. Used by
-// emulator/ptrace/cpuid.h; tests compare it with objdump.
+// Finds the instructions in a program's file that the tracer overwrites. The bytes of CPUID (0F A2)
+// also occur within other instructions and in data. So they count only in a function whose ends are
+// known and of which every instruction can be read, at a place where an instruction begins that the
+// program can reach. In doubt a site is left out: the program then reads the real CPUID. This
+// serves emulator/ptrace/code_patches.h; tests compare it with objdump.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@
 
 namespace vmtpy::emulator {
 
-// Dynamic linkers (GNU's and musl's) call an empty function, _dl_debug_state, for debuggers when
+// Dynamic linkers (GNU's and musl's) call an empty function for debuggers, _dl_debug_state, when
 // they have mapped libraries.
 enum class Site { CPUID, LINKER };
 
 struct CodeSite {
   Site site = Site::CPUID;
-  std::uint64_t to_return = 0;      // from the start of the linker's function to its ret
-  std::uint64_t context_start = 0;  // offset in the file of …
-  std::string context;              // … these bytes around it, by which memory is recognised
+  std::uint64_t to_return = 0;  // the distance from the start of the linker's function to its ret
+  std::uint64_t context_start = 0;  // the offset in the file of `context`
+  std::string context;              // the bytes around the site, by which memory is recognised
 };
 
 using CodeSites = std::map<std::uint64_t, CodeSite>;  // by offset in the file

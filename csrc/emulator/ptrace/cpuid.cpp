@@ -1,3 +1,5 @@
+// Answers CPUID from the real processor, with VMware's signature and leaves in place of the
+// machine's.
 #include "emulator/ptrace/cpuid.h"
 
 #include <asm/prctl.h>
@@ -21,9 +23,10 @@ namespace vmtpy::emulator {
 namespace {
 
 constexpr std::uint32_t LEAF_FEATURES = 1;
-constexpr std::uint32_t HYPERVISOR_PRESENT = 1u << 31;  // ecx of it
+constexpr std::uint32_t HYPERVISOR_PRESENT = 1u << 31;  // in ecx of that leaf
 constexpr std::uint32_t LEAF_HYPERVISOR = 0x40000000;
-constexpr std::uint32_t LEAF_VMWARE = 0x40000010;  // the last one: TSC and bus kHz, hypercalls
+// VMware's last leaf: TSC and bus in kHz, hypercalls
+constexpr std::uint32_t LEAF_VMWARE = 0x40000010;
 constexpr std::uint32_t LEAF_HYPERVISOR_END = 0x400000FF;
 constexpr std::uint32_t BUS_KHZ = 66'000;
 constexpr char VENDOR[] = "VMwareVMware";
@@ -35,13 +38,15 @@ CpuidMethod default_cpuid_method() {
   std::string_view method = wanted == nullptr ? "" : wanted;
   if (method == "patch") return CpuidMethod::PATCH;
   if (method.empty() || method == "fault") return CpuidMethod::FAULT;
-  throw Error("VMTPY_EMULATE_CPUID=" + std::string(method) + ": must be \"fault\" or \"patch\"");
+  throw Error("VMTPY_EMULATE_CPUID is \"" + std::string(method) +
+              "\": set it to \"fault\" or \"patch\"");
 }
 
 void Cpuid::program_started(Tracee& tracee, int& signal) {
   if (method_ == CpuidMethod::FAULT) {
     long result = tracee.system_call(SYS_arch_prctl, ARCH_SET_CPUID, 0, signal);
-    // ENODEV: the processor cannot. ENOSYS: this one program cannot be asked (32 bit).
+    // ENODEV means that the processor cannot fault on CPUID. ENOSYS means that this one program
+    // cannot be asked (32 bit).
     if (result < 0 && result != -ENOSYS) method_ = CpuidMethod::PATCH;
   }
   if (method_ == CpuidMethod::PATCH) patches_.apply(tracee);

@@ -1,3 +1,5 @@
+// Compares opcodes and registers with those of the backdoor. It relies on the numbers in
+// wire/wire.h and on the magic in eax.
 #include "emulator/ptrace/decode.h"
 
 #include "wire/wire.h"

@@ -1,5 +1,5 @@
-// Which of the instructions that a host answers has a program faulted on? Pure: registers and the
-// bytes at rip in, a kind out. Used by emulator/ptrace/trap.h.
+// Tells on which of the host's instructions a program has faulted. The result depends only on the
+// registers and on the bytes at rip. It serves emulator/ptrace/tracer.h.
 #pragma once
 
 #include <sys/user.h>
@@ -11,7 +11,7 @@ namespace vmtpy::emulator {
 
 enum class Faulted { OTHER, LOW, HIGH_OUT, HIGH_IN, VMCALL, VMMCALL, CPUID };
 
-using Code = std::array<std::uint8_t, 3>;  // zeros where there is no more text
+using Code = std::array<std::uint8_t, 3>;  // zeros after the end of the text
 
 Faulted decode(const user_regs_struct& registers, const Code& code);
 int instruction_size(Faulted faulted);

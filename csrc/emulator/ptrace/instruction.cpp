@@ -1,5 +1,5 @@
-// The layout of an instruction: prefixes, opcode (1 to 3 bytes), ModRM with what it asks for, an
-// immediate value. The tables say, for each opcode, which of the last two there are.
+// The layout of an instruction: prefixes, opcode (1 to 3 bytes), ModRM with what it requires, and
+// an immediate value. The tables say for each opcode which of the last two it has.
 #include "emulator/ptrace/instruction.h"
 
 #include <algorithm>
@@ -56,6 +56,7 @@ constexpr Table TWO_BYTES = {
     "mmmmmmmmmmmmmmmm",  // F0
 };
 
+// Reads one instruction. It lives in one call of read_instruction().
 class Reader {
  public:
   explicit Reader(std::span<const std::uint8_t> code)
@@ -89,7 +90,7 @@ class Reader {
     while (true) {
       std::uint8_t byte = next();
       if (ONE_BYTE[byte >> 4][byte & 15] != 'p' || !good_) return byte;
-      // REX counts only right before the opcode.
+      // REX counts only directly before the opcode.
       rex_ = (byte & 0xF0) == 0x40 ? byte : std::uint8_t{0};
       short_operand_ |= byte == 0x66;
       short_address_ |= byte == 0x67;
@@ -163,7 +164,7 @@ class Reader {
       case 0xEB:
         return branch(Flow::JUMP, 1);
       case 0xF6:
-      case 0xF7: {  // test has an immediate value, the other six have not
+      case 0xF7: {  // test has an immediate value, the other six do not
         bool test = (peek() >> 3 & 7) < 2;
         modrm();
         if (!test) return;
@@ -196,7 +197,7 @@ class Reader {
     }
   }
 
-  // These have their prefixes within.
+  // Instructions of this kind have their prefixes within, so prefixes before them are refused.
   bool refuses_prefixes() {
     if (rex_ != 0 || short_operand_ || repeated_ || found_.locked) good_ = false;
     return !good_;
@@ -249,7 +250,7 @@ class Reader {
     if (mode == 3) return;
     if (base == 4) base = next() & 7;
     if (mode == 1) skip(1);
-    // Without a base, or from rip.
+    // There are four more bytes without a base, and where rip is the base.
     if (mode == 2 || (mode == 0 && base == 5)) skip(4);
   }
 
@@ -257,7 +258,7 @@ class Reader {
   void immediate() { skip(short_operand_ && !wide() ? 2 : 4); }
 
   void branch(Flow flow, std::size_t size) {
-    // With this prefix Intel's processors read four bytes, AMD's two.
+    // With this prefix Intel's processors read four bytes and AMD's two.
     if (size == 4 && short_operand_ && !wide()) good_ = false;
     found_.flow = flow;
     std::uint32_t value = 0;

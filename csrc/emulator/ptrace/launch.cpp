@@ -1,3 +1,5 @@
+// Forks, installs the filter in the child, seizes it, and lets it exec. Two pipes carry the start
+// and the failure.
 #include "emulator/ptrace/launch.h"
 
 #include <fcntl.h>
@@ -19,6 +21,7 @@ namespace {
 constexpr unsigned long OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
                                   PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
 
+// A pipe that lives in one call of launch() and is closed with it.
 struct Pipe {
   int ends[2] = {-1, -1};
   int open() { return pipe2(ends, O_CLOEXEC); }
@@ -32,7 +35,8 @@ struct Pipe {
   }
 };
 
-// Between fork and exec only async-signal-safe calls: other threads may hold any lock.
+// Becomes the program. Between fork and exec only async-signal-safe calls are allowed, because
+// other threads may hold any lock.
 [[noreturn]] void become(char* const* arguments, const sigset_t& mask, bool filtered, Pipe& go,
                          Pipe& failure) {
   close(go.ends[1]);
@@ -40,7 +44,8 @@ struct Pipe {
     int listener = install_vsock_filter();
     if (write(failure.ends[1], &listener, sizeof listener) != sizeof listener) _exit(127);
   } else {
-    install_vsock_refusal();  // where it cannot be had, the program is traced all the same
+    // Where the filter is refused, the program is traced all the same.
+    install_vsock_refusal();
   }
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action {};
@@ -53,7 +58,7 @@ struct Pipe {
     }
   }
   char byte = 0;
-  if (read(go.ends[0], &byte, 1) != 1) _exit(127);  // nobody traces us
+  if (read(go.ends[0], &byte, 1) != 1) _exit(127);  // nobody traces this process
   pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   execvp(arguments[0], arguments);
   int error = errno;
@@ -61,7 +66,8 @@ struct Pipe {
   _exit(127);
 }
 
-// The descriptor on which the kernel asks about the child's system calls, from the child; -errno.
+// Takes from the child the descriptor on which the kernel asks about the child's system calls.
+// Returns -errno on failure.
 int take_listener(pid_t child, Pipe& from) {
   int number = -ECHILD;
   if (read(from.ends[0], &number, sizeof number) != sizeof number) return -ECHILD;
@@ -79,7 +85,7 @@ void end(pid_t child) {
   waitpid(child, nullptr, __WALL);
 }
 
-// True at the exec; false when the child has ended without one.
+// Returns true at the exec, and false when the child has ended without one.
 bool wait_for_exec(pid_t child) {
   int status = 0;
   while (waitpid(child, &status, __WALL) == child && WIFSTOPPED(status)) {
@@ -131,7 +137,7 @@ pid_t launch(const std::vector<std::string>& command, const sigset_t& mask, Uniq
     throw SystemError("write", program, error);
   }
   if (wait_for_exec(child)) return child;
-  int error = ECHILD;  // killed before it came to its exec
+  int error = ECHILD;  // the child was killed before its exec
   [[maybe_unused]] ssize_t got = read(failure.ends[0], &error, sizeof error);
   throw SystemError("exec", program, error);
 }

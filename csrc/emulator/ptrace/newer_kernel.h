@@ -1,6 +1,6 @@
-// What the headers of Linux 4.18 (manylinux_2_28) lack of <sys/syscall.h>, <linux/seccomp.h> and
-// <linux/vm_sockets.h>. The kernel that the program runs on may know it: those calls fail
-// otherwise.
+// The definitions that the headers of Linux 4.18 (manylinux_2_28) lack of <sys/syscall.h>,
+// <linux/seccomp.h> and <linux/vm_sockets.h>. They serve emulator/ptrace. The kernel on which the
+// program runs may know these calls; on others they fail.
 #pragma once
 
 #include <linux/seccomp.h>

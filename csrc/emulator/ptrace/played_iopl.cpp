@@ -1,3 +1,5 @@
+// Answers iopl at the begin and end of a stopped system call. It relies on the stops of
+// PTRACE_SYSCALL, which the tracer asks for.
 #include "emulator/ptrace/played_iopl.h"
 
 #include <sys/syscall.h>
@@ -9,7 +11,7 @@
 namespace vmtpy::emulator {
 namespace {
 
-constexpr int HIGHEST = 3;  // the level that the ports ask for
+constexpr int HIGHEST = 3;  // the level that the ports require
 
 }  // namespace
 
@@ -18,7 +20,8 @@ bool IoPrivilege::raised(pid_t thread) const {
   return found != threads_.end() && found->second.level == HIGHEST;
 }
 
-// A call of number -1 does nothing, and its result is what we put into rax when it ends.
+// A call of number -1 does nothing, and its result is what the tracer puts into rax when the call
+// ends.
 void IoPrivilege::at_call(Tracee& tracee) {
   user_regs_struct registers{};
   if (!tracee.get(registers)) return;

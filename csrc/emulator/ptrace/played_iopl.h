@@ -1,6 +1,7 @@
-// iopl(2), played for traced programs: a host that answers only those with I/O privilege is to be
-// had also where the kernel has no iopl, or this process no right to it. At each stop at a system
-// call, iopl is taken out of the kernel's hands; all others pass. Used by emulator/ptrace/tracer.h.
+// Plays iopl(2) for traced programs, so that a host which answers only threads with I/O privilege
+// can be emulated also where the kernel has no iopl or this process has no right to it. At each
+// stop at a system call iopl is answered here, and all other calls pass. This serves
+// emulator/ptrace/tracer.h.
 #pragma once
 
 #include <sys/types.h>
@@ -11,17 +12,19 @@
 
 namespace vmtpy::emulator {
 
+// Owned by the Tracer, used by the tracing thread only, and as long-lived as the trace.
 class IoPrivilege {
  public:
   bool raised(pid_t thread) const;
-  void at_call(Tracee& tracee);          // at the begin and at the end of any call
-  void born(pid_t parent, pid_t child);  // a thread or process has its parent's privilege
-  void ended(pid_t thread) { threads_.erase(thread); }  // or has executed another program
+  void at_call(Tracee& tracee);          // called at the begin and at the end of any call
+  void born(pid_t parent, pid_t child);  // a thread or process inherits its parent's privilege
+  // Called when a thread has ended or has executed another program.
+  void ended(pid_t thread) { threads_.erase(thread); }
 
  private:
   struct Thread {
     int level = 0;
-    int wanted = -1;  // by the iopl that it is in; -1: it is in none
+    int wanted = -1;  // the level that its current iopl asks for; -1 outside of iopl
   };
   std::map<pid_t, Thread> threads_;
 };

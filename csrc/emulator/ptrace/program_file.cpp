@@ -1,3 +1,5 @@
+// Reads ELF headers, symbols, .eh_frame and Go's table of functions, each with bounds. It relies on
+// pread(2) of an open file.
 #include "emulator/ptrace/program_file.h"
 
 #include <elf.h>
@@ -12,10 +14,10 @@ namespace vmtpy::emulator {
 
 namespace {
 
-constexpr std::uint64_t LARGEST = std::uint64_t{1} << 29;  // of any part that is read
+constexpr std::uint64_t LARGEST = std::uint64_t{1} << 29;  // the largest part that is read
 constexpr unsigned MOST_HEADERS = 4096;
 
-// A T from these bytes; zeros where they end before.
+// Reads a T from these bytes. Bytes after the end count as zeros.
 template <typename T>
 T value(const std::string& bytes, std::uint64_t offset) {
   T found{};
@@ -31,7 +33,7 @@ bool is_64_bit_program(const Elf64_Ehdr& header) {
          header.e_phentsize == sizeof(Elf64_Phdr);
 }
 
-// How the CIE there says that addresses are written; 0 where it is of an unknown kind.
+// Returns how the CIE says that addresses are written, 0 where the CIE is of an unknown kind.
 std::uint8_t address_encoding(const std::string& table, std::uint64_t cie) {
   if (value<std::uint32_t>(table, cie + 4) != 0 || value<std::uint8_t>(table, cie + 8) != 1) {
     return 0;
@@ -42,8 +44,9 @@ std::uint8_t address_encoding(const std::string& table, std::uint64_t cie) {
     if (letters.size() == 8) return 0;
     letters += letter;
   }
-  // Then a 0, four numbers of one byte (of the last, the size of the rest), and what each letter
-  // after the z has: P an encoding and 4 bytes, L an encoding, R the one that is looked for.
+  // A 0 follows, four numbers of one byte (the last is the size of the rest), and a part for each
+  // letter after the z: P has an encoding and 4 bytes, L has an encoding, R has the encoding that
+  // is wanted.
   std::uint64_t at = cie + LETTERS + letters.size() + 5;
   if (letters == "zR" || letters == "zRS" || letters == "zRB")
     return value<std::uint8_t>(table, at);
@@ -80,9 +83,9 @@ void ProgramFile::read_segments() {
   auto header = value<Elf64_Ehdr>(header_, 0);
   std::string table = read(header.e_phoff, header.e_phnum * sizeof(Elf64_Phdr));
   for (std::uint64_t at = 0; at < table.size(); at += sizeof(Elf64_Phdr)) {
-    auto one = value<Elf64_Phdr>(table, at);
-    if (one.p_type != PT_LOAD || (one.p_flags & PF_X) == 0) continue;
-    code_.push_back({one.p_offset, one.p_vaddr, one.p_filesz});
+    auto segment = value<Elf64_Phdr>(table, at);
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
+    code_.push_back({segment.p_offset, segment.p_vaddr, segment.p_filesz});
   }
 }
 
@@ -99,23 +102,23 @@ std::optional<Range> ProgramFile::function(std::uint64_t address) {
 
 void ProgramFile::read_sections() {
   if (std::exchange(has_sections_, true)) return;
-  auto header = value<Elf64_Ehdr>(header_, 0);
-  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum > MOST_HEADERS) return;
-  std::string table = read(header.e_shoff, header.e_shnum * sizeof(Elf64_Shdr));
+  auto file = value<Elf64_Ehdr>(header_, 0);
+  if (file.e_shentsize != sizeof(Elf64_Shdr) || file.e_shnum > MOST_HEADERS) return;
+  std::string table = read(file.e_shoff, file.e_shnum * sizeof(Elf64_Shdr));
   auto section = [&](std::uint64_t number) {
     return value<Elf64_Shdr>(table, number * sizeof(Elf64_Shdr));
   };
-  auto content = [&](const Elf64_Shdr& one) { return read(one.sh_offset, one.sh_size); };
-  std::string names = content(section(header.e_shstrndx));
-  for (unsigned number = 0; number < header.e_shnum; ++number) {
-    auto one = section(number);
-    std::string_view name = one.sh_name < names.size() ? names.c_str() + one.sh_name : "";
-    if (one.sh_type == SHT_SYMTAB || one.sh_type == SHT_DYNSYM) {
-      read_symbols(content(one), content(section(one.sh_link)));
+  auto content = [&](const Elf64_Shdr& wanted) { return read(wanted.sh_offset, wanted.sh_size); };
+  std::string names = content(section(file.e_shstrndx));
+  for (unsigned number = 0; number < file.e_shnum; ++number) {
+    auto header = section(number);
+    std::string_view name = header.sh_name < names.size() ? names.c_str() + header.sh_name : "";
+    if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM) {
+      read_symbols(content(header), content(section(header.sh_link)));
     } else if (name == ".eh_frame") {
-      read_unwinding(content(one), one.sh_addr);
+      read_unwinding(content(header), header.sh_addr);
     } else if (name.ends_with(".gopclntab")) {
-      read_go_table(content(one));
+      read_go_table(content(header));
     }
   }
   std::sort(symbols_.begin(), symbols_.end(),
@@ -126,16 +129,18 @@ void ProgramFile::read_symbols(const std::string& table, std::string strings) {
   auto number = static_cast<std::uint32_t>(strings_.size());
   strings_.push_back(std::move(strings));
   for (std::uint64_t at = 0; at < table.size(); at += sizeof(Elf64_Sym)) {
-    auto one = value<Elf64_Sym>(table, at);
-    if (ELF64_ST_TYPE(one.st_info) != STT_FUNC || one.st_shndx == SHN_UNDEF) continue;
-    symbols_.push_back({{one.st_value, one.st_value + one.st_size}, one.st_name, number});
+    auto symbol = value<Elf64_Sym>(table, at);
+    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
+    symbols_.push_back(
+        {{symbol.st_value, symbol.st_value + symbol.st_size}, symbol.st_name, number});
   }
 }
 
-// A row of entries, each with its size: the common part of several functions (CIE, with a 0 next),
-// or a function (FDE), which counts back to its CIE from there.
+// The table is a row of entries, each with its size. An entry is the common part of several
+// functions (CIE, with a 0 next) or a function (FDE), which counts back to its CIE from that field.
 void ProgramFile::read_unwinding(const std::string& table, std::uint64_t address) {
-  constexpr std::uint8_t RELATIVE_4 = 0x1B;  // 4 bytes, counted from where they are: all use it
+  // 4 bytes, counted from their own place: all compilers use this
+  constexpr std::uint8_t RELATIVE_4 = 0x1B;
   for (std::uint64_t at = 0; at < table.size();) {
     auto size = value<std::uint32_t>(table, at);
     auto back = value<std::uint32_t>(table, at + 4);
@@ -150,12 +155,12 @@ void ProgramFile::read_unwinding(const std::string& table, std::uint64_t address
   }
 }
 
-// What the Go runtime itself walks stacks with: a stripped program has it, too. The format of
-// Go 1.18 and later: a header of 8-byte words, then pairs of 4 bytes of which the first says where
-// a function begins, counted from the start of the text.
+// Reads the table with which the Go runtime itself walks stacks, so a stripped program has it, too.
+// This is the format of Go 1.18 and later: a header of 8-byte words, then pairs of 4 bytes, of
+// which the first says where a function begins, counted from the start of the text.
 void ProgramFile::read_go_table(const std::string& table) {
   auto magic = value<std::uint32_t>(table, 0);
-  if (magic != 0xFFFFFFF0 && magic != 0xFFFFFFF1) return;  // Go 1.18, 1.20
+  if (magic != 0xFFFFFFF0 && magic != 0xFFFFFFF1) return;  // Go 1.18 and 1.20
   auto word = [&](std::uint64_t number) { return value<std::uint64_t>(table, 8 + 8 * number); };
   std::uint64_t count = std::min<std::uint64_t>(word(0), table.size() / 8);
   std::uint64_t text = word(2), list = word(7);
@@ -172,10 +177,12 @@ void ProgramFile::read_go_table(const std::string& table) {
 
 std::optional<std::uint64_t> ProgramFile::symbol(std::string_view name) {
   read_sections();
-  for (const Symbol& one : symbols_) {
-    if (one.strings == NAMELESS) continue;
-    const std::string& strings = strings_[one.strings];
-    if (one.name < strings.size() && name == strings.c_str() + one.name) return one.range.start;
+  for (const Symbol& symbol : symbols_) {
+    if (symbol.strings == NAMELESS) continue;
+    const std::string& strings = strings_[symbol.strings];
+    if (symbol.name < strings.size() && name == strings.c_str() + symbol.name) {
+      return symbol.range.start;
+    }
   }
   return std::nullopt;
 }

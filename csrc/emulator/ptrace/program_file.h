@@ -1,7 +1,7 @@
 // An ELF file of x86-64, read from outside: its executable segments, and where its functions begin
 // and end by the table that unwinds the stack (.eh_frame), by its symbols, or by Go's own table.
-// The file is another's and may hold anything: no number in it is trusted, and what is read at once
-// is bounded. Used by emulator/ptrace/code_sites.h.
+// The file is another's and may hold anything, so no number in it is trusted, and what is read at
+// once is bounded. This serves emulator/ptrace/code_sites.h.
 #pragma once
 
 #include <cstdint>
@@ -20,37 +20,41 @@ struct Range {
   bool contains(std::uint64_t address) const { return start <= address && address < end; }
 };
 
-// Where a part of the file lies in it, and where in memory before the program is moved.
+// The place of a part of the file, in the file and in memory before the program is moved.
 struct Segment {
   std::uint64_t offset = 0;
   std::uint64_t address = 0;
-  std::uint64_t size = 0;  // in the file
+  std::uint64_t size = 0;  // the size in the file
 };
 
+// Owned by whoever looks for sites, used by the tracing thread, and gone when the file has been
+// read.
 class ProgramFile {
  public:
   explicit ProgramFile(UniqueFd file);
 
-  // None, if it is no such program.
+  // The executable segments; none if the file is no such program.
   const std::vector<Segment>& code() const { return code_; }
-  // All of it, or "".
+  // Returns the whole part, or "" if it cannot be read.
   std::string read(std::uint64_t offset, std::uint64_t size) const;
 
-  // The function that this address is part of.
+  // Returns the function to which this address belongs.
   std::optional<Range> function(std::uint64_t address);
-  // Where the function with this name begins.
+  // Returns the address at which the function with this name begins.
   std::optional<std::uint64_t> symbol(std::string_view name);
 
  private:
   struct Symbol {
     Range range;
-    std::uint32_t name;     // in …
-    std::uint32_t strings;  // … strings_[of this]
+    std::uint32_t name;     // offset in the strings
+    std::uint32_t strings;  // index of the strings in strings_
   };
-  static constexpr std::uint32_t NAMELESS = ~std::uint32_t{0};  // as `strings`
+  // the value of `strings` for a function without a name
+  static constexpr std::uint32_t NAMELESS = ~std::uint32_t{0};
 
   void read_segments();
-  void read_sections();  // once, and only when they are needed: they may be large
+  // Reads the sections once, and only when they are needed, because they may be large.
+  void read_sections();
   void read_symbols(const std::string& table, std::string strings);
   void read_unwinding(const std::string& table, std::uint64_t address);
   void read_go_table(const std::string& table);
@@ -59,7 +63,7 @@ class ProgramFile {
   std::string header_;
   std::vector<Segment> code_;
   bool has_sections_ = false;
-  std::vector<Symbol> symbols_;  // by start
+  std::vector<Symbol> symbols_;  // ordered by start
   std::vector<std::string> strings_;
 };
 

@@ -1,3 +1,5 @@
+// Two constant seccomp programs and their installation. They rely on seccomp_unotify(2), whose
+// definitions newer_kernel.h has.
 #include "emulator/ptrace/seccomp_filter.h"
 
 #include <linux/audit.h>
@@ -17,8 +19,8 @@ namespace vmtpy::emulator {
 namespace {
 
 constexpr unsigned X32 = 0x40000000;
-constexpr unsigned SOCKET_32 = 359, SOCKETCALL_32 = 102;  // numbers of 32-bit programs
-constexpr unsigned SOCKETCALL_SOCKET = 1;                 // the first argument of the latter
+constexpr unsigned SOCKET_32 = 359, SOCKETCALL_32 = 102;  // the numbers in 32-bit programs
+constexpr unsigned SOCKETCALL_SOCKET = 1;                 // the first argument of socketcall
 
 constexpr unsigned ASK = SECCOMP_RET_USER_NOTIF;
 constexpr unsigned ALLOW = SECCOMP_RET_ALLOW;
@@ -28,14 +30,15 @@ constexpr unsigned NO_CALL = SECCOMP_RET_ERRNO | ENOSYS;
 constexpr sock_filter load(std::size_t offset) {
   return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<unsigned>(offset));
 }
-// The low half of an argument (little-endian): those looked at are int and unsigned int.
+// Loads the low half of an argument (little-endian). The arguments that are looked at are int and
+// unsigned int.
 constexpr sock_filter load_argument(unsigned number) {
   return load(offsetof(seccomp_data, args) + number * sizeof(std::uint64_t));
 }
 constexpr sock_filter end(unsigned action) {
   return BPF_STMT(BPF_RET | BPF_K, action);
 }
-// Goes on if it is equal, else skips so many instructions.
+// Goes on if the accumulator is equal to `value`, else skips `skip` instructions.
 constexpr sock_filter unless(unsigned value, unsigned char skip) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip);
 }
@@ -43,15 +46,15 @@ constexpr sock_filter skip_if(unsigned value, unsigned char skip) {
   return BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, skip, 0);
 }
 
-// The accumulator holds the number of the call: this one is answered so…
+// The accumulator holds the number of the call. CALL ends with `action` for this call, …
 #define CALL(number, action) unless(number, 1), end(action)
-// … or only with this argument.
+// … and CALL_WITH does so only with this argument.
 #define CALL_WITH(number, argument, value, action) \
   unless(number, 4), load_argument(argument), unless(value, 1), end(action), end(ALLOW)
 
-// Ways around are closed: io_uring, which makes and connects sockets unseen, is not to be had, and
-// for programs of other ABIs there is no such family. (The socketcall of 32-bit programs has its
-// arguments in memory: it is asked about.)
+// Ways around the filter are closed. io_uring, which makes and connects sockets unseen, is refused,
+// and programs of other ABIs find no such family. The kernel asks about the socketcall of 32-bit
+// programs, because its arguments are in memory.
 const sock_filter FILTER[] = {
     load(offsetof(seccomp_data, arch)),
     skip_if(AUDIT_ARCH_X86_64, 12),
@@ -75,7 +78,7 @@ const sock_filter FILTER[] = {
     end(ALLOW),
 };
 
-// For a machine without vsock: no such family.
+// Refuses the family, as a machine without vsock does.
 const sock_filter REFUSAL[] = {
     load(offsetof(seccomp_data, arch)),
     skip_if(AUDIT_ARCH_X86_64, 7),
@@ -101,7 +104,7 @@ int install(const sock_filter (&filter)[SIZE], unsigned long flags) {
 }  // namespace
 
 int install_vsock_filter() {
-  // A call that we have begun to answer is not begun again for a signal.
+  // With this flag a call that is being answered is not begun again for a signal.
   unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
   int result = install(FILTER, flags);
   if (result == -EINVAL) result = install(FILTER, flags = SECCOMP_FILTER_FLAG_NEW_LISTENER);

@@ -1,3 +1,5 @@
+// Answers each call by its number, on a copy of the program's socket. It relies on StoppedCall for
+// the program's memory and descriptors.
 #include "emulator/ptrace/socket_calls.h"
 
 #include <fcntl.h>
@@ -23,9 +25,9 @@ namespace vmtpy::emulator {
 
 namespace {
 
-constexpr std::uint32_t LOCAL_CID = 3;  // of the machine that the programs see
+constexpr std::uint32_t LOCAL_CID = 3;  // the context id of the machine that the programs see
 constexpr std::uint32_t FIRST_PORT = 49152;
-constexpr int SOCK_TYPE = 0xF;  // the kernel's SOCK_TYPE_MASK: the rest are flags
+constexpr int SOCK_TYPE = 0xF;  // the kernel's SOCK_TYPE_MASK; the other bits are flags
 
 bool is_host(std::uint32_t cid) {
   return cid == VMADDR_CID_HYPERVISOR || cid == VMADDR_CID_HOST;
@@ -90,14 +92,15 @@ void SocketCalls::run() {
     if ((watched[1].revents & POLLIN) != 0) {
       answer();
     } else if (watched[1].revents != 0) {
-      return;  // nobody is left who has the filter
+      return;  // no process with the filter is left
     }
   }
 }
 
 void SocketCalls::answer() {
   seccomp_notif call{};
-  if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;  // killed meanwhile
+  // the program was killed meanwhile
+  if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;
   const Verdict verdict = decide(call);
   seccomp_notif_resp reply{};
   reply.id = call.id;
@@ -108,7 +111,8 @@ void SocketCalls::answer() {
   } else {
     reply.val = verdict.value;
   }
-  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &reply);  // may have been killed, again
+  // fails if the program was killed meanwhile
+  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &reply);
 }
 
 SocketCalls::Verdict SocketCalls::decide(const seccomp_notif& call) {
@@ -133,8 +137,8 @@ SocketCalls::Verdict SocketCalls::decide(const seccomp_notif& call) {
 
 SocketCalls::Verdict SocketCalls::socket(const seccomp_notif& call) {
   const auto type = static_cast<int>(call.data.args[1]);
-  // The kernel's loopback has streams only. open-vm-tools makes a datagram socket, and nothing of
-  // it, to see whether there is vsock.
+  // The kernel's loopback has streams only. open-vm-tools makes a datagram socket, which it does
+  // not use, to see whether there is vsock.
   if (base_.empty() && (type & SOCK_TYPE) != SOCK_DGRAM) return proceed();
   const auto protocol = static_cast<int>(call.data.args[2]);
   if (protocol != 0 && protocol != AF_VSOCK) return {-EPROTONOSUPPORT};
@@ -156,7 +160,7 @@ SocketCalls::Verdict SocketCalls::bind(const seccomp_notif& call) {
   if (!socket || family(socket.get()) != AF_UNIX) return proceed();
   if (wanted->svm_port == VMADDR_PORT_ANY) return {bind_to_any(socket.get())};
   if (wanted->svm_port <= wire::VSOCK_PRIVILEGED && !guest.may_bind_privileged()) return {-EACCES};
-  // Names of one machine: the same port twice is an address in use.
+  // The names are those of one machine, so the same port twice is an address in use.
   const UnixName name = guest_name(wanted->svm_port, unique());
   return {::bind(socket.get(), name.get(), name.size) == 0 ? 0 : -errno};
 }
@@ -176,7 +180,7 @@ SocketCalls::Verdict SocketCalls::connect(const seccomp_notif& call) {
     const auto* address = reinterpret_cast<const sockaddr*>(&here);
     return {::connect(socket.get(), address, sizeof here) == 0 ? 0 : -errno};
   }
-  // A real one, inherited from outside, must not reach the host of this machine.
+  // A real vsock socket, inherited from outside, must not reach the host of this machine.
   if (family(socket.get()) == AF_VSOCK) return {-ENETUNREACH};
   if (family(socket.get()) != AF_UNIX) return proceed();
   if (!is_host(wanted->svm_cid)) return {-ENODEV};
@@ -194,10 +198,10 @@ SocketCalls::Verdict SocketCalls::connect_unix(int socket, std::uint32_t port) {
   auto there = host_name(base_, port);
   if (!there) return {-ECONNRESET};
   if (::connect(socket, there->get(), there->size) != 0) {
-    // As vsock says it.
+    // vsock says ECONNRESET for both.
     return {errno == ECONNREFUSED || errno == ENOENT ? -ECONNRESET : -errno};
   }
-  return {waits(socket) ? 0 : -EINPROGRESS};  // as with vsock; it is writable at once
+  return {waits(socket) ? 0 : -EINPROGRESS};  // as with vsock; the socket is writable at once
 }
 
 int SocketCalls::bind_to_any(int socket) {
@@ -209,7 +213,7 @@ int SocketCalls::bind_to_any(int socket) {
   return -EADDRNOTAVAIL;
 }
 
-// getsockname and getpeername of the sockets that stand in.
+// Answers getsockname and getpeername of the sockets that stand in.
 SocketCalls::Verdict SocketCalls::name(const seccomp_notif& call, bool peer) {
   if (base_.empty()) return proceed();
   const StoppedCall guest(static_cast<pid_t>(call.pid));
@@ -231,7 +235,7 @@ SocketCalls::Verdict SocketCalls::name(const seccomp_notif& call, bool peer) {
   return {written ? 0 : -EFAULT};
 }
 
-// Buffer sizes and timeouts are taken note of; nothing can be asked.
+// Accepts buffer sizes and timeouts, and knows no option that can be asked for.
 SocketCalls::Verdict SocketCalls::option(const seccomp_notif& call) const {
   if (base_.empty()) return proceed();
   const StoppedCall guest(static_cast<pid_t>(call.pid));
@@ -247,7 +251,7 @@ SocketCalls::Verdict SocketCalls::local_cid(const seccomp_notif& call) const {
   return {guest.write(call.data.args[2], &cid, sizeof cid) ? 0 : -EFAULT};
 }
 
-// socket(2) of a 32-bit program.
+// Answers socket(2) of a 32-bit program.
 SocketCalls::Verdict SocketCalls::socketcall(const seccomp_notif& call) {
   const StoppedCall guest(static_cast<pid_t>(call.pid));
   std::uint32_t family = 0;

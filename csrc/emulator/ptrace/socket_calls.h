@@ -1,11 +1,11 @@
-// vsock for traced programs on a machine that has none, or another host's: their system calls on
-// AF_VSOCK sockets, on which the kernel waits for our word (emulator/ptrace/seccomp_filter.h), are
-// done on AF_UNIX sockets that lead to emulator/vsock/vsock_service.h. One thread answers them.
-// Calls that have nothing to do with vsock go on as they are. No sandbox: a help for programs under
-// test.
+// vsock for traced programs on a machine that has none, or another host's. Their system calls on
+// AF_VSOCK sockets, for which the kernel waits (emulator/ptrace/seccomp_filter.h), are done on
+// AF_UNIX sockets that lead to emulator/vsock/vsock_service.h. Calls that have nothing to do with
+// vsock go on unchanged. This is no sandbox but a help for programs under test. It serves
+// emulator/ptrace/tracer.h.
 //
-// What they see is a guest whose only vsock neighbour is its host (context ids 0 and 2). Under
-// `loopback` their sockets stay AF_VSOCK, and connections to the host go to this machine itself.
+// The programs see a guest whose only vsock neighbour is its host (context ids 0 and 2). With
+// loopback their sockets stay AF_VSOCK, and connections to the host go to this machine itself.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +20,18 @@
 
 namespace vmtpy::emulator {
 
+// Owned by the Tracer, with a thread of its own that answers the calls and ends with it. It
+// outlives the trace, since the traced programs wait for its answers.
 class SocketCalls {
  public:
-  // `base`: of the service's AF_UNIX names; "" for loopback. `pairs`: that the service holds.
+  // `base` is that of the service's AF_UNIX names, "" for loopback. `pairs` are the pairs of ports
+  // that the service holds.
   SocketCalls(UniqueFd listener, std::string base, const VsockPairs& pairs);
-  // Programs that still run get ENOSYS for the filtered calls from now on.
+  // After the end programs that still run get ENOSYS for the filtered calls.
   ~SocketCalls();
 
  private:
-  // What the kernel is to answer: a value, -errno, or that it shall do the call itself.
+  // What the kernel answers: a value, -errno, or that it does the call itself.
   struct Verdict {
     std::int64_t value = 0;
     bool proceed = false;

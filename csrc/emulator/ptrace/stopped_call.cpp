@@ -1,3 +1,5 @@
+// Reads and writes by process_vm_readv(2) and process_vm_writev(2), and takes descriptors by pidfd.
+// It relies on the kernel's rules for ptrace, which allow that for one's own programs.
 #include "emulator/ptrace/stopped_call.h"
 
 #include <fcntl.h>
@@ -14,13 +16,13 @@ namespace vmtpy::emulator {
 
 namespace {
 
-constexpr unsigned PIDFD_OF_THREAD = O_EXCL;  // PIDFD_THREAD, Linux 6.9
+constexpr unsigned PIDFD_OF_THREAD = O_EXCL;  // PIDFD_THREAD, in Linux 6.9 and later
 
 iovec range(std::uint64_t address, std::size_t size) {
   return {reinterpret_cast<void*>(address), size};
 }
 
-// A number in /proc/THREAD/status.
+// Reads a number in /proc/THREAD/status.
 std::optional<std::uint64_t> status(pid_t thread, const std::string& name, int base) {
   std::ifstream file("/proc/" + std::to_string(thread) + "/status");
   std::string line;
@@ -33,8 +35,8 @@ std::optional<std::uint64_t> status(pid_t thread, const std::string& name, int b
 UniqueFd pidfd(pid_t thread) {
   UniqueFd own(static_cast<int>(syscall(SYS_pidfd_open, thread, PIDFD_OF_THREAD)));
   if (own) return own;
-  // Before, only a process can be opened: its first thread has the same descriptors, unless it has
-  // ended or they were parted with unshare(2).
+  // Older kernels open only a process. Its first thread has the same descriptors, unless that
+  // thread has ended or they were parted with unshare(2).
   auto process = status(thread, "Tgid:", 10);
   return UniqueFd(process ? static_cast<int>(syscall(SYS_pidfd_open, *process, 0)) : -1);
 }

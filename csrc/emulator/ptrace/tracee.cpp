@@ -1,3 +1,5 @@
+// The calls of ptrace(2), and a system call that is written into the program's text for a moment.
+// It relies on x86-64's registers.
 #include "emulator/ptrace/tracee.h"
 
 #include <sys/ptrace.h>
@@ -96,13 +98,13 @@ long Tracee::system_call(long number, std::uint64_t first, std::uint64_t second,
   if (!get(saved) || saved.cs != CODE_SEGMENT_64 || !get_mask(blocked)) return -ENOSYS;
   auto text = peek(saved.rip);
   if (!text) return -ENOSYS;
-  // mov eax, NUMBER; syscall; int3. The number cannot be put into the register: inside execve the
-  // kernel still has to write that call's result there.
+  // The code is "mov eax, NUMBER; syscall; int3". The number cannot be put into the register,
+  // because inside execve the kernel still has to write that call's result there.
   std::uint64_t code = 0xCC050F00000000B8 | (static_cast<std::uint64_t>(number) << 8);
   user_regs_struct registers = saved;
   registers.rdi = first;
   registers.rsi = second;
-  registers.orig_rax = ~0ULL;  // no system call that would be begun again
+  registers.orig_rax = ~0ULL;  // no system call may be begun again
   long result = -ENOSYS;
   if (set_mask(~bit(SIGTRAP)) && poke(saved.rip, code) && set(registers)) {
     result = run_injected(registers, saved.rip + sizeof code, signal);
@@ -113,7 +115,7 @@ long Tracee::system_call(long number, std::uint64_t first, std::uint64_t second,
   return result;
 }
 
-// All that can come in between with every signal blocked is a stop, or the end.
+// With every signal blocked only a stop or the thread's end can come in between.
 long Tracee::run_injected(user_regs_struct& registers, std::uint64_t end, int& signal) {
   while (resume(0)) {
     int status = 0;

@@ -1,6 +1,6 @@
-// One traced thread: ptrace(2)'s requests as methods. All of them may only be called by the thread
-// that traces, and, but for interrupt(), while the tracee is in a ptrace-stop. A tracee may be
-// killed at any moment: then they answer false, and its end is reported by the next waitpid.
+// One traced thread, with the requests of ptrace(2) as methods. It serves emulator/ptrace/tracer.h
+// and what it uses. A tracee may be killed at any moment: then the methods return false, and the
+// next waitpid reports its end.
 #pragma once
 
 #include <signal.h>
@@ -14,16 +14,21 @@
 
 namespace vmtpy::emulator {
 
+// Lives in the handling of one stop. Only the tracing thread may call it and, except for
+// interrupt(), only while the tracee is in a ptrace-stop.
 class Tracee final : public GuestMemory {
  public:
   explicit Tracee(pid_t thread) : thread_(thread) {}
   pid_t thread() const { return thread_; }
 
-  bool resume(int signal);          // delivers `signal` unless 0
-  bool resume_to_call(int signal);  // the same, to the begin or end of a system call at the latest
-  std::optional<pid_t> born();      // in the stop after a clone or fork: who
-  bool listen();                    // leave it in its group-stop, but hear of SIGCONT
-  bool interrupt();                 // have it stop
+  bool resume(int signal);  // delivers `signal` unless it is 0
+  // Resumes until the begin or end of a system call at the latest.
+  bool resume_to_call(int signal);
+  // Returns the new thread, in the stop after a clone or fork.
+  std::optional<pid_t> born();
+  // Leaves the thread in its group-stop, but hears of SIGCONT.
+  bool listen();
+  bool interrupt();  // makes the thread stop
   bool detach(int signal);
 
   bool get(user_regs_struct& registers);
@@ -34,16 +39,18 @@ class Tracee final : public GuestMemory {
 
   bool read(std::uint64_t address, void* into, std::size_t size) override;
   bool write(std::uint64_t address, const void* from, std::size_t size) override;
-  // Eight bytes, also where the program itself may not write (its text, copied for it alone).
+  // Read and write eight bytes, also where the program itself may not write (its text, which is
+  // then copied for it alone).
   std::optional<std::uint64_t> peek(std::uint64_t address);
   bool poke(std::uint64_t address, std::uint64_t word);
 
-  // The next stop. False at its end, which is left to be reported by another waitpid.
+  // Waits for the next stop. Returns false when the thread has ended, which another waitpid then
+  // reports.
   bool wait_for_stop(int& status);
 
-  // Has it do a system call of two arguments in place of what it was about to do, and restores it.
-  // -errno of the call; -ENOSYS where it cannot be done. `signal` is set to a signal that came in
-  // between and is to be delivered at the next resume().
+  // Makes the thread do a system call of two arguments in place of what it was about to do, and
+  // restores it. Returns the call's result, or -ENOSYS where it cannot be done. `signal` is set to
+  // a signal that came in between and has to be delivered at the next resume().
   long system_call(long number, std::uint64_t first, std::uint64_t second, int& signal);
 
  private:

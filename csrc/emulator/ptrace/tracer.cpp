@@ -1,3 +1,5 @@
+// The tracing loop: one waitpid, and what each kind of stop means. It relies on Tracee for
+// ptrace(2), and on the Device for each answer.
 #include "emulator/ptrace/tracer.h"
 
 #include <sys/ptrace.h>
@@ -16,7 +18,7 @@ namespace vmtpy::emulator {
 
 namespace {
 
-// Makes the tracer's waitpid return; blocked in it at all other times, and by nobody used for more.
+// The signal that makes the tracer's waitpid return. Only the tracing loop unblocks it.
 int doorbell() {
   return SIGRTMAX - 1;
 }
@@ -24,15 +26,15 @@ int doorbell() {
 void install_doorbell() {
   struct sigaction action {};
   action.sa_handler = [](int) {};
-  sigaction(doorbell(), &action, nullptr);  // no SA_RESTART
+  sigaction(doorbell(), &action, nullptr);  // without SA_RESTART
 }
 
-constexpr int CALL = 0x80;  // of PTRACE_O_TRACESYSGOOD: a stop at a system call
+constexpr int CALL = 0x80;  // PTRACE_O_TRACESYSGOOD marks a stop at a system call with this bit
 
 std::uint32_t announced_hypercalls(BackdoorKind kind) {
   if (kind != BackdoorKind::HYPERCALL) return 0;
   std::uint32_t faulting = faulting_hypercalls();
-  if (faulting == 0) throw Error("neither vmcall nor vmmcall faults here: nobody can answer them");
+  if (faulting == 0) throw Error("neither vmcall nor vmmcall faults here, so none can be answered");
   return faulting;
 }
 
@@ -45,9 +47,9 @@ bool is_protection_fault(const siginfo_t& info) {
   return info.si_code == SI_KERNEL;
 }
 
-// A thread that had blocked every signal has all but SIGSEGV blocked now: the kernel unblocks a
-// signal that it must deliver. Ours is never delivered, so the mask is put back. (32 and 33 belong
-// to the C library, which keeps programs from blocking them.)
+// Puts the signal mask back. A thread that had blocked every signal now has all but SIGSEGV
+// blocked, because the kernel unblocks a signal that it must deliver, and this signal is never
+// delivered. (32 and 33 belong to the C library, which keeps programs from blocking them.)
 void restore_mask(Tracee& tracee, int signal) {
   constexpr std::uint64_t STANDARD = bit(32) - 1;
   std::uint64_t all = STANDARD & ~(bit(SIGKILL) | bit(SIGSTOP) | bit(signal));
@@ -69,8 +71,8 @@ Tracer::~Tracer() {
   {
     MutexLock lock(mutex_);
     leave_ = true;
-    changed_.notify_all();  // it may be stunned
-    // It may be just about to wait: ring until it has gone.
+    changed_.notify_all();  // the tracer may be stunned
+    // The thread may be just about to wait, so the signal is sent until the thread has gone.
     while (!gone_) {
       pthread_kill(thread_, doorbell());
       changed_.wait_for(lock, std::chrono::milliseconds(10));
@@ -178,7 +180,7 @@ void Tracer::stopped(pid_t thread, int status) {
   int event = status >> 16;
   int signal = WSTOPSIG(status);
   if (event == PTRACE_EVENT_STOP && signal != SIGTRAP) {
-    tracee.listen();  // a group-stop, in which it stays until SIGCONT
+    tracee.listen();  // the thread stays in a group-stop until SIGCONT
     return;
   }
   if (event != 0) {
@@ -211,7 +213,8 @@ bool Tracer::answered(Tracee& tracee, int signal) {
   if (signal != SIGSEGV && signal != SIGILL && signal != SIGTRAP) return false;
   siginfo_t info{};
   user_regs_struct registers{};
-  if (!tracee.get(info) || info.si_code <= 0 || !tracee.get(registers)) return false;  // sent
+  if (!tracee.get(info) || !tracee.get(registers)) return false;
+  if (info.si_code <= 0) return false;  // a program sent this signal
   if (signal == SIGTRAP) return linker_called(tracee, info, registers);
   Faulted faulted = what_faulted(tracee, info, registers);
   if (faulted == Faulted::OTHER) return false;
@@ -245,7 +248,7 @@ bool Tracer::is_answered(Faulted faulted, const siginfo_t& info, pid_t thread) c
       return false;
     case Faulted::CPUID:
       return is_protection_fault(info) && cpuid_.method() == CpuidMethod::FAULT;
-    // SIGILL; or a page fault at the instruction, in place of which KVM wanted to put its own
+    // These raise SIGILL, or a page fault at the instruction where KVM wanted to put its own.
     case Faulted::VMCALL:
     case Faulted::VMMCALL:
       return kind == BackdoorKind::FULL || kind == BackdoorKind::HYPERCALL;
@@ -290,8 +293,8 @@ void Tracer::answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers
   tracee.set(registers);
 }
 
-// All are stopped before the first is let go: the call that each is made to do overwrites text that
-// another might run.
+// Stops all threads before it lets the first go: the call that each is made to do overwrites text
+// that another might run.
 void Tracer::detach_all() {
   std::vector<std::pair<pid_t, int>> stopped;
   for (pid_t thread : threads_) {
@@ -336,7 +339,8 @@ void Tracer::signal(int number) {
   if (pidfd_) {
     syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   } else if (process_ > 0 && state_ <= RUNNING) {
-    kill(process_, number);  // Linux before 5.3; its state changes just after it has been reaped
+    // for Linux before 5.3; state_ changes just after the program has been reaped
+    kill(process_, number);
   }
 }
 
@@ -352,7 +356,7 @@ bool Tracer::stun(Time deadline) {
                      REQUIRES(mutex_) { return stun_ == STUNNED || state_ == ALL_ENDED || gone_; };
   stun_ = WHEN_IN_FLIGHT;
   if (!changed_.wait_until(lock, deadline, settled)) stun_ = NOW;
-  // It may be just about to wait for a trap: ring until it has heard.
+  // The thread may be just about to wait for a trap, so the signal is sent until it has heard.
   while (!settled()) {
     pthread_kill(thread_, doorbell());
     changed_.wait_for(lock, std::chrono::milliseconds(10));
@@ -372,7 +376,8 @@ bool Tracer::stun_due() const {
   return stun_ == NOW || (stun_ == WHEN_IN_FLIGHT && device_->in_flight());
 }
 
-// A thread that is born meanwhile stands still by itself: nobody resumes it.
+// Stops all threads until resume(). A thread that is born meanwhile stands still by itself, because
+// nobody resumes it.
 void Tracer::stand_still() {
   for (pid_t thread : threads_) Tracee(thread).interrupt();
   {

@@ -1,8 +1,7 @@
-// The thread behind emulator/ptrace/trap.h: it starts the program, is told by the kernel of every
-// stop of every traced thread, answers those that are traps to the host, and passes all else on. It
-// waits with __WALL | __WNOTHREAD: children that other threads of this process have are theirs.
-// Owned by the TrapHost, whose threads call what is public; what is not under the lock belongs to
-// the thread behind it.
+// The thread behind emulator/ptrace/trap.h. It starts the program, hears from the kernel of every
+// stop of every traced thread, answers the stops that are traps to the host, and passes everything
+// else on. It waits with __WALL | __WNOTHREAD, so children of this process's other threads are left
+// to those threads.
 #pragma once
 
 #include <pthread.h>
@@ -28,6 +27,8 @@
 
 namespace vmtpy::emulator {
 
+// Owned by the TrapHost, whose threads call the public functions. Members without the lock belong
+// to the tracing thread, which ends with the object.
 class Tracer {
  public:
   enum State { NEW, RUNNING, PROGRAM_ENDED, ALL_ENDED };
@@ -69,18 +70,20 @@ class Tracer {
   std::vector<std::string> command_;
   const TrapHostOptions options_;
   Cpuid cpuid_;
-  IoPrivilege io_privilege_;                   // of a host that asks for it
-  std::unique_ptr<SocketCalls> socket_calls_;  // must outlive the trace: they are waited for
-  std::set<pid_t> threads_;                    // the tracer's alone
-  sigset_t mask_{};                            // of the thread that started us: the program's
+  IoPrivilege io_privilege_;  // for a host that requires it
+  // must outlive the trace, because programs wait for its answers
+  std::unique_ptr<SocketCalls> socket_calls_;
+  std::set<pid_t> threads_;  // used by the tracing thread alone
+  // The signal mask of the thread that called start(), which the program gets.
+  sigset_t mask_{};
   pthread_t thread_{};
 
-  mutable Mutex mutex_;  // of what follows
+  mutable Mutex mutex_;  // guards the members below
   std::condition_variable changed_;
   State state_ GUARDED_BY(mutex_) = NEW;
   bool leave_ GUARDED_BY(mutex_) = false;
   Stun stun_ GUARDED_BY(mutex_) = NONE;
-  bool gone_ GUARDED_BY(mutex_) = true;  // the thread
+  bool gone_ GUARDED_BY(mutex_) = true;  // true when the thread is gone
   std::exception_ptr failure_ GUARDED_BY(mutex_);
   pid_t process_ GUARDED_BY(mutex_) = -1;
   UniqueFd pidfd_ GUARDED_BY(mutex_);

@@ -1,3 +1,5 @@
+// Passes each call to the Tracer, and leaves it alone in a fork, where its thread does not exist.
+// It keeps ptrace out of the header.
 #include "emulator/ptrace/trap.h"
 
 #include <unistd.h>

@@ -1,14 +1,13 @@
-// The ptrace host: runs any unmodified x86-64 program, and where it (or any thread or descendant)
-// faults on one of the backdoor's instructions, the Device answers and the program goes on.
-// Everything else (other faults, signals, threads, forks, execs, exit codes) is as without us.
-// CPUID says "VMwareVMware" too, as far as the processor lets us (emulator/ptrace/cpuid.h). One
-// native thread traces; the owner waits for the end and reads the Device's transcript meanwhile. On
-// request the program's sockets of AF_VSOCK lead to a VsockService
+// The ptrace host runs any unmodified x86-64 program. Where the program (or any thread or
+// descendant) faults on one of the backdoor's instructions, the Device answers and the program goes
+// on. Everything else (other faults, signals, threads, forks, execs, exit codes) is as without the
+// host. CPUID says "VMwareVMware", too, as far as the processor allows it
+// (emulator/ptrace/cpuid.h). On request the program's sockets of AF_VSOCK lead to a VsockService
 // (emulator/ptrace/socket_calls.h).
 //
-// The limits of it: a thread that faults while it blocks or ignores SIGSEGV has the signal
-// unblocked and its handler reset by the kernel before we see it (force_sig); the mask is put back
-// where it is plain that every signal was blocked, the handler cannot be.
+// One limit remains. When a thread faults while it blocks or ignores SIGSEGV, the kernel unblocks
+// the signal and resets its handler before the tracer sees the fault (force_sig). The mask is put
+// back where every signal clearly was blocked; the handler cannot be put back.
 #pragma once
 
 #include <sys/types.h>
@@ -26,30 +25,37 @@ namespace vmtpy::emulator {
 
 class Tracer;
 
+// Owned by Python. Its native thread traces; any thread may wait for the end and read the Device's
+// transcript meanwhile.
 class TrapHost {
  public:
   TrapHost(std::shared_ptr<Device> device, std::vector<std::string> command,
            TrapHostOptions options = {});
-  ~TrapHost();  // detaches what still runs; nothing is killed. In a fork it does nothing
+  // Detaches what still runs and kills nothing. In a fork it does nothing.
+  ~TrapHost();
 
-  void start();  // throws SystemError: fork, ptrace or exec refused, with the program's name
-  // True when the program and all its traced descendants have ended.
+  // Throws SystemError with the program's name where fork, ptrace or exec is refused.
+  void start();
+  // Returns true when the program and all its traced descendants have ended.
   bool wait(Time deadline);
-  // True when the program itself has ended; descendants may still run.
+  // Returns true when the program itself has ended; descendants may still run.
   bool wait_program(Time deadline);
-  int wait_status() const;  // of the program, as waitpid(2) gives it
-  int process() const;      // its pid
-  // The virtual machine is stunned: all threads of the program and its descendants stand still
-  // until resume(). It begins when a message is in flight (Device::stun), at the latest at the
-  // deadline; true if one was.
+  int wait_status() const;  // the program's status, as waitpid(2) gives it
+  int process() const;      // the program's pid
+  // Stuns the virtual machine: all threads of the program and its descendants stand still until
+  // resume(). The stun begins when a message is in flight (Device::stun), at the latest at the
+  // deadline. Returns true if a message was.
   bool stun(Time deadline);
-  void resume();                       // with CHECKPOINT for each message that was in flight
-  void signal(int number);             // send it a signal; nothing if it has ended
-  CpuidMethod cpuid_answered() const;  // how CPUID is answered: NONE where it cannot be
+  // Ends the stun, with CHECKPOINT for each message that was in flight.
+  void resume();
+  // Sends the program a signal. Does nothing if it has ended.
+  void signal(int number);
+  // Says how CPUID is answered, NONE where it cannot be.
+  CpuidMethod cpuid_answered() const;
 
  private:
   std::unique_ptr<Tracer> tracer_;
-  pid_t process_;  // that has the tracer's thread
+  pid_t process_;  // the process that has the tracing thread
 };
 
 }  // namespace vmtpy::emulator

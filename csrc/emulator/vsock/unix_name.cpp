@@ -1,3 +1,5 @@
+// Makes and parses the names. It relies on the abstract namespace for the guest's names, which need
+// no file and vanish with the socket.
 #include "emulator/vsock/unix_name.h"
 
 #include <unistd.h>
@@ -50,7 +52,7 @@ std::optional<std::uint32_t> guest_port(const UnixName& name) {
 std::optional<std::uint32_t> host_port(const UnixName& name) {
   if (name.size <= PATH) return std::nullopt;
   std::string_view text(name.address.sun_path, name.size - PATH);
-  text.remove_prefix(text.rfind('.') + 1);  // 0 if there is none
+  text.remove_prefix(text.rfind('.') + 1);  // npos + 1 is 0, if there is no dot
   std::uint32_t port = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   return error == std::errc() ? std::optional(port) : std::nullopt;

@@ -1,6 +1,7 @@
-// Where AF_UNIX sockets stand in for AF_VSOCK: the host's ports as names made from a base ("@…": in
-// the abstract space, otherwise a path), and a guest's local port in the name that its socket is
-// bound to. Used by emulator/vsock/vsock_service.h and emulator/ptrace/socket_calls.h.
+// Names of AF_UNIX sockets that stand in for AF_VSOCK. The host's ports are names made from a base
+// ("@…" is in the abstract namespace, otherwise the base is a path), and a guest's local port is in
+// the name to which its socket is bound. They serve emulator/vsock/vsock_server.h and
+// emulator/ptrace/socket_calls.h.
 #pragma once
 
 #include <sys/socket.h>
@@ -19,19 +20,19 @@ struct UnixName {
 };
 
 std::optional<UnixName> host_name(const std::string& base,
-                                  std::uint32_t port);  // nothing: too long
+                                  std::uint32_t port);  // nothing if too long
 UnixName guest_name(std::uint32_t port, const std::string& unique);
-// The local port in the name of a guest's socket, or nothing if it is not such a name.
+// Returns the local port in the name of a guest's socket, or nothing if it is no such name.
 std::optional<std::uint32_t> guest_port(const UnixName& name);
 
-// The host's port in such a name.
+// Returns the host's port in a name.
 std::optional<std::uint32_t> host_port(const UnixName& name);
 
-// The name that a socket is bound to (of its peer, if so wanted); nothing if it is not AF_UNIX.
+// Returns the name to which a socket (or its peer) is bound, or nothing if it is not AF_UNIX.
 std::optional<UnixName> name_of(int socket, bool peer);
 
-// This process in a guest's name. A pid alone may belong to several, in containers that share a
-// network namespace and with it the abstract names.
+// Returns this process's word in a guest's name. A pid alone may belong to several processes, in
+// containers that share a network namespace and with it the abstract names.
 std::string process_word();
 
 }  // namespace vmtpy::emulator

@@ -1,3 +1,5 @@
+// Packets in, answers and commands out, with the faults that a test asked for. It relies on
+// wire/data_map.h for the encoding.
 #include "emulator/vsock/vsock_conversation.h"
 
 #include <utility>
@@ -27,7 +29,7 @@ void VsockConversation::proceed() {
       take(std::move(*packet));
     }
     if (port_ == wire::VSOCK_TCLO && !over_) push();
-  } catch (const Error&) {  // no packet, or one that is too large
+  } catch (const Error&) {  // the bytes are no packet, or the packet is too large
     ++counts_.rejected;
     over_ = true;
   }

@@ -1,6 +1,6 @@
-// The host's side of one vsock connection: bytes of the guest in, bytes for the guest out. Knows
-// nothing of sockets; nothing that a guest says about sizes is trusted. Owned by
-// emulator/vsock/vsock_service.h and used by its thread alone; the answers are the Device's.
+// The host's side of one vsock connection: bytes of the guest go in, bytes for the guest come out.
+// It knows nothing of sockets, and trusts no size that a guest claims. The answers are the
+// Device's. It serves emulator/vsock/vsock_server.h.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,13 @@ namespace vmtpy::emulator {
 
 struct VsockCounts {
   std::uint64_t connections = 0;
-  std::uint64_t packets = 0;   // data, both ways
-  std::uint64_t pings = 0;     // of guests
+  std::uint64_t packets = 0;   // data packets, both ways
+  std::uint64_t pings = 0;     // pings of guests
   std::uint64_t rejected = 0;  // connections that were closed for what the guest sent
 };
 
+// Owned by its connection, used by the thread of VsockServer only, and as long-lived as the
+// connection.
 class VsockConversation {
  public:
   VsockConversation(Device& device, VsockFaults& faults, VsockCounts& counts, std::uint32_t port,
@@ -34,17 +36,20 @@ class VsockConversation {
   VsockConversation(const VsockConversation&) = delete;
   VsockConversation& operator=(const VsockConversation&) = delete;
 
-  void begin(TcloQueue::Wake wake);  // the wake of a TCLO client
+  // Begins with the wake of a TCLO client.
+  void begin(TcloQueue::Wake wake);
   void receive(std::string_view bytes);
-  void proceed();  // answers what has arrived, pushes what waits, as far as there is room
+  // Answers what has arrived and pushes what waits, as far as there is room.
+  void proceed();
   void send_raw(std::string_view bytes) { outgoing_ += bytes; }
 
   std::uint32_t port() const { return port_; }
   std::string_view outgoing() const { return std::string_view(outgoing_).substr(sent_); }
   void sent(std::size_t bytes);
-  bool wants_more() const { return outgoing_.size() < ROOM && !over_; }  // from the guest
-  bool slow() const { return slow_; }                                    // send one byte at a time
-  bool over() const { return over_; }  // close it when all has been sent
+  // true if the guest may send more
+  bool wants_more() const { return outgoing_.size() < ROOM && !over_; }
+  bool slow() const { return slow_; }  // true if bytes are sent one at a time
+  bool over() const { return over_; }  // true if the connection is closed when all has been sent
 
  private:
   static constexpr std::size_t ROOM = 128UL * 1024;
@@ -61,7 +66,7 @@ class VsockConversation {
   const Transport transport_;
   wire::PacketDecoder decoder_;
   std::string outgoing_;
-  std::size_t sent_ = 0;  // of its front
+  std::size_t sent_ = 0;  // the number of bytes at the front that have been sent
   bool over_ = false;
   bool silent_ = false;
   bool slow_ = false;

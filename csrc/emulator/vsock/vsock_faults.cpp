@@ -1,3 +1,5 @@
+// Counts packets for each fault, and spoils the bytes. It relies on wire/data_map.h for whole
+// packets.
 #include "emulator/vsock/vsock_faults.h"
 
 #include "wire/data_map.h"
@@ -14,7 +16,7 @@ std::string word(std::uint32_t value) {
   return bytes;
 }
 
-// More fields in front of those of the packet.
+// Puts more fields in front of those of the packet.
 std::string with_fields(const std::string& packet, const std::string& fields) {
   const std::string rest = packet.substr(4);
   return word(static_cast<std::uint32_t>(fields.size() + rest.size())) + fields + rest;

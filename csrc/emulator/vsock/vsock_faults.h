@@ -1,5 +1,5 @@
-// A host that breaks the protocol of vsock, on purpose, at one packet: for tests of guests. Used by
-// emulator/vsock/vsock_conversation.h and emulator/vsock/vsock_service.h; not thread-safe.
+// The ways in which an emulated host breaks the protocol of vsock at one packet, for tests of
+// guests. It serves emulator/vsock/vsock_conversation.h and emulator/vsock/vsock_server.h.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,19 @@ enum class VsockFault {
   CLOSE,           // the connection is closed instead of the packet
   SILENCE,         // the packet is never sent; the connection stays
   HALF,            // half of the packet, then the connection is closed
-  STALL,           // half of the packet, then nothing any more
+  STALL,           // half of the packet, then nothing more
   OVERSIZE,        // a length of nearly 4 GiB, then the fields
-  UNKNOWN_FIELDS,  // fields beside the known ones, of types that are known: to be skipped
-  UNKNOWN_TYPE,    // a field of a type that nobody knows
+  UNKNOWN_FIELDS,  // fields with unknown ids and known types, which a guest skips
+  UNKNOWN_TYPE,    // a field of an unknown type
   PING_STORM,      // a thousand pings first
   SLOW,            // byte by byte, about a millisecond each
 };
 
+// Owned by the VsockServer and used by its thread only.
 class VsockFaults {
  public:
-  // On `port` (0: on each): so many packets (RESET: connections) go well first, then so many go
-  // wrong (0: all).
+  // Adds a fault on `port` (0 for each port): `after` packets (for RESET, connections) go well
+  // first, then `times` go wrong (0 for all).
   void add(VsockFault fault, std::uint32_t port, int after, int times);
   std::optional<VsockFault> due(std::uint32_t port, bool accepting);
 
@@ -34,12 +35,12 @@ class VsockFaults {
     VsockFault fault;
     std::uint32_t port;
     int after;
-    int times;  // -1: used up
+    int times;  // -1 when used up
   };
   std::vector<Rule> rules_;
 };
 
-// The packet with the fault in it; as it is for those that are not in the bytes.
+// Returns the packet with the fault in it. Faults that are not in the bytes leave it unchanged.
 std::string spoil(VsockFault fault, const std::string& packet);
 
 }  // namespace vmtpy::emulator

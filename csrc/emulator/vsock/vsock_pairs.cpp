@@ -1,3 +1,5 @@
+// A map from pairs of ports to the time when each is free again, under a lock. It relies on the
+// Device's clock.
 #include "emulator/vsock/vsock_pairs.h"
 
 namespace vmtpy::emulator {

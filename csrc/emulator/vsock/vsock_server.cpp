@@ -1,3 +1,5 @@
+// Listening, accepting, reading and writing. It relies on AF_VSOCK, or on AF_UNIX names in its
+// place, and on poll(2).
 #include "emulator/vsock/vsock_server.h"
 
 #include <sys/eventfd.h>
@@ -15,11 +17,12 @@ namespace vmtpy::emulator {
 namespace {
 
 constexpr int BACKLOG = 1024;
-constexpr std::size_t MOST_CONNECTIONS = wire::MAX_CHANNELS;  // more wait in the backlog
+// further connections wait in the backlog
+constexpr std::size_t MOST_CONNECTIONS = wire::MAX_CHANNELS;
 constexpr std::size_t CHUNK = 16UL * 1024;
-constexpr int SLOW_MS = 1;  // between two bytes
+constexpr int SLOW_MS = 1;  // the time between two bytes
 
-// From which a connection comes; one that is not privileged if it is not known.
+// Returns the port from which a connection comes. An unknown port counts as unprivileged.
 std::uint32_t peer_port(int socket) {
   if (auto name = name_of(socket, true)) return guest_port(*name).value_or(VMADDR_PORT_ANY);
   sockaddr_vm address{};
@@ -140,8 +143,8 @@ void VsockServer::run() {
     }
     for (Connection& connection : connections_) {
       short events = 0;
-      for (const pollfd& one : sockets) {
-        if (one.fd == connection.socket.get()) events = one.revents;
+      for (const pollfd& socket : sockets) {
+        if (socket.fd == connection.socket.get()) events = socket.revents;
       }
       serve(connection, events);
     }

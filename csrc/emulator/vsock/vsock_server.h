@@ -1,5 +1,5 @@
-// The thread behind emulator/vsock/vsock_service.h: one poll over its sockets. All but call(),
-// ring() and end() belongs to that thread.
+// The thread behind emulator/vsock/vsock_service.h: one poll over its sockets. It relies on
+// VsockConversation for what is said on each.
 #pragma once
 
 #include <poll.h>
@@ -21,11 +21,14 @@
 
 namespace vmtpy::emulator {
 
+// Owned by the VsockService. All members but call() and ring() belong to its thread, which ends
+// with the object.
 class VsockServer {
  public:
   VsockServer(std::shared_ptr<Device> device, std::string base, bool tclo);
   ~VsockServer();
-  void call(const std::function<void()>& body);  // by the thread, and waits for it
+  // Has the thread run `body`, and waits until it has.
+  void call(const std::function<void()>& body);
 
   void listen();
   void stop_listening();
@@ -70,7 +73,7 @@ class VsockServer {
   std::list<Connection> connections_;
   UniqueFd bell_;
 
-  Mutex mutex_;  // of what follows
+  Mutex mutex_;  // guards the members below
   std::condition_variable done_;
   std::vector<std::function<void()>> tasks_ GUARDED_BY(mutex_);
   std::uint64_t asked_ GUARDED_BY(mutex_) = 0;

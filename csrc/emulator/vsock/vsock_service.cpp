@@ -1,3 +1,5 @@
+// Passes each call to the server's thread, and leaves it alone in a fork, where the thread does not
+// exist.
 #include "emulator/vsock/vsock_service.h"
 
 #include <unistd.h>
@@ -13,7 +15,7 @@ VsockService::VsockService(std::shared_ptr<Device> device, std::string base, boo
       process_(getpid()) {}
 
 VsockService::~VsockService() {
-  // In a fork there is no thread to be joined, and the sockets are the parent's, too.
+  // In a fork there is no thread to join, and the sockets are also the parent's.
   if (getpid() != process_) (void)server_.release();
 }
 

@@ -1,4 +1,5 @@
-// The ptrace host.
+// Binds the ptrace host, its options, and the decoders that tests compare with objdump. It serves
+// vmtpy.host; only x86-64 has it.
 #include "emulator/ptrace/trap.h"
 
 #include <fcntl.h>

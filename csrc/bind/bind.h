@@ -1,6 +1,6 @@
-// The only header that includes pybind11. One small bind_<noun>.cpp per noun; the two module files
-// are tables of contents. Class tables only: no logic lives here. The GIL is released around
-// whatever can block, and C++ never calls back into Python.
+// The only header that includes pybind11. Each noun has a small file in a folder of bind, and the
+// two module files are tables of contents. They hold class tables only and no logic. The GIL is
+// released around whatever can block, and C++ never calls back into Python.
 #pragma once
 
 #include <pybind11/chrono.h>
@@ -20,7 +20,8 @@ namespace vmtpy::bind {
 
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
 
-// For what waits for threads as it ends. It may end on a native thread, without the GIL.
+// Deletes an object whose end waits for threads, without the GIL. The object may end on a native
+// thread that has no GIL.
 template <typename T>
 struct DeleteUnlocked {
   void operator()(T* object) const {
@@ -33,28 +34,29 @@ struct DeleteUnlocked {
   }
 };
 
-// Payloads are bytes on the Python side, std::string here.
+// Payloads are bytes in Python and std::string in C++.
 inline py::bytes to_bytes(const std::string& data) {
   return py::bytes(data);
 }
 
-// Durations cross as float seconds, times as float seconds of CLOCK_MONOTONIC (time.monotonic()).
+// Durations are passed as float seconds, and times as float seconds of CLOCK_MONOTONIC
+// (time.monotonic()).
 inline double to_seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
 }
 inline double to_seconds(Time time) {
   return to_seconds(time.time_since_epoch());
 }
-// What Python gives is checked: NaN, infinity and what no clock can hold are a ValueError that
+// Checks a duration from Python. NaN, infinity and what no clock can hold are a ValueError that
 // names the argument. Sums of such durations and of a time fit into 64 bits of nanoseconds.
 inline constexpr double MOST_SECONDS = 1e9;
 inline Duration from_seconds(const char* name, double seconds, double least = 0.0,
                              double most = MOST_SECONDS) {
-  if (seconds >= least && seconds <= most) {  // not so for NaN
+  if (seconds >= least && seconds <= most) {  // false for NaN
     return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
   char text[200];
-  std::snprintf(text, sizeof text, "%s is %g s: allowed are %.12g to %.12g seconds", name, seconds,
+  std::snprintf(text, sizeof text, "%s is %g s: it must be %.12g to %.12g seconds", name, seconds,
                 least, most);
   throw py::value_error(text);
 }

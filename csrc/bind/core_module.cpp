@@ -1,4 +1,5 @@
-// Table of contents of vmtpy._core: what an agent needs.
+// The table of contents of vmtpy._core, which is what an agent needs. Each line is a file in the
+// folders beside it.
 #include "bind/bind.h"
 
 PYBIND11_MODULE(_core, module) {

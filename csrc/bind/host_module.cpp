@@ -1,5 +1,5 @@
-// Table of contents of vmtpy._host: the emulated VMware and the means of tests. The agent never
-// imports it. The base classes (Backdoor, System, Clock) are those of _core.
+// The table of contents of vmtpy._host: the emulated VMware and the doubles for tests. The agent
+// never imports it. The base classes (Backdoor, System, Clock) are those of _core.
 #include "base/errors.h"
 #include "bind/bind.h"
 
@@ -13,7 +13,7 @@ PYBIND11_MODULE(_host, module) {
   bind_trap(module);
 #else
   module.def("TrapHost", [](const py::args&, const py::kwargs&) {
-    throw vmtpy::Error("programs can be run as if on VMware on x86-64 only");
+    throw vmtpy::Error("programs can be run under the emulated VMware on x86-64 only");
   });
 #endif
   bind_vsock(module);

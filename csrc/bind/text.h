@@ -1,5 +1,6 @@
-// Paths between Python and C++: str with surrogate escapes (os.fsencode, os.fsdecode), bytes or a
-// path-like object in, str out, so that a name that is no UTF-8 survives.
+// Paths between Python and C++. Python gives str with surrogate escapes (os.fsencode, os.fsdecode),
+// bytes or a path-like object, and gets str, so that a name which is no UTF-8 survives. This serves
+// all bindings that pass paths.
 #pragma once
 
 #include <string>

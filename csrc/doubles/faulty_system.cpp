@@ -1,3 +1,5 @@
+// Counts calls, fails the chosen one, and passes the others to the real System. In the guardian it
+// only passes calls on.
 #include "doubles/faulty_system.h"
 
 #include <unistd.h>
@@ -41,7 +43,7 @@ int FaultySystem::open_directory(const std::string& path) {
 }
 
 int FaultySystem::close(int descriptor) {
-  // As with the real close(2), the descriptor is gone even where an error is answered.
+  // As with the real close(2), the descriptor is gone even where an error is returned.
   int error = fault("close");
   int result = real_.close(descriptor);
   return error ? error : result;
@@ -63,7 +65,8 @@ int FaultySystem::freeze(int descriptor) {
 }
 
 int FaultySystem::thaw(int descriptor) {
-  if (getpid() != process_) return real_.thaw(descriptor);  // in the guardian, which takes no lock
+  // The guardian takes no lock.
+  if (getpid() != process_) return real_.thaw(descriptor);
   int error = fault("thaw");
   return error ? error : real_.thaw(descriptor);
 }

@@ -1,6 +1,6 @@
-// A System whose n-th call fails. Sweeps count n up until no fault fires any more, once with the
-// call failing a single time and once for good, and check the invariants on every path. Owned by
-// the test, for longer than the sessions that use it; thread-safe.
+// A System whose n-th call fails, for the fault sweep. A sweep counts n up until no fault fires any
+// more, once with the call failing a single time and once for good, and checks the invariants on
+// every path.
 #pragma once
 
 #include <atomic>
@@ -13,11 +13,13 @@
 
 namespace vmtpy::doubles {
 
+// Owned by the test, and longer-lived than the sessions that use it. It has its own lock, so any
+// thread may call it.
 class FaultySystem final : public linux::System {
  public:
   explicit FaultySystem(linux::System& real);
-  // The nth call (1-based; of `call` only, if it is not empty: "freeze", "thaw", "fork", …) answers
-  // -error; with `for_good`, every later one as well.
+  // The nth call (counted from 1; only calls named `call` count, if it is not empty: "freeze",
+  // "thaw", "fork", …) returns -error. With `for_good` every later call does as well.
   void fail(int nth, int error, bool for_good, std::string call = "");
   bool fired() const;
   std::vector<std::string> calls() const;  // names in order, for tests of order
@@ -36,7 +38,7 @@ class FaultySystem final : public linux::System {
   int remove_file(const std::string& path) override;
 
  private:
-  int fault(const char* call);  // 0, or the error to answer (negative)
+  int fault(const char* call);  // 0, or the negative error to return
   linux::System& real_;
   const pid_t process_;
   mutable Mutex mutex_;

@@ -1,3 +1,5 @@
+// The time as a number under a lock, and a list of those who wait for it. It relies on every waiter
+// holding its own mutex.
 #include "doubles/manual_clock.h"
 
 namespace vmtpy::doubles {
@@ -25,8 +27,9 @@ bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_
   return now_ < deadline;
 }
 
-// Each waiter's own mutex is taken before it is notified: it has either reached its wait or will
-// see the new time. The list is copied because a waiter that wakes takes mutex_ to leave it.
+// Each waiter's own mutex is taken before the waiter is notified, so the waiter has either reached
+// its wait or will see the new time. The list is copied, because a waiter that wakes takes mutex_
+// to leave it.
 void ManualClock::advance(Duration by) {
   std::list<Waiter> waiting;
   {

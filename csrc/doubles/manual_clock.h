@@ -1,5 +1,5 @@
-// A clock that tests turn by hand. advance() wakes whoever waits on it. Owned by the test, for
-// longer than what it is given to; thread-safe.
+// A clock that tests turn by hand, in place of SteadyClock. Relies on waiters that use
+// Clock::wait_until().
 #pragma once
 
 #include <list>
@@ -9,6 +9,8 @@
 
 namespace vmtpy::doubles {
 
+// Owned by the test, and longer-lived than the objects that use it. It has its own lock, so any
+// thread may call it. advance() wakes every waiter.
 class ManualClock final : public Clock {
  public:
   Time now() const override;
@@ -16,7 +18,8 @@ class ManualClock final : public Clock {
   bool wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
                   Time deadline) override;
   void advance(Duration by);
-  // Moves the time, also back, and wakes nobody: as a process finds it that was stopped, or sleeps.
+  // Moves the time, also backwards, and wakes nobody. A process finds the time like this after it
+  // was stopped or slept.
   void jump(Duration by);
 
  private:

@@ -1,3 +1,5 @@
+// Passes each trap to the inner backdoor and records it under a lock. It relies on the inner
+// backdoor for every answer.
 #include "doubles/recording_backdoor.h"
 
 #include <new>

@@ -1,7 +1,7 @@
-// A Backdoor in front of another one: remembers the registers of every trap before and after, and
-// changes answers on request. For tests of what exactly goes over the wire, for hosts whose
-// registers are wrong in ways that the Device does not know, and for a lack of memory just there.
-// Owned by the test, for longer than the channels that use it; thread-safe.
+// A Backdoor in front of another one, which remembers the registers of every trap before and after,
+// and changes answers on request. It serves tests of what exactly goes over the wire, of hosts
+// whose registers are wrong in ways that the Device does not know, and of a lack of memory at that
+// place.
 #pragma once
 
 #include <cstdint>
@@ -19,16 +19,18 @@ struct Frame {
   wire::Registers after;
 };
 
+// Owned by the test, and longer-lived than the channels that use it. It has its own lock, so any
+// thread may call it.
 class RecordingBackdoor final : public wire::Backdoor {
  public:
   explicit RecordingBackdoor(wire::Backdoor& inner) : inner_(inner) {}
-  // In the answer to the nth trap (1-based, counted from the beginning) `target` becomes `value`.
+  // Sets `target` to `value` in the answer to the nth trap, counted from 1.
   void change(std::size_t nth, std::uint64_t wire::Registers::*target, std::uint64_t value);
-  // The next `times` traps throw std::bad_alloc instead: an error that is nobody's business.
+  // Makes the next `times` traps throw std::bad_alloc, an error that no code on the way handles.
   void break_down(int times);
-  void allow_privilege();  // set_privilege() answers true
+  void allow_privilege();  // makes set_privilege() return true
   std::vector<Frame> frames() const;
-  std::vector<bool> privileges() const;  // what set_privilege() was called with
+  std::vector<bool> privileges() const;  // the arguments of set_privilege()
 
   void low(wire::Registers& registers) override;
   void high_out(wire::Registers& registers) override;

@@ -1,3 +1,5 @@
+// Disks and files in memory. The pacing of writers is a simple model of Linux: the nearer to the
+// bound, the slower, and no further than it.
 #include "doubles/simulated_disk.h"
 
 #include <algorithm>
@@ -10,7 +12,7 @@ namespace vmtpy::doubles {
 
 namespace {
 
-// Descriptors that cannot be taken for real ones.
+// These descriptors cannot be taken for real ones.
 constexpr int FIRST_DESCRIPTOR = 1 << 20;
 constexpr std::uint64_t FIRST_MOUNT_ID = 1000;
 constexpr const char* CLASS = "/sys/class/bdi/";
@@ -240,7 +242,7 @@ int SimulatedDisk::thaw(int descriptor) {
   MutexLock guard(mutex_);
   Disk* disk = at(descriptor);
   if (!disk) return -EBADF;
-  if (!disk->frozen) return -EINVAL;  // as FITHAW, also while a freeze is still waiting
+  if (!disk->frozen) return -EINVAL;  // as FITHAW does, also while a freeze is still waiting
   disk->frozen = false;
   changed_.notify_all();
   return 0;
@@ -263,11 +265,10 @@ int SimulatedDisk::write_file(const std::string& path, std::string_view text) {
   auto found = files_.find(path);
   if (found == files_.end()) return -ENOENT;
   found->second = text;
-  // As the kernel keeps these, in millionths of the limit of all devices.
-  if (path.ends_with("/max_bytes"))
-    files_[path.substr(0, path.size() - 9) + "max_ratio_fine"] = "7";
-  if (path.ends_with("/min_bytes"))
-    files_[path.substr(0, path.size() - 9) + "min_ratio_fine"] = "7";
+  // The kernel keeps these values in millionths of the limit of all devices.
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  if (path.ends_with("/max_bytes")) files_[directory + "max_ratio_fine"] = "7";
+  if (path.ends_with("/min_bytes")) files_[directory + "min_ratio_fine"] = "7";
   return 0;
 }
 

@@ -1,8 +1,7 @@
-// Filesystems that are not there: a System whose mount points are names, whose freeze stops those
-// who write() through it and whose thaw lets them go on. For unit tests without root and for the
-// demo in a plain container. Files (the marker) are kept in memory; there is nothing for a guardian
-// to do, so sessions on it run without one and fork() answers -ENOSYS. Owned by the test or the
-// demo, for longer than the sessions that use it; thread-safe.
+// A System with simulated filesystems: its mount points are names, its freeze stops those who
+// write() through it, and its thaw lets them go on. It serves unit tests without root, and the demo
+// in a plain container. Files (the marker) are kept in memory. There is nothing for a guardian to
+// do, so sessions on it run without one and fork() returns -ENOSYS.
 #pragma once
 
 #include <condition_variable>
@@ -18,33 +17,37 @@
 
 namespace vmtpy::doubles {
 
+// Owned by the test or the demo, and longer-lived than the sessions that use it. It has its own
+// lock, so any thread may call it.
 class SimulatedDisk final : public linux::System {
  public:
   explicit SimulatedDisk(std::vector<std::string> paths);
-  // As a plan would list them, all in level 0.
+  // Returns the filesystems as a plan lists them, all in level 0.
   std::vector<plan::Filesystem> filesystems() const;
-  // One write by a writer: waits while frozen; returns how long it had to wait.
+  // Makes one write. Waits while the filesystem is frozen, and returns how long that was.
   Duration write(const std::string& path);
   std::uint64_t written(const std::string& path) const;
   bool frozen(const std::string& path) const;
   void thaw_by_someone_else(const std::string& path);
-  // The next freeze of `path` waits inside the kernel, as behind a stuck writer, until let_go().
+  // Makes the next freeze of `path` wait inside the kernel, as behind a stuck writer, until
+  // let_go().
   void hold(const std::string& path);
   void let_go(const std::string& path);
-  // From now on each freeze of `path` ends with -error; 0: none does.
+  // Makes each freeze of `path` end with -error from now on. 0 ends that.
   void refuse_freeze(const std::string& path, int error);
-  // From now on each sync of `path` waits until let_sync_go(), which lets one of them go.
+  // Makes each sync of `path` wait from now on. Each let_sync_go() lets one of them go.
   void hold_syncs(const std::string& path);
   void let_sync_go(const std::string& path);
-  // From now on `path` has dirty pages, that its writers add to and its disk takes, in bytes and
-  // bytes a second, as pass() says; the kernel's files tell and bound them. Its writers are paced
-  // as Linux does it: the less, the further below the bound.
+  // Gives `path` dirty pages, to which its writers add and which its disk takes, in bytes and bytes
+  // a second, when pass() is called. The kernel's files show them and bound them. The writers are
+  // paced as Linux paces them: the less, the further the dirty pages are below the bound.
   void put_storage(const std::string& path, double dirty, double disk_rate, double writer_rate);
   void pass(Duration time);
-  // What was dirty when it froze; for how long at once its writers stood still at the bound.
+  // Return what was dirty at the freeze, and the longest time for which the writers stood still at
+  // the bound.
   double dirty_at_freeze(const std::string& path) const;
   Duration longest_stop(const std::string& path) const;
-  // The files by name, and one more or another text for one.
+  // Return the files by name, and set the text of one file.
   std::map<std::string, std::string> files() const;
   void put_file(const std::string& path, const std::string& text);
 
@@ -70,7 +73,7 @@ class SimulatedDisk final : public linux::System {
     bool syncs_held = false;
     int syncs_let_go = 0;
     std::uint64_t written = 0;
-    std::string bdi;  // "" until there is a storage
+    std::string bdi;  // "" until put_storage()
     double dirty = 0, disk_rate = 0, writer_rate = 0, flushed = 0, dirty_at_freeze = 0;
     Duration stop{}, longest_stop{};
   };

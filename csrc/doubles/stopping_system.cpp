@@ -1,3 +1,5 @@
+// Two flags for each call in a shared page. A call that stops sleeps by bare system calls, since it
+// may run in the guardian.
 #include "doubles/stopping_system.h"
 
 #include <fcntl.h>
@@ -17,7 +19,7 @@ namespace vmtpy::doubles {
 
 namespace {
 
-// Each call has two places: before it, and after it.
+// Each call has two places: before and after it.
 enum Call : int {
   OPEN_DIRECTORY,
   FREEZE,
@@ -73,7 +75,7 @@ std::atomic<std::uint32_t>& StoppingSystem::at(const std::string& place) const {
     if (place == std::string("before ") + NAMES[call]) return page_->places[before(call)];
     if (place == std::string("after ") + NAMES[call]) return page_->places[after(call)];
   }
-  throw Error("there is no place \"" + place + "\" to stop at");
+  throw Error("\"" + place + "\" is no place to stop: name a call after \"before\" or \"after\"");
 }
 
 void StoppingSystem::stop(const std::string& place) {

@@ -1,7 +1,7 @@
 // A System whose calls stop at a chosen place until a test lets them go on: before or after the
-// real call, in the session's process or in its guardian. The places lie in a file that every
-// process maps, so that a test can drive a guardian whose agent it has killed. Nothing here
-// allocates or takes a lock once it is made: the guardian is a bare clone.
+// real call, in the session's process or in its guardian. It serves tests of deaths between two
+// steps. The places are in a file that every process maps, so a test can drive a guardian whose
+// agent it has killed.
 #pragma once
 
 #include <atomic>
@@ -13,19 +13,23 @@
 
 namespace vmtpy::doubles {
 
+// Owned by the test, and longer-lived than the sessions that use it. Any thread and the guardian
+// may call it: once it is made, nothing in it allocates or takes a lock, since the guardian is a
+// bare clone.
 class StoppingSystem final : public linux::System {
  public:
-  // Makes `path` or joins those who use it. Throws SystemError.
+  // Makes the file `path`, or joins the processes that use it. Throws SystemError.
   StoppingSystem(linux::System& real, const std::string& path);
   ~StoppingSystem() override;
   StoppingSystem(const StoppingSystem&) = delete;
   StoppingSystem& operator=(const StoppingSystem&) = delete;
 
-  // `place` is "before" or "after" and one of "open_directory", "freeze", "thaw",
-  // "guardian's thaw", "fork" (in the parent), "write_file", "create_file" and "remove_file". The
-  // next call that comes there stops, for 30 s at most. Throws Error for another place.
+  // Stops the next call that comes to `place`, for 30 s at most. `place` is "before" or "after" and
+  // one of "open_directory", "freeze", "thaw", "guardian's thaw", "fork" (in the parent),
+  // "write_file", "create_file" and "remove_file". Throws Error for another place.
   void stop(const std::string& place);
-  bool stopped(const std::string& place) const;  // a call has come there and waits
+  // Says whether a call has come there and waits.
+  bool stopped(const std::string& place) const;
   void let_go(const std::string& place);
 
   int open_directory(const std::string& path) override;
@@ -47,7 +51,7 @@ class StoppingSystem final : public linux::System {
   void pass(int place);
 
   linux::System& real_;
-  const pid_t process_;  // the guardian has another one
+  const pid_t process_;  // the guardian's process is another one
   Page* page_ = nullptr;
 };
 

@@ -1,3 +1,5 @@
+// Connects AF_UNIX sockets whose names tell the ports. Relies on emulator/vsock/unix_name.h for the
+// word of this process.
 #include "doubles/unix_dialer.h"
 
 #include <sys/socket.h>
@@ -14,7 +16,8 @@ namespace vmtpy::doubles {
 
 namespace {
 
-// 0 for a name that is too long. "@" at the front is the abstract space.
+// Fills in an address. Returns its size, or 0 for a name that is too long. "@" at the front means
+// the abstract namespace.
 socklen_t fill(sockaddr_un& address, const std::string& name) {
   address = {};
   address.sun_family = AF_UNIX;
@@ -70,7 +73,7 @@ void UnixDialer::fail(int error, int times, bool later) {
   (later ? connecting_ : dialing_) = {error, times};
 }
 
-// The error that this attempt ends with; 0: none.
+// Returns the error with which this attempt ends, 0 for none.
 int UnixDialer::due(bool later) {
   MutexLock guard(mutex_);
   Failure& failure = later ? connecting_ : dialing_;

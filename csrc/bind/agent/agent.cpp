@@ -1,4 +1,5 @@
-// Agent, its options, events and status, SignalEvents.
+// Binds Agent, its options, events and status, and SignalEvents. It serves vmtpy.agent, which turns
+// these into values of Python.
 #include "agent/agent.h"
 
 #include <poll.h>
@@ -17,7 +18,7 @@ namespace vmtpy::bind {
 
 namespace {
 
-// Waits for the next event; Python's own signal handlers run meanwhile.
+// Waits for the next event. Python's own signal handlers run meanwhile.
 std::optional<agent::AgentEvent> next_event(agent::Agent& agent, std::optional<double> timeout) {
   const Time deadline =
       timeout ? SteadyClock().now() + from_seconds("timeout", *timeout) : Time::max();
@@ -184,7 +185,7 @@ void bind_backup(py::module_& module) {
       .value("HOST_GONE", agent::BackupEvent::HOST_GONE)
       .value("LATE", agent::BackupEvent::LATE)
       .finalize();
-  // Name, and whether bytes follow it.
+  // Each row is a command's name and whether bytes follow it.
   module.def("host_commands", [] {
     std::vector<std::pair<std::string, bool>> rows;
     for (const agent::HostCommand& row : agent::host_commands()) {
@@ -283,7 +284,8 @@ void bind_agent(py::module_& module) {
       .def_property_readonly("reload_fd", &agent::Agent::reload_fd)
       .def_property_readonly("backup_state", &agent::Agent::backup_state)
       .def("preparing", &agent::Agent::preparing)
-      // One turn of the loop by hand, instead of start(). Seconds until the next, None at the end.
+      // Turns the loop once by hand, instead of start(). Returns the seconds until the next turn,
+      // or None at the end.
       .def(
           "step",
           [](agent::Agent& agent) -> std::optional<double> {

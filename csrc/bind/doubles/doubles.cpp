@@ -1,5 +1,5 @@
-// The means of tests: a System that fails or stops on request, disks that are not there, a clock
-// turned by hand, what the guardian closes.
+// Binds the doubles of tests: a System that fails or stops on request, simulated disks, a clock
+// turned by hand, and the controller and descriptor code that tests call directly.
 #include "bind/bind.h"
 #include "doubles/faulty_system.h"
 #include "doubles/manual_clock.h"
@@ -10,12 +10,14 @@
 
 namespace vmtpy::bind {
 
-void bind_faults(py::module_& module) {
-  using doubles::FaultySystem;
-  using doubles::ManualClock;
-  using doubles::SimulatedDisk;
-  using doubles::StoppingSystem;
+namespace {
 
+using doubles::FaultySystem;
+using doubles::ManualClock;
+using doubles::SimulatedDisk;
+using doubles::StoppingSystem;
+
+void bind_manual_clock(py::module_& module) {
   py::class_<ManualClock, Clock>(module, "ManualClock")
       .def(py::init<>())
       .def(
@@ -32,7 +34,9 @@ void bind_faults(py::module_& module) {
             clock.jump(from_seconds("seconds", seconds, -MOST_SECONDS));
           },
           py::arg("seconds"));
+}
 
+void bind_failing_systems(py::module_& module) {
   py::class_<FaultySystem, linux::System>(module, "FaultySystem")
       .def(py::init<linux::System&>(), py::keep_alive<1, 2>(), py::arg("real"))
       .def("fail", &FaultySystem::fail, py::arg("nth"), py::arg("error"), py::arg("for_good"),
@@ -46,7 +50,9 @@ void bind_faults(py::module_& module) {
       .def("stop", &StoppingSystem::stop, py::arg("place"))
       .def("stopped", &StoppingSystem::stopped, py::arg("place"))
       .def("let_go", &StoppingSystem::let_go, py::arg("place"));
+}
 
+void bind_simulated_disk(py::module_& module) {
   py::class_<SimulatedDisk, linux::System>(module, "SimulatedDisk")
       .def(py::init<std::vector<std::string>>(), py::arg("paths"))
       .def("filesystems", &SimulatedDisk::filesystems)
@@ -80,7 +86,9 @@ void bind_faults(py::module_& module) {
           py::arg("path"))
       .def("files", &SimulatedDisk::files)
       .def("put_file", &SimulatedDisk::put_file, py::arg("path"), py::arg("text"));
+}
 
+void bind_convergence(py::module_& module) {
   py::class_<freeze::Convergence>(module, "Convergence")
       .def(py::init([](double goal, double deadline) {
              return freeze::Convergence(from_seconds("goal", goal),
@@ -106,7 +114,15 @@ void bind_faults(py::module_& module) {
       .def_property_readonly("expected_hold", [](const freeze::Convergence& convergence) {
         return to_seconds(convergence.expected_hold());
       });
+}
 
+}  // namespace
+
+void bind_faults(py::module_& module) {
+  bind_manual_clock(module);
+  bind_failing_systems(module);
+  bind_simulated_disk(module);
+  bind_convergence(module);
   module.def(
       "close_all_but",
       [](const std::vector<int>& kept) { linux::close_all_but(kept.data(), kept.size()); },

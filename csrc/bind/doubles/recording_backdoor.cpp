@@ -1,3 +1,5 @@
+// Binds RecordingBackdoor, for tests of what exactly goes over the wire. It relies on
+// bind/emulator/registers.h to show registers as dicts.
 #include "doubles/recording_backdoor.h"
 
 #include "bind/bind.h"

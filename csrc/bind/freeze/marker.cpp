@@ -1,4 +1,5 @@
-// thaw_from_markers.
+// Binds thaw_from_markers. It serves `vmtpy thaw` and the start of the agent, which turn its
+// results into lines for people.
 #include "bind/bind.h"
 #include "bind/text.h"
 #include "freeze/rescue.h"

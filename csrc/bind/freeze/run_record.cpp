@@ -1,5 +1,5 @@
-// Outcome, FilesystemRun, RunRecord: read-only, durations in seconds, times as time.monotonic()
-// (0.0: it did not come to that).
+// Binds Outcome, FilesystemRun and RunRecord, which are read-only. Durations are seconds, and times
+// are those of time.monotonic(), 0.0 where the run did not get there.
 #include "freeze/run_record.h"
 
 #include "bind/bind.h"

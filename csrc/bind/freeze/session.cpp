@@ -1,4 +1,5 @@
-// System, FreezeOptions, FreezeSession.
+// Binds System, FreezeOptions and FreezeSession. It serves vmtpy._freeze and the agent, and keeps
+// alive what a stuck thread may use.
 #include "freeze/session.h"
 
 #include "bind/bind.h"
@@ -8,11 +9,11 @@ namespace vmtpy::bind {
 
 namespace {
 
-// Waits that Python can interrupt come back this often to look for signals.
-// Seconds: what is frozen for longer than a day is not meant to be.
+// Limits in seconds. Nobody means to freeze anything for longer than a day.
 constexpr double SHORTEST_LIMIT = 0.001;
 constexpr double LONGEST_LIMIT = 86400.0;
 
+// Waits that Python can interrupt return this often to look for signals.
 constexpr Duration SLICE = std::chrono::milliseconds(100);
 
 Clock& steady_clock() {
@@ -20,8 +21,8 @@ Clock& steady_clock() {
   return clock;
 }
 
-// A thread of the session that is stuck in the kernel uses system and clock for as long as that
-// lasts, after the session is gone: what Python made is therefore kept for ever.
+// Makes a session and keeps `system` and `clock` for ever, because a thread of the session that is
+// stuck in the kernel may use them after the session is gone.
 std::shared_ptr<freeze::FreezeSession> make_session(const py::object& system,
                                                     const py::object& clock,
                                                     std::vector<plan::Filesystem> filesystems,

@@ -68,7 +68,7 @@ CROSSINGS: dict[str, Callable[[float], object]] = {
 @pytest.mark.parametrize("what", CROSSINGS)
 def test_no_such_duration_crosses(what: str, value: float) -> None:
     name = what.rsplit(maxsplit=1)[-1] if "of" not in what else "the deadline"
-    with pytest.raises(ValueError, match=rf"{name} is .* s: allowed are [0-9.]+ to [0-9.e+]+ s"):
+    with pytest.raises(ValueError, match=rf"{name} is .* s: it must be [0-9.]+ to [0-9.e+]+ s"):
         CROSSINGS[what](value)
 
 
@@ -76,7 +76,7 @@ def test_no_such_duration_crosses(what: str, value: float) -> None:
 def test_a_freeze_is_refused_before_anything_is_frozen(
     value: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"limit is .*: allowed are 0\.001 to 86400 seconds"):
+    with pytest.raises(ValueError, match=r"limit is .*: it must be 0\.001 to 86400 seconds"):
         _core.FreezeOptions(limit=value)
     with pytest.raises(SystemExit):
         freeze_command.main([f"--timeout={value}", "/nowhere", "--", "true"])

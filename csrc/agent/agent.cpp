@@ -1,3 +1,5 @@
+// One turn of the loop, the mailbox, and the status that others see. Relies on ppoll(2) to wait,
+// and on the turn never waiting by itself.
 #include "agent/agent.h"
 
 #include <malloc.h>
@@ -21,7 +23,8 @@ namespace vmtpy::agent {
 
 namespace {
 
-// Signals are the main thread's. Synchronous faults stay open: blocked, the kernel would kill.
+// Blocks signals, which are the main thread's. Synchronous faults stay open, because the kernel
+// kills a thread that blocks them.
 void block_signals() {
   sigset_t all;
   sigfillset(&all);
@@ -29,7 +32,7 @@ void block_signals() {
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
-// For `systemctl status`.
+// Says in words how the agent is, for `systemctl status`.
 std::string in_words(const LoopStatus& status) {
   if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
   if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
@@ -55,7 +58,7 @@ Agent::Agent(std::shared_ptr<wire::Transports> transports, Clock& clock, AgentOp
       process_(::getpid()),
       service_manager_(options_.service_manager) {}
 
-// A fork has a copy of the object, but not of the thread, and the eventfds are the parent's, too.
+// A fork has a copy of the object but not the thread, and the eventfds are also the parent's.
 Agent::~Agent() {
   if (!thread_.joinable()) return;
   if (::getpid() != process_) {
@@ -69,7 +72,8 @@ Agent::~Agent() {
 void Agent::start() {
   linux::prepare_to_throw();
 #ifdef __GLIBC__
-  // What the start has left over is given back: an agent lives for months. musl cannot.
+  // Gives back what the start has left over, because an agent lives for months. musl has no such
+  // call.
   ::malloc_trim(0);
 #endif
   process_ = ::getpid();
@@ -99,7 +103,7 @@ void Agent::refuse(BackupCode code, std::string text) {
 void Agent::finish(std::string path, std::string manifest) {
   if (!path.empty()) wire::HgfsServer::check(path, manifest);
   post([this, path = std::move(path), manifest = std::move(manifest)] {
-    // The host may fetch it as soon as it is told of it.
+    // The host may fetch the manifest as soon as it is told of it.
     if (backup_.state() == BackupState::FINISHING && !path.empty()) hgfs_.serve(path, manifest);
     backup_.finish(path);
   });
@@ -138,7 +142,7 @@ Time Agent::step() noexcept {
   } catch (const std::exception& error) {
     try {
       recover(error.what());
-    } catch (const std::exception&) {  // it is tried again in the next turn
+    } catch (const std::exception&) {  // the next turn tries again
     }
   }
   return due_ = clock_.now() + host_.poll_busy();
@@ -163,7 +167,7 @@ Time Agent::turn() {
   }
   Time next = backup_.step();
   if (life_ == Life::STOPPING && (!busy() || now >= stop_by_)) {
-    // Whatever Python is still busy with, nothing may stay frozen: that alone is waited for.
+    // The end does not wait for what Python is still busy with, but nothing may stay frozen.
     if (backup_.session_fd() < 0) {
       end();
       return Time::max();
@@ -221,11 +225,12 @@ void Agent::read_mailbox() {
       message = std::move(mailbox_.front());
       mailbox_.pop_front();
     }
-    message();  // if it throws, the others are still there
+    message();  // if the message throws, the others are still there
   }
 }
 
-// Python would otherwise take a new configuration into a backup that began with the old one.
+// Queues a RELOAD outside of backups. Otherwise Python would take a new configuration into a backup
+// that began with the old one.
 void Agent::look_for_reload() {
   reload_ = reload_event_.drain() || reload_;
   if (!reload_ || life_ != Life::RUNNING || busy()) return;
@@ -237,14 +242,14 @@ void Agent::look_for_reload() {
 
 void Agent::talk_to_host(Time now) {
   host_.begin_turn(now, may_be_frozen(backup_.state()));
-  // Commands can be queued at the host: after one, the next is asked for at once. Bounded, so that
-  // a host that floods us cannot keep the timers from running.
+  // Commands can be queued at the host, so after a command the next poll follows at once. The
+  // number is bounded, so that a host with a flood of commands cannot keep the timers from running.
   constexpr int MOST_AT_ONCE = 16;
   for (int i = 0; i < MOST_AT_ONCE && host_.wants_poll(now) && host_.poll(now, busy()); ++i) {
   }
 }
 
-// A command that is not about the conversation with the host.
+// Answers a command that is not about the conversation with the host.
 std::optional<std::string> Agent::serve(const HostRequest& request) {
   switch (request.answerer) {
     case HostCommand::Answerer::BACKUP:
@@ -262,7 +267,8 @@ std::optional<std::string> Agent::serve(const HostRequest& request) {
   throw std::logic_error("the conversation with the host answers this command itself");
 }
 
-// A backup that begins takes the manifest of the last one away.
+// Passes a command to the backup machine. A backup that begins withdraws the manifest of the last
+// one.
 std::optional<std::string> Agent::answer_backup(const HostRequest& request) {
   const bool idle = !busy();
   std::optional<std::string> reply = backup_.command(request.name, request.arguments);
@@ -270,7 +276,7 @@ std::optional<std::string> Agent::answer_backup(const HostRequest& request) {
   return reply;
 }
 
-// The turn's end: whoever asks sees how it left things, and the service manager hears of it.
+// Ends a turn: it publishes the status, and tells the service manager.
 Time Agent::publish(Time now) {
   LoopStatus seen;
   seen.host = host_.status();
@@ -288,7 +294,8 @@ Time Agent::publish(Time now) {
   }
   service_manager_.ready();
   service_manager_.status(in_words(seen));
-  // Nothing is frozen then, nor will be. A new start of the service is the cure.
+  // The watchdog is not fed while Python is stuck. Nothing is frozen then, nor will be, and a new
+  // start of the service helps.
   return seen.stuck_since == Time{} ? service_manager_.feed(now) : Time::max();
 }
 

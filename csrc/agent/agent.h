@@ -1,8 +1,7 @@
-// The loop: one native thread that polls the host, answers what it can, runs the backup machine and
-// its timers. Everything with a clock on it happens here; Python hears of it by the event queue and
-// answers by the mailbox. step() is one turn without any waiting, for tests that turn the clock.
-// Python owns the agent; each function says from which thread it may be called, and without a word
-// it is Python's. What has no lock belongs to the thread that turns the loop.
+// The loop of the agent: one native thread that polls the host, answers what it can, and runs the
+// backup machine and its timers. Everything with a clock on it happens here. Python hears of it
+// through the event queue and answers through the mailbox. The loop relies on HostConversation,
+// Backup and ServiceCommands.
 #pragma once
 
 #include <sys/types.h>
@@ -33,48 +32,60 @@ namespace vmtpy::agent {
 
 struct AgentOptions {
   HostConversationOptions host;
-  Duration stop_patience = std::chrono::seconds(10);  // for Python, once told to stop
-  Duration starved = std::chrono::seconds(5);         // a turn so much too late: the host is told
-  wire::ToolsState tools;                             // what a host hears that asks for it
+  Duration stop_patience = std::chrono::seconds(10);  // how long a stop waits for Python
+  // When a turn comes so much too late, the host is told.
+  Duration starved = std::chrono::seconds(5);
+  wire::ToolsState tools;  // what a host hears that asks for the state of the tools
   BackupOptions backup;
   ServiceCommandOptions commands;
-  linux::SdNotifyOptions service_manager;  // the service manager
+  linux::SdNotifyOptions service_manager;  // how the service manager is told
 };
 
+// Owned by Python, with a thread of its own from start() to the end. Python's thread calls each
+// function unless its comment names another thread. Members without a lock belong to the thread
+// that turns the loop.
 class Agent {
  public:
   Agent(wire::Backdoor& backdoor, Clock& clock, AgentOptions options = {});
   Agent(std::shared_ptr<wire::Transports> transports, Clock& clock, AgentOptions options = {});
-  ~Agent();  // stops, thawing first; in a fork of the process that made it, it is left alone
+  // Stops the loop, which thaws first. In a fork of the process that made the agent, the agent is
+  // left alone.
+  ~Agent();
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  void start();                                // the loop's thread
-  void request_stop();                         // async-signal-safe
+  void start();         // starts the loop's thread
+  void request_stop();  // may be called from any thread and from a signal handler
   int stop_fd() const { return stop_.get(); }  // an eventfd: writing to it is request_stop()
-  int reload_fd() const {
-    return reload_event_.get();
-  }  // the same for RELOAD, which waits for a backup
+  // The same for RELOAD, which waits for the end of a backup.
+  int reload_fd() const { return reload_event_.get(); }
   EventQueue& events() { return queue_; }
 
-  // Python's answers, from any thread.
+  // Python's answers. Any thread may call these.
   void arm(std::shared_ptr<freeze::FreezeSession> session);
-  void skip(Duration limit);  // nothing is to be frozen: give up after this, at the latest
+  // Says that nothing is to be frozen. The backup gives up after `limit` at the latest.
+  void skip(Duration limit);
   void refuse(BackupCode code, std::string text);
-  // The manifest that the host is told of and may fetch from now on: its path, "" for none, and
-  // what it holds. Throws std::invalid_argument as HgfsServer::serve().
+  // Says that the hooks are through. `path` is the manifest that the host is told of and may fetch
+  // from now on, "" for none, and `manifest` its content. Throws std::invalid_argument as
+  // HgfsServer::serve() does.
   void finish(std::string path = "", std::string manifest = "");
-  void answer(std::uint64_t id, std::string text);  // to a COMMAND: "OK …" or "ERROR …"
-  void settle(std::uint64_t id);                    // a power command's state change is over
-  void configure(AgentOptions options);  // the poll's delays, what is told, Python's patience
+  // Answers a COMMAND with "OK …" or "ERROR …".
+  void answer(std::uint64_t id, std::string text);
+  // Says that a power command's state change is over.
+  void settle(std::uint64_t id);
+  // Changes the poll's delays, the announcements and the patience with Python.
+  void configure(AgentOptions options);
 
-  // One turn. Returns when the next is due, Time::max() when the agent has ended. Never throws:
-  // what fails here (memory, most likely) gives up the backup, so that nothing stays frozen.
+  // Makes one turn without any waiting, for tests that turn the clock. Returns when the next turn
+  // is due, Time::max() when the agent has ended. Never throws: a failure in it (most likely a lack
+  // of memory) gives up the backup, so that nothing stays frozen.
   Time step() noexcept;
   BackupState backup_state() const { return backup_.state(); }
-  // Whether Python is to go on preparing; each call shows that it is not stuck. From any thread.
+  // Says whether Python goes on preparing. Each call shows that Python is not stuck. Any thread may
+  // call it.
   bool preparing() { return backup_.preparing(); }
-  LoopStatus status() const;  // from any thread
+  LoopStatus status() const;  // any thread may call it
 
  private:
   void run();
@@ -101,19 +112,20 @@ class Agent {
   EventFd wake_;
   EventFd stop_;
   EventFd reload_event_;
-  pid_t process_;  // that has the loop's thread
+  pid_t process_;  // the process that has the loop's thread
   Mutex mutex_;
   std::deque<std::function<void()>> mailbox_ GUARDED_BY(mutex_);
   linux::SdNotify service_manager_;
-  Time busy_since_{};  // since when something has been frozen, or may be; zero: nothing is
+  // When something was frozen, or may have been. Zero while nothing is.
+  Time busy_since_{};
   mutable Mutex status_mutex_;
-  LoopStatus status_ GUARDED_BY(status_mutex_);  // as others see it
+  LoopStatus status_ GUARDED_BY(status_mutex_);  // the status after the last turn
   std::thread thread_;
   enum class Life { RUNNING, STOPPING, ENDED };
   Life life_ = Life::RUNNING;
-  Time due_ = Time::max();  // when this turn was to come
+  Time due_ = Time::max();  // when the next turn is due
   bool reload_ = false;     // RELOAD waits for the end of a backup
-  Time stop_by_{};          // when Python is waited for no longer
+  Time stop_by_{};          // when a stop no longer waits for Python
 };
 
 }  // namespace vmtpy::agent

@@ -1,3 +1,5 @@
+// The table of the backup machine, and the actions of its edges. backup_python.cpp has the part
+// about a silent Python.
 #include "agent/backup.h"
 
 #include <algorithm>
@@ -12,14 +14,14 @@ namespace {
 using S = BackupState;
 using E = BackupEvent;
 
-// open-vm-tools' own words: hosts and people know them.
+// These are open-vm-tools' own words, which hosts and people know.
 constexpr const char* OK = "OK ";
 constexpr const char* BUSY = "ERROR Quiesce operation already in progress.";
 constexpr const char* NONE = "ERROR Error: no quiesce operation in progress";
 constexpr const char* UNEXPECTED = "ERROR Error: unexpected state for quiesce done message.";
 constexpr const char* NO_COMPLETE = "ERROR Error: no quiesce complete in progress";
 constexpr const char* START_UNHEARD = "ERROR Error when sending the start event.";
-// The one command whose reply comes later.
+// The only command whose reply comes later.
 constexpr HostConversation::Debt SNAPSHOT_DONE = {HostCommand::Answerer::BACKUP};
 
 }  // namespace
@@ -105,7 +107,8 @@ std::optional<std::string> Backup::command(std::string_view name, std::string_vi
 
 void Backup::arm(std::shared_ptr<freeze::FreezeSession> session) {
   unanswered_ = false;
-  if (edge(state_, E::ARMED) == nullptr) return;  // a second answer: another session is under way
+  // another session is under way, so this is a second answer
+  if (edge(state_, E::ARMED) == nullptr) return;
   session_ = std::move(session);
   seen_ = freeze::Phase::NEW;
   take(E::ARMED);
@@ -155,7 +158,7 @@ void Backup::recover(const std::string& reason) {
 }
 
 void Backup::leave() {
-  take(E::LATE);  // CANCELLED, or FINISHING already
+  take(E::LATE);  // to CANCELLED, unless it is FINISHING already
   take(E::LATE);
 }
 
@@ -178,12 +181,13 @@ Time Backup::step() {
   return next;
 }
 
-// A thaw that has begun is not hurried by it: it has a patience of its own.
+// Ends the backup at the host's limit. A thaw that has begun has a patience of its own and is not
+// affected.
 void Backup::pass_limit() {
   limit_ = Time::max();
   const bool over = state_ == S::THAWING || state_ == S::ABORTING || state_ == S::FINISHING;
   if (over || state_ == S::CANCELLED || edge(state_, E::LATE) == nullptr) return;
-  take(E::LATE, "not done within the time limit");
+  take(E::LATE, "the backup was not done within its time limit");
 }
 
 int Backup::session_fd() const {
@@ -193,7 +197,8 @@ int Backup::session_fd() const {
 bool Backup::take(BackupEvent event) {
   const Edge* found = edge(state_, event);
   if (found == nullptr) return false;
-  // Whoever sees IDLE may speak with the host: by then it must have heard the end of this backup.
+  // Whoever sees IDLE may speak with the host, so the host must have heard the end of this backup
+  // by then.
   if (found->to != S::IDLE) enter(found->to);
   try {
     (this->*found->action)();
@@ -205,7 +210,8 @@ bool Backup::take(BackupEvent event) {
   return true;
 }
 
-// The first reason to give up stands: what comes while that is under way changes nothing.
+// Takes an event with its reason. The first reason to give up stands: later ones change nothing
+// while that is under way.
 bool Backup::take(BackupEvent event, std::string reason) {
   const Edge* found = edge(state_, event);
   if (found == nullptr) return false;
@@ -218,7 +224,8 @@ void Backup::enter(BackupState state) {
   state_ = state;
 }
 
-// False when the host refused or could not be reached: it does not wait for us any more.
+// Tells the host an event. Returns false when the host refused or could not be reached: it no
+// longer waits for the guest then.
 bool Backup::tell(std::string_view event, BackupCode code, std::string_view text) {
   last_event_ = clock_.now();
   const std::string request = "vmbackup.eventSet " + std::string(event) + " " +
@@ -261,7 +268,8 @@ void Backup::begin() {
   limit_ = request_.limit > Duration::zero() ? clock_.now() + request_.limit : Time::max();
   reason_.clear();
   manifest_.clear();
-  // Without its "reset" the host would not follow what comes: then it is not begun at all.
+  // A host that has not got the "reset" would not follow the rest, so the backup does not begin
+  // then.
   try {
     last_event_ = clock_.now();
     if (!host_.call("vmbackup.eventSet reset 0 ").ok) return enter(S::IDLE);
@@ -289,7 +297,7 @@ void Backup::push_end(freeze::RunRecord record) {
 }
 
 void Backup::cancel() {
-  queue_.log("cancelled while preparing: " + reason_, unanswered_);
+  queue_.log("the backup was cancelled during its preparation: " + reason_, unanswered_);
 }
 
 void Backup::freeze() {
@@ -313,7 +321,7 @@ void Backup::report_refusal() {
   push_end(std::move(record));
 }
 
-// Nothing is frozen.
+// Gives up a backup in which nothing is frozen.
 void Backup::give_up() {
   session_.reset();
   tell("req.aborted", BackupCode::ABORT, reason_);
@@ -323,7 +331,8 @@ void Backup::give_up() {
   push_end(std::move(record));
 }
 
-// A refusal makes it ABORTING at once (tell → HOST_GONE): nobody would take the snapshot.
+// Tells the host to take its snapshot. After a refusal the state is ABORTING at once (tell →
+// HOST_GONE), because nobody would take the snapshot.
 void Backup::commit() {
   tell("prov.snapshotCommit", BackupCode::SUCCESS, "");
 }
@@ -337,8 +346,9 @@ void Backup::release() {
   session_->release();
 }
 
-// Once we have thawed by ourselves the snapshot is not what the host asked for: it is told so, and
-// a later snapshotDone is an error (there is no quiesce operation any more).
+// Reports a session that ended before the snapshot. A snapshot that is taken after the guest's own
+// thaw is not what the host asked for. The host hears that, and a later snapshotDone is an error
+// (no quiesce operation is in progress any more).
 void Backup::report() {
   freeze::RunRecord record = session_->record();
   session_.reset();
@@ -355,7 +365,7 @@ void Backup::report() {
 void Backup::confirm() {
   freeze::RunRecord record = session_->record();
   if (record.outcome != freeze::Outcome::RELEASED) {
-    answer("ERROR " + one_line("Error: not quiesced to the end: " + record.error));
+    answer("ERROR " + one_line("Error: the guest did not stay quiesced: " + record.error));
     return report();
   }
   session_.reset();
@@ -370,7 +380,7 @@ void Backup::confirm_unfrozen() {
 }
 
 void Backup::give_up_waiting() {
-  reason_ = "the thaw takes longer than it may";
+  reason_ = "the thaw did not end in time";
   answer("ERROR Error: " + reason_);
 }
 

@@ -1,12 +1,10 @@
-// A quiesced snapshot as a state machine: the host's commands, the freeze session's phases and
-// Python's answers come in as events; what to tell whom is the edge's action. The table below is
-// the whole of it. The agent owns it, and it lives as long as the agent; only the loop's thread
-// uses it, but for what says otherwise, and it never waits. A Python that never answers a start is
-// given up, too: the host hears the end, and no other backup begins before that answer.
+// A quiesced snapshot as a state machine. The host's commands, the phases of the freeze session and
+// Python's answers come in as events, and the action of an edge tells whom what. It serves the
+// agent's loop and relies on HostConversation and FreezeSession.
 //
-//   IDLE → PREPARING → FREEZING → FROZEN → THAWING → FINISHING → IDLE
-//          │  └→ CANCELLED   └──────┴→ ABORTING ──────┘
-//          └→ UNFROZEN → FINISHING, when the host wants nothing frozen
+//    IDLE → PREPARING → FREEZING → FROZEN → THAWING → FINISHING → IDLE
+//           │  └→ CANCELLED   └──────┴→ ABORTING ──────┘
+//           └→ UNFROZEN → FINISHING, when the host wants nothing frozen
 //
 // Wire texts and codes: open-vm-tools' services/plugins/vmbackup, OpenBSD's vmt(4).
 #pragma once
@@ -28,13 +26,14 @@ namespace vmtpy::agent {
 enum class BackupState {
   IDLE,
   PREPARING,  // Python plans and runs its hooks
-  CANCELLED,  // as PREPARING, but it will not be frozen any more
+  CANCELLED,  // as PREPARING, but nothing will be frozen any more
   FREEZING,   // the session is at work
   FROZEN,     // the host has been told to take its snapshot
-  UNFROZEN,   // the same, but it had asked to freeze nothing
+  UNFROZEN,   // the same, but the host had asked to freeze nothing
   THAWING,    // the host has its snapshot; its answer waits for the last thaw
   ABORTING,   // the session thaws what it has frozen
-  FINISHING,  // all is thawed, the host knows the outcome; Python runs its hooks
+  // Everything is thawed and the host knows the outcome. Python runs its hooks.
+  FINISHING,
 };
 
 enum class BackupEvent {
@@ -42,17 +41,17 @@ enum class BackupEvent {
   SNAPSHOT_DONE,  // host: vmbackup.snapshotDone
   ABORT,          // host: vmbackup.abort
   ARMED,          // Python: here is the session
-  SKIPPED,        // Python: it is prepared, and nothing is to be frozen
-  REFUSED,        // Python: it cannot be done
-  FINISHED,       // Python: hooks are through
+  SKIPPED,        // Python: everything is prepared, and nothing is to be frozen
+  REFUSED,        // Python: the backup cannot be done
+  FINISHED,       // Python: the hooks are through
   FROZE,          // session: everything is frozen
   ENDED,          // session: everything is thawed
   STOP,           // the agent is told to end
   HOST_GONE,      // the host refused an event or does not answer
-  LATE,           // the host's limit is over, or a thaw or Python has taken longer than it may
+  LATE,           // the host's limit has passed, or a thaw or Python takes too long
 };
 
-// Codes of vmbackup.eventSet
+// The codes of vmbackup.eventSet.
 enum class BackupCode {
   SUCCESS = 0,
   INVALID_STATE = 1,
@@ -64,42 +63,48 @@ enum class BackupCode {
 
 struct BackupOptions {
   Duration keep_alive = std::chrono::seconds(1);
-  Duration thaw_patience = std::chrono::seconds(5);  // before snapshotDone is answered regardless
+  // After this time snapshotDone is answered although the thaw has not ended.
+  Duration thaw_patience = std::chrono::seconds(5);
   Duration finish_patience = std::chrono::minutes(10);  // for Python's hooks after the thaw
   Duration prepare_patience = std::chrono::minutes(3);  // for a silent Python before the freeze
 };
 
+// Owned by the agent, used by the loop's thread unless a comment names another one, and as
+// long-lived as the agent. It never waits. It also gives up a Python that never answers a start:
+// the host hears the end, and no other backup begins before that answer.
 class Backup {
  public:
   Backup(HostConversation& host, EventQueue& queue, Clock& clock, BackupOptions options = {});
 
-  // A TCLO command "vmbackup.…". The answer for the host, or nothing when it comes later, by
-  // HostConversation::reply().
+  // Takes a TCLO command "vmbackup.…". Returns the answer for the host, or nothing when
+  // HostConversation::reply() brings it later.
   std::optional<std::string> command(std::string_view name, std::string_view arguments);
 
-  // From Python, by way of the loop's mailbox.
+  // Python's answers, which come through the loop's mailbox.
   void arm(std::shared_ptr<freeze::FreezeSession> session);
-  void skip(Duration limit);  // instead of a session, when the host wants nothing frozen
+  // Stands in place of arm() when the host wants nothing frozen.
+  void skip(Duration limit);
   void refuse(BackupCode code, std::string text);
-  void finish(std::string manifest = "");  // path of the manifest that the host may fetch, "": none
+  // Says that the hooks are through. `manifest` is the path of the manifest that the host may
+  // fetch, "" for none.
+  void finish(std::string manifest = "");
   void stop();
   void set_prepare_patience(Duration patience) { options_.prepare_patience = patience; }
 
-  // Python asks whether it is to go on preparing, and shows thereby that it is alive. From any
-  // thread.
+  // Says whether Python goes on preparing, and notes that Python is alive. Any thread may call it.
   bool preparing();
-  // Since when Python has been silent that owes an answer; zero: it is not stuck.
+  // Returns since when Python, which owes an answer, has been silent. Zero while it is not stuck.
   Time stuck_since() const;
-  // The loop has failed somewhere: nothing of a backup may stay frozen for it.
+  // Called when the loop has failed somewhere: it thaws everything and ends the backup.
   void recover(const std::string& reason);
-  // The end of the agent: the host hears the end of the backup, whatever Python is still busy with.
-  // Only without a session.
+  // Called at the end of the agent, without a session. The host hears the end of the backup,
+  // whatever Python is still busy with.
   void leave();
 
-  // Looks at the session and the clock. Returns when to be called again at the latest.
+  // Looks at the session and the clock. Returns when the next call is due at the latest.
   Time step();
-  BackupState state() const { return state_; }  // from any thread
-  int session_fd() const;                       // its eventfd, -1 without a session
+  BackupState state() const { return state_; }  // any thread may call it
+  int session_fd() const;                       // the session's eventfd, -1 without a session
 
   struct Edge {
     BackupState from;
@@ -107,7 +112,8 @@ class Backup {
     BackupState to;
     void (Backup::*action)();
   };
-  static const Edge* edge(BackupState from, BackupEvent event);  // nullptr: the event has no place
+  // nullptr where the event has no place
+  static const Edge* edge(BackupState from, BackupEvent event);
 
  private:
   bool take(BackupEvent event);
@@ -123,7 +129,7 @@ class Backup {
   std::string stuck() const;
   void push_end(freeze::RunRecord record);
 
-  // Actions, in the order of the table
+  // The actions, in the order of the table.
   void nothing() {}
   void begin();
   void cancel();
@@ -144,19 +150,19 @@ class Backup {
   Clock& clock_;
   BackupOptions options_;
   std::atomic<BackupState> state_ = BackupState::IDLE;
-  Time entered_{};                    // this state
-  Time begun_{};                      // START was queued for Python
-  std::atomic<Time> heard_ = Time{};  // of Python, while it prepares
-  Time limit_ = Time::max();          // of the host, for all that comes before a thaw
-  Time last_event_{};                 // told to the host
+  Time entered_{};                    // when this state was entered
+  Time begun_{};                      // when START was queued for Python
+  std::atomic<Time> heard_ = Time{};  // when Python last showed that it prepares
+  Time limit_ = Time::max();          // the host's limit for all that comes before a thaw
+  Time last_event_{};                 // when the host was last told something
   std::shared_ptr<freeze::FreezeSession> session_;
   freeze::Phase seen_ = freeze::Phase::NEW;
   QuiesceRequest request_;
-  std::string reason_;    // why it was given up
-  std::string manifest_;  // to be announced with the end
+  std::string reason_;    // why the backup was given up
+  std::string manifest_;  // the manifest that is announced with the end
   BackupCode refusal_ = BackupCode::UNEXPECTED;
-  bool host_gone_ = false;   // it has been logged
-  bool owes_end_ = false;    // Python knows of this backup, but not of its end
+  bool host_gone_ = false;   // true when the host's absence has been logged
+  bool owes_end_ = false;    // Python knows of this backup but not of its end
   bool unanswered_ = false;  // a backup has ended without Python's answer to its START
 };
 

@@ -1,7 +1,7 @@
 // The backup machine's patience with Python, which may never answer START (an import that hangs, a
-// GIL that is held). Relies on Python being one thread that answers one event after the other: as
-// long as a START is unanswered no other is queued, so that a late answer is never taken for that
-// to another one.
+// GIL that is held). Relies on Python being one thread that answers one event after the other. As
+// long as a START is unanswered no other is queued, so a late answer is never taken for the answer
+// to another START.
 #include <algorithm>
 #include <string>
 
@@ -29,7 +29,8 @@ std::string Backup::stuck() const {
          std::to_string(seconds.count()) + " s; restart the vmtpy service";
 }
 
-// The host hears the end now, Python when it answers: START and ENDED are in its queue.
+// Ends a backup that Python does not answer. The host hears the end now. Python hears it when it
+// answers, because START and ENDED are in its queue.
 void Backup::give_up_on_python() {
   unanswered_ = true;
   if (state_ == BackupState::CANCELLED) {

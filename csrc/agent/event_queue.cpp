@@ -1,3 +1,5 @@
+// A queue under a lock, with an eventfd that wakes Python and a bound on what a stuck Python may
+// leave in it.
 #include "agent/event_queue.h"
 
 #include <algorithm>
@@ -6,8 +8,8 @@
 namespace vmtpy::agent {
 
 namespace {
-// What is beyond this and can be dropped is counted, not kept: a stuck Python must not cost the
-// guest its memory.
+// Events beyond this number that can be dropped are counted and not kept, because a stuck Python
+// must not cost the guest its memory.
 constexpr std::size_t MAX_EVENTS = 1024;
 constexpr std::size_t LONGEST_LINE = 800;
 }  // namespace

@@ -1,7 +1,6 @@
-// From the native loop to Python, one way: what was asked, what happened, what to log. Python may
-// be slow or stuck; nothing here waits for it. While a filesystem is frozen the queue is held, so
-// that nobody is woken to write a log line that would block. The agent owns it, and it lives as
-// long as the agent; any thread may use it.
+// The events from the native loop to Python: what the host asked, what happened, what to log.
+// Python may be slow or stuck, and nothing here waits for it. While a filesystem is frozen the
+// queue is held, so that nobody is woken to write a log line that would block.
 #pragma once
 
 #include <cstddef>
@@ -21,29 +20,35 @@ namespace vmtpy::agent {
 
 struct AgentEvent {
   enum class Kind {
-    START,      // prepare: plan, hooks; answered by Agent::arm() or Agent::refuse()
-    ENDED,      // thawed and reported; hooks; answered by Agent::finish()
-    LOG,        // a line for the log
-    COMMAND,    // of the host: answered by Agent::answer()
-    ANSWERED,   // the answer to a COMMAND is with the host, or could not be brought there
-    ANNOUNCED,  // the host may have forgotten what it was told: open, reset, register
-    RELOAD,     // SIGHUP: the configuration is to be read again; between backups only
-    STOPPED,    // the loop has ended: the last event
+    START,  // Python plans and enters the hooks; answered by Agent::arm(), skip() or refuse()
+    // Everything is thawed and reported, and Python leaves the hooks. Answered by Agent::finish().
+    ENDED,
+    LOG,      // a line for the log
+    COMMAND,  // a command of the host; answered by Agent::answer()
+    // The answer to a COMMAND has reached the host, or could not be brought there.
+    // The host may have forgotten what it was told: after an open or a reset, or when it registers.
+    // SIGHUP: Python reads the configuration again. It comes between backups only.
+    ANSWERED,
+    ANNOUNCED,
+    RELOAD,
+    STOPPED,  // the loop has ended; the last event
   };
   Kind kind = Kind::LOG;
   QuiesceRequest request;    // START
   freeze::RunRecord record;  // ENDED
-  std::string text;          // LOG; COMMAND: its name
-  std::string arguments;     // COMMAND: what follows the name
-  std::uint64_t id = 0;      // COMMAND, ANSWERED; 0: no answer is wanted
+  std::string text;          // the line of LOG; the name of COMMAND
+  std::string arguments;     // what follows the name of COMMAND
+  std::uint64_t id = 0;      // of COMMAND and ANSWERED; 0 where no answer is wanted
   bool warning = false;      // LOG
 
   bool can_be_dropped() const { return kind == Kind::LOG || kind == Kind::COMMAND; }
 };
 
-// Fit for a log or for vCenter: one line of bounded length, whatever a host has said.
+// Returns one line of bounded length that is fit for a log or for vCenter, whatever a host has
+// said.
 std::string one_line(std::string_view text, std::size_t longest = 400);
 
+// Owned by the agent and as long-lived. It has its own lock, so any thread may call it.
 class EventQueue {
  public:
   EventQueue() = default;
@@ -54,16 +59,17 @@ class EventQueue {
   void log(std::string_view text, bool warning = false);
   void hold(bool held);
   bool held() const;
-  std::optional<AgentEvent> take();              // never waits; nothing while held
-  int event_fd() const { return event_.get(); }  // readable while take() has something to give
+  std::optional<AgentEvent> take();  // never waits; returns nothing while held
+  // An eventfd that is readable while take() has an event.
+  int event_fd() const { return event_.get(); }
 
  private:
   void signal_locked() REQUIRES(mutex_);
   EventFd event_;
   mutable Mutex mutex_;
   std::deque<AgentEvent> events_ GUARDED_BY(mutex_);
-  std::size_t dropped_ GUARDED_BY(mutex_) = 0;  // log lines, when nobody takes them
-  bool announced_ GUARDED_BY(mutex_) = false;   // one ANNOUNCED is queued: it stands for all
+  std::size_t dropped_ GUARDED_BY(mutex_) = 0;  // how many log lines and commands were dropped
+  bool announced_ GUARDED_BY(mutex_) = false;   // an ANNOUNCED is queued, which stands for all
   bool held_ GUARDED_BY(mutex_) = false;
 };
 

@@ -1,3 +1,5 @@
+// The table of commands, in which a binary search finds a name. It relies on its own order, which
+// the compiler checks.
 #include "agent/host_commands.h"
 
 #include <algorithm>

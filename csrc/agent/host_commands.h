@@ -1,6 +1,6 @@
 // The commands that a host may send over TCLO: the name of each, who answers it, and whether text
-// or bytes follow the name. Serves the conversation with the host. Pure functions of what the host
-// sent, which may be anything.
+// or bytes follow the name. It serves the conversation with the host. The functions depend only on
+// what the host sent, which may be anything.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@ namespace vmtpy::agent {
 
 struct HostCommand {
   enum class Answerer : std::uint8_t {
-    NOBODY,        // it is unknown
+    NOBODY,        // the command is unknown
     CONVERSATION,  // the conversation with the host itself
     BACKUP,        // the backup machine
     HGFS,          // the server of the manifest
-    VIX,           // what tells the state of the tools
+    VIX,           // the answer about the state of the tools
     SERVICE,       // Python
   };
   enum class Body : std::uint8_t { TEXT, BINARY };
@@ -24,17 +24,18 @@ struct HostCommand {
   Body body = Body::TEXT;
 };
 
-// All of them, sorted by name.
+// All commands, sorted by name.
 std::span<const HostCommand> host_commands();
 
 struct HostRequest {
   std::string_view name;
-  std::string_view arguments;  // what follows the name and one blank
+  std::string_view arguments;  // the part after the name and one blank
   HostCommand::Answerer answerer = HostCommand::Answerer::NOBODY;
 };
 
-// Real hosts end some commands with a NUL ("ping\0"), others not: the NULs at the end of a text
-// command are no part of it. A binary body stays as it is. The parts point into `message`.
+// Takes a message apart. Real hosts end some commands with a NUL ("ping\0") and others not, so NULs
+// at the end of a text command are dropped. A binary body stays as it is. The parts point into
+// `message`.
 HostRequest read_host_request(std::string_view message);
 
 }  // namespace vmtpy::agent

@@ -1,3 +1,5 @@
+// The table of the conversation, polling, and what this guest says of itself. The table is also
+// shown in ARCHITECTURE.md.
 #include "agent/host_conversation.h"
 
 #include <algorithm>
@@ -72,8 +74,8 @@ void HostConversation::take(ConversationEvent event) {
 }
 
 void HostConversation::begin_turn(Time now, bool frozen) {
-  // After a thaw of vmtpy's own, an OK of before must not confirm the snapshot to a host that is
-  // back.
+  // When a freeze begins or ends, earlier replies are dropped. After vmtpy's own thaw an earlier OK
+  // must not confirm the snapshot to a host that is back.
   if (frozen != std::exchange(frozen_, frozen)) tclo_.forget(!frozen);
   if (!reply_) return;
   const std::string reply = *std::exchange(reply_, std::nullopt);
@@ -118,16 +120,16 @@ void HostConversation::heard(Time now) {
   retry_delay_ = options_.retry_min;
 }
 
-// By another way the host may take this guest for another one.
+// Notes another way to the host. There the host may take this guest for another one.
 void HostConversation::take_change() {
   if (!tclo_.take_change()) return;
   take(E::FORGOTTEN);
   seen_.transport = tclo_.transport();
-  if (transports_->dialer() == nullptr) return;  // there is only one
+  if (transports_->dialer() == nullptr) return;  // there is only one way
   queue_.log("the host is reached by " + seen_.transport + ": " + tclo_.reason());
 }
 
-// The host wants nothing.
+// Called when the host has no command.
 bool HostConversation::quiet(Time now, bool busy) {
   poll_at_ = tclo_.pushed() ? tclo_.due() : now + (busy ? options_.poll_busy : poll_delay_);
   poll_delay_ = std::min(2 * poll_delay_, options_.poll_max);
@@ -147,7 +149,8 @@ bool HostConversation::obey(Time now, const std::string& command) {
   const HostRequest request = read_host_request(command);
   const std::optional<std::string> reply = answer(request);
   if (reply) tclo_.answer(*reply);
-  // A reset is announced after its answer has gone out, which the next poll does.
+  // After a reset the guest announces itself when the answer has gone out, which the next poll
+  // does.
   if (unannounced && state_ == S::UNANNOUNCED && request.name != "reset") introduce();
   return reply.has_value();
 }
@@ -173,9 +176,10 @@ std::string HostConversation::answer_here(std::string_view name) {
   return "OK ";
 }
 
-// To a host that knows nothing of this guest: after an open, a reset, its return, or when it asks.
-// The uptime belongs to it, also where the guest tells nothing else of itself: a host that does not
-// get it before the "OK " to Capabilities_Register takes the tools of a restarted guest for dead.
+// Announces this guest to a host that does not know it: after an open, a reset or the host's
+// return, and when the host asks. The uptime belongs to it, even where the guest tells nothing else
+// of itself: a host that does not get the uptime before the "OK " to Capabilities_Register takes
+// the tools of a restarted guest for dead.
 void HostConversation::introduce() {
   using Hundredths = std::chrono::duration<std::int64_t, std::centi>;
   const auto uptime = std::chrono::floor<Hundredths>(clock_.uptime());
@@ -188,7 +192,8 @@ void HostConversation::introduce() {
   take(E::TOLD);
 }
 
-// This virtual machine did not run, or not this process, for longer than its turns should take.
+// Tells the host that this virtual machine or this process did not run for longer than a turn
+// should take.
 void HostConversation::say_health() {
   queue_.log("this virtual machine is slow: a turn of the agent came late", true);
   rpci_.call("update.tools.health guest_slow");
@@ -201,7 +206,7 @@ void HostConversation::reply(Debt debt, std::string text) {
   on_its_way_ = debt.id;
 }
 
-// The poll that carried the reply is over: Python hears of it, also if it has failed.
+// Tells Python that the poll with the reply is over, even if it has failed.
 void HostConversation::delivered() {
   if (on_its_way_ == 0) return;
   AgentEvent event;
@@ -245,7 +250,8 @@ void HostConversation::note_return() {
   queue_.log("the host answers again");
 }
 
-// Not when it was introduced: an answer could still stand out then.
+// Tells Python of an announcement one poll later, because until then an answer to the host could
+// still be owed.
 void HostConversation::tell_python() {
   AgentEvent event;
   event.kind = AgentEvent::Kind::ANNOUNCED;

@@ -1,4 +1,5 @@
-// How the agent is, for whoever asks at any time: also while everything is frozen and Python busy.
+// The state of the agent, for status and metrics. It can be had at any time, also while everything
+// is frozen and Python is busy.
 #pragma once
 
 #include "agent/backup.h"
@@ -10,11 +11,12 @@ namespace vmtpy::agent {
 struct LoopStatus {
   HostStatus host;
   BackupState backup = BackupState::IDLE;
-  Time busy_since{};   // when the session began to freeze; zero: nothing is frozen
-  Time stuck_since{};  // when Python was last heard of, that owes an answer; zero: it is well
+  Time busy_since{};  // when the session began to freeze; zero while nothing is frozen
+  // When Python, which owes an answer, was last heard of. Zero while it is well.
+  Time stuck_since{};
 };
 
-// A filesystem is frozen now, or may be.
+// Says whether a filesystem is frozen now, or may be.
 inline bool may_be_frozen(BackupState state) {
   return state == BackupState::FREEZING || state == BackupState::FROZEN ||
          state == BackupState::THAWING || state == BackupState::ABORTING;

@@ -1,5 +1,5 @@
-// The body is GuestQuiesceParams of open-vm-tools: a union by version of optional structures.
-// Version 2 is version 1 and then fields for Windows, which are not looked at.
+// Parses both spellings. The body is GuestQuiesceParams of open-vm-tools: a union by version of
+// optional structures. Version 2 is version 1 followed by fields for Windows, which are not read.
 #include "agent/quiesce_request.h"
 
 #include <cstddef>
@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t LONGEST_ARGUMENT = 256;
 constexpr std::size_t LONGEST_VOLUMES = 3200;
 
-// XDR (RFC 4506), read from the front. The first thing that is wrong is kept and ends all reading.
+// Reads XDR (RFC 4506) from the front. It keeps the first error, which ends all reading. It lives
+// in one call of parse_start_with_options().
 class Reader {
  public:
   explicit Reader(std::string_view body) : body_(body) {}
@@ -57,7 +58,7 @@ class Reader {
   std::string wrong_;
 };
 
-// In decimal digits, however large it is.
+// Says whether a text is an integer in decimal digits, however large.
 bool is_integer(std::string_view text) {
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -86,9 +87,9 @@ std::string parse_start_with_options(std::string_view body, QuiesceRequest& requ
   QuiesceRequest read;
   const bool present = reader.truth("the presence of the parameters");
   read.manifest = reader.truth("createManifest");
-  reader.truth("quiesceApps");  // what is done for applications, hooks do
+  reader.truth("quiesceApps");  // hooks do what is done for applications
   read.freeze = reader.truth("quiesceFS");
-  reader.truth("writableSnapshot");  // is Windows' alone
+  reader.truth("writableSnapshot");  // only Windows has it
   read.scripts = reader.truth("execScripts");
   read.script_argument = reader.text("scriptArg", LONGEST_ARGUMENT);
   read.limit = std::chrono::seconds(reader.number("timeout"));

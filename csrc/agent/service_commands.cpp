@@ -1,3 +1,5 @@
+// Refuses, queues or answers a command by the state of the agent. Relies on HostConversation for
+// the reply.
 #include "agent/service_commands.h"
 
 #include <utility>
@@ -7,7 +9,7 @@
 namespace vmtpy::agent {
 
 namespace {
-// None that a guest uses is longer; what is longer need not be kept for a Python that is busy.
+// No option that a guest uses is longer. Longer ones are not kept for a busy Python.
 constexpr std::size_t LONGEST_OPTION = 256;
 }  // namespace
 
@@ -31,12 +33,12 @@ std::optional<std::string> ServiceCommands::command(std::string_view name,
   return std::nullopt;
 }
 
-// Hosts set many options that a Linux guest does not use, and take it for broken if it says so. An
-// option is a state that holds until the next one: Python looks at it when it can.
+// Accepts every option. Hosts set many that a Linux guest does not use, and take a guest for broken
+// that says so. An option holds until the next one is set, so Python looks at it when it can.
 std::string ServiceCommands::take_option(std::string_view name, std::string_view arguments) {
   const std::size_t blank = arguments.find(' ');
   if (blank == 0 || blank == std::string_view::npos || blank + 1 == arguments.size()) {
-    return "ERROR Unknown or invalid option";  // open-vm-tools' words
+    return "ERROR Unknown or invalid option";  // these are open-vm-tools' words
   }
   if (arguments.size() <= LONGEST_OPTION) push(name, arguments, 0);
   return "OK ";
@@ -70,8 +72,9 @@ Time ServiceCommands::due() const {
 
 void ServiceCommands::step() {
   if (clock_.now() < due()) return;
-  // A power operation goes on while its hooks do; how it ends, statechange.status tells.
-  host_.reply(last(), name_.starts_with("OS_") ? "OK " : "ERROR " + name_ + ": no answer in time");
+  // A power operation goes on while its hooks run, and statechange.status tells how it ends.
+  host_.reply(last(),
+              name_.starts_with("OS_") ? "OK " : "ERROR " + name_ + " was not answered in time");
   queue_.log(name_ + " was not answered in time", true);
 }
 

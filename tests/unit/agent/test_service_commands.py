@@ -107,7 +107,7 @@ def test_an_answer_that_does_not_come_in_time_is_an_error_and_one_too_late_is_dr
     assert rig.turn(4.9) is not None
     assert rig.replies() == []
     rig.turn(0.2)
-    assert rig.replies() == [b"ERROR Time_Synchronize: no answer in time"]
+    assert rig.replies() == [b"ERROR Time_Synchronize was not answered in time"]
     rig.agent.answer(event.id, b"OK too late")
     rig.turn(0.5)
     rig.turn(0.5)

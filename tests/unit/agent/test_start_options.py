@@ -169,7 +169,7 @@ def test_without_exec_scripts_no_hook_is_called(guest: Guest) -> None:
 def test_past_the_hosts_own_limit_it_is_given_up(guest: Guest, filesystems: int) -> None:
     result = guest.backup(start_options(filesystems=filesystems, timeout=1), never_done=True)
     assert result.outcome is BackupOutcome.FAILED
-    assert result.error == "not done within the time limit"
+    assert result.error == "the backup was not done within its time limit"
     assert result.done is not None
     assert 1.0 <= result.done - result.start < PATIENCE
     assert not guest.disk.frozen("/srv")

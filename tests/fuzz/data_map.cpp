@@ -1,5 +1,6 @@
-// Any bytes in any pieces to the decoder of vsock packets: it takes or refuses them, keeps no more
-// than has arrived, and what it takes is the same however it is cut, and when it is encoded again.
+// Feeds any bytes in any pieces to the decoder of vsock packets. It takes or refuses them, and
+// keeps no more than has arrived. What it takes is the same however the bytes are cut, and after
+// another encoding.
 #include "wire/data_map.h"
 
 #include <string>
@@ -30,7 +31,7 @@ Taken decode(std::string_view bytes, FuzzedDataProvider* cuts) {
       decoder.feed(bytes.substr(0, size));
       bytes.remove_prefix(std::min(size, bytes.size()));
       while (std::optional<wire::Packet> packet = decoder.take()) taken.packets.push_back(*packet);
-      check(!decoder.backlog(), "what can be taken is taken");
+      check(!decoder.backlog(), "every packet that can be taken is taken");
       check(decoder.kept() <= 2 * (size + MOST_PACKET), "no more is kept than one packet");
     }
   } catch (const ChannelError&) {
@@ -39,8 +40,8 @@ Taken decode(std::string_view bytes, FuzzedDataProvider* cuts) {
   return taken;
 }
 
-bool same(const wire::Packet& one, const wire::Packet& other) {
-  return one.type == other.type && one.payload == other.payload && one.close == other.close;
+bool same(const wire::Packet& left, const wire::Packet& right) {
+  return left.type == right.type && left.payload == right.payload && left.close == right.close;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Any registers from a guest, to an emulated host of any configuration: it stays within the guest's
-// memory and its own, and still answers afterwards.
+// Gives any registers of a guest to an emulated host of any configuration. The host stays within
+// the guest's memory and its own, and still answers afterwards.
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -13,6 +13,7 @@ using namespace vmtpy;
 
 namespace {
 
+// The guest's memory. It lives in one run of the target.
 class SmallMemory final : public emulator::GuestMemory {
  public:
   bool read(std::uint64_t address, void* into, std::size_t size) override {
@@ -40,19 +41,19 @@ emulator::DeviceOptions options(FuzzedDataProvider& input) {
 }
 
 wire::Registers registers(FuzzedDataProvider& input, emulator::Instruction instruction) {
-  wire::Registers one;
+  wire::Registers made;
   const auto any = [&input] { return input.ConsumeIntegral<std::uint64_t>(); };
   const bool low = instruction == emulator::Instruction::LOW;
-  one.rax = wire::MAGIC;
-  one.rbx = input.ConsumeBool() ? std::uint64_t(wire::SUCCESS) << 16 : any();
-  one.rcx = input.ConsumeIntegralInRange<std::uint64_t>(0, low ? 8 : 70'000);
-  if (low) one.rcx = one.rcx << 16 | wire::MESSAGE;
-  one.rdx = input.ConsumeIntegralInRange<std::uint64_t>(0, 3) << 16 |
-            (low ? wire::PORT_LB : wire::PORT_HB);
+  made.rax = wire::MAGIC;
+  made.rbx = input.ConsumeBool() ? std::uint64_t(wire::SUCCESS) << 16 : any();
+  made.rcx = input.ConsumeIntegralInRange<std::uint64_t>(0, low ? 8 : 70'000);
+  if (low) made.rcx = made.rcx << 16 | wire::MESSAGE;
+  made.rdx = input.ConsumeIntegralInRange<std::uint64_t>(0, 3) << 16 |
+             (low ? wire::PORT_LB : wire::PORT_HB);
   if (input.ConsumeIntegralInRange(0, 7) == 0) {
-    one = {any(), any(), any(), any(), any(), any(), any()};
+    made = {any(), any(), any(), any(), any(), any(), any()};
   }
-  return one;
+  return made;
 }
 
 std::uint64_t with_flags(std::uint64_t rdx, emulator::Instruction instruction) {
@@ -74,17 +75,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto instruction = static_cast<emulator::Instruction>(input.ConsumeIntegralInRange(0, 2));
     if (input.ConsumeIntegralInRange(0, 15) == 0)
       device->send_command(input.ConsumeRandomLengthString());
-    wire::Registers one = registers(input, instruction);
+    wire::Registers trapped = registers(input, instruction);
     if (input.ConsumeIntegralInRange(0, 3) != 0) {
-      device->trap(instruction, one, memory);
-    } else {  // the same by hypercall; now and then with the port in place of the flags
-      if (input.ConsumeIntegralInRange(0, 7) != 0) one.rdx = with_flags(one.rdx, instruction);
-      device->hypercall(emulator::Carrier::VMMCALL, one, memory);
+      device->trap(instruction, trapped, memory);
+    } else {  // the same by hypercall, sometimes with the port in place of the flags
+      if (input.ConsumeIntegralInRange(0, 7) != 0)
+        trapped.rdx = with_flags(trapped.rdx, instruction);
+      device->hypercall(emulator::Carrier::VMMCALL, trapped, memory);
     }
   }
-  check(device->open_channels() <= wire::MAX_CHANNELS, "there are no more channels than there are");
+  check(device->open_channels() <= wire::MAX_CHANNELS, "no more channels are open than a host has");
   device->lose_channels();
-  if (configuration.checkpoint_every > 0) return 0;  // too many of them are an error by right
+  if (configuration.checkpoint_every > 0) return 0;  // too many checkpoints are rightly an error
   emulator::EmulatedBackdoor backdoor(device);
   wire::Rpci rpci(backdoor);
   check(rpci.call("log still here").ok, "the host still answers");

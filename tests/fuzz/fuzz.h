@@ -1,4 +1,5 @@
-// What the fuzz targets share: libFuzzer's provider, and a check that ends the run.
+// What the fuzz targets share: libFuzzer's provider of input, and a check that ends the run with
+// the broken promise.
 #pragma once
 
 #include <fuzzer/FuzzedDataProvider.h>

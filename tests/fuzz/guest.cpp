@@ -1,5 +1,6 @@
-// Any bytes from guests on vsock, in any pieces, on several connections at once: what the host has
-// to say stays bounded, one TCLO client counts, and who speaks properly still gets his answer.
+// Feeds any bytes of guests on vsock, in any pieces and on several connections at once, to the
+// emulated host. What waits to be sent stays bounded, one TCLO client counts, and a guest that
+// keeps to the protocol still gets its answer.
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ using emulator::VsockConversation;
 
 namespace {
 
-// No reply is larger, and no more than one begins while less than this waits to be sent.
+// No reply is larger than this, and at most one begins while less than this waits to be sent.
 constexpr std::size_t MOST_WAITING = 1UL << 20;
 
 std::string packet(FuzzedDataProvider& input) {
@@ -55,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (guest.wants_more()) {
       guest.receive(input.ConsumeBool() ? packet(input) : input.ConsumeRandomLengthString(32));
     }
-    check(guest.outgoing().size() < MOST_WAITING, "what waits for a guest is bounded");
+    check(guest.outgoing().size() < MOST_WAITING, "the bytes that wait for a guest are bounded");
     if (input.ConsumeBool()) guest.sent(guest.outgoing().size());
     guest.proceed();
   }

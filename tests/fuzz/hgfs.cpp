@@ -1,5 +1,6 @@
-// Any packets to the guest's HGFS server, while files are served and withdrawn: it gives nothing
-// but the file that is served, only by a handle that was opened on it, and still serves afterwards.
+// Sends any packets to the guest's HGFS server while files are served and withdrawn. The server
+// gives only the file that is served, only by a handle that was opened on it, and still serves
+// afterwards.
 #include "wire/hgfs.h"
 
 #include <set>
@@ -13,11 +14,11 @@ using namespace vmtpy;
 
 namespace {
 
-constexpr std::size_t STATUS = 24, FLAGS = 28, SESSION = 36;  // in a header
+constexpr std::size_t STATUS = 24, FLAGS = 28, SESSION = 36;  // offsets in a header
 constexpr std::size_t PAGE = 4096;
 
 std::uint64_t number(std::string_view bytes, std::size_t at, std::size_t size) {
-  check(at <= bytes.size() && size <= bytes.size() - at, "what succeeds is whole");
+  check(at <= bytes.size() && size <= bytes.size() - at, "a packet that succeeds is whole");
   std::uint64_t value = 0;
   while (size-- > 0) value = value << 8 | static_cast<unsigned char>(bytes[at + size]);
   return value;
@@ -41,7 +42,7 @@ std::string packet(std::uint32_t op, std::uint64_t session, std::string_view bod
   return made += body;
 }
 
-// The server, and what it may give.
+// The server and what it may give. It lives in one run of the target.
 class Guest {
  public:
   void serve(const std::string& path, const std::string& content) {
@@ -49,14 +50,14 @@ class Guest {
                       content.size() <= wire::HgfsServer::MAX_CONTENT;
     try {
       server_.serve(path, content);
-      check(good, "only what can be served is served");
+      check(good, "a server takes only a file that can be served");
     } catch (const std::invalid_argument&) {
-      check(!good, "what can be served is served");
+      check(!good, "a server takes every file that can be served");
       return;
     }
     content_ = content;
     name_ = std::string("root\0", 5) + path.substr(1);
-    for (char& one : name_) one = one == '/' ? '\0' : one;
+    for (char& letter : name_) letter = letter == '/' ? '\0' : letter;
     open_.clear();
   }
 
@@ -66,7 +67,7 @@ class Guest {
     open_.clear();
   }
 
-  // The body of a reply that tells success, else "".
+  // Returns the body of a reply that tells success, else "".
   std::string ask(std::string_view asked) {
     const std::string answer = server_.answer(asked);
     check(answer.size() <= PAGE, "an answer fits into a page");
@@ -87,7 +88,7 @@ class Guest {
   }
 
  private:
-  using Handle = std::pair<std::uint64_t, std::uint64_t>;  // session and number
+  using Handle = std::pair<std::uint64_t, std::uint64_t>;  // the session and the number
 
   void promise(std::string_view asked, std::string_view told) {
     const std::uint64_t op = number(asked, 20, 4), session = number(asked, SESSION, 8);
@@ -98,41 +99,41 @@ class Guest {
         check(!name_.empty() && body.substr(op == wire::hgfs::OPEN ? 21 : 80).starts_with(name_) &&
                   number(body, op == wire::hgfs::OPEN ? 17 : 64, 4) == name_.size(),
               "only the file is opened");
-        check(number(body, 8, 8) == 0, "it is opened to be read");
+        check(number(body, 8, 8) == 0, "the file is opened for reading");
         open_.emplace(session, op == wire::hgfs::OPEN ? number(told, 8, 4) : number(told, 0, 4));
         return;
       case wire::hgfs::READ_V3:
-        check(open_.contains({session, number(body, 0, 4)}), "only what is open is read");
+        check(open_.contains({session, number(body, 0, 4)}), "only an open file is read");
         read(number(body, 4, 8), number(body, 12, 4), told);
         return;
       case wire::hgfs::CLOSE:
       case wire::hgfs::CLOSE_V3:
         check(open_.erase({session, number(body, op == wire::hgfs::CLOSE ? 8 : 0, 4)}) == 1,
-              "only what is open is closed");
+              "only an open file is closed");
         return;
       case wire::hgfs::GETATTR_V2:
         check(!name_.empty() && number(told, 20, 8) == content_.size(),
               "attributes are the file's");
         return;
       case wire::hgfs::DESTROY_SESSION_V4:
-        std::erase_if(open_, [session](const Handle& one) { return one.first == session; });
+        std::erase_if(open_, [session](const Handle& handle) { return handle.first == session; });
         return;
       default:
-        check(op == wire::hgfs::CREATE_SESSION_V4, "nothing else succeeds");
+        check(op == wire::hgfs::CREATE_SESSION_V4, "no other operation succeeds");
     }
   }
 
   void read(std::uint64_t offset, std::uint64_t wanted, std::string_view told) const {
     const std::string expected =
         offset < content_.size() ? content_.substr(offset, wanted) : std::string();
-    check(number(told, 0, 4) == expected.size(), "as much is read as is there");
-    check(told.substr(12) == expected + '\0', "the file's own bytes are read");
+    check(number(told, 0, 4) == expected.size(), "a read returns as much as there is");
+    check(told.substr(12) == expected + '\0', "a read returns the file's own bytes");
   }
 
   wire::HgfsServer server_{0};
-  std::string name_;  // as on the wire; "": no file is served
+  std::string name_;  // in the form of the wire; "" when no file is served
   std::string content_;
-  std::set<Handle> open_;  // the server may have forgotten the oldest ones
+  std::set<Handle> open_;  // the server may have forgotten the oldest handles
 };
 
 void check_it_still_serves(Guest& guest) {
@@ -141,7 +142,7 @@ void check_it_still_serves(Guest& guest) {
       guest.ask(packet(wire::hgfs::CREATE_SESSION_V4, 0, std::string(24, '\0')));
   check(!begun.empty(), "a session can begin");
   const std::uint64_t session = number(begun, 0, 8);
-  const std::string name("\6\0\0\0root\0a\0", 11);  // its length before it
+  const std::string name("\6\0\0\0root\0a\0", 11);  // the name's length comes before the name
   const std::string opened =
       guest.ask(packet(wire::hgfs::OPEN, session, std::string(8 + 4 + 4 + 1, '\0') + name));
   check(!opened.empty(), "the file can be opened");

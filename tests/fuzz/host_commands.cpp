@@ -1,5 +1,6 @@
-// Any commands of the host, one a line, to a whole agent: its loop is turned by hand, Python's part
-// is played by single bytes. Whatever the host says, each command is answered and the agent ends.
+// Sends any commands of the host to a whole agent, one a line. The loop is turned by hand, and
+// single bytes play Python's part. Whatever the host says, each command is answered and the agent
+// ends.
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -19,8 +20,8 @@ namespace {
 constexpr int MOST_TURNS = 400;
 constexpr std::size_t KEPT = 64;
 
-// What threads of a session may use although it has ended. A real machine is there for ever; these
-// are kept for the last runs.
+// The objects that threads of a session may use after it has ended. A real machine is there for
+// ever; these are kept for the last runs.
 struct World {
   doubles::ManualClock clock;
   doubles::SimulatedDisk disk{{"/srv"}};
@@ -33,6 +34,7 @@ World& make_world() {
   return *worlds.back();
 }
 
+// One agent with its host and disk. It lives in one run of the target.
 class Guest {
  public:
   explicit Guest(FuzzedDataProvider& input)
@@ -54,8 +56,8 @@ class Guest {
       clock_.advance(std::chrono::seconds(1));
       await(freeze::Phase::ENDED);
     }
-    // By the agent's clock it may be late while a thread of the session is only about to freeze:
-    // that thaws at once what it has frozen, in real time.
+    // By the agent's clock the stop may be late while a thread of the session is only about to
+    // freeze. That thread thaws at once what it has frozen, in real time.
     const Time patience = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (disk_.frozen("/srv") && std::chrono::steady_clock::now() < patience) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -72,8 +74,9 @@ class Guest {
     return options;
   }
 
-  // The sessions' own threads need real time; one that was never started does not come to it. Also
-  // an earlier one may still be at work: what Python arms too late is refused.
+  // Waits in real time for the sessions' own threads. A session that was never started does not get
+  // there. An earlier session may also be at work still, because what Python arms too late is
+  // refused.
   void await(freeze::Phase phase) {
     for (const auto& session : sessions_) {
       if (session->phase() == freeze::Phase::NEW) continue;
@@ -106,7 +109,7 @@ class Guest {
       case 1:
         return agent_.refuse(agent::BackupCode::SCRIPT, "no");
       case 2:
-        return;  // stuck
+        return;  // Python is stuck
       default:
         return agent_.skip(std::chrono::seconds(30));
     }

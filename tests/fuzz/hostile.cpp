@@ -16,6 +16,7 @@ namespace {
 
 constexpr int MOST_TRAPS = 2'000'000;
 
+// Answers traps from the input. It lives in one run of the target.
 class HostileBackdoor final : public wire::Backdoor {
  public:
   explicit HostileBackdoor(FuzzedDataProvider& input) : input_(input) {}
@@ -23,7 +24,7 @@ class HostileBackdoor final : public wire::Backdoor {
   void low(wire::Registers& registers) override {
     count();
     if (input_.ConsumeIntegralInRange(0, 15) == 0) return scramble(registers);
-    // Near enough to the protocol to get on.
+    // This answer is close enough to the protocol to get further.
     const auto status = std::uint64_t(
         input_.ConsumeBool() ? wire::SUCCESS : input_.ConsumeIntegral<std::uint8_t>());
     const bool more = input_.ConsumeBool();
@@ -36,7 +37,7 @@ class HostileBackdoor final : public wire::Backdoor {
 
   void high_out(wire::Registers& registers) override {
     count();
-    sum_ = bytes(registers.rsi, registers.rcx);  // ASan looks whether they are all ours
+    sum_ = bytes(registers.rsi, registers.rcx);  // ASan checks that all bytes are the guest's own
     finish(registers);
   }
 
@@ -64,9 +65,9 @@ class HostileBackdoor final : public wire::Backdoor {
   }
 
   void scramble(wire::Registers& registers) {
-    for (std::uint64_t* one : {&registers.rax, &registers.rbx, &registers.rcx, &registers.rdx,
-                               &registers.rsi, &registers.rdi, &registers.rbp}) {
-      *one = input_.ConsumeIntegral<std::uint64_t>();
+    for (std::uint64_t* value : {&registers.rax, &registers.rbx, &registers.rcx, &registers.rdx,
+                                 &registers.rsi, &registers.rdi, &registers.rbp}) {
+      *value = input_.ConsumeIntegral<std::uint64_t>();
     }
   }
 
@@ -98,7 +99,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (int turn = 0; turn < 64 && input.remaining_bytes() > 0; ++turn) {
     try {
       converse(input, rpci, tclo, backdoor);
-    } catch (const Error&) {  // says what is wrong; the next call opens the channel again
+      // the error says what is wrong, and the next call opens the channel again
+    } catch (const Error&) {
     }
   }
   return 0;

@@ -1,5 +1,5 @@
-// Any text as a marker file: refused with the reason, or read so that writing it again loses
-// nothing.
+// Reads any text as a marker file. It is refused with a reason, or read so that writing it again
+// loses nothing.
 #include "freeze/marker.h"
 
 #include <string>
@@ -18,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   freeze::Marker again;
   check(freeze::parse_marker(freeze::format_marker(marker), again, error),
-        "what was read can be written");
+        "a marker that was read can be written and read");
   check(freeze::format_marker(again) == freeze::format_marker(marker),
-        "and read again without a loss");
+        "a marker loses nothing when it is written");
   return 0;
 }

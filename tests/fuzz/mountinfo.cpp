@@ -1,5 +1,5 @@
-// Any text as /proc/self/mountinfo, /proc/swaps and the administrator's globs (separated by NUL):
-// a plan or an error, and what is planned is a mount of the text.
+// Takes any text as /proc/self/mountinfo, /proc/swaps and the administrator's globs, separated by
+// NUL. The result is a plan or an error, and every planned filesystem is a mount of the text.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,6 +14,7 @@ using namespace vmtpy;
 
 namespace {
 
+// A file in memory. It lives in one run of the target.
 class MemoryFile {
  public:
   explicit MemoryFile(const std::string& text) : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) {
@@ -35,11 +36,11 @@ std::string up_to_nul(std::string& text) {
 }
 
 void check_plan(const plan::Plan& plan, const plan::Mounts& mounts) {
-  for (const plan::Filesystem& one : plan.filesystems) {
-    const plan::Superblock* superblock = mounts.superblock(one.device);
-    check(superblock != nullptr, "what is planned is mounted");
-    check(superblock->main().point == one.path && one.level >= 0,
-          "it is opened where it is mounted");
+  for (const plan::Filesystem& filesystem : plan.filesystems) {
+    const plan::Superblock* superblock = mounts.superblock(filesystem.device);
+    check(superblock != nullptr, "a planned filesystem is mounted");
+    check(superblock->main().point == filesystem.path && filesystem.level >= 0,
+          "a planned filesystem is opened where it is mounted");
   }
 }
 
@@ -53,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string swaps = up_to_nul(text);
   const plan::Mounts mounts(text);
   mounts.under(include);
-  for (const plan::Superblock& one : mounts.superblocks()) one.option("upperdir");
+  for (const plan::Superblock& superblock : mounts.superblocks()) superblock.option("upperdir");
 
   plan::PlanRequest request;
   if (!include.empty()) request.include = {include};
@@ -65,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check_plan(plan::make_plan(request,
                                {mountinfo.path(), swap.path(), "/nowhere", "/nowhere", "/nowhere"}),
                mounts);
-  } catch (const PlanError&) {  // says what is wrong
+  } catch (const PlanError&) {  // the error says what is wrong
   }
   return 0;
 }

@@ -1,4 +1,5 @@
-// Any bytes as the body of vmbackup.startWithOpts: read or refused, and refused leaves no trace.
+// Reads any bytes as the body of vmbackup.startWithOpts. They are read or refused, and a refusal
+// leaves no trace.
 #include <string_view>
 
 #include "agent/quiesce_request.h"
@@ -12,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     agent::QuiesceRequest request;
     request.volumes = "as before";
     const std::string error = parse(body, request);
-    check(error.empty() || error.starts_with("ERROR "), "an error is one on the wire");
+    check(error.empty() || error.starts_with("ERROR "), "an error begins with ERROR");
     check(error.empty() || request.volumes == "as before", "a refusal leaves no trace");
     check(request.limit >= Duration::zero(), "a limit is not negative");
   }

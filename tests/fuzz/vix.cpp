@@ -1,5 +1,6 @@
-// Any requests by VIX, and any state of the tools: the answer is one of three, is bounded, holds
-// nothing but the five properties that tell what the guest is, and only for a whole request.
+// Sends any requests by VIX to a guest with any state of the tools. The answer is one of three and
+// bounded. It holds only the five properties that say what the guest is, and only for a whole
+// request.
 #include "wire/vix.h"
 
 #include <map>
@@ -13,10 +14,10 @@ using namespace vmtpy;
 
 namespace {
 
-constexpr std::size_t LARGEST = 2048;  // bytes of an answer
+constexpr std::size_t LARGEST = 2048;  // the most bytes of an answer
 
 std::uint32_t word(std::string_view bytes, std::size_t at) {
-  check(at <= bytes.size() && bytes.size() - at >= 4, "what is told is whole");
+  check(at <= bytes.size() && bytes.size() - at >= 4, "a property is whole");
   std::uint32_t value = 0;
   for (std::size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
   return value;
@@ -52,18 +53,18 @@ void check_properties(std::string_view left, const wire::ToolsState& state) {
                                                  {4511, expected(state.product)},
                                                  {4500, expected(state.version)},
                                                  {4505, expected(state.host_name)}};
-  std::erase_if(wanted, [](const auto& one) { return one.second.empty(); });
+  std::erase_if(wanted, [](const auto& property) { return property.second.empty(); });
   while (!left.empty()) {
     const auto found = wanted.find(word(left, 0));
-    check(found != wanted.end(), "only what the guest is is told, and once");
-    check(word(left, 4) == wire::vix::STRING, "all of it is text");
+    check(found != wanted.end(), "each property says what the guest is, once");
+    check(word(left, 4) == wire::vix::STRING, "each property is text");
     const std::string value = found->second + '\0';
     check(word(left, 8) == value.size() && left.substr(12, value.size()) == value,
-          "the text is what was given");
+          "each text is the one that was given");
     left.remove_prefix(12 + value.size());
     wanted.erase(found);
   }
-  check(wanted.empty(), "all of it is told");
+  check(wanted.empty(), "every property is told");
 }
 
 void check_request(std::string_view request) {
@@ -96,7 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   check(answer.starts_with("OK 0 0 "), "an answer is success or one of two errors");
-  check(word(packet, 23) == wire::vix::GET_TOOLS_STATE, "nothing but the state is told");
+  check(word(packet, 23) == wire::vix::GET_TOOLS_STATE, "only the state is told");
   check_properties(from_base64(std::string_view(answer).substr(7, answer.size() - 8)), state);
   return 0;
 }

@@ -1,6 +1,6 @@
-// The core on arm64, where the backdoor is another instruction: `arm64 probe` asks who is there,
+// The core on arm64, where the backdoor is another instruction. `arm64 probe` asks who is there,
 // `arm64 talk` holds whole conversations with a host that answers the instruction from outside
-// (tests/support/arm64.py), `arm64 packets` takes vsock's packets apart. A failed check is a line
+// (tests/support/arm64.py), and `arm64 packets` decodes vsock's packets. A failed check is a line
 // and an exit code of 1.
 #include <cstdio>
 
@@ -12,7 +12,7 @@ using namespace vmtpy;
 
 namespace {
 
-// A packet whose bytes are known, byte by byte and in both directions.
+// Encodes and decodes a packet whose bytes are known, byte by byte.
 void packets() {
   const std::string encoded = wire::encode_packet({wire::PacketType::DATA, "ping", false});
   const char known[] = {0, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,   1,   0,   0,

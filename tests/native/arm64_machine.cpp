@@ -1,7 +1,7 @@
-// The first and only process of an arm64 machine under Debian's kernel, where a fault is a fault
-// and a frozen filesystem is frozen: the probe, the backdoor's instruction with a handler of SIGILL
-// that plays the host, a freeze of a real ext4, the guardian after a kill and at the limit. One
-// line for each; then the power goes off. Wants /loop.ko and /disk.img beside it.
+// The first and only process of an arm64 machine under Debian's kernel, where faults and freezes
+// are real. It runs the probe, the backdoor's instruction with a handler of SIGILL that plays the
+// host, a freeze of a real ext4, and the guardian after a kill and at the limit. It prints a line
+// for each and powers off. It relies on /loop.ko and /disk.img beside it.
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <poll.h>
@@ -67,9 +67,9 @@ constexpr std::uint32_t UNDEFINED = 0;             // udf #0
 std::set<std::uint64_t> forbidden;
 int trapped = 0;
 
-// Linux forbids the instruction to user space. QEMU 7.2's processors do not know that bit of
-// MDSCR_EL1 and read on: so an undefined instruction stands in its place, and the same SIGILL
-// comes.
+// Replaces the instruction by an undefined one, which raises the same SIGILL. Linux forbids the
+// instruction to user space, but the processors of QEMU 7.2 do not know that bit of MDSCR_EL1 and
+// read on.
 void forbid_instruction(void (*function)(wire::Registers*)) {
   const auto address = reinterpret_cast<std::uint64_t>(function);
   std::uint32_t* word = reinterpret_cast<std::uint32_t*>(address);
@@ -84,7 +84,7 @@ void forbid_instruction(void (*function)(wire::Registers*)) {
 void play_host(int /*signal*/, siginfo_t* /*information*/, void* context) {
   mcontext_t& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
   if (!forbidden.contains(machine.pc) || machine.regs[7] >> 32 != 0x86) {
-    ::signal(SIGILL, SIG_DFL);  // not ours: the end
+    ::signal(SIGILL, SIG_DFL);  // another fault ends the process
     return;
   }
   wire::Registers registers;
@@ -139,7 +139,7 @@ std::string instruction_traps() {
 
 // --- the freeze -------------------------------------------------------------------------------
 
-// A process: what it does until it ends or is ended.
+// Starts a process that does `work` until it ends or is ended.
 pid_t start(const std::function<void()>& work) {
   const pid_t child = ::fork();
   CHECK(child >= 0);
@@ -189,7 +189,7 @@ std::string freezes_and_thaws() {
   return "a writer waited until the thaw";
 }
 
-// An agent that has frozen gets a signal. Who thaws is its guardian.
+// Sends a signal to an agent that has frozen, whose guardian then thaws.
 std::string guardian_thaws_after(int signal, Duration limit, std::chrono::milliseconds patience) {
   int pipe[2];
   CHECK(::pipe(pipe) == 0);

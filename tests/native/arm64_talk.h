@@ -1,4 +1,5 @@
-// What the drivers on arm64 say to a host, over whatever backdoor.
+// What the drivers on arm64 say to a host, over any backdoor. It serves arm64.cpp and
+// arm64_machine.cpp.
 #pragma once
 
 #include <stdexcept>
@@ -14,7 +15,8 @@
 
 namespace vmtpy {
 
-// Every byte differs from its neighbours, and from what a word in the wrong order would give.
+// Every byte differs from its neighbours, and from the byte that a word in the wrong order would
+// give.
 inline std::string pattern(std::size_t size) {
   std::string text(size, '\0');
   for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 7 + (i >> 8) * 13 + 1);
@@ -42,7 +44,7 @@ inline void talk_rpci(wire::Backdoor& backdoor) {
   CHECK(!rpci.call("info-get guestinfo.nothing").ok);
 }
 
-// The host's commands come back to it, until it says "end".
+// Sends the host's commands back to it, until it says "end".
 inline void talk_tclo(wire::Backdoor& backdoor) {
   wire::Tclo tclo(backdoor);
   for (int polls = 0; polls < 100; ++polls) {

@@ -1,4 +1,5 @@
-// Prints what emulator/ptrace/newer_kernel.h is for; tests/native/test_old_headers.py compares.
+// Prints what emulator/ptrace/newer_kernel.h defines. tests/native/test_old_headers.py compares the
+// output under old and new headers.
 #include "emulator/ptrace/newer_kernel.h"
 
 #include <cstddef>
@@ -15,7 +16,7 @@ int main() {
   TELL(SECCOMP_FILTER_FLAG_NEW_LISTENER);
   TELL(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
   TELL(SECCOMP_USER_NOTIF_FLAG_CONTINUE);
-  TELL(SECCOMP_IOCTL_NOTIF_RECV);  // the size of its argument is part of each ioctl's number
+  TELL(SECCOMP_IOCTL_NOTIF_RECV);  // the size of the argument is part of each ioctl's number
   TELL(SECCOMP_IOCTL_NOTIF_SEND);
   TELL(SECCOMP_IOCTL_NOTIF_ADDFD);
   TELL(offsetof(seccomp_notif, data));

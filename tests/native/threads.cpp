@@ -1,7 +1,7 @@
-// The Python-free core with all its threads under load, for ThreadSanitizer: the agent's loop, the
-// sessions' conductors and their helpers, a host that starts, aborts and forgets, callers of RPCI,
-// writers on the simulated disk, and one that plays Python. `threads BACKUPS [vsock]`: with a host
-// that listens on vsock, too, and breaks its connections.
+// Runs the core without Python and with all its threads under load, for ThreadSanitizer: the
+// agent's loop, the sessions' conductors and their threads, a host that starts, aborts and forgets,
+// callers of RPCI, writers on the simulated disk, and a thread that plays Python. `threads BACKUPS
+// [vsock]` can also have a host that listens on vsock and breaks its connections.
 #include <unistd.h>
 
 #include <atomic>
@@ -162,7 +162,7 @@ int main(int count, char** words) {
   world.agent.request_stop();
   python.join();
   world.over = true;
-  for (std::thread& one : load) one.join();
+  for (std::thread& thread : load) thread.join();
   for (const std::string& path : PATHS) {
     if (world.disk.frozen(path)) return std::puts("something is still frozen"), 1;
   }

@@ -1,3 +1,5 @@
+// Reads and writes the files of one backing device, or of vm.dirty_bytes. Relies on System, so that
+// tests can play the kernel.
 #include "freeze/bdi.h"
 
 #include <algorithm>
@@ -15,9 +17,9 @@ constexpr int TRIES = 3;
 constexpr int SECTOR = 512;
 constexpr const char* CLASS = "/sys/class/bdi/";
 constexpr const char* VM = "/proc/sys/vm/";
-constexpr std::int64_t LEAST = 64 << 10;  // bytes; the kernel takes no bound below a page or two
+constexpr std::int64_t LEAST = 64 << 10;  // in bytes; the kernel takes no bound below a page or two
 
-// The value of "Name:   123 kB", in bytes; -1 if it is not there.
+// Returns the value of "Name: 123 kB" in bytes, -1 if it is missing.
 std::int64_t kilobytes(const std::string& text, std::string_view name) {
   std::size_t at = text.starts_with(name) ? 0 : text.find("\n" + std::string(name) + ":");
   if (at == std::string::npos) return -1;
@@ -57,7 +59,8 @@ int read_device_written(linux::System& system, const std::string& device, std::i
   if (error) return error;
   std::istringstream words(text);
   std::int64_t value = -1;
-  for (int field = 0; field < 7; ++field) words >> value;  // the seventh: sectors written
+  // The seventh field is the number of sectors written.
+  for (int field = 0; field < 7; ++field) words >> value;
   if (!words) return -EINVAL;
   bytes = value * SECTOR;
   return 0;
@@ -90,7 +93,7 @@ bool DirtyBound::look() {
   least = first_word(least);
   most = first_word(most);
   wanted_ = wanted_ && is_number(least) && is_number(most);
-  // The least is never above the most: it goes down first.
+  // The minimum may never be above the maximum, so it goes down first.
   if (wanted_) {
     restores_ = {{directory_ + "strict_limit", "0"},
                  {directory_ + "min_ratio_fine", "0"},
@@ -100,7 +103,7 @@ bool DirtyBound::look() {
   return wanted_;
 }
 
-// One of the two is 0, and writing the one makes the other 0.
+// One of the two files is 0, and writing one sets the other to 0.
 bool DirtyBound::look_global() {
   std::string bytes, ratio;
   wanted_ = system_.read_file(directory_ + "dirty_bytes", bytes) == 0 &&
@@ -119,9 +122,10 @@ bool DirtyBound::write(const char* file, std::int64_t value) {
   return system_.write_file(directory_ + file, std::to_string(value)) == 0;
 }
 
-// The share of the limit that the kernel gives a device follows what it has written of late, and a
-// device that has just woken up has hardly any: then a strict limit stops its writers. With the
-// least equal to the most the limit is what was asked for.
+// Sets the bound by the minimum and the maximum. The share of the limit that the kernel gives a
+// device follows what it has written lately, and a device that has just woken up has a tiny share,
+// at which a strict limit stops its writers. With the minimum equal to the maximum the limit is the
+// value that was asked for.
 bool DirtyBound::set(std::int64_t bytes) {
   if (!wanted_) return false;
   bytes = std::max(bytes, LEAST);
@@ -133,7 +137,8 @@ bool DirtyBound::set(std::int64_t bytes) {
   } else if (!first && bytes < bytes_) {
     written = write("min_bytes", bytes) && write("max_bytes", bytes);
   } else {
-    // The sum of all devices' least may not reach 100 %: then it stays as it is.
+    // The sum of all devices' minima may not reach 100 %. Where it would, the minimum stays as it
+    // is.
     written = write("max_bytes", bytes);
     write("min_bytes", bytes);
     if (written && first) written = write("strict_limit", 1);
@@ -144,8 +149,8 @@ bool DirtyBound::set(std::int64_t bytes) {
 
 bool DirtyBound::restore() {
   for (int attempt = 0; changed_ && attempt < TRIES; ++attempt) {
-    changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& one) {
-      const int error = system_.write_file(one.path, one.text);
+    changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& file) {
+      const int error = system_.write_file(file.path, file.text);
       return error == 0 || error == -ENOENT || error == -ENODEV;  // the device is gone
     });
   }

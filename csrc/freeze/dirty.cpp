@@ -1,3 +1,4 @@
+// Reads /proc/meminfo through System, so that tests can play the kernel.
 #include "freeze/dirty.h"
 
 #include <cstdlib>
@@ -7,10 +8,10 @@ namespace vmtpy::freeze {
 
 namespace {
 
-// The value of "Name:   123 kB", in bytes.
+// Returns the value of "Name: 123 kB" in bytes.
 std::optional<std::int64_t> value_of(const std::string& text, const std::string& name) {
   const std::string heading = "\n" + name + ":";
-  const std::size_t at = text.find(heading);  // never the first line: that is MemTotal
+  const std::size_t at = text.find(heading);  // never the first line, which is MemTotal
   if (at == std::string::npos) return std::nullopt;
   return std::strtoll(text.c_str() + at + heading.size(), nullptr, 10) * 1024;
 }

@@ -1,4 +1,5 @@
-// What the machine has not yet written to its disks. Serves the record of a freeze.
+// How much the machine has not yet written to its disks. It serves the record of a freeze, and the
+// pre-sync where debugfs is missing.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,9 @@
 
 namespace vmtpy::freeze {
 
-// Bytes of page cache that wait to be written or are being written, on all disks together: the sum
-// of Dirty and Writeback in /proc/meminfo. Nothing if that cannot be read.
+// Returns the bytes of page cache that wait to be written or are being written, on all disks
+// together: the sum of Dirty and Writeback in /proc/meminfo. Returns nothing if that cannot be
+// read.
 std::optional<std::int64_t> dirty_bytes(linux::System& system);
 
 }  // namespace vmtpy::freeze

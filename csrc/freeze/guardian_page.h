@@ -1,5 +1,5 @@
 // What a freeze session and its guardian process share, and what the process is given at the fork.
-// Included by guardian.cpp (the session's side) and guardian_process.cpp (the other) only.
+// Only guardian.cpp (the session's side) and guardian_process.cpp (the guardian's) include it.
 #pragma once
 
 #include <linux/futex.h>
@@ -15,28 +15,29 @@
 namespace vmtpy::freeze {
 
 enum WardState : std::uint32_t {
-  IDLE,      // not frozen by us
+  IDLE,      // not frozen by the session
   FREEZING,  // in FIFREEZE, or just before or after it
   FROZEN,
-  THAWED,  // by the guardian
+  THAWED,  // thawed by the guardian
 };
 
 struct Ward {
   std::atomic<std::uint32_t> state;
-  std::atomic<std::int32_t> thread;  // that freezes it
+  std::atomic<std::int32_t> thread;  // the thread that freezes it
 };
 
-// The kernel walks a dying thread's robust list (set_robust_list(2)): ours has one entry, `node`,
-// and `owner` is its futex: the conductor's thread id, 0 after the all-clear, FUTEX_OWNER_DIED set
-// by the kernel. Our own list instead of a pthread mutex: the guardian, a bare clone, has no
-// pthread identity.
+// The page that both sides map. The kernel walks a dying thread's robust list (set_robust_list(2)).
+// This list has one entry, `node`, and `owner` is its futex: the conductor's thread id, 0 after the
+// all-clear, with FUTEX_OWNER_DIED set by the kernel. A pthread mutex would not do, because the
+// guardian, a bare clone, has no pthread identity.
 struct GuardianPage {
   robust_list_head head;
   robust_list node;
   std::atomic<std::uint32_t> owner;
-  std::atomic<std::uint32_t> ready;     // futex: the process stands guard
-  std::atomic<std::uint32_t> closed;    // it has begun to thaw: no freeze may begin any more
-  std::atomic<std::uint32_t> done;      // futex: wards that it is done with
+  std::atomic<std::uint32_t> ready;  // a futex: the process stands guard
+  // The guardian has begun to thaw, so no freeze may begin any more.
+  std::atomic<std::uint32_t> closed;
+  std::atomic<std::uint32_t> done;      // a futex: the number of wards that it is done with
   std::atomic<std::uint32_t> rcu;       // rcu_expedited is changed
   std::atomic<std::uint32_t> bounds;    // a bound on dirty pages is changed
   std::atomic<std::uint32_t> settling;  // the deadline will be set anew
@@ -48,13 +49,13 @@ struct Watch {
   linux::System* system;
   GuardianPage* page;
   std::size_t count;
-  const int* descriptors;  // of the wards
-  const int* kept;         // the same, ascending
+  const int* descriptors;  // the directories of the wards
+  const int* kept;         // the same in ascending order
   char* stacks;            // count × GUARDIAN_STACK, for the threads that thaw
   pid_t agent;
   const char* rcu_path;
   const char* rcu_value;
-  const char* const* bounds;  // path and text by turns; ends with nullptr
+  const char* const* bounds;  // path and text in turns; ends with nullptr
   const char* marker;         // "" if there is none
   const char* const* groups;  // ends with nullptr
 };

@@ -1,6 +1,6 @@
-// The guardian's own life. It is a bare clone of a process with many threads, so nothing here takes
-// a lock, allocates or uses what glibc keeps per thread; the threads that it starts share one errno
-// and therefore make their system calls by hand.
+// The life of the guardian process. It is a bare clone of a process with many threads, so nothing
+// here takes a lock, allocates or uses what glibc keeps for each thread. The threads that it starts
+// share one errno and therefore use bare system calls.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -34,7 +34,7 @@ bool write_text(const char* path, const char* text) {
   return written > 0;
 }
 
-// True when there is nothing (any more) to put back.
+// Returns true when nothing is left to put back.
 bool restore_rcu(const Watch& watch) {
   constexpr int TRIES = 3;
   for (int attempt = 0; watch.page->rcu && attempt < TRIES; ++attempt) {
@@ -47,7 +47,8 @@ void remove_marker(const Watch& watch) {
   if (*watch.marker) unlink(watch.marker);
 }
 
-// The same for the bounds on dirty pages, each of which is written whatever becomes of the others.
+// Puts back the bounds on dirty pages, each whatever becomes of the others. Returns true when
+// nothing is left to put back.
 bool restore_bounds(const Watch& watch) {
   constexpr int TRIES = 3;
   bool restored = watch.page->bounds == 0;
@@ -55,7 +56,7 @@ bool restore_bounds(const Watch& watch) {
     restored = true;
     for (const char* const* pair = watch.bounds; *pair; pair += 2) {
       const bool written = write_text(pair[0], pair[1]);
-      // Without the file its device is gone.
+      // The device of a missing file is gone.
       if (!written && errno != ENOENT && errno != ENODEV) restored = false;
     }
   }
@@ -67,25 +68,27 @@ bool restore_all(const Watch& watch) {
   return restore_rcu(watch) && bounds;
 }
 
-struct Errand {
+struct WardTask {
   const Watch* watch;
   std::size_t index;
 };
 
-// FITHAW until it is certain that the ward is not frozen by us. A ward in FREEZING answers EINVAL,
-// or waits, until its FIFREEZE returns; that may be never, while the thread in it lives. (If its
-// FIFREEZE was about to fail because somebody else had frozen the filesystem, and the agent died in
-// just those microseconds, this thaws for the somebody: it cannot be told apart.)
+// Retries FITHAW until the ward is certainly not frozen by the session. A ward in FREEZING answers
+// EINVAL, or waits, until its FIFREEZE returns, which may be never while the thread in it lives.
+// (If that FIFREEZE was about to fail because somebody else had frozen the filesystem, and the
+// agent died in just those microseconds, this thaws somebody else's freeze: the two cases cannot be
+// told apart.)
 int thaw_ward(void* argument) {
-  const Errand& errand = *static_cast<Errand*>(argument);
-  const Watch& watch = *errand.watch;
-  Ward& ward = watch.page->wards[errand.index];
+  const WardTask& task = *static_cast<WardTask*>(argument);
+  const Watch& watch = *task.watch;
+  Ward& ward = watch.page->wards[task.index];
   for (long milliseconds = 1;; milliseconds = milliseconds < 500 ? milliseconds * 2 : 500) {
     const std::uint32_t state = ward.state;
     if (state == IDLE) break;
-    // Before the thaw: a thread that is gone now had its FIFREEZE returned before the thaw.
+    // The thread is looked for before the thaw: if it is gone now, its FIFREEZE returned before the
+    // thaw.
     const bool gone = bare_syscall(SYS_tgkill, watch.agent, ward.thread, 0) == -ESRCH;
-    const int result = watch.system->thaw(watch.descriptors[errand.index]);
+    const int result = watch.system->thaw(watch.descriptors[task.index]);
     if (result == 0) {
       ward.state = THAWED;
       break;
@@ -98,21 +101,22 @@ int thaw_ward(void* argument) {
   return 0;
 }
 
-// Each ward in its own thread, all at once: a thaw may wait (an inner ext4 for its outer
-// filesystem, a dm device for its resume), and none may wait behind another. True: rcu_expedited is
-// as it was.
+// Thaws all wards at once, each in its own thread, because a thaw may wait (an inner ext4 for its
+// outer filesystem, a dm device for its resume) and none may wait behind another. Returns true when
+// the kernel's settings are back.
 bool thaw_all(const Watch& watch) {
   watch.page->closed = 1;
   constexpr int FLAGS =
       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
   for (std::size_t left = watch.count; left-- > 0;) {
-    // The errand lies at the bottom of the thread's own stack: there is no memory to be had here.
+    // The task is at the bottom of the thread's own stack, because the guardian cannot allocate.
     char* stack = watch.stacks + left * GUARDIAN_STACK;
-    Errand* errand = reinterpret_cast<Errand*>(stack);
-    *errand = {&watch, left};
-    if (clone(thaw_ward, stack + GUARDIAN_STACK, FLAGS, errand) < 0) thaw_ward(errand);
+    WardTask* task = reinterpret_cast<WardTask*>(stack);
+    *task = {&watch, left};
+    if (clone(thaw_ward, stack + GUARDIAN_STACK, FLAGS, task) < 0) thaw_ward(task);
   }
-  const bool restored = restore_all(watch);  // before the thaws, one of which may take for ever
+  // This does not wait for the thaws, one of which may take for ever.
+  const bool restored = restore_all(watch);
   for (std::uint32_t done; (done = watch.page->done) < watch.count;) {
     wait_on(watch.page->done, done, nullptr);
   }
@@ -120,9 +124,12 @@ bool thaw_all(const Watch& watch) {
 }
 
 constexpr std::int64_t SECOND = 1000000000;
-constexpr std::int64_t LOOK = SECOND / 10;  // while the deadline is not settled
+// The pause between two looks while the deadline settles.
+constexpr std::int64_t LOOK = SECOND / 10;
 
-enum class Need { NONE, LATE, DEAD };  // all-clear; past the deadline; the session has died
+// What the guardian hears: the all-clear, that the deadline has passed, or that the session has
+// died.
+enum class Need { NONE, LATE, DEAD };
 
 std::int64_t now() {
   timespec time;
@@ -140,7 +147,7 @@ Need wait_for_need(const Watch& watch, bool limited) {
     if (!(value & FUTEX_WAITERS) && !owner.compare_exchange_strong(value, value | FUTEX_WAITERS)) {
       continue;
     }
-    const bool settling = watch.page->settling;  // before the deadline, see set_deadline()
+    const bool settling = watch.page->settling;  // read before the deadline, see set_deadline()
     const std::int64_t deadline = watch.page->deadline;
     const std::int64_t until = settling ? std::min(deadline, now() + LOOK) : deadline;
     const timespec time = {static_cast<time_t>(until / SECOND), static_cast<long>(until % SECOND)};
@@ -149,9 +156,9 @@ Need wait_for_need(const Watch& watch, bool limited) {
   }
 }
 
-// A session that is only late may go on at any moment where it was: just about to write the marker,
-// or to set rcu_expedited. It freezes nothing any more, but what it leaves when it dies after all
-// would be nobody's, so the guardian stays until the session is over.
+// Stands guard until the session is over. A session that is only late may go on at any moment where
+// it was, just about to write the marker or to set rcu_expedited. It freezes nothing any more, but
+// if it then dies, only the guardian can take back what it has done.
 void guard(const Watch& watch) {
   Need need = wait_for_need(watch, true);
   if (need == Need::NONE) return;
@@ -164,24 +171,25 @@ void guard(const Watch& watch) {
   if (need == Need::DEAD && restored) remove_marker(watch);
 }
 
-// Away from the terminal, the signals, the pipes, the control group and the memory pressure of the
-// agent.
+// Separates the process from the agent's terminal, signals, pipes, control group and memory
+// pressure.
 void settle(const Watch& watch) {
   sigset_t all;
   sigfillset(&all);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, 8);  // bytes of the kernel's sigset_t
+  // 8 is the size of the kernel's sigset_t
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, 8);
   setsid();
   prctl(PR_SET_NAME, "vmtpy-guardian");
-  if (chdir("/") != 0) return;  // cannot be: it is the root directory
+  if (chdir("/") != 0) return;  // this cannot fail for the root directory
   linux::close_all_but(watch.kept, watch.count);
   for (const char* const* group = watch.groups; *group; ++group) write_text(*group, "0");
   const rlimit none = {0, 0};
   setrlimit(RLIMIT_CORE, &none);
   write_text("/proc/self/oom_score_adj", "-1000");
-  // MCL_ONFAULT: what a large agent has in memory is shared with it, not copied.
+  // With MCL_ONFAULT the memory of a large agent is shared and not copied.
   mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-  // The stacks that thaw_all() needs, now: by then there may be no memory left.
-  constexpr std::size_t PAGE = 4096;  // or larger
+  // thaw_all() needs these stacks when there may be no memory left, so they are touched now.
+  constexpr std::size_t PAGE = 4096;  // pages may be larger
   volatile char* stacks = watch.stacks;
   for (std::size_t at = 0; at < watch.count * GUARDIAN_STACK; at += PAGE) stacks[at] = 0;
   linux::take_role(linux::Role::GUARDIAN);
@@ -194,8 +202,8 @@ void stand_guard(const Watch& watch) {
   watch.page->ready = 1;
   wake(watch.page->ready);
   guard(watch);
-  // First the directories, which keep mounts busy: the memory of a large agent takes longer to
-  // drop.
+  // The directories are closed first, because they keep mounts busy and the memory of a large agent
+  // takes longer to drop.
   linux::close_all_but(nullptr, 0);
   bare_syscall(SYS_exit_group, 0);
   __builtin_unreachable();

@@ -1,3 +1,5 @@
+// Formats and parses markers, line by line. A parsed marker may name only files and devices of the
+// right form.
 #include "freeze/marker.h"
 
 #include <unistd.h>
@@ -14,12 +16,12 @@ namespace {
 
 constexpr const char* FIRST_LINE = "vmtpy freeze marker 1";
 
-// As in mountinfo: white space and backslash in octal, so that a line is a line.
+// Escapes white space and backslashes in octal, as mountinfo does, so that an entry stays one line.
 std::string escape(const std::string& path) {
   std::string escaped;
   for (const char c : path) {
     const unsigned value = static_cast<unsigned char>(c);
-    if (value <= ' ' || c == '\\') {  // whatever a stream takes for the end of a word
+    if (value <= ' ' || c == '\\') {  // everything that a stream takes for the end of a word
       escaped +=
           {'\\', static_cast<char>('0' + (value >> 6)), static_cast<char>('0' + ((value >> 3) & 7)),
            static_cast<char>('0' + (value & 7))};
@@ -127,7 +129,7 @@ bool read_process(linux::System& system, const std::string& process, char& state
                   std::uint64_t& start) {
   std::string text;
   if (system.read_file("/proc/" + process + "/stat", text) != 0) return false;
-  const std::size_t name_end = text.rfind(')');  // the name may hold anything, also ") S 1"
+  const std::size_t name_end = text.rfind(')');  // the name may hold anything, even ") S 1"
   if (name_end == std::string::npos) return false;
   std::istringstream words(text.substr(name_end + 1));
   std::string skipped;
@@ -153,7 +155,7 @@ int prepare_marker(linux::System& system, const std::string& run_directory,
     if (filesystem.sync_only) continue;
     marker.filesystems.push_back({filesystem.device, filesystem.path, filesystem.type});
   }
-  // The start time tells this process from former ones with its id, whose markers may be there.
+  // The start time tells this process from earlier ones with its id, whose markers may still exist.
   prepared.path = run_directory + "/freeze-" + std::to_string(marker.process) + "-" +
                   std::to_string(marker.process_start) + "-" + std::to_string(++counter);
   prepared.text = format_marker(marker);

@@ -1,3 +1,4 @@
+// Reads and writes the switch through System, with three attempts to put it back.
 #include "freeze/rcu.h"
 
 #include <cstdlib>

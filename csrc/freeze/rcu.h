@@ -1,10 +1,11 @@
-// /sys/kernel/rcu_expedited. FIFREEZE waits for RCU grace periods, about 10 ms each, three per
-// filesystem; with the switch set they take well under a millisecond.
+// The switch /sys/kernel/rcu_expedited. FIFREEZE waits for RCU grace periods, about 10 ms each,
+// three for each filesystem; with the switch set they take well under a millisecond. It serves the
+// conductor.
 //
-// Several stuck_writers: only who finds it 0 sets it, and who set it puts it back. A second session
-// that finds it set leaves it alone; should the first one put it back meanwhile, the second is
-// slower, nothing else. What a crash leaves set, the guardian or `vmtpy thaw` (from the marker)
-// puts back.
+// With several sessions only the one that finds 0 sets the switch, and that one puts it back. A
+// second session that finds it set leaves it alone. If the first one puts it back meanwhile, the
+// second is slower and nothing else. What a crash leaves set, the guardian or `vmtpy thaw` (from
+// the marker) puts back.
 #pragma once
 
 #include <string>
@@ -13,18 +14,20 @@
 
 namespace vmtpy::freeze {
 
+// Owned by the conductor, used by its thread only, and as long-lived as the conductor.
 class RcuSwitch {
  public:
   static constexpr const char* PATH = "/sys/kernel/rcu_expedited";
 
   explicit RcuSwitch(linux::System& system) : system_(system), path_(PATH) {}
-  // Reads what is there. False: leave it alone (already set, overruled by rcu_normal, not there).
+  // Reads the switch. Returns false where it must be left alone: it is set already, overruled by
+  // rcu_normal, or missing.
   bool look();
   bool wanted() const { return wanted_; }
   const std::string& path() const { return path_; }
   const std::string& found() const { return found_; }
-  bool set();      // false if it cannot be written
-  bool restore();  // true when there is nothing (any more) to put back
+  bool set();      // returns false if the switch cannot be written
+  bool restore();  // returns true when nothing is left to put back
   bool changed() const { return changed_; }
 
  private:

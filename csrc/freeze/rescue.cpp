@@ -1,3 +1,4 @@
+// Looks at the owner of each marker, and thaws what a dead owner has left frozen.
 #include "freeze/rescue.h"
 
 #include <dirent.h>
@@ -36,10 +37,12 @@ std::vector<std::string> list(const std::string& directory, const std::string& p
   return names;
 }
 
-// SIGKILL has been sent to it and not yet had its effect. It stays pending to the very end.
+// Says whether SIGKILL has been sent to a process and has not yet had its effect. The signal stays
+// pending to the very end.
 bool is_being_killed(linux::System& system, const std::string& process) {
   std::string text;
-  if (system.read_file("/proc/" + process + "/status", text) != 0) return true;  // it is gone
+  // Without the file the process is gone.
+  if (system.read_file("/proc/" + process + "/status", text) != 0) return true;
   const std::string name = "\nShdPnd:";
   const std::size_t at = text.find(name);
   if (at == std::string::npos) return false;
@@ -47,7 +50,8 @@ bool is_being_killed(linux::System& system, const std::string& process) {
   return pending >> (SIGKILL - 1) & 1;
 }
 
-// A killed process is a zombie for as long as one of its threads is stuck in FIFREEZE.
+// Says how the owner is. A killed process is a zombie for as long as one of its threads is stuck in
+// FIFREEZE.
 Owner look_at_owner(linux::System& system, const Marker& marker) {
   char state = 0;
   std::uint64_t start = 0;
@@ -68,8 +72,8 @@ std::string boot_id(linux::System& system) {
   return text;
 }
 
-// The id of a mount is given again: what an open directory lies on is known when it is open. "" if
-// it cannot be told.
+// Returns the device on which an open directory lies, "" if that cannot be told. Mount ids are
+// given again, so the device is known only while the directory is open.
 std::string device_of(linux::System& system, std::uint64_t mount_id) {
   std::string mountinfo;
   if (linux::read_mountinfo(system, mountinfo) != 0) return "";
@@ -78,7 +82,8 @@ std::string device_of(linux::System& system, std::uint64_t mount_id) {
   return mount == nullptr ? "" : mount->device;
 }
 
-// Its directory by any mount of it that can be opened; the path may have another mount on top.
+// Opens a superblock's directory by any of its mounts that can be opened; another mount may lie on
+// top of the path.
 int open_superblock(linux::System& system, const plan::Superblock& superblock, std::string& path) {
   int error = -ENOENT;
   for (const plan::Mount* mount : superblock.mounts) {
@@ -99,10 +104,11 @@ int open_superblock(linux::System& system, const plan::Superblock& superblock, s
   return error;
 }
 
-class OneMarker {
+// Thaws by one marker. It lives in one call of thaw_from_markers(), in the thread of the caller.
+class MarkerRescue {
  public:
-  OneMarker(linux::System& system, std::string file, bool force, Time deadline,
-            std::vector<RescueResult>& results)
+  MarkerRescue(linux::System& system, std::string file, bool force, Time deadline,
+               std::vector<RescueResult>& results)
       : system_(system),
         file_(std::move(file)),
         force_(force),
@@ -136,8 +142,8 @@ class OneMarker {
     if (result == Rescue::FAILED) done_ = false;
   }
 
-  // Again and again while the dead process may still be about to freeze: its threads in FIFREEZE
-  // freeze when that returns, and its conductor may be writing rcu_expedited.
+  // Thaws everything, repeatedly while the dead process may still be about to freeze: its threads
+  // in FIFREEZE freeze when that returns, and its conductor may be writing rcu_expedited.
   void thaw_all(const plan::Mounts& mounts) {
     std::vector<Marker::Entry> left(marker_.filesystems.rbegin(), marker_.filesystems.rend());
     for (;;) {
@@ -145,7 +151,8 @@ class OneMarker {
       if (owner_ != Owner::DYING) break;
       if (std::chrono::steady_clock::now() >= deadline_) break;
       std::this_thread::sleep_for(LOOK);
-      // Before the thaws: what is dead now had its FIFREEZE returned before them.
+      // The owner is looked at before the thaws: if it is dead now, its FIFREEZE returned before
+      // them.
       owner_ = look_at_owner(system_, marker_);
     }
     for (const Marker::Entry& entry : left) {
@@ -156,7 +163,7 @@ class OneMarker {
     }
   }
 
-  // False: it was not frozen, but may be about to.
+  // Returns false when the filesystem was not frozen but may be about to be.
   bool thaw(const Marker::Entry& entry, const plan::Mounts& mounts) {
     const plan::Superblock* superblock = mounts.superblock(entry.device);
     if (!superblock) {
@@ -167,7 +174,8 @@ class OneMarker {
            entry);
       return true;
     }
-    // A filesystem keeps its number for as long as it is frozen, also when it is not mounted.
+    // A filesystem keeps its device number for as long as it is frozen, even when it is not
+    // mounted.
     const plan::Mount& main = superblock->main();
     if (!entry.type.empty() && entry.type != main.type) {
       tell(Rescue::NOT_FROZEN,
@@ -240,7 +248,7 @@ std::vector<RescueResult> thaw_from_markers(linux::System& system, const std::st
   const std::string boot = boot_id(system);
   const std::string place = run_directory + "/";
   for (const std::string& name : names) {
-    OneMarker(system, place + name, force, deadline, results).rescue(boot, mounts);
+    MarkerRescue(system, place + name, force, deadline, results).rescue(boot, mounts);
   }
   return results;
 }

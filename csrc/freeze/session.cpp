@@ -1,4 +1,5 @@
-// The owner's side of a freeze session: start, release, abort, watch, and the record.
+// The owner's side of a freeze session: start, release, abort, watch, and the record. It passes
+// each call to the conductor.
 #include "freeze/session.h"
 
 #include <unistd.h>
@@ -18,7 +19,7 @@ FreezeSession::FreezeSession(linux::System& system, Clock& clock,
 }
 
 FreezeSession::~FreezeSession() {
-  if (getpid() != process_) return;  // a fork of the owner: the threads are not here
+  if (getpid() != process_) return;  // a fork of the owner has no threads of the session
   conductor_->drop();
   conductor_->abort("the session was dropped");
   conductor_->wait_until_ended();

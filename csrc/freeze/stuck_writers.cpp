@@ -1,3 +1,4 @@
+// Walks through /proc, thread by thread, and compares each sleeping call with the calls that write.
 #include "freeze/stuck_writers.h"
 
 #include <sys/syscall.h>
@@ -17,7 +18,7 @@ namespace vmtpy::freeze {
 
 namespace {
 
-// Calls that write into a file, and which of their arguments is its descriptor.
+// The calls that write to a file, and which of their arguments is its descriptor.
 struct WritingCall {
   long number;
   const char* name;
@@ -35,18 +36,18 @@ std::string read(const std::string& path) {
   return linux::real_system().read_file(path, text) == 0 ? text : "";
 }
 
-// The processes of /proc, the threads of a process: what has a number for a name.
+// Lists what has a number for a name: the processes of /proc, the threads of a process.
 std::vector<std::string> list_numbers(const std::string& directory) {
   std::vector<std::string> names = linux::list_directory(directory);
   std::erase_if(names, [](const std::string& name) { return name[0] < '1' || name[0] > '9'; });
   return names;
 }
 
-// "275 0x5 0x0 0x4 …": the call that a sleeping thread is in, and the file that it writes to.
+// Parses "275 0x5 0x0 0x4 …": the call in which a thread sleeps, and the file to which it writes.
 bool parse_call(const std::string& text, const WritingCall*& call, std::string& descriptor) {
   std::istringstream words(text);
   long number = -1;
-  if (!(words >> number)) return false;  // "running"
+  if (!(words >> number)) return false;  // the text is "running"
   const auto found =
       std::find_if(std::begin(CALLS), std::end(CALLS),
                    [number](const WritingCall& known) { return known.number == number; });
@@ -58,7 +59,8 @@ bool parse_call(const std::string& text, const WritingCall*& call, std::string& 
   return true;
 }
 
-// By the mount and not by stat(): a btrfs subvolume has a device number of its own there.
+// Returns the device by the mount and not by stat(), which tells another number for a btrfs
+// subvolume.
 std::string device_of(const std::string& process, const std::string& descriptor) {
   const std::string facts = read(process + "/fdinfo/" + descriptor);
   const std::size_t at = facts.find("mnt_id:");
@@ -73,7 +75,8 @@ std::string device_of(const std::string& process, const std::string& descriptor)
   return "";
 }
 
-// Those who wait because the filesystem is (being) frozen are its victims.
+// Says whether a thread waits because the filesystem is (being) frozen. Such a thread is a victim
+// of the freeze.
 bool waits_for_thaw(const std::string& thread) {
   return read(thread + "/wchan").find("percpu_rwsem_wait") != std::string::npos;
 }
@@ -84,8 +87,9 @@ std::optional<StuckWriter> look_at(const std::string& process, const std::string
   std::string descriptor;
   if (!parse_call(read(thread + "/syscall"), call, descriptor)) return std::nullopt;
   const std::string device = device_of(process, descriptor);
-  const bool ours = std::any_of(filesystems.begin(), filesystems.end(),
-                                [&](const plan::Filesystem& one) { return one.device == device; });
+  const bool ours =
+      std::any_of(filesystems.begin(), filesystems.end(),
+                  [&](const plan::Filesystem& filesystem) { return filesystem.device == device; });
   if (!ours || waits_for_thaw(thread)) return std::nullopt;
   const std::string stat = read(process + "/stat");
   const std::size_t open = stat.find('('), close = stat.rfind(')');
@@ -128,7 +132,7 @@ void StuckWriterScout::work() {
       std::vector<StuckWriter> found;
       try {
         found = find_stuck_writers(filesystems_, stop_);
-      } catch (const std::bad_alloc&) {  // then nobody is named
+      } catch (const std::bad_alloc&) {  // nobody is named then
       }
       lock.lock();
       found_ = std::move(found);

@@ -107,7 +107,7 @@ std::optional<std::string> Backup::command(std::string_view name, std::string_vi
 
 void Backup::arm(std::shared_ptr<freeze::FreezeSession> session) {
   unanswered_ = false;
-  // another session is under way, so this is a second answer
+  // Another session is under way, so this is a second answer.
   if (edge(state_, E::ARMED) == nullptr) return;
   session_ = std::move(session);
   seen_ = freeze::Phase::NEW;

@@ -112,7 +112,7 @@ class Backup {
     BackupState to;
     void (Backup::*action)();
   };
-  // nullptr where the event has no place
+  // Returns nullptr where the event has no place.
   static const Edge* edge(BackupState from, BackupEvent event);
 
  private:

@@ -120,7 +120,7 @@ class HostConversation {
     ConversationState to;
     void (HostConversation::*action)();
   };
-  // nullptr where the event has no place
+  // Returns nullptr where the event has no place.
   static const Edge* edge(ConversationState from, ConversationEvent event);
 
  private:

@@ -20,7 +20,7 @@ struct DeviceOptions {
 
 // How a host breaks the protocol, at register level and at one step of the message channel.
 struct Misbehaviour {
-  // a wire::MessageStep; rep outsb counts as SENDPAYLOAD, rep insb as RECVPAYLOAD
+  // A wire::MessageStep. rep outsb counts as SENDPAYLOAD, and rep insb as RECVPAYLOAD.
   std::uint16_t step = 0;
   int after = 0;  // the number of these steps that go well first
   int times = 1;  // the number of steps that go wrong then; 0 for all

@@ -17,7 +17,7 @@ namespace vmtpy::wire {
 // Owned by the agent, used by the loop's thread alone, and as long-lived as the agent.
 class HgfsServer {
  public:
-  // the most bytes of the file, so that a page holds it
+  // The most bytes of the file, so that a page holds it.
   static constexpr std::size_t MAX_CONTENT = 3072;
   static constexpr std::size_t MAX_SESSIONS = 8;
   static constexpr std::size_t MAX_HANDLES = 16;

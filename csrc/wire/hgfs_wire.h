@@ -44,7 +44,7 @@ inline constexpr std::uint64_t HINT_BY_HANDLE = 1 << 2;  // a hint of GETATTR_V2
 
 inline constexpr std::uint32_t MODE_READ = 0;  // the mode of an open; 1 writes, 2 does both
 inline constexpr std::uint32_t LAST_MODE = 2;
-// the flags of an open; 1 to 4 create or empty the file
+// The flags of an open. 1 to 4 create or empty the file.
 inline constexpr std::uint32_t FLAGS_OPEN = 0;
 inline constexpr std::uint32_t LAST_FLAGS = 4;
 

@@ -60,7 +60,7 @@ std::string explain(int error, std::uint32_t port, Duration limit) {
 }
 
 Time now() {
-  // the clock of waits for another machine, which no test turns
+  // Waits for another machine go by this clock, which no test turns.
   return std::chrono::steady_clock::now();
 }
 

@@ -82,7 +82,7 @@ inline constexpr std::uint32_t COOKIES = 0x80000000;
 inline constexpr std::uint32_t VSOCK_HOST = 0;  // context id of the hypervisor
 inline constexpr std::uint32_t VSOCK_RPCI = 976;
 inline constexpr std::uint32_t VSOCK_TCLO = 975;
-// the highest local port that counts as privileged
+// The highest local port that counts as privileged.
 inline constexpr std::uint32_t VSOCK_PRIVILEGED = 1023;
 
 // vsock: type tags, field ids and types of packets

@@ -99,7 +99,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (int turn = 0; turn < 64 && input.remaining_bytes() > 0; ++turn) {
     try {
       converse(input, rpci, tclo, backdoor);
-      // the error says what is wrong, and the next call opens the channel again
+      // The error says what is wrong, and the next call opens the channel again.
     } catch (const Error&) {
     }
   }

@@ -32,7 +32,7 @@ void bind_cpu(py::module_& module) {
       .def_readonly("vmcall", &wire::Cpu::vmcall)
       .def_readonly("vmmcall", &wire::Cpu::vmmcall)
       .def_readonly("encrypted", &wire::Cpu::encrypted);
-  // leaves that are missing are zero
+  // Leaves that are missing are zero.
   using Leaves = std::map<std::uint32_t, std::array<std::uint32_t, 4>>;
   module.def("read_cpu", py::overload_cast<>(&wire::read_cpu), "What CPUID says here.");
   module.def(

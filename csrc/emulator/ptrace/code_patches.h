@@ -37,7 +37,7 @@ class CodePatches {
   std::optional<CodeSite> find(Tracee& tracee, std::uint64_t address);
 
  private:
-  // the file's identity, its size and the time of its last change
+  // The file's identity, its size and the time of its last change.
   using File = std::tuple<dev_t, ino_t, off_t, time_t, long>;
   struct Mapped {  // a site, with addresses in place of offsets
     std::uint64_t address;

@@ -114,7 +114,7 @@ class Finder {
     std::uint64_t at = *address - segment_.address;
     if (at >= text_.size()) return;
     std::string_view code = std::string_view(text_).substr(at);
-    // the ret may follow a rep or an endbr64
+    // The ret may follow a rep or an endbr64.
     for (std::string_view before_return : {"", "\xF3", "\xF3\x0F\x1E\xFA"}) {
       if (code.starts_with(before_return) &&
           code.substr(before_return.size()).starts_with('\xC3')) {

@@ -49,7 +49,7 @@ class ProgramFile {
     std::uint32_t name;     // offset in the strings
     std::uint32_t strings;  // index of the strings in strings_
   };
-  // the value of `strings` for a function without a name
+  // The value of `strings` for a function without a name.
   static constexpr std::uint32_t NAMELESS = ~std::uint32_t{0};
 
   void read_segments();

@@ -99,7 +99,7 @@ void SocketCalls::run() {
 
 void SocketCalls::answer() {
   seccomp_notif call{};
-  // the program was killed meanwhile
+  // This fails if the program was killed meanwhile.
   if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;
   const Verdict verdict = decide(call);
   seccomp_notif_resp reply{};
@@ -111,7 +111,7 @@ void SocketCalls::answer() {
   } else {
     reply.val = verdict.value;
   }
-  // fails if the program was killed meanwhile
+  // This fails, too, if the program was killed meanwhile.
   ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &reply);
 }
 
@@ -198,7 +198,7 @@ SocketCalls::Verdict SocketCalls::connect_unix(int socket, std::uint32_t port) {
   auto there = host_name(base_, port);
   if (!there) return {-ECONNRESET};
   if (::connect(socket, there->get(), there->size) != 0) {
-    // vsock says ECONNRESET for both.
+    // The kernel's vsock says ECONNRESET for both.
     return {errno == ECONNREFUSED || errno == ENOENT ? -ECONNRESET : -errno};
   }
   return {waits(socket) ? 0 : -EINPROGRESS};  // as with vsock; the socket is writable at once

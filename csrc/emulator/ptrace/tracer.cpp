@@ -339,7 +339,7 @@ void Tracer::signal(int number) {
   if (pidfd_) {
     syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   } else if (process_ > 0 && state_ <= RUNNING) {
-    // for Linux before 5.3; state_ changes just after the program has been reaped
+    // Linux before 5.3 needs this. state_ changes just after the program has been reaped.
     kill(process_, number);
   }
 }

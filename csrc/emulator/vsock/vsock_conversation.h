@@ -46,7 +46,7 @@ class VsockConversation {
   std::uint32_t port() const { return port_; }
   std::string_view outgoing() const { return std::string_view(outgoing_).substr(sent_); }
   void sent(std::size_t bytes);
-  // true if the guest may send more
+  // True if the guest may send more.
   bool wants_more() const { return outgoing_.size() < ROOM && !over_; }
   bool slow() const { return slow_; }  // true if bytes are sent one at a time
   bool over() const { return over_; }  // true if the connection is closed when all has been sent

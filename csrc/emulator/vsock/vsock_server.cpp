@@ -17,7 +17,7 @@ namespace vmtpy::emulator {
 namespace {
 
 constexpr int BACKLOG = 1024;
-// further connections wait in the backlog
+// Further connections wait in the backlog.
 constexpr std::size_t MOST_CONNECTIONS = wire::MAX_CHANNELS;
 constexpr std::size_t CHUNK = 16UL * 1024;
 constexpr int SLOW_MS = 1;  // the time between two bytes

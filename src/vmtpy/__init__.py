@@ -1,7 +1,7 @@
 """vmtpy: the VMware guest agent that takes quiesced snapshots in milliseconds and always thaws.
 
-Importing it imports nothing else, faults nowhere and opens nothing: each name is loaded when it is
-first used.
+Importing the package imports no other module, opens nothing and never faults, on VMware or not.
+Each name is loaded when it is first used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""guestinfo: the values that guest and host exchange under names. Values are bytes, not text.
+"""`vmtpy.guestinfo`: the variables that guest and host share. Values are bytes, not text.
 
-vmtpy.guestinfo.get("metadata")           # unpacked as `metadata.encoding` says; None if none
-vmtpy.guestinfo.get("metadata", raw=True)  # as it is on the wire
-vmtpy.guestinfo["metadata"]               # as get(); KeyError if there is none
+vmtpy.guestinfo.get("metadata")           # decoded by metadata.encoding; None without a value
+vmtpy.guestinfo.get("metadata", raw=True)  # not decoded
+vmtpy.guestinfo["metadata"]               # like get(), but raises KeyError without a value
 vmtpy.guestinfo["answer"] = b"42"
 """
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 PREFIX = b"guestinfo."
 MAX_REQUEST = 65536  # bytes, the whole of "info-set guestinfo.KEY VALUE"
 NO_VALUE = b"No value found"
-# What stands for "nothing any more": a guest can delete no value. Both as cloud-init does it.
+# Replacements for deleted values, as cloud-init writes them, since a guest cannot delete a value.
 REDACTED = b"---"
 NO_ENCODING = b" "
 
 
 class GuestInfo:
-    """The values of this virtual machine, which guest and host exchange under names.
+    """The guestinfo variables of this virtual machine. `vmtpy.guestinfo` is an instance.
 
-    `vmtpy.guestinfo` is one. It can be used as a mapping: `guestinfo[key]` is get(), but raises
-    `vmtpy.NoValueError`, a KeyError, where there is no value; `guestinfo[key] = value` is set();
-    `key in guestinfo` asks the host. The keys cannot be listed: the host has no request for that.
-    All of them raise what `vmtpy.Rpci` raises, and `vmtpy.GuestInfoError` for a key that cannot be.
+    It can be used as a mapping: `guestinfo[key]` is get(), but raises `vmtpy.NoValueError`, a
+    KeyError, if there is no value; `guestinfo[key] = value` is set(); `key in guestinfo` asks the
+    host. The keys cannot be listed, since the host has no request for that. All methods raise the
+    errors of `vmtpy.Rpci`, and `vmtpy.GuestInfoError` for a key that is not allowed.
     """
 
     def get(
@@ -45,17 +45,18 @@ class GuestInfo:
         raw: bool = False,
         rpci: Rpci | None = None,
     ) -> bytes | None:
-        """The value of a key, unpacked as `KEY.encoding` says, or `default` where there is none.
+        """The value of a key, decoded as `KEY.encoding` says, or `default` if there is no value.
 
         Args:
-            key: with or without the leading "guestinfo."; no blanks.
-            default: returned for a key that has no value.
-            raw: give it as it is on the wire, and do not ask for `KEY.encoding`. False.
-            rpci: an open conversation to use; by default one is made for this call.
+            key: the key, with or without the leading "guestinfo."; it has no spaces.
+            default: the result for a key without a value. Default: None.
+            raw: return the value without decoding it and without asking for `KEY.encoding`.
+                Default: False.
+            rpci: an open conversation to use. Default: a new one for this call.
 
         Raises:
-            GuestInfoError: no such key can be, its encoding is not known, or the value is not what
-                its encoding says.
+            GuestInfoError: the key is not allowed, its encoding is not known, or the value cannot
+                be decoded by its encoding.
             TypeError: the key is neither str nor bytes.
             NotVMwareError, ChannelError, RpcError: as vmtpy.Rpci.
         """
@@ -78,19 +79,20 @@ class GuestInfo:
         raw: bool = False,
         rpci: Rpci | None = None,
     ) -> None:
-        """Sets the value of a key so that get(), or cloud-init, gets it back. A guest can neither
-        delete a key nor make it empty.
+        """Sets the value of a key so that get() and cloud-init read the same value. A guest can
+        neither delete a value nor set it empty.
 
         Args:
             key: as for get().
-            value: text goes as UTF-8; with the key and the command it has, packed, at most 64 KiB.
-            encoding: "base64" or "gzip+base64": packs it and sets `KEY.encoding`; "" for a plain
-                one, which takes back an encoding that was set before.
-            raw: send it as it is, and leave `KEY.encoding` alone. False.
+            value: the value; text is sent as UTF-8. The encoded value, the key and the command
+                have at most 64 KiB together.
+            encoding: "base64" or "gzip+base64" encodes the value and sets `KEY.encoding`; "", the
+                default, sends the value as it is, and clears an encoding that was set before.
+            raw: send the value as it is, and do not change `KEY.encoding`. Default: False.
             rpci: as for get().
 
         Raises:
-            GuestInfoError: no such key can be, the value is empty, or there is no such encoding.
+            GuestInfoError: the key is not allowed, the value is empty, or the encoding is unknown.
             MessageSizeError: the value is too large. Nothing was sent.
             TypeError: the key or the value is neither str nor bytes.
             NotVMwareError, ChannelError, RpcError: as vmtpy.Rpci.
@@ -98,7 +100,9 @@ class GuestInfo:
         name = full_name(key)
         check_type("encoding", encoding, str, "str")
         if raw and encoding:
-            raise GuestInfoError(f"{os.fsdecode(name)}: a raw value is not packed as {encoding}")
+            raise GuestInfoError(
+                f"{os.fsdecode(name)}: raw=True and encoding={encoding!r} exclude each other"
+            )
         request = _setting(name, encodings.encode(_to_bytes("value", value), encoding))
         with _conversation(rpci) as host:
             host.call(request, last=raw and rpci is None)
@@ -110,7 +114,7 @@ class GuestInfo:
                 host.call(_setting(name + b".encoding", NO_ENCODING))
 
     def redact(self, key: str | bytes, *, rpci: Rpci | None = None) -> None:
-        """Overwrites a value that others shall not read any more with `---`, as cloud-init does.
+        """Overwrites a value with `---`, as cloud-init does, so that nobody can read it any more.
 
         Args:
             key: as for get().
@@ -127,16 +131,16 @@ class GuestInfo:
     def watch(
         self, key: str | bytes, interval: float = 1.0, *, rpci: Rpci | None = None
     ) -> Iterator[bytes | None]:
-        """The value of a key now and after each change, without end: the host is asked repeatedly.
+        """Yields the value of a key now and after each change, without end, by asking repeatedly.
 
         Args:
             key: as for get().
-            interval: seconds between two questions, from 0 to 86400.
+            interval: the seconds between two requests, from 0 to 86400. Default: 1.
             rpci: as for get().
 
         Returns:
-            An iterator over the values as get() gives them, None while there is none. The host is
-            asked for the first time when the first value is.
+            An iterator over the values as get() returns them; None while there is no value. The
+            first request is sent when the first value is read from the iterator.
 
         Raises:
             GuestInfoError, TypeError: as get(), at once.
@@ -164,7 +168,7 @@ class GuestInfo:
     def __getitem__(self, key: str | bytes) -> bytes:
         value = self.get(key)
         if value is None:
-            raise NoValueError(f"no value under {os.fsdecode(full_name(key))}")
+            raise NoValueError(f"{os.fsdecode(full_name(key))} has no value")
         return value
 
     def __setitem__(self, key: str | bytes, value: str | bytes) -> None:
@@ -181,16 +185,16 @@ guestinfo = GuestInfo()
 
 
 def full_name(key: str | bytes) -> bytes:
-    """The key as the host knows it: `guestinfo.KEY`.
+    """The host's name of a key: `guestinfo.KEY`.
 
     Raises:
-        GuestInfoError: it is empty or holds blanks or NUL.
+        GuestInfoError: the key is empty, or contains spaces or NUL.
     """
     name = _to_bytes("key", key).removeprefix(PREFIX)
     if not name:
         raise GuestInfoError("a guestinfo key cannot be empty")
     if b"\0" in name or len(name.split()) != 1 or name.strip() != name:
-        raise GuestInfoError(f"a guestinfo key has no blanks: {os.fsdecode(name)!r}")
+        raise GuestInfoError(f"a guestinfo key must not contain spaces: {os.fsdecode(name)!r}")
     return PREFIX + name
 
 
@@ -204,7 +208,7 @@ def _ask(host: Rpci, name: bytes, *, last: bool = False) -> bytes | None:
 
 
 def _setting(name: bytes, value: bytes) -> bytes:
-    """The request that sets a value."""
+    """The RPCI request that sets a value."""
     if not value:
         raise GuestInfoError(
             f"{os.fsdecode(name)}: a guest can neither delete a value nor set it empty"
@@ -213,7 +217,7 @@ def _setting(name: bytes, value: bytes) -> bytes:
     room = MAX_REQUEST - len(command)
     if len(value) > room:
         raise MessageSizeError(
-            f"{os.fsdecode(name)}: the value has {len(value)} bytes, at most {room} can be sent"
+            f"{os.fsdecode(name)}: the value has {len(value)} bytes, but at most {room} can be sent"
         )
     return command + value
 
@@ -221,7 +225,7 @@ def _setting(name: bytes, value: bytes) -> bytes:
 def _to_bytes(name: str, text: str | bytes) -> bytes:
     if not isinstance(text, (str, bytes)):
         raise TypeError(f"{name} must be str or bytes, not {type(text).__name__}")
-    # What came in from the command line or the file system goes out as the bytes it was.
+    # Text from the command line or a file name is sent as its original bytes.
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 

@@ -1,7 +1,7 @@
-"""What would be frozen, in which order, and why not the rest: `vmtpy.plan()`.
+"""`vmtpy.plan()`: which filesystems would be frozen, in which order, and why not the others.
 
-The work is native (csrc/plan/plan.h). Nothing is frozen, and no filesystem that may hang is looked
-into; any user may ask, though only root can find the images of loop devices that were deleted.
+It relies on the native plan (csrc/plan/plan.h), which freezes nothing and opens no filesystem that
+may hang. Any user may call it, but only root sees deleted images of loop devices.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ def plan(
     exclude: Sequence[Path] = (),
     volumes: Sequence[Path] = (),
 ) -> Plan:
-    """Decides what to freeze on this machine.
+    """Plans a freeze of this machine.
 
     Args:
         include: absolute mount points, or fnmatch(3) globs over all mount points; default all. A
-            filesystem named by its mount point must be one that can be frozen.
-        exclude: mount points, or globs over the mount points by which filesystems would be opened.
-        volumes: paths, or UUIDs of virtual disks, as a host names them; default all.
+            filesystem that is named by its mount point must be one that can be frozen.
+        exclude: mount points, or globs over the mount points by which vmtpy opens filesystems;
+            default none.
+        volumes: paths, or UUIDs of virtual disks, by which a host names volumes; default all.
 
     Returns:
-        A `Plan`: its `filesystems` in the order in which they are frozen, what is `left_out` with
-        the reason for each, those of `volumes` that are `unmatched`, and `notes`.
+        A `Plan`: the `filesystems` in the order in which they are frozen, the filesystems that are
+        `left_out` with the reason for each, the `volumes` that are `unmatched`, and `notes`.
 
     Raises:
-        TypeError: an argument is no list of paths, a single string among others.
-        PlanError: an include is no mount point or cannot be frozen, or the order cannot be decided;
-            the text says what to do.
-        SystemCallError: there is no mountinfo.
+        TypeError: an argument is not a list of paths; a single string is not a list.
+        PlanError: an include is not a mount point or cannot be frozen, or no safe order exists; the
+            text says what to do.
+        SystemCallError: /proc/self/mountinfo cannot be read.
     """
     return plan_of(native_plan(include, exclude, volumes))
 
@@ -49,7 +50,7 @@ def plan(
 def native_plan(
     include: Sequence[Path] = (), exclude: Sequence[Path] = (), volumes: Sequence[Path] = ()
 ) -> _core.Plan:
-    """The plan as the core made it, and as a session takes it. Arguments and errors as plan()."""
+    """The core's plan, which a session accepts. Arguments and errors are those of plan()."""
     check_paths("include", include)
     check_paths("exclude", exclude)
     check_paths("volumes", volumes)

@@ -1,4 +1,4 @@
-"""Small files, read and written whole. Without pathlib, which costs the agent 0.6 MiB for good."""
+"""Reads and writes small files as a whole, without pathlib, which costs the agent 0.6 MiB."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Path = Union[str, "os.PathLike[str]"]
 
 
 def read(path: Path) -> bytes:
-    """All of a file.
+    """The contents of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -25,19 +25,19 @@ def read(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """All of a file as UTF-8; other bytes become question marks.
+    """The contents of a file as UTF-8; other bytes become U+FFFD.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     return read(path).decode("utf-8", "replace")
 
 
 def write(path: Path, data: bytes) -> None:
-    """Makes a file hold this and nothing else.
+    """Replaces the contents of a file, or makes the file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:

@@ -1,7 +1,8 @@
-"""The OVF environment: what was entered when the virtual machine was deployed from a template.
+"""Parses the OVF environment, which has the properties that were entered when the virtual machine
+was deployed from a template.
 
-vSphere puts it in guestinfo.ovfEnv where the template's transport is com.vmware.guestInfo. It is
-XML of the host's, read with expat; a document type, and so every entity, is refused.
+vSphere puts it in guestinfo.ovfEnv if the template's transport is com.vmware.guestInfo. The module
+reads the host's XML with expat, and refuses a document type and thereby all entities.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ ENVIRONMENT = "http://schemas.dmtf.org/ovf/environment/1"
 VMWARE = "http://www.vmware.com/schema/ovfenv"
 KEY = "ovfEnv"
 MISSING = (
-    "there is no guestinfo.ovfEnv: this virtual machine was not deployed from a template with "
+    "guestinfo.ovfEnv has no value: this virtual machine was not deployed from a template with "
     "properties, or its OVF environment transport is not com.vmware.guestInfo"
 )
 
 
 class OvfEnvError(VmtError, ValueError):
-    """The OVF environment is not one; the text says where and why."""
+    """guestinfo.ovfEnv is not a valid OVF environment; the text says why."""
 
 
 class OvfEnvironment(NamedTuple):
-    """What the document says.
+    """The contents of the document.
 
     Attributes:
-        properties: of this virtual machine, by key.
-        platform: what deployed it: "Kind", "Version", "Vendor", "Locale".
-        adapters: of each network adapter "mac", "network" and "unitNumber".
+        properties: the properties of this virtual machine, by key.
+        platform: the platform that deployed it: "Kind", "Version", "Vendor", "Locale".
+        adapters: "mac", "network" and "unitNumber" of each network adapter.
         others: the properties of the other virtual machines of its vApp, by their identifiers.
     """
 
@@ -41,10 +42,11 @@ class OvfEnvironment(NamedTuple):
 
 
 def parse(document: bytes) -> OvfEnvironment:
-    """Reads the document.
+    """Parses the document.
 
     Raises:
-        OvfEnvError: it is not well-formed, has a document type, or is something else.
+        OvfEnvError: the document is not well-formed, has a document type, or is not an OVF
+            environment.
     """
     reader = _Reader()
     parser = expat.ParserCreate(namespace_separator=" ")
@@ -63,11 +65,11 @@ def parse(document: bytes) -> OvfEnvironment:
 
 
 def _refuse(*_: object) -> None:
-    raise OvfEnvError("guestinfo.ovfEnv has a document type (DTD), which is refused")
+    raise OvfEnvError("guestinfo.ovfEnv has a document type (DTD), which vmtpy refuses")
 
 
 class _Reader:
-    """Takes expat's events; names are "NAMESPACE NAME"."""
+    """Handles expat's events, whose names are "NAMESPACE NAME"."""
 
     def __init__(self) -> None:
         self.found = OvfEnvironment({}, {}, [], {})
@@ -78,7 +80,9 @@ class _Reader:
     def start(self, name: str, attributes: dict[str, str]) -> None:
         space, _, local = name.rpartition(" ")
         if not self._path and (space, local) != (ENVIRONMENT, "Environment"):
-            raise OvfEnvError(f"guestinfo.ovfEnv is no OVF environment: it begins with <{local}>")
+            raise OvfEnvError(
+                f"guestinfo.ovfEnv is not an OVF environment: its root element is <{local}>"
+            )
         self._path.append(local)
         self._text = ""
         if (space, local) == (ENVIRONMENT, "Entity"):

@@ -1,6 +1,6 @@
-"""The record of a freeze as JSON has it. `vmtpy.RunRecord` (results.py) says what each field means.
+"""The record of a freeze for JSON. `vmtpy.RunRecord` in results.py describes the fields.
 
-Both records are taken, the public one and the core's: the agent keeps to the latter.
+It accepts both the public record and the core's, which the agent uses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FILESYSTEM_FIELDS = (
 
 
 def as_dict(record: RunRecord | _core.RunRecord) -> dict[str, object]:
-    """The record as JSON has it: the same names as in Python, the outcome as a lower-case word."""
+    """The record for JSON: the names are those of the attributes, the outcome is in lower case."""
     return {
         "outcome": record.outcome.name.lower(),
         **{name: getattr(record, name) for name in _FIELDS},

@@ -1,8 +1,8 @@
-"""What `vmtpy.plan()` and a freeze return: plain values that compare, pickle and never change.
+"""The results of `vmtpy.plan()` and of a freeze: immutable values that can be compared and pickled.
 
-They are made here, and only here, from the core's results. Field by field they have the same names
-(tests/unit/python/test_results.py). The agent does not import this module, whose
-`dataclasses` would cost it memory: it works with the core's results themselves.
+This module makes them from the core's results, whose fields have the same names
+(tests/unit/python/test_results.py). The agent works with the core's results and does not import
+this module, because `dataclasses` costs memory.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Filesystem:
-    """A filesystem that would be frozen, one for each superblock. Part of a `vmtpy.Plan`.
+    """A filesystem that would be frozen; each superblock has one. It is part of a `vmtpy.Plan`.
 
     Attributes:
-        path: the mount point to open.
-        mount_id: of that mount, as in /proc/self/mountinfo.
-        unique_id: of that mount, never used again (statx, Linux 6.8); 0 where there is none.
-        device: "major:minor", as in /proc/self/mountinfo.
-        type: "ext4".
-        source: what was mounted, "/dev/sda1".
-        level: level 0 is frozen first, and thawed last.
-        sync_only: it cannot be frozen and is only synced, as vfat.
+        path: the mount point that vmtpy opens.
+        mount_id: the id of that mount in /proc/self/mountinfo.
+        unique_id: an id of that mount that the kernel never reuses (statx, Linux 6.8); 0 on older
+            kernels.
+        device: "major:minor" in /proc/self/mountinfo.
+        type: the type, as "ext4".
+        source: the mounted device, as "/dev/sda1".
+        level: filesystems of level 0 are frozen first and thawed last.
+        sync_only: whether the filesystem cannot be frozen and is only synced, as vfat.
         also: its other mount points.
-        stands_on: the `device` of each filesystem, of a later level, that holds this one's data.
-        mapped: the device-mapper devices below, which must not be suspended while it is frozen.
-        disks: the block devices below that stand on no other ones.
-        bdis: names in /sys/class/bdi of the devices that hold its dirty pages.
-        sinks: the devices that tell how much of it goes to the disks: numbers, or names of bdi.
+        stands_on: the `device` of each filesystem, of a later level, that contains its data.
+        mapped: the device-mapper devices below, which must not be suspended during the freeze.
+        disks: the block devices below that stand on no other device.
+        bdis: the names in /sys/class/bdi of the devices that count its dirty pages.
+        sinks: the devices that count its writes to the disks, by number or by name of bdi.
     """
 
     path: str
@@ -59,16 +60,16 @@ class Filesystem:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A filesystem that is not frozen. Part of a `vmtpy.Plan` and of a `vmtpy.RunRecord`.
+    """A filesystem that is not frozen. It is part of a `vmtpy.Plan` and of a `vmtpy.RunRecord`.
 
     Attributes:
-        path: its mount point.
+        path: the mount point.
         device: "major:minor".
-        type: "nfs4".
+        type: the type, as "nfs4".
         cause: the reason, for programs.
-        reason: the reason in words.
-        writable: whether it can lose writes in a snapshot: it is neither read-only, pseudo, in
-            memory nor a view of filesystems that are judged themselves.
+        reason: the reason, for people.
+        writable: whether a snapshot can lose its writes. It is false for filesystems that are
+            read-only, pseudo or in memory, and for views of filesystems that the plan has anyway.
     """
 
     path: str
@@ -81,13 +82,13 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be frozen on this machine, and what not. `vmtpy.plan()` returns it.
+    """The filesystems of this machine that would be frozen, and the others.
 
     Attributes:
-        filesystems: in the order in which they are frozen: by level, then by path.
-        left_out: the others, with the reason for each.
-        unmatched: those of the volumes asked for on which no filesystem lies.
-        notes: sentences on what does not hinder but should be known.
+        filesystems: the filesystems that would be frozen, by level, then by path.
+        left_out: the other filesystems, with the reason for each.
+        unmatched: the requested volumes on which no filesystem lies.
+        notes: sentences about facts that do not prevent a freeze.
     """
 
     filesystems: tuple[Filesystem, ...]
@@ -98,32 +99,34 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class FilesystemRun:
-    """What happened to one filesystem. Part of a `vmtpy.RunRecord`. Durations are seconds.
+    """The facts of one filesystem in a freeze. It is part of a `vmtpy.RunRecord`.
+
+    Durations are in seconds.
 
     Attributes:
-        path: as in the plan.
-        device: as in the plan.
-        type: as in the plan.
-        level: as in the plan.
-        sync_only: as in the plan.
-        presync: all rounds of syncfs together, while writers still ran.
-        presync_rounds: how many rounds these were.
-        freeze: in FIFREEZE.
-        frozen: from the return of FIFREEZE to the return of FITHAW.
-        thaw: in FITHAW.
-        waited: how long a writer may have waited, from the beginning of FIFREEZE until the
-            filesystem was free again; so far, while it is not.
-        dirty_before: bytes that its devices had to write just before the pre-sync, None where that
-            is not known.
-        dirty_left: the same at the end of the pre-sync.
-        disk_rate: bytes a second that they took; 0.0 where too little was written to tell.
-        writer_rate: bytes a second that writers dirtied, at the end of the pre-sync.
-        expected_hold: how long its freeze was to hold writers, by these; `freeze` is how long it
-            did.
-        paced: for how long its writers were slowed down before.
-        error: errno of the call that failed, 0 if none did.
-        call: the name of that call, "" if none failed.
-        note: anything else, for people.
+        path: the mount point, as in the plan.
+        device: "major:minor", as in the plan.
+        type: the type, as in the plan.
+        level: the level, as in the plan.
+        sync_only: whether it was only synced, as in the plan.
+        presync: the time of all rounds of syncfs, during which programs could write.
+        presync_rounds: the number of these rounds.
+        freeze: the time inside FIFREEZE.
+        frozen: the time from the return of FIFREEZE to the return of FITHAW.
+        thaw: the time inside FITHAW.
+        waited: the time that a writer may have waited, from the call of FIFREEZE until the
+            filesystem was free again, or until now if it is not.
+        dirty_before: the bytes that its devices had to write just before the pre-sync; None if not
+            known.
+        dirty_left: the bytes that they had to write at the end of the pre-sync; None if not known.
+        disk_rate: the bytes per second that its devices wrote; 0.0 if too little was written.
+        writer_rate: the bytes per second that programs dirtied at the end of the pre-sync.
+        expected_hold: the time for which its freeze was expected to hold writers; `freeze` is the
+            real time.
+        paced: the time for which its writers were slowed down before the freeze.
+        error: the errno of the call that failed; 0 if none failed.
+        call: the name of the call that failed; "" if none failed.
+        note: another fact, for people; "" if there is none.
     """
 
     path: str
@@ -150,37 +153,36 @@ class FilesystemRun:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What was frozen, for how long, and how it ended.
+    """The facts of a freeze: the filesystems, the times and the outcome.
 
-    Times are seconds of time.monotonic(), 0.0 where it did not come to that.
+    Times are in seconds of time.monotonic(); a step that was not reached has 0.0.
 
     Attributes:
-        outcome: RELEASED: thawed when asked to, everything was frozen until then. ABORTED: given up
-            on request. FAILED: could not freeze. EXPIRED: the limit struck first. LOST: found
-            thawed by someone else. NONE: it has not ended.
-        error: what went wrong in words, "" if nothing did. Also set when the outcome is RELEASED
+        outcome: RELEASED: all filesystems were frozen until the thaw was requested. ABORTED: the
+            freeze was given up on request. FAILED: a filesystem could not be frozen. EXPIRED: the
+            limit passed. LOST: another program thawed a filesystem. NONE: it has not ended.
+        error: the error message; "" without an error. It is also set if the outcome is RELEASED
             and a filesystem could not be thawed.
-        code: its errno, or 0.
-        path: its filesystem, or "".
-        started_unix_ns: nanoseconds since 1970 by the wall clock.
-        started: the beginning.
-        presynced: dirty pages have been written.
-        first_freeze: the first FIFREEZE begins.
-        all_frozen: the last FIFREEZE has returned.
-        release_asked: the thaw was asked for.
-        all_thawed: the last FITHAW has returned.
-        limit: seconds from first_freeze after which everything is thawed.
-        rcu_expedited: RCU grace periods were hurried while freezing.
-        dirty_before: bytes that the machine had not yet written to its disks, all of them (Dirty
-            and Writeback of /proc/meminfo), just before the pre-sync. None where it did not come to
-            that or it is not known.
-        dirty_left: the same just before the first freeze.
-        dirty_source: where the figures of the filesystems are from: "debugfs", which counts by
-            device; "meminfo", which counts for the machine; "" where nothing is known.
-        warnings: what did not prevent the run but should be known.
-        filesystems: one FilesystemRun for each.
-        left_out: what is writable and was not to be frozen, so that the snapshot holds it in
-            whatever state it was.
+        code: the errno of the error; 0 if it has none.
+        path: the filesystem of the error; "" if it has none.
+        started_unix_ns: the begin, in nanoseconds since 1970 by the wall clock.
+        started: the begin.
+        presynced: the end of the pre-sync.
+        first_freeze: the call of the first FIFREEZE.
+        all_frozen: the return of the last FIFREEZE.
+        release_asked: the request to thaw.
+        all_thawed: the return of the last FITHAW.
+        limit: the seconds after first_freeze at which all filesystems are thawed in any case.
+        rcu_expedited: whether RCU grace periods were expedited during the freeze.
+        dirty_before: the bytes that the whole machine had to write to its disks just before the
+            pre-sync (Dirty and Writeback of /proc/meminfo); None if not known or not reached.
+        dirty_left: the bytes that the machine had to write just before the first freeze.
+        dirty_source: the source of the filesystems' numbers: "debugfs", which counts by device;
+            "meminfo", which counts for the machine; "" if none is known.
+        warnings: facts that did not prevent the freeze.
+        filesystems: a FilesystemRun for each filesystem.
+        left_out: the writable filesystems that were not to be frozen, whose state in the snapshot
+            may be inconsistent.
     """
 
     outcome: Outcome
@@ -205,7 +207,7 @@ class RunRecord:
 
 
 def plan_of(native: _core.Plan) -> Plan:
-    """The public plan with the facts of the core's."""
+    """The public plan for a plan of the core."""
     return Plan(
         filesystems=tuple(_made(Filesystem, filesystem) for filesystem in native.filesystems),
         left_out=tuple(_made(LeftOut, left) for left in native.left_out),
@@ -215,7 +217,7 @@ def plan_of(native: _core.Plan) -> Plan:
 
 
 def record_of(native: _core.RunRecord) -> RunRecord:
-    """The public record with the facts of the core's."""
+    """The public record for a record of the core."""
     return _made(
         RunRecord,
         native,
@@ -225,7 +227,7 @@ def record_of(native: _core.RunRecord) -> RunRecord:
 
 
 def _made(kind: type[T], native: object, **instead: object) -> T:
-    """A `kind` with the values of the core's result of the same name, lists as tuples."""
+    """An object of class `kind` with the values of the core's object; lists become tuples."""
     values: dict[str, Any] = dict(instead)
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name not in values:

@@ -146,4 +146,4 @@ def test_a_bad_key_is_1_and_an_explanation(
     host: EmulatedHost, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     code, _, err = run(capsysbinary, "guestinfo", "get", "a b")
-    assert (code, err) == (1, b"vmtpy guestinfo: a guestinfo key has no blanks: 'a b'\n")
+    assert (code, err) == (1, b"vmtpy guestinfo: a guestinfo key must not contain spaces: 'a b'\n")

@@ -76,7 +76,7 @@ def test_the_largest_value_fits_and_one_more_byte_does_not(host: EmulatedHost, r
     assert host.device.guestinfo("k") == bytes(room)
     assert guestinfo.get("k", rpci=rpci) == bytes(room)
     before = host.traps()
-    with pytest.raises(MessageSizeError, match=f"has {room + 1} bytes, at most {room}"):
+    with pytest.raises(MessageSizeError, match=f"has {room + 1} bytes, but at most {room}"):
         guestinfo.set("k", bytes(room + 1), rpci=rpci)
     assert host.traps() == before
 

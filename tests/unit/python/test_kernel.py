@@ -66,7 +66,7 @@ def test_the_agent_does_not_start_on_an_older_kernel(tmp_path: Path) -> None:
 def test_the_doctor_names_an_older_kernel_and_is_content_with_this_one() -> None:
     aged = run_on_an_aged_kernel("doctor", "--json")
     assert aged.returncode == 1
-    [found] = [finding for finding in json.loads(aged.stdout) if finding["check"] == "kernel"]
+    found = next(finding for finding in json.loads(aged.stdout) if finding["check"] == "kernel")
     assert found["level"] == "problem"
     assert found["text"].endswith("; vmtpy needs 4.18 or later")
     assert found["remedy"] == KernelError.hint
@@ -77,5 +77,5 @@ def test_the_doctor_names_an_older_kernel_and_is_content_with_this_one() -> None
         timeout=60,
         check=False,
     )
-    [found] = [finding for finding in json.loads(here.stdout) if finding["check"] == "kernel"]
+    found = next(finding for finding in json.loads(here.stdout) if finding["check"] == "kernel")
     assert (found["level"], found["text"]) == ("ok", f"Linux {kernel.running()}")

@@ -82,8 +82,8 @@ OUTSIDE = '<!DOCTYPE x SYSTEM "file:///etc/passwd">'
         (DOCUMENT.replace("UTF-8", "nonsense"), "not well-formed XML"),
         (DOCUMENT.replace("UTF-8", "utf-16"), "not well-formed XML"),
         (DOCUMENT.replace("UTF-8", "shift-jis"), "not well-formed XML"),
-        ("<html/>", "no OVF environment: it begins with <html>"),
-        ("<Environment/>", "no OVF environment"),
+        ("<html/>", "not an OVF environment: its root element is <html>"),
+        ("<Environment/>", "not an OVF environment"),
         (f"{HEAD}><PropertySection><Property/></PropertySection></Environment>", "without oe:key"),
     ],
 )
@@ -130,4 +130,4 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     assert (code, said) == (1, f"{ovfenv.MISSING}\n")
     code, _, said = command(document="<html/>", into=tmp_path)
     assert code == 1
-    assert "vmtpy guestinfo: guestinfo.ovfEnv is no OVF environment" in said
+    assert "vmtpy guestinfo: guestinfo.ovfEnv is not an OVF environment" in said

@@ -82,10 +82,8 @@ int Conductor::find_suspended() {
   std::string text;
   for (std::size_t index = 0; index < freezer_->size(); ++index) {
     for (const std::string& device : freezer_->filesystems()[index].mapped) {
-      const std::string directory = "/sys/dev/block/" + device + "/dm";
-      if (system_.read_file(directory + "/suspended", text) != 0 || !text.starts_with('1'))
-        continue;
-      const bool named = system_.read_file(directory + "/name", text) == 0;
+      if (!is_suspended(system_, device)) continue;
+      const bool named = system_.read_file("/sys/dev/block/" + device + "/dm/name", text) == 0;
       suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
       return static_cast<int>(index);
     }

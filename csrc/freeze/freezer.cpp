@@ -17,6 +17,8 @@ using namespace std::chrono_literals;
 // Between two tries of a FITHAW that fails.
 constexpr Duration FIRST_PAUSE = 5ms;
 constexpr Duration LONGEST_PAUSE = 1s;
+// Between two looks at a device that a snapshot has suspended.
+constexpr Duration RESUME_LOOK = 5ms;
 
 std::string describe(const std::string& type, const std::string& source,
                      const std::string& device) {
@@ -24,6 +26,12 @@ std::string describe(const std::string& type, const std::string& source,
 }
 
 }  // namespace
+
+bool is_suspended(linux::System& system, const std::string& device) {
+  std::string text;
+  const int error = system.read_file("/sys/dev/block/" + device + "/dm/suspended", text);
+  return error == 0 && text.starts_with('1');
+}
 
 Freezer::Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
                  bool accept_foreign)
@@ -141,7 +149,7 @@ void Freezer::work(std::size_t index) {
         sync(index);
         break;
       case Task::FREEZE:
-        freeze(index);
+        freeze(index, lock);
         if (me.progress.frozen && giving_up_) thaw(index, lock);
         break;
       case Task::THAW:
@@ -169,19 +177,45 @@ void Freezer::sync(std::size_t index) {
   if (result < 0) fail(index, "syncfs", -result);
 }
 
-void Freezer::freeze(std::size_t index) {
+// Device-mapper freezes the filesystem itself, from the suspension of a volume below to its resume.
+// A snapshot that begins after the conductor has looked is waited for here.
+void Freezer::freeze(std::size_t index, MutexLock& lock) {
   if (giving_up_) return;
-  Progress& progress = workers_[index].progress;
-  progress.freeze_began = clock_.now();
+  Worker& me = workers_[index];
+  me.progress.freeze_began = clock_.now();
   const bool sync_only = filesystems_[index].sync_only;
-  if (!sync_only && !guardian_.begin_freeze(index)) return fail(index, "FIFREEZE", ECANCELED);
-  mutex.unlock();
-  const int result =
-      sync_only ? system_.sync(descriptors_[index]) : system_.freeze(descriptors_[index]);
-  const Time ended = clock_.now();
-  if (!sync_only && result == 0) guardian_.set_frozen(index);
-  if (!sync_only && result < 0) guardian_.set_thawed(index);
-  mutex.lock();
+  for (bool again = true;;) {
+    mutex.unlock();
+    const int result = sync_only ? system_.sync(descriptors_[index]) : try_to_freeze(index);
+    const Time ended = clock_.now();
+    const bool retry = again && result == -EBUSY && !filesystems_[index].mapped.empty();
+    again = retry && is_on_suspended(index);  // resumed by now: one more try tells
+    mutex.lock();
+    if (!retry || giving_up_) return end_freeze(index, result, ended);
+    if (again) clock_.wait_until(lock, me.wake, ended + RESUME_LOOK);
+  }
+}
+
+int Freezer::try_to_freeze(std::size_t index) {
+  if (!guardian_.begin_freeze(index)) return -ECANCELED;
+  const int result = system_.freeze(descriptors_[index]);
+  if (result == 0) {
+    guardian_.set_frozen(index);
+  } else {
+    guardian_.set_thawed(index);
+  }
+  return result;
+}
+
+bool Freezer::is_on_suspended(std::size_t index) {
+  const std::vector<std::string>& mapped = filesystems_[index].mapped;
+  return std::any_of(mapped.begin(), mapped.end(),
+                     [this](const std::string& device) { return is_suspended(system_, device); });
+}
+
+void Freezer::end_freeze(std::size_t index, int result, Time ended) {
+  Progress& progress = workers_[index].progress;
+  const bool sync_only = filesystems_[index].sync_only;
   progress.frozen_at = ended;
   if (result == 0) {
     progress.frozen = !sync_only;

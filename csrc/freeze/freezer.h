@@ -38,6 +38,9 @@ struct Progress {
   int thaw_error = 0;     // of the last FITHAW that failed; 0 once it has succeeded
 };
 
+// Whether device-mapper has suspended a device ("major:minor"), as it does for a snapshot of it.
+bool is_suspended(linux::System& system, const std::string& device);
+
 class Freezer {
  public:
   Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
@@ -86,8 +89,11 @@ class Freezer {
   void work(std::size_t index) EXCLUDES(mutex);
   // These give the mutex back for the time of their calls.
   void sync(std::size_t index) REQUIRES(mutex);
-  void freeze(std::size_t index) REQUIRES(mutex);
+  void freeze(std::size_t index, MutexLock& lock) REQUIRES(mutex);
   void thaw(std::size_t index, MutexLock& lock) REQUIRES(mutex);
+  int try_to_freeze(std::size_t index) EXCLUDES(mutex);
+  bool is_on_suspended(std::size_t index);
+  void end_freeze(std::size_t index, int result, Time ended) REQUIRES(mutex);
   void fail(std::size_t index, const char* call, int error) REQUIRES(mutex);
   void finish(std::size_t index) REQUIRES(mutex);
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+from typing import TYPE_CHECKING
+
 import pytest
 from support.bench import Bench
 from support.patience import await_true
 
 from vmtpy._core import Outcome, Phase
-from vmtpy._host import FaultySystem, SimulatedDisk
+from vmtpy._host import FaultySystem, SimulatedDisk, StoppingSystem
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOME = "/sys/dev/block/253:1/dm"
 MAPPED = {"/a": ["253:0"], "/b": ["253:1", "253:2"]}
@@ -60,6 +66,32 @@ def test_a_device_that_is_suspended_during_the_presync_is_noticed_before_the_fre
     assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
     assert "freeze" not in system.calls()
     assert bench.markers() == []
+
+
+def test_a_snapshot_that_begins_between_look_and_freeze_is_waited_for(tmp_path: Path) -> None:
+    disk = make_disk("0\n")
+    stops = StoppingSystem(disk, str(tmp_path / "stops"))
+    stops.stop("before create_file")
+    bench = Bench(disk=disk, system=stops, mapped=MAPPED)
+    await_true(lambda: stops.stopped("before create_file"))
+    disk.put_file(f"{HOME}/suspended", "1\n")
+    disk.refuse_freeze("/b", errno.EBUSY)  # device-mapper has it frozen
+    stops.let_go("before create_file")
+    await_true(lambda: disk.frozen("/a"))
+    bench.clock.advance(0.5)
+    assert bench.session.phase() == Phase.FREEZING
+    disk.refuse_freeze("/b", 0)
+    disk.put_file(f"{HOME}/suspended", "0\n")
+    bench.advance_until(lambda: bench.session.phase() == Phase.FROZEN, step=0.01)
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
+def test_what_someone_else_has_frozen_is_no_snapshot() -> None:
+    disk = make_disk("0\n")
+    disk.refuse_freeze("/b", errno.EBUSY)
+    record = Bench(disk=disk, mapped=MAPPED).end()
+    assert record.error == "FIFREEZE /b: already frozen by someone else"
 
 
 def test_an_abort_does_not_wait_for_the_resume() -> None:

@@ -1,7 +1,7 @@
-"""How a running agent is, for `vmtpy status`: collected here, served on a Unix socket.
+"""Collects the state of a running agent for `vmtpy status`, metrics and `Agent.status()`.
 
-A thread of its own answers, so that it can be asked while the agent waits for hooks, and while
-everything is frozen: it imports and writes nothing then.
+The thread of status_socket.py calls report() also while the agent waits for hooks and while
+filesystems are frozen, so report() imports and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from vmtpy.record import as_dict
 if TYPE_CHECKING:
     from vmtpy.config import Config
 
-# These are looked at only at the start.
+# The tables of the configuration that the agent reads only at its start.
 FIXED = ("host", "status", "metrics")
 
 
 class AgentStatus:
-    """What an agent remembers of itself.
+    """The state of an agent.
 
     Args:
-        config: of the agent.
-        backdoor: that it uses; it is asked once for facts about the host.
+        config: the agent's configuration.
+        backdoor: the agent's backdoor, which is asked once for facts about the host.
     """
 
     def __init__(self, config: Config, backdoor: _core.MeteredBackdoor) -> None:
@@ -34,33 +34,43 @@ class AgentStatus:
         self._backdoor = backdoor
         self._started = time.monotonic()
         self._host: dict[str, object] | None = None
-        self._counts = {one.name.lower(): 0 for one in _core.Outcome if one.value}
+        self._counts = {outcome.name.lower(): 0 for outcome in _core.Outcome if outcome.value}
         self._last: dict[str, object] | None = None
         self._backup_report: dict[str, object] | None = None
         self._last_success: float | None = None
-        self.refused = ""  # why the last configuration was not taken
+        self.refused = ""  # why the last new configuration was refused; "" if it was not
 
     def record(self, record: _core.RunRecord) -> dict[str, object]:
-        """A backup has ended. Returns its report, as guestinfo has it."""
+        """Takes the record of a backup that has ended. Returns its report for guestinfo."""
         self._counts[record.outcome.name.lower()] += 1
         self._last = as_dict(record)
         if record.outcome == _core.Outcome.RELEASED and record.all_frozen:
             since_start = record.all_frozen - record.started
             self._last_success = record.started_unix_ns / 1e9 + since_start
-        from vmtpy.backup_report import report  # an agent that has made no backup does without
+        from vmtpy.backup_report import report  # imported with the first backup, to save memory
 
         self._backup_report = report(record)
         return self._backup_report
 
     def configure(self, config: Config) -> list[str]:
-        """A new configuration counts. Returns the tables that have changed in vain."""
-        changed = [one for one in FIXED if getattr(config, one) != getattr(self._config, one)]
+        """Takes a new configuration. Returns the changed tables that have no effect until a
+        restart.
+        """
+        changed = [
+            table for table in FIXED if getattr(config, table) != getattr(self._config, table)
+        ]
         self._config = config
         self.refused = ""
         return changed
 
     def report(self, native: _core.LoopStatus, difference: float | None) -> dict[str, object]:
-        """All of it, as JSON has it."""
+        """The agent's state, for JSON.
+
+        Args:
+            native: the state of the native loop.
+            difference: the seconds by which the guest's clock is ahead of the host's; None if not
+                known.
+        """
         now = time.monotonic()
         if self._host is None:
             self._host = host(self._backdoor)
@@ -99,7 +109,7 @@ class AgentStatus:
 
 
 def host(backdoor: _core.Backdoor) -> dict[str, object]:
-    """What the host says of itself."""
+    """The facts that the host reports of itself."""
     found = _core.probe(backdoor, _core.read_cpu())
     hardware = _core.read_hardware(backdoor)
     return {

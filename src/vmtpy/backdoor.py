@@ -1,6 +1,6 @@
-"""The real backdoor to the host, by the best way that answers. For rpci.py, agent.py, hardware.py.
+"""Finds the real backdoor to the host, by the best way that answers. It serves transport.py.
 
-Short commands pass through here: it imports nothing else while VMware answers.
+Short commands use it, so it imports no other module while VMware answers.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class StandIn:
 
 stand_in: StandIn | None = None
 
-_found: dict[str, _core.Probe] = {}  # what answered stays true for the whole process
+_found: dict[str, _core.Probe] = {}  # the way that answered is the same for the whole process
 
 
 def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
     """The real backdoor by the best way that answers, which is remembered.
 
     Args:
-        kind: "port" or "hypercall" to look for no other; "auto": the ports first.
+        kind: "port" or "hypercall" to try only these; "auto" tries the ports first.
 
     Raises:
-        NotVMwareError: VMware does not answer; it says why, and what to do.
+        NotVMwareError: VMware does not answer; the error says why, and what to do.
     """
     if stand_in is not None:
         if stand_in.backdoor is None:
@@ -72,12 +72,12 @@ def find_backdoor(kind: Kind = "auto") -> _core.Backdoor:
             raise NotVMwareError(judged.reason, judged.remedy)
         _found[kind] = found
     backdoor = _core.make_backdoor(found.way, found.cpu)
-    assert backdoor is not None  # as it has answered
+    assert backdoor is not None  # the probe has used this way
     return backdoor
 
 
 def backdoor_way(kind: Kind = "auto") -> BackdoorWay:
-    """By which way find_backdoor() has found the backdoor; "" if it has not."""
+    """The way by which find_backdoor() has found the backdoor; "" if it has not."""
     if stand_in is not None:
         return "port" if stand_in.backdoor is not None else ""
     return WAYS[_found[kind].way] if kind in _found else ""

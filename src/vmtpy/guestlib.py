@@ -1,7 +1,8 @@
-"""Statistics that ESXi keeps of this virtual machine: what it was granted, and what it uses.
+"""Reads ESXi's statistics of this virtual machine: the resources that it has been granted and uses.
 
-`guestlib.info.get 3` is answered with version, session and statistics in XDR; numbers and types are
-those of open-vm-tools' libguestlib/guestlibV3.x. Version 2, of hosts before ESX 4, is not read.
+It serves `vmtpy-toolbox-cmd stat`. The host answers `guestlib.info.get 3` with a version, a session
+and statistics in XDR; numbers and types are those of open-vm-tools' libguestlib/guestlibV3.x.
+Version 2, of hosts before ESX 4, is not supported.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ if TYPE_CHECKING:
 
 VERSION = 3
 REQUEST = b"guestlib.info.get %d" % VERSION
-HEAD = struct.Struct("<IQI")  # version, session, length of what follows
-# Identifiers on the wire.
+HEAD = struct.Struct("<IQI")  # version, session, length of the statistics
+# Identifiers in the protocol.
 CPU_RESERVATION, CPU_LIMIT = 1, 2
 MEMORY_RESERVATION, MEMORY_LIMIT = 6, 7
 MEMORY_BALLOONED, MEMORY_SWAPPED = 12, 13
-# The others are 32-bit numbers.
+# All other statistics are 32-bit numbers.
 NUMBERS_64 = (4, 17, 19, 20, *range(22, 31), 38)
 TEXTS = (18, 37)
 LAST = 38
 
 
 class GuestLibError(VmtError):
-    """The host has no such statistics, or its answer makes no sense."""
+    """The host has no such statistics, or its answer is malformed."""
 
 
 class Statistics(NamedTuple):
-    """What the host says.
+    """The host's statistics.
 
     Attributes:
-        session: changes when the virtual machine is moved, suspended or started anew.
-        values: by identifier; None where the host has no value.
-        known: how many statistics this host knows.
+        session: a number that changes when the virtual machine is moved, suspended or restarted.
+        values: the values by identifier; None if the host has no value.
+        known: the number of statistics that this host knows.
     """
 
     session: int
@@ -49,7 +50,7 @@ def read(rpci: Rpci) -> Statistics:
     """Asks the host.
 
     Raises:
-        GuestLibError: it refuses, or its answer makes no sense.
+        GuestLibError: the host refuses, or its answer is malformed.
     """
     try:
         answer = rpci.call(REQUEST)
@@ -59,10 +60,10 @@ def read(rpci: Rpci) -> Statistics:
 
 
 def parse(answer: bytes) -> Statistics:
-    """The statistics in an answer. A newer host's, of unknown types, end the list.
+    """The statistics in an answer, up to the first that this version does not know.
 
     Raises:
-        GuestLibError: it makes no sense.
+        GuestLibError: the answer is malformed.
     """
     try:
         version, session, size = HEAD.unpack_from(answer)
@@ -84,7 +85,7 @@ def parse(answer: bytes) -> Statistics:
 
 
 def _value(data: bytes, place: int, identifier: int) -> tuple[int | bytes, int]:
-    """A value, and where the next statistic begins."""
+    """A value, and the place of the next statistic."""
     if identifier in NUMBERS_64:
         return struct.unpack_from(">Q", data, place)[0], place + 8
     (number,) = struct.unpack_from(">I", data, place)

@@ -1,9 +1,9 @@
-"""What the host tells of the virtual machine and of the time, without a message channel.
+"""Reads facts of the virtual machine and the host's time, without a message channel.
 
     vmtpy.hardware.read().memory_mib
     vmtpy.hardware.host_time().unix
 
-Both raise `vmtpy.NotVMwareError` where no VMware host answers.
+Both raise `vmtpy.NotVMwareError` if no VMware host answers.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from vmtpy.transport import find_ways
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The virtual machine. What the host does not know, or cannot be asked, is None: over vsock
-    there are no such facts.
+    """The facts of the virtual machine. A fact is None if the host does not know it; over vsock all
+    are None.
 
     Attributes:
-        version: of the virtual hardware, 19 for "vmx-19".
-        uuid: of its BIOS, "564d1234-…".
-        memory_mib: MiB.
-        cpu_mhz: MHz.
+        version: the version of the virtual hardware, 19 for "vmx-19".
+        uuid: the UUID of the BIOS, "564d1234-…".
+        memory_mib: the size of the memory in MiB.
+        cpu_mhz: the clock rate of a processor in MHz.
     """
 
     version: int | None
@@ -37,9 +37,9 @@ class HostTime:
     """The host's clock.
 
     Attributes:
-        unix: seconds since 1970, to the microsecond.
-        max_lag: seconds by which a guest may be behind before it matters.
-        lag: seconds by which the host is late with this guest's timer interrupts; 0 if unknown.
+        unix: the seconds since 1970, with a resolution of 1 µs.
+        max_lag: the seconds by which a guest's clock may be behind before it should be corrected.
+        lag: the seconds by which the host delays this guest's timer interrupts; 0 if unknown.
     """
 
     unix: float
@@ -51,7 +51,7 @@ def read(backdoor: _core.Backdoor | None = None) -> Hardware:
     """The facts of this virtual machine, as a `Hardware`.
 
     Args:
-        backdoor: one to ask instead of this machine's.
+        backdoor: the backdoor to ask in place of this machine's.
 
     Raises:
         NotVMwareError: VMware does not answer; the text says why.
@@ -62,10 +62,10 @@ def read(backdoor: _core.Backdoor | None = None) -> Hardware:
 
 
 def host_time(backdoor: _core.Backdoor | None = None) -> HostTime | None:
-    """The host's time now, a `HostTime`; None if the host does not know it.
+    """The host's time now, as a `HostTime`; None if the host does not know it.
 
     Args:
-        backdoor: one to ask instead of this machine's.
+        backdoor: the backdoor to ask in place of this machine's.
 
     Raises:
         NotVMwareError: VMware does not answer; the text says why.

@@ -1,4 +1,6 @@
-"""RPC to the host: bytes out, bytes back, over one channel that is kept."""
+"""`vmtpy.Rpci`: sends requests to the host and returns its replies, over one channel that stays
+open.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,9 @@ class Rpci:
         with vmtpy.Rpci() as rpci:
             rpci.call(b"info-get guestinfo.hostname")
 
-    call() raises `vmtpy.RpcError` where the host refuses, and `vmtpy.ChannelError` where it breaks
-    off. It may be used from several threads; after a fork the child needs one of its
-    own. The channel is opened by the first call and, when the host has lost it, by the next one.
+    call() raises `vmtpy.RpcError` if the host refuses a request, and `vmtpy.ChannelError` if the
+    channel breaks. Several threads may use one object; after a fork the child needs its own. The
+    first call opens the channel; if the host has lost it, the next call opens it again.
     """
 
     def __init__(
@@ -35,17 +37,18 @@ class Rpci:
         transport: Transport = "auto",
         dialer: _core.Dialer | None = None,
     ) -> None:
-        """Prepares a conversation; the host hears of it with the first call.
+        """Prepares a conversation. The first call sends something to the host.
 
         Args:
-            backdoor: one to speak through instead of this machine's.
-            transport: "port", "hypercall", "vsock" for that alone; "auto": the backdoor, and vsock
-                where there is none, or for what the host grants only there.
-            dialer: one to connect over vsock with, instead of AF_VSOCK.
+            backdoor: the backdoor to use in place of this machine's.
+            transport: "port", "hypercall" or "vsock" uses only that transport; "auto" uses the
+                backdoor, and vsock if there is no backdoor or if the host grants a request only
+                over vsock. Default: "auto".
+            dialer: opens vsock connections in place of AF_VSOCK.
 
         Raises:
             NotVMwareError: VMware does not answer; the text says why.
-            TypeError, ValueError: an argument is of another type, or `transport` another word.
+            TypeError, ValueError: an argument has another type, or `transport` is another word.
         """
         ways = find_ways(transport, spare=True, backdoor=backdoor, dialer=dialer)
         self._rpci = _core.Rpci(ways.transports)
@@ -55,14 +58,13 @@ class Rpci:
 
         Args:
             request: such as `info-get guestinfo.ip`.
-            last: no other request follows. The channel is closed after the reply; over vsock the
-                host is told to close it, too, so that it can release the ports. Default: False.
+            last: no other request follows, so the channel is closed after the reply. Over vsock
+                the host is asked to close it, too, so that it releases the ports. Default: False.
 
         Raises:
-            RpcError: the host answered `0 reason`; `reason` has its words.
-            ChannelError: no conversation, or an answer against the protocol; try again.
-            MessageSizeError: the request (nothing was sent) or the reply (it was refused) is too
-                large.
+            RpcError: the host answered `0 reason`; the attribute `reason` has its words.
+            ChannelError: the channel broke, or the host violated the protocol; try again.
+            MessageSizeError: the request is too large and was not sent, or the reply is too large.
             TypeError: the request is not bytes.
         """
         if not isinstance(request, bytes):
@@ -91,13 +93,13 @@ class Rpci:
 
 
 def _hint(reason: bytes) -> str:
-    """What to do about a refusal, where more is known than the host's words."""
+    """What to do about a refusal; "" if no more is known than the host's words."""
     if reason.startswith(DENIED):
         return REMEDY
-    if reason.startswith(NOT_PRIVILEGED):  # and the core has asked again with it, if it may
+    if reason.startswith(NOT_PRIVILEGED):  # the core has already tried I/O privilege, if it may
         from vmtpy import surroundings
 
         refusal = surroundings.io_privilege(_core.io_privilege_error())
         if refusal is not None:
-            return f"this host asks for I/O privilege, but {refusal.why}: {refusal.remedy}"
+            return f"this host requires I/O privilege, but {refusal.why}: {refusal.remedy}"
     return ""

@@ -1,6 +1,6 @@
-"""The ways to the host that a conversation is given: the backdoor that answers, vsock, or both.
+"""Finds the ways to the host for a conversation: the backdoor that answers, vsock, or both.
 
-The decision between them is the core's (wire/transports.h); here is what there is to decide about.
+It serves the agent and vmtpy.Rpci. The core chooses between the ways (csrc/wire/transports.h).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 TRANSPORTS = ("auto", "vsock", "port", "hypercall")
 
-# Who sees nothing but this on "Permission denied" would look for the fault in the wrong place.
+# The host's words alone do not tell that secure GuestRPC is the reason, so a remedy is added.
 DENIED = b"Permission denied"
 REMEDY = (
-    "the host has secure GuestRPC: only a vsock connection from a port below 1024 may ask this; "
+    "the host has secure GuestRPC and accepts this request only over vsock from a port below 1024: "
     "run it as root, on a host and a kernel with vsock"
 )
 
@@ -30,9 +30,9 @@ class Ways:
     """The ways to the host.
 
     Attributes:
-        backdoor: for facts about host and time, which it alone has; where there is none, one that
-            knows nothing.
-        transports: for conversations.
+        backdoor: the backdoor, which alone gives facts about the host and its time; without a
+            backdoor an object that knows none.
+        transports: the transports for conversations.
     """
 
     __slots__ = ("backdoor", "transports")
@@ -50,19 +50,20 @@ def find_ways(
     dialer: _core.Dialer | None = None,
     clock: _core.Clock | None = None,
 ) -> Ways:
-    """The ways to the host that are to be used.
+    """The ways to the host to use.
 
     Args:
-        transport: a `Transport`; "auto": vsock where the host listens, else the backdoor.
-        spare: "auto" means the backdoor, and vsock only where that cannot serve: what a program
-            that asks a few questions needs.
-        backdoor: one to use instead of this machine's; without a `dialer` it is used alone.
-        dialer: one to connect over vsock with, instead of AF_VSOCK.
-        clock: for what is remembered of failures.
+        transport: a `Transport`; "auto" is vsock if the host listens on it, else the backdoor.
+        spare: with "auto", use the backdoor, and vsock only if the backdoor cannot serve. That is
+            cheaper for a program that sends few requests. Default: False.
+        backdoor: the backdoor to use in place of this machine's. With a `backdoor` and no `dialer`,
+            vsock is not used.
+        dialer: opens vsock connections in place of AF_VSOCK.
+        clock: measures how long a failure is remembered. Default: the steady clock.
 
     Raises:
-        NotVMwareError: VMware does not answer; its text says why.
-        TypeError, ValueError: an argument is of another type, or not among the transports.
+        NotVMwareError: VMware does not answer; the text says why.
+        TypeError, ValueError: an argument has another type, or is not one of the transports.
     """
     if transport not in TRANSPORTS:
         raise ValueError(f"transport must be one of {', '.join(TRANSPORTS)}, not {transport!r}")
@@ -88,7 +89,8 @@ def find_ways(
         try:
             backdoor, name = find_backdoor(), backdoor_way() or name
         except NotVMwareError:
-            # Elsewhere somebody else may listen on vsock, or leave every attempt in the air.
+            # Outside VMware another program may listen on vsock, or an attempt may never be
+            # answered.
             announced = _core.read_cpu().hypervisor == "VMwareVMware"
             if preference != preferences.VSOCK and not announced and dialer is None:
                 raise
@@ -105,7 +107,7 @@ def find_ways(
 
 
 def vsock_answers() -> bool:
-    """Whether the host listens on vsock; waits for it."""
+    """Whether the host listens on vsock. Waits for the attempt to connect."""
     channel = _core.VsockChannel(find_ways("vsock").transports, _core.Protocol.RPCI)
     try:
         channel.open()

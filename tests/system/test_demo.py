@@ -132,8 +132,8 @@ def test_a_disk_that_does_not_fit_is_refused_with_the_figures(store: Path) -> No
     done = demo("--size", "100000T", store=store)
     assert done.returncode == 1
     found = re.fullmatch(
-        r"vmtpy demo: a disk( and its copy)? of 102400000\.0 GiB take up to ([0-9.]+) GiB in "
-        rf"{store}, where ([0-9.]+) GiB are free: take a smaller --size, or another --store\n",
+        r"vmtpy demo: a disk( and its copy)? of 102400000\.0 GiB need up to ([0-9.]+) GiB in "
+        rf"{store}, which has ([0-9.]+) GiB free: choose a smaller --size, or another --store\n",
         done.stderr,
     )
     assert found, done.stderr

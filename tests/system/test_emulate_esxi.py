@@ -105,7 +105,7 @@ def test_a_guest_that_does_little_is_told_what_it_lacks() -> None:
     (snapshot,) = told["snapshots"]
     assert snapshot["state"] == "not quiesced"
     assert snapshot["reasons"] == [
-        "the host has no manifest: the guest did not send req.genericManifest"
+        "the host did not get the manifest: the guest did not send req.genericManifest"
     ]
 
 

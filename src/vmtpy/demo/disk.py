@@ -1,5 +1,5 @@
-"""A disk of the demo's own: an image file, a loop device, a filesystem, and the checkers' verdict
-on a copy of it. Needs root, util-linux (losetup, mount) and the filesystem's own tools.
+"""The demo's disk: makes an image file with a filesystem, mounts it by a loop device, and checks a
+copy of it. It needs root, util-linux (losetup, mount) and the filesystem's own tools.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Disk:
     """A mounted image.
 
     Attributes:
-        image: the file that a host would call the virtual disk.
-        device: /dev/loopN over it.
-        path: where it is mounted.
+        image: the image file, which corresponds to a host's virtual disk.
+        device: the loop device over the image, /dev/loopN.
+        path: the mount point.
         fs: "ext4", "xfs" or "btrfs".
     """
 
@@ -58,12 +58,12 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the filesystem's own checker said of a copy.
+    """The result of the filesystem's own checker for a copy.
 
     Attributes:
-        clean: it passes what counts as clean for this filesystem.
+        clean: whether the copy is clean, by the rules for this filesystem.
         verdict: one sentence.
-        output: all that the checker printed.
+        output: the whole output of the checker.
     """
 
     clean: bool
@@ -72,7 +72,7 @@ class Check:
 
 
 def run(*command: str | Path, accept: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end. Raises DiskError with its words."""
+    """Runs a program to its end. Raises DiskError with its output if it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
@@ -84,7 +84,7 @@ def run(*command: str | Path, accept: tuple[int, ...] = (0,)) -> subprocess.Comp
 
 @contextmanager
 def made(image: Path, size: int, fs: str, path: Path) -> Iterator[Disk]:
-    """Makes an image of `size` bytes and mounts it at `path`; takes both away at the end."""
+    """Makes an image of `size` bytes and mounts it at `path`; removes both at the end."""
     with image.open("xb") as file:
         file.truncate(size)
     try:
@@ -97,7 +97,9 @@ def made(image: Path, size: int, fs: str, path: Path) -> Iterator[Disk]:
 
 @contextmanager
 def mounted(image: Path, fs: str, path: Path, options: str = "") -> Iterator[str]:
-    """Mounts an image by a loop device (direct I/O where the store can); yields the device."""
+    """Mounts an image by a loop device, with direct I/O if the store can. Yields the
+    device.
+    """
     path.mkdir(exist_ok=True)
     device = run("losetup", "--show", "-f", image).stdout.strip()
     try:
@@ -113,9 +115,9 @@ def mounted(image: Path, fs: str, path: Path, options: str = "") -> Iterator[str
 
 
 def _take_away(path: Path) -> None:
-    """Thaws, then unmounts; a program that is still inside gets five seconds to leave."""
+    """Thaws, then unmounts. A program that still uses the filesystem has five seconds to end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    with suppress(OSError):  # EINVAL: it was not frozen
+    with suppress(OSError):  # EINVAL: the filesystem was not frozen
         fcntl.ioctl(descriptor, FITHAW, 0)
     os.close(descriptor)
     for _ in range(50):
@@ -126,7 +128,7 @@ def _take_away(path: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> str:
-    """Copies an image as fast as the store can; how: "reflink" or "copy"."""
+    """Copies an image as fast as the store can. Returns how: "reflink" or "copy"."""
     with source.open("rb") as original, target.open("xb") as file:
         try:
             fcntl.ioctl(file, FICLONE, original.fileno())
@@ -139,7 +141,7 @@ def copy(source: Path, target: Path) -> str:
 
 
 def reflinks(store: Path) -> bool:
-    """Whether a copy of a file shares its extents there, and takes no space. Tries."""
+    """Tries whether `store` supports reflinks, with which a copy needs no space."""
     with tempfile.TemporaryFile(dir=store) as one, tempfile.TemporaryFile(dir=store) as other:
         one.write(b"x" * 4096)
         one.flush()
@@ -151,32 +153,32 @@ def reflinks(store: Path) -> bool:
 
 
 def check_space(store: Path, size: int) -> None:
-    """Raises DiskError where the disk and its copy do not fit, with the figures."""
+    """Raises DiskError if the store has no room for the disk and its copy."""
     copies = 1 if reflinks(store) else 2
-    # A tenth of the disk is filled; a fiftieth is more than any filesystem's own structures.
+    # A tenth of the disk is filled; the structures of a filesystem take less than a fiftieth.
     needed, free = copies * (size // 10 + size // 50), shutil.disk_usage(store).free
     if needed > free:
         what = "a disk" if copies == 1 else "a disk and its copy"
         raise DiskError(
-            f"{what} of {size / 2**30:.1f} GiB take up to {needed / 2**30:.1f} GiB in {store}, "
-            f"where {free / 2**30:.1f} GiB are free: take a smaller --size, or another --store"
+            f"{what} of {size / 2**30:.1f} GiB need up to {needed / 2**30:.1f} GiB in {store}, "
+            f"which has {free / 2**30:.1f} GiB free: choose a smaller --size, or another --store"
         )
 
 
 def find_programs() -> None:
-    """Has programs be found also where only root's PATH leads; all that it starts inherit that."""
+    """Adds the directories of root's PATH to this process's PATH, which children inherit."""
     before = os.environ.get("PATH", os.defpath)
-    added = [one for one in SBIN if one not in before.split(os.pathsep)]
+    added = [directory for directory in SBIN if directory not in before.split(os.pathsep)]
     os.environ["PATH"] = os.pathsep.join([before, *added])
 
 
 def check(copied: Path, fs: str, *, orphans: bool) -> Check:
-    """Asks the filesystem's own checker, changing nothing.
+    """Runs the filesystem's own checker, which changes nothing.
 
-    What counts as clean: ext4: no complaint; xfs: none beside the log record that XFS leaves in a
-    frozen log on purpose, and the free-block counter that depends on it; btrfs: no error. With
-    `orphans` (files deleted while open) ext4 and xfs may have those inodes left over and nothing
-    else, and must be clean after the repair that any mount does.
+    A copy is clean if the checker has no complaint on ext4; none on xfs except the log record that
+    XFS leaves in a frozen log on purpose, and the free-block counter that depends on it; and no
+    error on btrfs. With `orphans` (files deleted while open) ext4 and xfs may also have the inodes
+    of those files, and must be clean after the repair that any mount does.
     """
     return {"ext4": _check_ext4, "xfs": _check_xfs, "btrfs": _check_btrfs}[fs](copied, orphans)
 
@@ -186,7 +188,7 @@ def _check_ext4(copied: Path, orphans: bool) -> Check:
     if "recover" in first.stdout:
         return Check(False, "the journal needs recovery", first.stdout)
     if first.returncode == 0:
-        return Check(True, "e2fsck -fn: clean", first.stdout)
+        return Check(True, "e2fsck -fn finds the copy clean", first.stdout)
     complaints = [line for line in first.stdout.splitlines() if _EXT4_COMPLAINT.search(line)]
     foreign = [line for line in complaints if not _EXT4_ORPHAN.search(line)]
     if not orphans or foreign or not complaints:
@@ -199,14 +201,14 @@ def _check_ext4(copied: Path, orphans: bool) -> Check:
     if repair.returncode > 1 or again.returncode != 0 or not found <= cleared or not cleared:
         return Check(False, "e2fsck -fp could not clear the orphaned inodes", output)
     count = f"{len(cleared)} orphaned inode{'s' * (len(cleared) != 1)}"
-    return Check(True, f"nothing but {count}, which e2fsck -fp cleared", output)
+    return Check(True, f"e2fsck -fn found only {count}, which e2fsck -fp cleared", output)
 
 
-# Every line of `e2fsck -fn` that is a finding, and those findings that orphaned inodes explain.
+# The lines of `e2fsck -fn` that are findings, and the findings that orphaned inodes explain.
 _EXT4_COMPLAINT = re.compile(r"IGNORED|differences|wrong|Fix\?|Clear\?|error|corrupt|invalid", re.I)
 _EXT4_ORPHAN = re.compile(
     r"was part of the orphaned inode list\.  IGNORED"
-    r"|Deleted inode \d+ has zero dtime\.  Fix\? no"  # the last of the list: its dtime is the link
+    r"|Deleted inode \d+ has zero dtime\.  Fix\? no"  # the last inode of the list, linked by dtime
     r"|(Block|Inode) bitmap differences: +(-\S+ *)+$"
     r"|^Fix\? no$"
     r"|Free (blocks|inodes) count wrong"
@@ -227,15 +229,16 @@ def _check_xfs(copied: Path, orphans: bool) -> Check:
     again = run("xfs_repair", "-n", copied, accept=(0, 1))
     output = first.stdout + again.stdout
     if again.returncode != 0:
-        return Check(False, "xfs_repair -n is not content after a mount", output)
+        return Check(False, "xfs_repair -n finds errors after a mount", output)
     if would:
         count = first.stdout.count("disconnected inode")
         inodes = f"{count} orphaned inode{'s' * (count != 1)}"
-        return Check(True, f"nothing but {inodes}, which a mount cleared", output)
-    return Check(True, "xfs_repair -n: clean but for the log record of every frozen XFS", output)
+        return Check(True, f"xfs_repair -n found only {inodes}, which a mount cleared", output)
+    verdict = "xfs_repair -n finds the copy clean, except for the log record of every frozen XFS"
+    return Check(True, verdict, output)
 
 
-# The first is printed with every log that is not empty; the others are what orphans look like.
+# The findings of `xfs_repair -n` that orphaned inodes explain, and a line without a finding.
 _XFS_ORPHAN = re.compile(
     r"disconnected inode \d+, would move to lost\+found"
     r"|would have reset inode \d+ nlinks from 0 to 1"
@@ -245,16 +248,16 @@ _XFS_ORPHAN = re.compile(
 )
 
 
-def _check_btrfs(copied: Path, orphans: bool) -> Check:  # noqa: ARG001 (orphans are none in btrfs)
+def _check_btrfs(copied: Path, orphans: bool) -> Check:  # noqa: ARG001 (btrfs has no orphans)
     first = run("btrfs", "check", "--force", copied, accept=(0, 1))
     clean = first.returncode == 0 and "no error found" in first.stdout
-    verdict = "btrfs check: no error found" if clean else "btrfs check found errors"
+    verdict = "btrfs check finds no error" if clean else "btrfs check finds errors"
     return Check(clean, verdict, first.stdout)
 
 
 @contextmanager
 def read_only(copied: Path, fs: str) -> Iterator[Path]:
-    """Mounts a copy read-only, without any recovery but what the filesystem insists on."""
+    """Mounts a copy read-only, with no recovery except what the filesystem itself requires."""
     path = copied.with_suffix(".mounted")
     options = {"ext4": "ro", "xfs": "ro,nouuid", "btrfs": "ro"}[fs]
     with mounted(copied, fs, path, options):
@@ -262,7 +265,7 @@ def read_only(copied: Path, fs: str) -> Iterator[Path]:
 
 
 def missing(fs: str) -> list[str]:
-    """What this machine lacks for a real disk, in words; empty if nothing."""
+    """What this machine lacks for a real disk, in words; empty if nothing is missing."""
     lacking = []
     if os.geteuid() != 0:
         lacking.append("root (run it with sudo)")
@@ -276,7 +279,7 @@ def missing(fs: str) -> list[str]:
 
 
 def missing_mount(store: Path, fs: str) -> list[str]:
-    """The rest of the question, by trying: loop devices and the right to mount."""
+    """Tries loop devices and mounting. Returns what this machine lacks for them."""
     image = store / "try.img"
     try:
         with made(image, 512 << 20 if fs == "xfs" else 128 << 20, fs, store / "try"):

@@ -1,7 +1,8 @@
-"""The demo on a real disk: makes it, plays the host, lets the agent freeze it, proves the copy.
+"""The demo on a real disk: makes the disk, plays the host, lets the agent freeze, and checks the
+copy.
 
-The agent is `vmtpy run` as anybody would start it, a process of its own under the ptrace host; only
-it is kept to the demo's mount, and away from this machine's hooks.
+The agent is a normal `vmtpy run`, in its own process under the ptrace host. It may freeze only the
+demo's mount, and does not run this machine's hooks.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ from vmtpy.host.script import BackupRequest, BackupResult
 if TYPE_CHECKING:
     from vmtpy.host.verdict import Verdict
 
-# Seconds of writing before the host asks for its snapshot, and after it has it.
+# Seconds of writing before the host asks for its snapshot, and after the snapshot.
 BEFORE, AFTER = 1.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is to be played.
+    """The options of the demo.
 
     Attributes:
-        size: bytes of the disk; a tenth of it is filled with data.
+        size: the size of the disk in bytes; a tenth of it is filled with data.
         fs: "ext4", "xfs" or "btrfs".
-        store: directory for the disk and its copy.
-        deleted_open: keep a deleted file open meanwhile.
+        store: the directory for the disk and its copy.
+        deleted_open: whether to keep a deleted file open during the snapshot.
     """
 
     size: int
@@ -55,10 +56,10 @@ Progress = Callable[[str], None]
 
 
 def play(scene: Scene, progress: Progress) -> DemoResult:
-    """Plays the whole demo and takes everything away again.
+    """Plays the whole demo and removes everything that it made.
 
     Raises:
-        VmtError: something failed that is no verdict on the snapshot.
+        VmtError: a step failed that is not part of the snapshot.
     """
     outcome = DemoResult()
     with _workplace(scene.store) as work:
@@ -68,13 +69,13 @@ def play(scene: Scene, progress: Progress) -> DemoResult:
             made = stack.enter_context(
                 disk.made(work / "disk.img", scene.size, scene.fs, work / "mnt")
             )
-            progress("filling it")
+            progress("filling the disk")
             _fill(made.path / "data", scene.size // 10)
-            progress("writing")
+            progress("writing to the disk")
             running = _start_writers(stack, made.path, scene.deleted_open)
             record, result, verdict = _snapshot(work, made, copied, outcome, progress)
             time.sleep(AFTER)
-            reports = {one.kind: one.stop() for one in running}
+            reports = {writer.kind: writer.stop() for writer in running}
         _tell(outcome, record, result, reports)
         progress("checking the copy")
         _prove(outcome, scene, copied, result.commit or 0.0, reports["log"].acknowledged)
@@ -83,7 +84,7 @@ def play(scene: Scene, progress: Progress) -> DemoResult:
 
 
 def missing(fs: str, store: Path) -> list[str]:
-    """What this machine lacks for a real disk, in words; empty if nothing. Tries, quickly."""
+    """Tries what this machine lacks for a real disk; returns it in words, empty if nothing."""
     lacking = disk.missing(fs)
     if not lacking:
         with _workplace(store) as work:
@@ -112,7 +113,7 @@ def _mounts() -> list[str]:
 
 
 def _fill(directory: Path, size: int) -> None:
-    """Real data in files of 16 MiB, none of it zeros or alike."""
+    """Writes random data in files of 16 MiB."""
     directory.mkdir()
     piece = 16 << 20
     for number in range(max(1, size // piece)):
@@ -130,7 +131,7 @@ def _start_writers(stack: ExitStack, path: Path, deleted_open: bool) -> list[wri
 def _snapshot(
     work: Path, made: disk.Disk, copied: Path, outcome: DemoResult, progress: Progress
 ) -> tuple[dict[str, Any], BackupResult, Verdict]:
-    """Runs the agent, lets the host ask, copies between commit and snapshotDone.
+    """Runs the agent, lets the host take a snapshot, and copies between commit and snapshotDone.
 
     Returns the agent's record, the host's result, and what vSphere would show.
     """
@@ -139,8 +140,8 @@ def _snapshot(
     device = _host.Device(_core.SteadyClock())
     command = [sys.executable, "-m", "vmtpy", "run", "--include", str(made.path)]
     command += ["--record", str(record), "--config", str(config)]
-    # The shell gives way to the agent at once; it is there to send the log elsewhere.
-    # In / because Python finds modules in its working directory first.
+    # The shell redirects the log and then becomes the agent. It changes to / because Python first
+    # looks for modules in its working directory.
     shell = ["/bin/sh", "-c", 'log=$1; shift; cd /; exec "$@" 2>"$log"', "sh", str(log)]
     guest = _host.TrapHost(device, [*shell, *command])
     listener = Listener(device)
@@ -164,10 +165,10 @@ def _snapshot(
             guest.signal(signal.SIGTERM)
             guest.wait(time.monotonic() + 20)
     if result.commit is None or result.done_sent is None:
-        raise VmtError(f"no snapshot: {result.error}\n{log.read_text().strip()}")
+        raise VmtError(f"the host got no snapshot: {result.error}\n{log.read_text().strip()}")
     outcome.snapshot = result.done_sent - result.commit
     if result.succeeded:
-        outcome.found(True, f"the host took its snapshot by {how[0]}, the guest confirmed it")
+        outcome.found(True, f"the host took its snapshot by {how[0]}, and the guest confirmed it")
     else:
         outcome.found(False, f"the guest did not confirm the snapshot: {result.error}")
     return json.loads(record.read_text().splitlines()[-1]), result, esxi.verdict()
@@ -177,7 +178,7 @@ def _wait_for_agent(device: _host.Device, guest: _host.TrapHost, log: Path) -> N
     deadline = time.monotonic() + 20
     while not device.tclo_seen():
         if guest.wait(time.monotonic() + 0.01) or time.monotonic() > deadline:
-            raise VmtError(f"the agent does not speak to its host:\n{log.read_text().strip()}")
+            raise VmtError(f"the agent has not contacted its host:\n{log.read_text().strip()}")
 
 
 def _tell(
@@ -186,7 +187,7 @@ def _tell(
     result: BackupResult,
     reports: dict[str, writers.Report],
 ) -> None:
-    """The timeline and the longest wait of any write."""
+    """Puts the timeline and the longest wait of any write into the outcome."""
     outcome.tell(result, **{key: record[key] for key in ("presynced", "all_frozen", "all_thawed")})
     outcome.longest_wait = max(report.longest for report in reports.values())
 
@@ -208,5 +209,5 @@ def _prove(
         return
     outcome.found(
         there >= wanted > 0,
-        f"{there} records in the copy, {wanted} were acknowledged before the commit",
+        f"the copy has {there} records, and {wanted} were acknowledged before the commit",
     )

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from vmtpy.host.script import BackupResult
     from vmtpy.host.verdict import Verdict
 
-# As ESXi, but for a stun that hides neither the host's copy nor what the guest itself costs.
+# The stun is shorter than ESXi's, so that it does not hide the host's copy and the guest's own
+# time.
 PERIODS = Periods(stun=0.01)
 
 
@@ -21,8 +22,8 @@ class Moment:
 
     Attributes:
         name: "start", "received", "pre-sync", "frozen", "commit", "snapshot", "thawed", "done".
-        time: CLOCK_MONOTONIC seconds.
-        note: what a reader should know of it.
+        time: seconds of CLOCK_MONOTONIC.
+        note: an explanation.
     """
 
     name: str
@@ -35,12 +36,12 @@ class DemoResult:
     """The outcome of a demo.
 
     Attributes:
-        moments: in the order of time; the first is the host's start.
-        snapshot: seconds that the host took for its snapshot.
-        copying: seconds of it in which it copied; beside them it stunned the guest.
-        longest_wait: seconds of the longest wait of any write.
-        findings: sentences, each with whether it speaks for the copy.
-        simulated: nothing real was frozen.
+        moments: the moments in the order of time; the first is the host's start.
+        snapshot: the seconds that the host needed for its snapshot.
+        copying: the seconds of these in which the host copied the disk.
+        longest_wait: the longest wait of any write, in seconds.
+        findings: sentences, each with whether it is good for the copy.
+        simulated: whether the disk was simulated.
     """
 
     moments: list[Moment] = field(default_factory=list)
@@ -52,26 +53,26 @@ class DemoResult:
 
     @property
     def passed(self) -> bool:
-        """The snapshot was taken and every finding speaks for it."""
+        """Whether the snapshot was taken and every finding is good."""
         return bool(self.findings) and all(good for good, _ in self.findings)
 
     def tell(
         self, result: BackupResult, *, presynced: float, all_frozen: float, all_thawed: float
     ) -> None:
-        """The timeline, from what the host saw and what the agent's record says."""
+        """Makes the timeline from the host's result and the times of the agent's record."""
         self.moments = [
-            Moment("start", result.start, "the host asks"),
-            Moment("received", result.received or 0.0, "the guest's next poll"),
-            Moment("pre-sync", presynced, "ends; writers are still running"),
-            Moment("frozen", all_frozen, "writers wait"),
-            Moment("commit", result.commit or 0.0, "the host hears it"),
+            Moment("start", result.start, "the host asks for a snapshot"),
+            Moment("received", result.received or 0.0, "the guest polls and gets the request"),
+            Moment("pre-sync", presynced, "the pre-sync ends; programs still write"),
+            Moment("frozen", all_frozen, "programs that write wait"),
+            Moment("commit", result.commit or 0.0, "the host learns that all is frozen"),
             Moment(
                 "snapshot",
                 result.done_sent or 0.0,
                 f"the host has its copy; it stunned the guest for {PERIODS.stun * 1e3:g} ms",
             ),
-            Moment("thawed", all_thawed, "writers run"),
-            Moment("done", result.done or 0.0, "req.done"),
+            Moment("thawed", all_thawed, "programs write again"),
+            Moment("done", result.done or 0.0, "the guest sends req.done"),
         ]
 
     def judged(self, verdict: Verdict) -> None:
@@ -85,7 +86,7 @@ class DemoResult:
         self.findings.append((good, sentence))
 
     def as_dict(self) -> dict[str, object]:
-        """For --json: milliseconds since the start."""
+        """The outcome for --json, with times in milliseconds since the start."""
         start = self.moments[0].time if self.moments else 0.0
         return {
             "passed": self.passed,

@@ -1,5 +1,5 @@
-"""The demo where a real disk cannot be had (a plain container): the same agent, the same wire
-and the same conversation with the in-process host, over a disk that exists in memory only.
+"""The demo for machines without a real disk, such as plain containers: the same agent holds the
+same conversation with an in-process host, over a disk that exists only in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COPYING = 0.1  # seconds of the host
 
 @dataclass
 class Writer:
-    """A thread that writes to the simulated disk and keeps its longest wait."""
+    """A thread that writes to the simulated disk and measures its longest wait."""
 
     disk: SimulatedDisk
     longest: float = 0.0
@@ -61,7 +61,7 @@ def simulate() -> DemoResult:
             guest.stop()
             thread.join()
     if result.commit is None or result.done_sent is None:
-        raise VmtError(f"no snapshot: {result.error}")
+        raise VmtError(f"the host got no snapshot: {result.error}")
     snapshot_took = result.done_sent - result.commit
     outcome = DemoResult(simulated=True, snapshot=snapshot_took, copying=COPYING)
     outcome.longest_wait = writer.longest

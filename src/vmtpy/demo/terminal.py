@@ -1,5 +1,5 @@
-"""What `vmtpy demo` shows: plain lines; on a terminal with some colour, and with a line that tells
-what is going on.
+"""The output of `vmtpy demo`: plain lines, and on a terminal also colours and a line with the
+current step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Terminal:
         self._colours = self._live and not os.environ.get("NO_COLOR")
 
     def print(self, text: str = "") -> None:
-        """A line; what the terminal's encoding lacks is written as an escape sequence."""
+        """Prints a line, with escape sequences for characters that the encoding does not have."""
         encoding = self._stream.encoding or "ascii"
         line = text.encode(encoding, "backslashreplace").decode(encoding)
         self._stream.write(f"{line}\n")
@@ -33,7 +33,7 @@ class Terminal:
         return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self._colours else text
 
     def mark(self, good: bool) -> str:
-        """A tick or a cross, or a word where there are none."""
+        """A tick or a cross, or a word if the encoding has neither."""
         tick, cross = ("✓", "✗") if self._can_write("✓✗") else ("ok:", "WRONG:")
         return self.styled("green", tick) if good else self.styled("red", cross)
 
@@ -46,7 +46,7 @@ class Terminal:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:
-        """Takes what is going on; it is shown on a terminal only, and is gone at the end."""
+        """Yields a function that shows the current step on a terminal; the end clears the line."""
 
         def show(text: str) -> None:
             if self._live:

@@ -1,15 +1,14 @@
-"""The demo's writers, each a process of its own, as applications would write.
+"""The demo's writers: processes that write as applications do.
 
-log        appends numbered, checksummed records to a file, fsyncs each and notes when it was
-           acknowledged; read_log() reads such a file back.
+log        appends numbered records with checksums to a file, fsyncs each, and notes when it was
+           acknowledged; read_log() reads such a file.
 churn      creates, writes, renames and deletes files.
-overwrite  writes over one block every 200 microseconds.
-deleted    as overwrite, but its file has been deleted and only stays open.
+overwrite  overwrites one block every 200 microseconds.
+deleted    does the same as overwrite to a file that was deleted and is still open.
 
-Each measures the longest time that one of its calls which modify (not its fsyncs) had to wait. Run
-as a program of its own, `writers.py KIND DIRECTORY` (standard library only), it ends at end-of-file
-of its stdin and prints a JSON object then. Sleeping in a frozen filesystem it cannot be killed,
-only thawed.
+Each writer measures the longest wait of its modifying calls, without fsyncs. As a program,
+`writers.py KIND DIRECTORY` (standard library only), it ends at the end-of-file of its stdin and
+then prints a JSON object. A writer that sleeps in a frozen filesystem ends only after the thaw.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ LOG = "records.log"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a writer measured.
+    """The measurements of a writer.
 
     Attributes:
         longest: the longest wait of one call, in seconds.
-        longest_at: when it began, CLOCK_MONOTONIC seconds.
-        acknowledged: times at which records 0, 1, 2… were acknowledged (log only).
+        longest_at: the begin of that call, in seconds of CLOCK_MONOTONIC.
+        acknowledged: the times at which records 0, 1, 2… were acknowledged (log only).
     """
 
     longest: float
@@ -49,10 +48,10 @@ class Report:
 
 
 class Writer:
-    """A running writer; a context manager that ends it."""
+    """A running writer. As a context manager it ends the writer."""
 
     def __init__(self, kind: str, directory: Path) -> None:
-        """Starts it in a directory of its own under `directory`. Raises RuntimeError."""
+        """Starts a writer in a new directory under `directory`. Raises RuntimeError if it fails."""
         self.kind = kind
         self.directory = directory / kind
         self.directory.mkdir()
@@ -60,14 +59,14 @@ class Writer:
             [sys.executable, "-IS", __file__, kind, str(self.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is ours to handle
+            start_new_session=True,  # so that Ctrl-C reaches only the demo, which then cleans up
             cwd="/",
         )
         try:
             assert self._process.stdout is not None
             if self._process.stdout.readline() != b"writing\n":
                 raise RuntimeError(f"the writer {kind} did not start")
-        except BaseException:  # Ctrl-C, too: nobody else knows of it yet
+        except BaseException:  # also KeyboardInterrupt: no caller can end the process yet
             self.__exit__()
             raise
 
@@ -80,13 +79,13 @@ class Writer:
         self._process.communicate()
 
     def stop(self) -> Report:
-        """Ends it, once its filesystem is thawed. Returns what it measured."""
+        """Ends the writer, whose filesystem must be thawed. Returns its measurements."""
         output, _ = self._process.communicate(timeout=60)
         return Report(**json.loads(output))
 
 
 def read_log(path: Path) -> int:
-    """Counts the records of a log, all of which must be whole and in order.
+    """Counts the records of a log, which must be complete and in order.
 
     Raises:
         ValueError: a record is damaged, missing or cut off.
@@ -101,7 +100,7 @@ def read_log(path: Path) -> int:
 
 
 class Stopwatch:
-    """Keeps the longest of the calls made through it."""
+    """Makes calls and keeps the duration of the longest one."""
 
     def __init__(self) -> None:
         self.longest = 0

@@ -1,4 +1,4 @@
-"""A program under the ptrace host, with all that belongs to it: timeline, signals, backups."""
+"""Runs a program under the ptrace host, with timeline, signals and backups, for `vmtpy emulate`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Backups:
     """The backups that the host takes while the program runs.
 
     Attributes:
-        after: seconds from the first sign of tools, or from the end of the last backup.
-        request: what each of them is.
-        cycles: how many.
-        end_after: send the program SIGTERM after the last one.
+        after: the seconds from the first message of the tools, or from the end of the last backup.
+        request: the request of each backup.
+        cycles: the number of backups.
+        end_after: whether to send the program SIGTERM after the last backup.
     """
 
     after: float
@@ -44,13 +44,13 @@ class Backups:
 
 @dataclass
 class Emulation:
-    """One run of a program: the threads around it, from its start to the end of the timeline.
+    """One run of a program with its threads, from the start to the end of the timeline.
 
-    To be run in the main thread of a process: the signals for it go to the program meanwhile.
+    run() must be called in the main thread of a process, whose signals go to the program meanwhile.
 
     Attributes:
-        as_esxi: treat the guest as ESXi does, and judge it in the end.
-        verdict: what came of that, after run().
+        as_esxi: whether to treat the guest as ESXi does, and to judge it at the end.
+        verdict: the verdict after run(); None without `as_esxi`.
     """
 
     device: Device
@@ -63,7 +63,7 @@ class Emulation:
 
     def __post_init__(self) -> None:
         self.ended = threading.Event()
-        self.early: list[int] = []  # signals that came before there was a program
+        self.early: list[int] = []  # signals that arrived before the program was started
 
     def run(self) -> int:
         """Starts the program and waits for it and its descendants. Returns its wait status."""

@@ -1,7 +1,8 @@
-"""An ESXi host as it was seen to treat a guest, from the first sign of tools to the verdict.
+"""An ESXi host as it was seen to treat a guest, from the tools' first message to the verdict.
 
-It plays over an emulated Device and its Listener what real hosts do: a burst of options, a ping
-that ends with a NUL every 15 s, a stun at each snapshot, the manifest fetched over HGFS.
+On an emulated Device and its Listener it does what real hosts do: it sends a burst of options, and
+a ping that ends with a NUL every 15 s; it stuns the machine at each snapshot, and fetches the
+manifest over HGFS.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from vmtpy.host.verdict import Verdict
 
 PING = b"ping\0"
-# Seconds for which the host waits for a message to be in flight when it stuns the machine; a guest
-# asks for commands ten times a second or more often.
+# Seconds for which the host waits for a message in flight before it stuns the machine. A guest asks
+# for commands at least ten times a second.
 _IN_FLIGHT = 0.12
 _MANIFEST = "req.genericManifest"
 
 
 def _vix_state_request() -> bytes:
-    """GET_TOOLS_STATE, as a host asks for it when tools have registered."""
+    """The request GET_TOOLS_STATE, which a host sends when tools have registered."""
     header, get_tools_state, flags = 51, 62, 0x45
     packet = struct.pack(
         "<IHIIIIBIIIQII",
@@ -41,7 +42,7 @@ def _vix_state_request() -> bytes:
     return b'Vix_1_Relayed_Command "vmtpy"\0' + packet
 
 
-# What a host sends when tools have opened their channel for commands, in this order.
+# The commands that a host sends when tools have opened their channel, in this order.
 BURST = (
     b"reset",
     b"Set_Option synctime.period 0",
@@ -59,24 +60,24 @@ BURST = (
 
 
 class Machine(Protocol):
-    """What can be stunned: a Device, with its guest in this process, or a TrapHost."""
+    """A machine that can be stunned: a Device, whose guest is in this process, or a TrapHost."""
 
     def stun(self, deadline: float) -> bool:
-        """Has it stand still when a message is in flight, or at the deadline."""
+        """Stops the machine when a message is in flight, or at the deadline."""
         ...
 
     def resume(self) -> None:
-        """Lets it go on; what was in flight begins again with CHECKPOINT."""
+        """Lets the machine continue; a message that was in flight begins again with CHECKPOINT."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Periods:
-    """Seconds, as real hosts have them.
+    """The periods of a host in seconds; the defaults are those of real hosts.
 
     Attributes:
-        ping: from one ping to the next; the first goes out with the burst.
-        answer: that the guest may take for an answer.
-        stun: for which the machine stands still when a snapshot is taken.
+        ping: the time between two pings; the first is sent with the burst.
+        answer: the time that the guest may take for an answer.
+        stun: the time for which the machine is stopped for a snapshot.
     """
 
     ping: float = 15.0
@@ -89,9 +90,9 @@ class Esxi:
 
     Args:
         device: the emulated VMware.
-        listener: of that device; it must run from begin() on.
-        machine: what is stunned at a snapshot.
-        periods: of the host.
+        listener: the listener of that device, which must run when begin() is called.
+        machine: the machine that is stunned at a snapshot.
+        periods: the host's periods.
     """
 
     def __init__(
@@ -102,13 +103,13 @@ class Esxi:
         self._machine = machine
         self._periods = periods or Periods()
         self._judge = Judge(self._periods.answer)
-        self._lock = threading.Lock()  # of the judge, and of the order of commands
+        self._lock = threading.Lock()  # guards the judge and the order of commands
         self._follower = listener.follow()
         self._thread = threading.Thread(target=self._run, name="esxi", daemon=True)
         self._begun = False
 
     def begin(self) -> None:
-        """The guest's tools have been seen: sends the burst, and pings from now on."""
+        """Sends the burst, and pings from now on. It is called when the tools have made contact."""
         for command in BURST:
             self.send(command)
         self._begun = True
@@ -126,8 +127,8 @@ class Esxi:
         """Takes one quiesced snapshot: stuns the machine for it, then fetches the manifest.
 
         Args:
-            request: as for run_backup(). Its snapshot is taken while the machine is stunned; one
-                that takes longer than the stun goes on when the machine does.
+            request: as for run_backup(). Its snapshot begins while the machine is stunned; if it
+                takes longer than the stun, it continues while the machine runs.
             notify: as for run_backup().
         """
         request = request or BackupRequest()
@@ -167,7 +168,7 @@ class Esxi:
                     self._judge.entry(entry)
 
     def _stunned(self, snapshot: Callable[[], object] | None) -> None:
-        # It is taken or answered when the stun begins: a message that is in flight.
+        # The guest receives or answers this ping when the stun begins: it is a message in flight.
         self.send(PING)
         self._machine.stun(time.monotonic() + _IN_FLIGHT)
         end = threading.Timer(self._periods.stun, self._machine.resume)

@@ -1,7 +1,7 @@
-"""Hands the messages of an emulated host to all who follow them, as they come.
+"""Passes the messages of an emulated host to all followers, as they arrive.
 
-The transcript of a Device can be drained by one reader only: the Listener is that reader. A
-follower that is slow (a timeline on a frozen disk) holds up nobody else.
+Only one reader can take the transcript of a Device, and the Listener is that reader. A slow
+follower (a timeline on a frozen disk) does not delay the others.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from vmtpy._host import Device, TranscriptEntry
 
-# Longer than anything here runs; the wait ends with Device.end_waits().
+# Longer than any test or program runs; Device.end_waits() ends the wait.
 _FOREVER = 10 * 365 * 86400.0
 
 
 class Follower:
-    """One reader's own queue of messages, from the time when it was made."""
+    """The queue of messages of one reader, from the time when the follower was made."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[TranscriptEntry | None] = queue.SimpleQueue()
@@ -53,13 +53,13 @@ class Follower:
 
     @property
     def ended(self) -> bool:
-        """True when next() has reached the end: no message will come any more."""
+        """Whether next() has reached the end, so that no message will follow."""
         return self._ended
 
     def wait_for(
         self, wanted: Callable[[TranscriptEntry], bool], deadline: float
     ) -> TranscriptEntry | None:
-        """The next message that is `wanted`; those before it are skipped."""
+        """Waits for the next message that is `wanted`, and skips those before it."""
         while entry := self.next(deadline):
             if wanted(entry):
                 return entry
@@ -67,10 +67,10 @@ class Follower:
 
 
 class Listener:
-    """Reads the transcript of a device in a thread of its own, from entering to leaving.
+    """Reads the transcript of a device in its own thread, from entering to leaving.
 
-    Leaving it delivers what is still there and ends the device's waits for good: a device has one
-    Listener in its life.
+    Leaving delivers the remaining messages and ends the device's waits for good, so a device can
+    have only one Listener.
     """
 
     def __init__(self, device: Device) -> None:
@@ -83,7 +83,7 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
 
     def follow(self) -> Follower:
-        """A new follower: it gets every message from now on. May be called before entering."""
+        """Makes a follower, which gets every message from now on, also before entering."""
         follower = Follower()
         with self._lock:
             self._followers.append(follower)
@@ -92,7 +92,7 @@ class Listener:
         return follower
 
     def leave(self, follower: Follower) -> None:
-        """The follower gets no more messages."""
+        """Stops sending messages to a follower."""
         with self._lock:
             self._followers.remove(follower)
 
@@ -124,7 +124,7 @@ class Listener:
 
     def _run(self) -> None:
         while True:
-            ending = self._ending  # read first: what came before it is in the transcript by now
+            ending = self._ending  # read first, so that all earlier messages are in the transcript
             entries = self._device.take_transcript(time.monotonic() + _FOREVER)
             self._deliver(entries)
             if ending and not entries:

@@ -1,6 +1,7 @@
-"""The host's part in a quiesced snapshot: start, wait for the commit, take the snapshot, done.
+"""Plays the host's part in a quiesced snapshot: start, wait for the commit, take the snapshot,
+done.
 
-Plays it over an emulated Device, as ESXi does, and tells what the guest did and when.
+It works on an emulated Device, as ESXi does, and reports what the guest did and when.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ START = b"vmbackup.start"
 START_WITH_OPTIONS = b"vmbackup.startWithOpts"
 SNAPSHOT_DONE = b"vmbackup.snapshotDone"
 ABORT = b"vmbackup.abort"
-# Seconds that an answer to snapshotDone may come after req.done.
+# Seconds by which the answer to snapshotDone may come after req.done.
 _LAST_REPLY = 5.0
 _EVENT = b"vmbackup.eventSet "
 
-# What a host sends when tools first speak to it: they answer and announce themselves.
+# The commands that a host sends when tools first contact it, whereupon they announce themselves.
 GREETING = (b"reset", b"Capabilities_Register")
 
 
@@ -34,12 +35,12 @@ class BackupOutcome(enum.Enum):
     """How a backup ended, as the host sees it."""
 
     DONE = "done"  # the snapshot is good
-    REFUSED = "refused"  # the guest would not start
+    REFUSED = "refused"  # the guest refused the start
     FAILED = "failed"  # the guest reported an error or gave up
     ABORTED = "aborted"  # on the host's request
     ROLLED_BACK = "rolled back"  # the guest had thawed before snapshotDone
     SNAPSHOT_FAILED = "snapshot failed"  # on the host's side
-    TIMEOUT = "timeout"  # the guest did not say req.done in time
+    TIMEOUT = "timeout"  # the guest did not send req.done in time
     LOST = "lost"  # the guest has ended
 
 
@@ -48,10 +49,10 @@ class BackupEvent:
     """One `vmbackup.eventSet` of the guest.
 
     Attributes:
-        time: when it came, on time.monotonic().
-        name: such as "prov.snapshotCommit".
+        time: the time at which it arrived, on time.monotonic().
+        name: the name, as "prov.snapshotCommit".
         code: 0 for success.
-        text: what follows, for people.
+        text: the text after the code, for people.
     """
 
     time: float
@@ -62,15 +63,16 @@ class BackupEvent:
 
 @dataclass(frozen=True, slots=True)
 class BackupRequest:
-    """What the host is to do.
+    """The host's request for a backup.
 
     Attributes:
-        snapshot: called between the guest's commit and snapshotDone; raises if it fails.
-        volumes: appended to the start command, "" for none (paths or disk UUIDs).
-        options: the XDR body of vmbackup.startWithOpts, which is then sent instead.
-        abort_after: seconds after the start at which the host gives up, None for never.
-        never_done: the host forgets to say snapshotDone.
-        timeout: seconds from the start to req.done.
+        snapshot: called between the guest's commit and snapshotDone; it raises if it fails.
+        volumes: paths or disk UUIDs that are appended to the start command; "" for none.
+        options: the XDR body of vmbackup.startWithOpts, which replaces vmbackup.start; b"" for
+            none.
+        abort_after: the seconds after the start at which the host aborts; None for never.
+        never_done: whether the host never sends snapshotDone.
+        timeout: the seconds from the start to req.done.
     """
 
     snapshot: Callable[[], object] | None = None
@@ -83,21 +85,21 @@ class BackupRequest:
 
 @dataclass(slots=True)
 class BackupResult:
-    """What happened. Times are seconds of time.monotonic(), None if it did not come to it.
+    """The result of a backup. Times are seconds of time.monotonic(); None for a step not reached.
 
     Attributes:
-        outcome: how it ended.
-        start: the start command was given to the channel.
-        received: the guest took it.
-        reset: the guest's event that it begins.
-        commit: the guest's event that all is frozen.
-        snapshot_end: the snapshot had been taken.
-        done_sent: snapshotDone was given to the channel.
+        outcome: how the backup ended.
+        start: the time at which the start command was sent.
+        received: the time at which the guest received it.
+        reset: the time of the guest's event that it begins.
+        commit: the time of the guest's event that all is frozen.
+        snapshot_end: the time at which the snapshot had been taken.
+        done_sent: the time at which snapshotDone was sent.
         done_reply: the guest's answer to snapshotDone.
-        done: the guest's event that it has ended.
-        abort_sent: abort was given to the channel.
-        error: text of the guest's error, or of ours.
-        events: all of the guest's events.
+        done: the time of the guest's event that it has ended.
+        abort_sent: the time at which abort was sent.
+        error: the error message of the guest or of the host.
+        events: all events of the guest.
     """
 
     outcome: BackupOutcome = BackupOutcome.TIMEOUT
@@ -115,7 +117,7 @@ class BackupResult:
 
     @property
     def succeeded(self) -> bool:
-        """True if the snapshot is one to keep."""
+        """Whether the snapshot is good."""
         return self.outcome is BackupOutcome.DONE
 
 
@@ -123,7 +125,7 @@ Notify = Callable[[str, float], None]
 
 
 def parse_event(entry: TranscriptEntry) -> BackupEvent | None:
-    """The backup event in a message, or None if it is another message or the host refused it."""
+    """The backup event in a message; None for another message or one that the host refused."""
     if entry.kind != MessageKind.RPCI or not entry.request.startswith(_EVENT):
         return None
     if not entry.reply.startswith(b"1"):
@@ -139,7 +141,7 @@ def parse_event(entry: TranscriptEntry) -> BackupEvent | None:
 
 
 def greet(device: Device) -> None:
-    """Has tools announce themselves, as a host does when they first speak to it."""
+    """Makes tools announce themselves, as a host does when they first contact it."""
     for command in GREETING:
         device.send_command(command)
 
@@ -153,13 +155,13 @@ def run_backup(
     """Plays the host's part in one quiesced snapshot. Blocks until req.done or the timeout.
 
     Args:
-        device: the emulated VMware; tools should have been seen on it.
-        listener: running, on that device.
-        request: what to do; None for the plain backup without a snapshot to take.
-        notify: told of each phase as it begins: its name and its time on time.monotonic().
+        device: the emulated VMware, which a guest's tools should have contacted.
+        listener: the running listener on that device.
+        request: the request; None for a backup without options and without a snapshot.
+        notify: called at the begin of each phase with its name and its time on time.monotonic().
 
     Returns:
-        The result; an unhappy end is no exception.
+        The result; a failed backup raises no exception.
     """
     backup = _Backup(device, request or BackupRequest(), notify or (lambda _name, _time: None))
     follower = listener.follow()

@@ -1,4 +1,4 @@
-"""Signals of an emulator: what comes for it while a program runs goes to the program."""
+"""Forwards the signals of an emulator to the program that it runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class WakeUp:
-    """Lets the main thread sleep, and yet run Python's signal handlers at once.
+    """Lets the main thread sleep and still run Python's signal handlers at once.
 
-    The kernel gives a signal to any thread: one that sleeps on a lock would not notice. Python's
-    own handler writes to a descriptor, whichever thread it runs in.
+    The kernel delivers a signal to any thread, and a main thread that sleeps on a lock would not
+    notice. Python's C handler writes to a descriptor from whichever thread it runs in.
     """
 
     def __init__(self) -> None:
@@ -25,16 +25,16 @@ class WakeUp:
         self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def up(self) -> None:
-        """Ends the sleep for a look at what it is for."""
+        """Wakes the main thread, which then checks its event."""
         os.write(self._write, b"\0")
 
     def wait(self, event: threading.Event) -> None:
-        """Sleeps until the event is set; who sets it says up() then."""
+        """Sleeps until the event is set; the thread that sets the event calls up() afterwards."""
         while not event.is_set():
             os.read(self._read, 4096)
 
     def close(self) -> None:
-        """Gives the descriptors back."""
+        """Closes the descriptors."""
         signal.set_wakeup_fd(self._before)
         os.close(self._read)
         os.close(self._write)
@@ -42,9 +42,10 @@ class WakeUp:
 
 @contextlib.contextmanager
 def signals_to(forward: Callable[[int], None]) -> Iterator[WakeUp]:
-    """What a terminal sends goes to the program by itself; what is sent to us is passed on to it.
+    """Forwards SIGTERM and SIGHUP to the program; a terminal sends SIGINT and SIGQUIT to both.
 
-    Handlers, not SIG_IGN: that would be inherited by the program. What was ignored stays so.
+    It uses handlers and not SIG_IGN, which the program would inherit. Signals that were ignored
+    stay ignored.
     """
     wake = WakeUp()
     handlers = {

@@ -1,8 +1,8 @@
-"""Every message between a guest and an emulated host as one line, for people or as JSON.
+"""Writes each message between a guest and an emulated host as one line, for people or as JSON.
 
-A line for people: milliseconds since the start, what it is, the text. A JSON object holds "ms"
-(since the start), "monotonic" (seconds of time.monotonic()), "kind", and what belongs to the kind;
-of a message, the "way" by which it came: "backdoor", "vsock" or "privileged vsock".
+A line for people has the milliseconds since the start, the kind and the text. A JSON object has
+"ms" (since the start), "monotonic" (seconds of time.monotonic()), "kind", and the fields of that
+kind. A message also has the "way" by which it came: "backdoor", "vsock" or "privileged vsock".
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _NAMES = {
 
 
 class Timeline:
-    """Writes to a stream, from any thread. When the reader of the stream has gone it falls silent.
+    """Writes to a stream, from any thread. After a broken pipe it writes nothing more.
 
     Args:
-        output: where to; each line is flushed.
-        start: time.monotonic() of millisecond 0.
-        as_json: JSON objects, one a line.
+        output: the stream, which is flushed after each line.
+        start: the time.monotonic() of millisecond 0.
+        as_json: whether to write JSON objects, one a line.
     """
 
     def __init__(self, output: TextIO, start: float, as_json: bool = False) -> None:
@@ -49,7 +49,7 @@ class Timeline:
         self._broken = False
 
     def entry(self, entry: TranscriptEntry) -> None:
-        """One message of the transcript."""
+        """Writes a message of the transcript."""
         kind = _NAMES[entry.kind]
         event = parse_event(entry)
         if not self._as_json:
@@ -72,7 +72,7 @@ class Timeline:
         self._object(entry.time, kind, facts)
 
     def phase(self, name: str, moment: float, **facts: object) -> None:
-        """One phase of a backup or of the emulation itself, with what is to be said of it."""
+        """Writes a phase of a backup or of the emulation, with its facts."""
         if self._as_json:
             self._object(moment, "phase", {"phase": name, **facts})
         else:
@@ -82,13 +82,13 @@ class Timeline:
     def end(
         self, moment: float, traps: dict[str, int], cpuid: str, vsock: dict[str, int] | None = None
     ) -> None:
-        """The counts.
+        """Writes the counts.
 
         Args:
-            moment: when.
-            traps: by kind.
+            moment: the time.
+            traps: the numbers of traps by kind.
             cpuid: how CPUID was answered.
-            vsock: connections, packets and pings, where vsock was served.
+            vsock: the numbers of connections, packets and pings; None without vsock.
         """
         if self._as_json:
             facts: dict[str, object] = {"traps": traps, "cpuid": cpuid}
@@ -102,7 +102,7 @@ class Timeline:
             self._write(f"{'':>12}  {'':<8}{number:>8}  {name}")
 
     def verdict(self, moment: float, verdict: Verdict) -> None:
-        """What vSphere would show of the guest; the last of all."""
+        """Writes what vSphere would show of the guest, as the last lines."""
         if self._as_json:
             self._object(moment, "verdict", verdict.as_dict())
             return
@@ -131,7 +131,7 @@ class Timeline:
 
 
 def shown(message: bytes) -> str:
-    """A message for people: on one line, unprintable bytes escaped, long ones cut."""
+    """A message for people: one line, with escapes for unprintable bytes, cut if it is long."""
     text = message.decode("utf-8", "backslashreplace")
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if len(text) > _SHOWN:
@@ -140,7 +140,7 @@ def shown(message: bytes) -> str:
 
 
 def _put(facts: dict[str, object], name: str, message: bytes) -> None:
-    """Text as it is; what is no text in base64, under a name that says so."""
+    """Adds a message as text; other bytes in base64, under a name that ends in `_base64`."""
     try:
         facts[name] = message.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""What vSphere would show of a guest, judged from what the guest said to an emulated host.
+"""Judges what vSphere would show of a guest, from the guest's messages to an emulated host.
 
-The Judge is told of each command when it is sent and of each message when it has passed; it asks
-nobody and waits for nothing. vmtpy/host/esxi.py feeds it; tests may do so as well.
+The Judge gets each command when it is sent and each message when it has passed, from esxi.py or
+from tests. It sends nothing and waits for nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vmtpy._host import TranscriptEntry
     from vmtpy.host.script import BackupResult
 
-# Seconds after which a host calls a command timed out.
+# Seconds after which a command has timed out for a host.
 ANSWER = 9.0
 
 _PING = b"ping"
@@ -27,7 +27,7 @@ _UPTIME = b"SetGuestInfo  7 "
 _HGFS = b"tools.capability.hgfs_server toolbox 1"
 _SHOWN = 80  # characters of a reply in a reason
 
-# What vSphere shows of a guest → the requests that tell it; of each tuple all are needed.
+# A fact that vSphere shows of a guest → alternative sets of requests that report it.
 _GUEST_INFO: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "host name": ((b"SetGuestInfo  1 ",),),
     "operating system": (
@@ -42,13 +42,13 @@ _GUEST_INFO: dict[str, tuple[tuple[bytes, ...], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that vSphere shows.
+    """A fact that vSphere shows.
 
     Attributes:
-        what: it is, such as "VMware Tools".
-        good: it is as it should be.
-        state: in a word or two, such as "running".
-        reasons: why it is not good; empty where it is.
+        what: the name of the fact, as "VMware Tools".
+        good: whether it is as it should be.
+        state: the state in a word or two, as "running".
+        reasons: why it is not good; empty if it is.
     """
 
     what: str
@@ -66,11 +66,11 @@ class Verdict:
     """What vSphere would show of a guest.
 
     Attributes:
-        tools: VMware Tools are running or not.
-        power: a soft shutdown or restart is possible, also a second time.
-        guest_info: what vSphere shows of the guest is complete, or what is missing.
-        snapshots: each snapshot that was asked for: quiesced or not.
-        remarks: what a host puts up with, though it should not have to.
+        tools: whether VMware Tools are running.
+        power: whether a soft shutdown or restart is possible, also a second time.
+        guest_info: whether the facts that vSphere shows of the guest are complete.
+        snapshots: whether each requested snapshot is quiesced.
+        remarks: faults of the guest that a host tolerates.
     """
 
     tools: Finding
@@ -81,12 +81,12 @@ class Verdict:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All of them, in the order in which they are shown."""
+        """All findings, in the order in which they are shown."""
         return (self.tools, self.power, self.guest_info, *self.snapshots)
 
     @property
     def good(self) -> bool:
-        """True if every finding is good; remarks do not count."""
+        """Whether every finding is good; remarks do not count."""
         return all(finding.good for finding in self.findings)
 
     def as_dict(self) -> dict[str, object]:
@@ -111,13 +111,13 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Command:
-    """A command of the host and what became of it; times None: it did not come to it."""
+    """A command of the host with its reply; a time is None if there was no reply."""
 
     text: bytes
     sent: float
     reply: bytes | None = None
     replied: float | None = None
-    uptime: bool = False  # the guest told its uptime before the answer
+    uptime: bool = False  # whether the guest reported its uptime before the reply
 
     @property
     def name(self) -> str:
@@ -125,7 +125,7 @@ class _Command:
 
     @property
     def title(self) -> str:
-        """The name, of an option with its key."""
+        """The name; for an option the name and the key."""
         words = self.text.split(b" ")
         shown = words[:2] if words[0] == b"Set_Option" else words[:1]
         return b" ".join(shown).rstrip(b"\0").decode("utf-8", "backslashreplace")
@@ -136,38 +136,38 @@ class _Command:
         return repr((self.reply or b"").decode("utf-8", "backslashreplace")[:_SHOWN])
 
     def is_late(self, limit: float) -> bool:
-        """The answer came after the host had given up."""
+        """Whether the reply came after the host had given up."""
         return self.replied is not None and self.replied - self.sent > limit
 
 
 class Judge:
-    """Watches one guest, and says in the end what vSphere would show of it.
+    """Watches one guest, and tells at the end what vSphere would show of it.
 
     Args:
-        answer: seconds that a guest may take for an answer.
+        answer: the seconds that a guest may take for an answer.
     """
 
     def __init__(self, answer: float = ANSWER) -> None:
         self._answer = answer
-        self._waiting: deque[_Command] = deque()  # sent, and not yet taken by the guest
-        self._current: _Command | None = None  # taken, and not yet answered
+        self._waiting: deque[_Command] = deque()  # sent, and not yet received by the guest
+        self._current: _Command | None = None  # received, and not yet answered
         self._commands: list[_Command] = []
         self._requests: list[bytes] = []
         self._snapshots: list[Finding] = []
 
     def sent(self, command: bytes, moment: float) -> None:
-        """A command is on its way to the guest.
+        """Notes a command that the host sends.
 
         Args:
-            command: as it is sent.
-            moment: when, by the clock of the transcript.
+            command: the text of the command.
+            moment: the time, by the clock of the transcript.
         """
         made = _Command(command, moment)
         self._waiting.append(made)
         self._commands.append(made)
 
     def entry(self, entry: TranscriptEntry) -> None:
-        """A message has passed."""
+        """Notes a message that has passed."""
         if entry.kind == MessageKind.TCLO_COMMAND:
             self._current = self._taken(entry)
         elif entry.kind == MessageKind.TCLO_REPLY:
@@ -183,29 +183,30 @@ class Judge:
     def _taken(self, entry: TranscriptEntry) -> _Command:
         if self._waiting and self._waiting[0].text == entry.request:
             return self._waiting.popleft()
-        made = _Command(entry.request, entry.time)  # of a backup, which sends by itself
+        made = _Command(entry.request, entry.time)  # a backup sends its commands without sent()
         self._commands.append(made)
         return made
 
     def serves_files(self) -> bool:
-        """The guest has announced that it serves HGFS."""
+        """Whether the guest has announced that it serves HGFS."""
         return self._told(_HGFS)
 
     def snapshot(self, result: BackupResult, manifest: bytes | None, error: str = "") -> None:
-        """A snapshot has ended.
+        """Notes a snapshot that has ended.
 
         Args:
-            result: how.
-            manifest: the file that the guest named in req.genericManifest; None: not to be had.
-            error: why it was not to be had.
+            result: the result of the backup.
+            manifest: the file that the guest named in req.genericManifest; None if the host did not
+                get it.
+            error: why the host did not get it.
         """
         reasons = []
         if result.outcome is not BackupOutcome.DONE:
             reasons.append(f"{result.outcome.value}: {result.error}")
         elif manifest is None:
-            reasons.append(f"the host has no manifest: {error}")
+            reasons.append(f"the host did not get the manifest: {error}")
         elif fault := fault_of_manifest(manifest):
-            reasons.append(f"the manifest is none: {fault}")
+            reasons.append(f"the manifest is not valid: {fault}")
         state = "not quiesced" if reasons else "quiesced, the host has the manifest"
         self._snapshots.append(Finding("snapshot", not reasons, state, tuple(reasons)))
 
@@ -213,8 +214,8 @@ class Judge:
         """What vSphere would show now.
 
         Args:
-            now: by the clock of the transcript. A command that was sent less than the time of an
-                answer ago, and that is not answered, is not held against the guest.
+            now: the time, by the clock of the transcript. A command without a reply counts only if
+                the time for an answer has passed.
         """
         return Verdict(
             tools=self._tools(now),
@@ -301,13 +302,13 @@ class Judge:
 
 
 def fault_of_manifest(manifest: bytes) -> str:
-    """Why this is no manifest of a quiesced snapshot; "" if it is one."""
+    """Why `manifest` is not a manifest of a quiesced snapshot; "" if it is one."""
     try:
         root = ElementTree.fromstring(manifest)  # noqa: S314 - expat bounds what it expands
     except ElementTree.ParseError as error:
-        return f"it is no XML ({error})"
+        return f"it is not XML ({error})"
     if root.tag != "quiesceManifest":
-        return f"its root is {root.tag}, not quiesceManifest"
+        return f"its root element is {root.tag}, not quiesceManifest"
     for name in ("productVersion", "providerName"):
         if not (root.findtext(name) or root.get(name)):
             return f"it has no {name}"

@@ -215,8 +215,9 @@ def test_a_snapshot_is_quiesced_if_the_host_has_its_manifest() -> None:
     judge.snapshot(BackupResult(BackupOutcome.ROLLED_BACK, error="thawed by itself"), MANIFEST)
     assert [str(finding) for finding in judge.verdict(0).snapshots] == [
         "snapshot: quiesced, the host has the manifest",
-        "snapshot: not quiesced: the host has no manifest: the guest serves none",
-        "snapshot: not quiesced: the manifest is none: its root is other, not quiesceManifest",
+        "snapshot: not quiesced: the host did not get the manifest: the guest serves none",
+        "snapshot: not quiesced: the manifest is not valid: its root element is other, not "
+        "quiesceManifest",
         "snapshot: not quiesced: rolled back: thawed by itself",
     ]
     assert not judge.verdict(0).good
@@ -225,8 +226,8 @@ def test_a_snapshot_is_quiesced_if_the_host_has_its_manifest() -> None:
 @pytest.mark.parametrize(
     ("manifest", "fault"),
     [
-        (b"", "it is no XML"),
-        (b"<quiesceManifest>", "it is no XML"),
+        (b"", "it is not XML"),
+        (b"<quiesceManifest>", "it is not XML"),
         (MANIFEST.replace(b"productVersion", b"version"), "it has no productVersion"),
         (MANIFEST.replace(b"fifreeze", b""), "it has no providerName"),
     ],

@@ -34,7 +34,7 @@ def test_it_fails_where_the_host_does_not_get_the_manifest(
     assert not result.passed
     assert result.findings[-1] == (
         False,
-        "vSphere would show: not quiesced: the host has no manifest: "
+        "vSphere would show: not quiesced: the host did not get the manifest: "
         "the guest did not announce tools.capability.hgfs_server",
     )
     assert all(good for good, _ in result.findings[:-1]), "the guest did confirm it"

@@ -1,8 +1,9 @@
-"""A host for arm64 programs under qemu-aarch64: the other side of the backdoor's instruction.
+"""A host for arm64 programs under qemu-aarch64, which answers the backdoor's instruction.
 
-qemu reads MDCCSR_EL0 as 0 and goes on. So the trap is made with qemu's debugger stub: a breakpoint
-on each such instruction of the unmodified program stops it there, as a hypervisor would; registers
-and memory are read, the Device answers, and the program goes on behind the instruction.
+qemu itself reads MDCCSR_EL0 as 0 and continues. This module therefore sets a breakpoint with qemu's
+debugger stub on each such instruction of the unmodified program, which stops there as under a
+hypervisor. It reads registers and memory, lets the Device answer, and continues the program after
+the instruction.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ CHUNK = 1024  # bytes of memory in one packet
 
 
 class Stop(NamedTuple):
-    """Where a thread of the program stands, or how the program ended."""
+    """The place at which a thread of the program stopped, or how the program ended."""
 
     thread: str
     exit_code: int | None = None
 
 
 class Debugger:
-    """The program at the other end of qemu's stub: GDB's remote serial protocol."""
+    """The program at the other end of qemu's stub, by GDB's remote serial protocol."""
 
     def __init__(self, path: Path, process: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -62,7 +63,7 @@ class Debugger:
         self.socket.close()
 
     def ask(self, text: str) -> str:
-        """One packet, and the answer to it."""
+        """Sends one packet and returns the answer."""
         packet = text.encode()
         self.socket.sendall(b"$%s#%02x" % (packet, sum(packet) & 0xFF))
         assert self.file.read(1) == b"+", text
@@ -79,7 +80,7 @@ class Debugger:
         assert answer == "OK", f"{text[:40]}: {answer}"
 
     def resume(self) -> Stop:
-        """Until the next breakpoint, or the end."""
+        """Runs the program until the next breakpoint or its end."""
         answer = self.ask("vCont;c")
         if answer.startswith("W"):
             return Stop("", int(answer[1:].split(";")[0], 16))
@@ -120,7 +121,7 @@ def backdoor_instructions(program: Path) -> list[int]:
 
 
 def answer_trap(debugger: Debugger, device: Device) -> None:
-    """The stopped thread's registers to the Device, its answer into them."""
+    """Passes the stopped thread's registers to the Device, and its answer back into them."""
     values = debugger.registers()
     assert values[7] >> 32 == 0x86
     assert values[0] & 0xFFFFFFFF == MAGIC
@@ -145,7 +146,9 @@ def answer_trap(debugger: Debugger, device: Device) -> None:
 
 @contextmanager
 def started(path: Path, *command: str | Path) -> Iterator[tuple[Debugger, subprocess.Popen[str]]]:
-    """A program under qemu that waits before its first instruction; `path` becomes a socket."""
+    """Starts a program under qemu, which waits before its first instruction; `path` becomes a
+    socket.
+    """
     with subprocess.Popen(
         [EMULATOR, "-g", path, *command],
         stdout=subprocess.PIPE,
@@ -160,7 +163,7 @@ def started(path: Path, *command: str | Path) -> Iterator[tuple[Debugger, subpro
 
 
 def run_on_host(path: Path, device: Device, *command: str | Path) -> tuple[int, str]:
-    """Runs a program to its end with its traps answered: exit code and output."""
+    """Runs a program to its end and answers its traps. Returns exit code and output."""
     with started(path, *command) as (debugger, process):
         for address in backdoor_instructions(Path(command[0])):
             debugger.break_at(address)

@@ -1,4 +1,4 @@
-"""A freeze session on disks that are not there, with a clock that the test turns."""
+"""A freeze session on simulated disks, with a clock that the test turns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RCU = "/sys/kernel/rcu_expedited"
 
 
 class Bench:
-    """A session on simulated disks, started."""
+    """A session on simulated disks that has been started."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Bench:
         return self.session.record()
 
     def advance_until(self, condition: Callable[[], bool], step: float = 0.25) -> None:
-        """Turns the clock until it has come true; who waits may not have begun to yet."""
+        """Turns the clock until the condition is true; waiting threads may not have started yet."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline

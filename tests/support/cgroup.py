@@ -1,8 +1,7 @@
-"""A control group of the test's own with a limit, for what only a full machine would show, or one
-that can be frozen.
+"""A test's own control group, with a limit of memory or threads, or one that can be frozen.
 
-Both of the kernel's interfaces: version 1 with a hierarchy for each controller, version 2 with one
-for all. What is missing skips the test by name.
+It supports both interfaces of the kernel: version 1 has a hierarchy for each controller, version 2
+one for all. If something is missing, the test is skipped and the skip names it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ LIMITS = {"memory": ("memory.limit_in_bytes", "memory.max"), "pids": ("pids.max"
 
 
 class ControlGroup:
-    """One group. `limit()` takes bytes of memory or the number of threads, None for none."""
+    """One group. `limit()` sets bytes of memory or a number of threads; None removes the limit."""
 
     def __init__(self, path: Path, controller: str, version: int) -> None:
         self.path = path
@@ -35,14 +34,14 @@ class ControlGroup:
         self._none = "-1" if (controller, version) == ("memory", 1) else "max"
 
     def add(self, process: int) -> None:
-        """Moves a process with all its threads into it; its children are born there."""
+        """Moves a process with all its threads into the group, in which its children then start."""
         (self.path / "cgroup.procs").write_text(str(process))
 
     def limit(self, most: int | None) -> None:
         self._limit.write_text(self._none if most is None else str(most))
 
     def deaths(self) -> str:
-        """A number that grows with each process that the kernel kills for want of memory."""
+        """The number of processes that the kernel has killed for lack of memory."""
         lines = (self.path / self.events).read_text().splitlines()
         return next(line for line in lines if line.startswith("oom_kill "))
 
@@ -51,7 +50,7 @@ class ControlGroup:
 
 
 class FreezableGroup:
-    """A group whose processes can be stopped all at once, as `systemctl freeze` does it."""
+    """A group whose processes can all be stopped at once, as `systemctl freeze` does."""
 
     def __init__(self, path: Path, version: int) -> None:
         self.path = path
@@ -62,7 +61,7 @@ class FreezableGroup:
 
     @property
     def wrapper(self) -> list[str]:
-        """A command in front of a program, which then runs inside."""
+        """The words in front of a command that make it run in the group."""
         return ["sh", "-c", 'echo 0 >"$0" && exec "$@"', str(self.path / "cgroup.procs")]
 
     def processes(self) -> list[int]:
@@ -77,7 +76,7 @@ class FreezableGroup:
 
 @contextmanager
 def freezable_group(version: int) -> Iterator[FreezableGroup]:
-    """A new group of that version of the kernel's interface; thawed at the end."""
+    """Makes a group by that version of the kernel's interface, and thaws it at the end."""
     require_root()
     hierarchy = ROOT / "freezer"
     if version == 2:
@@ -97,7 +96,7 @@ def freezable_group(version: int) -> Iterator[FreezableGroup]:
 
 
 def remove(path: Path) -> None:
-    """Takes a group away whose processes are ending."""
+    """Removes a group whose processes are ending."""
     deadline = time.monotonic() + PATIENCE
     while (path / "cgroup.procs").read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -106,7 +105,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def control_group(controller: str) -> Iterator[ControlGroup]:
-    """A new group for "memory" or "pids"; its processes must have ended at the end."""
+    """Makes a group for "memory" or "pids", whose processes must have ended at the end."""
     require_root()
     hierarchy, version = find_hierarchy(controller)
     try:
@@ -122,7 +121,7 @@ def control_group(controller: str) -> Iterator[ControlGroup]:
 
 
 def find_hierarchy(controller: str) -> tuple[Path, int]:
-    """Where groups of this controller are made, and the version of their interface."""
+    """The directory for groups of this controller, and the version of the interface."""
     known = [line.split("\t")[0] for line in Path("/proc/cgroups").read_text().splitlines()]
     if controller not in known:
         pytest.skip(f"needs the controller {controller} of control groups in the kernel")

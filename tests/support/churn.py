@@ -1,7 +1,7 @@
-"""A process that does everything to a directory that a filesystem has a call for, at random: files
-are made, written, cut, linked, renamed, deleted, directories come and go, attributes change, some
-of it is fsynced. Nothing is deleted while it is open. Run as a program by Churn; uses the standard
-library only.
+"""A process that makes random calls on a directory: it makes, writes, truncates, links, renames and
+deletes files, makes and removes directories, changes attributes, and fsyncs some of it.
+
+It deletes no open file. Churn runs it as a program, which uses only the standard library.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = 64 << 10
 
 
 class Churn:
-    """A running one in `directory`, which is made; a context manager that ends it."""
+    """A running process that works in the new directory `directory`; a context manager ends it."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         directory.mkdir()
@@ -43,7 +43,7 @@ class Churn:
 
 
 class Worker:
-    """The operations; each on names that may or may not be there."""
+    """The operations, each on names that may or may not exist."""
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.directory = directory
@@ -66,7 +66,7 @@ class Worker:
             time.sleep(0.0002)  # the checkers want the processors, too
 
     def place(self) -> Path:
-        """One of the directories, mostly there."""
+        """One of the directories, which mostly exists."""
         number = self.random.randrange(2 * DIRECTORIES)
         chosen = self.directory / f"d{number}"
         return chosen if chosen.is_dir() else self.directory

@@ -1,4 +1,4 @@
-"""Copies of a disk that a backup has taken; the documented hooks as an administrator has them."""
+"""Mounts copies of a disk that a backup has taken, and installs the documented hooks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOOKS = Path(__file__).parent.parent.parent / "examples" / "hooks"
 
 @contextmanager
 def mounted(image: Path, where: Path) -> Iterator[Path]:
-    """A copy of an image, mounted to be written to."""
+    """Mounts a copy of an image for reading and writing."""
     where.mkdir()
     device = loop.run(["losetup", "--show", "-f", str(image)]).strip()
     try:

@@ -1,8 +1,8 @@
-"""A backup that is hit: its agent or its guardian is killed or stopped at a random moment.
+"""A backup whose agent or guardian is killed or stopped at a random moment.
 
-`Hit` says what happens and when, and is drawn from one number, so that a failure can be repeated.
-`Backup` plays the host, with a copy of the image for the snapshot. Serves
-tests/system/test_random_deaths.py; relies on support.guest for the agent under the ptrace host.
+`Hit` says what happens and when; it is drawn from one number, so that a failure can be repeated.
+`Backup` plays the host, with a copy of the image as the snapshot. It serves
+tests/system/test_random_deaths.py, and relies on support.guest for the agent under the ptrace host.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Striker(threading.Thread):
         return self.failure is not None or self.waited >= 0
 
     def finish(self) -> float:
-        """Waits for it; how long the writer had to wait. Raises what went wrong."""
+        """Waits for the strike. Returns the writer's wait; raises the strike's error."""
         self.join(2 * PATIENCE)
         if self.failure:
             raise self.failure
@@ -123,7 +123,7 @@ class Striker(threading.Thread):
             time.sleep(0.0002)
 
     def strike(self, agent: int) -> float:
-        """Sends the signals; when the last one (but SIGCONT) had been sent."""
+        """Sends the signals. Returns the time after the last one, without SIGCONT."""
         self.guardians = children_of(agent)
         deed = self.hit.deed
         if deed == "kill both":
@@ -157,7 +157,7 @@ class Backup:
         guest.device.send_command("vmbackup.start 0")
 
     def play(self, over: Callable[[], bool]) -> None:
-        """Does what a host does until `over` or the end of the backup."""
+        """Plays the host until `over` is set or the backup has ended."""
         deadline = time.monotonic() + PATIENCE
         while not over() and self.events[-1:] != [b"req.done 0 "]:
             assert time.monotonic() < deadline, f"{self.events} {self.guest.text()}"
@@ -177,20 +177,20 @@ class Backup:
 
     @property
     def confirmed(self) -> bool:
-        """The host was told that all had been frozen until its snapshotDone."""
+        """Whether the guest confirmed that all was frozen until snapshotDone."""
         answers = self.guest.replies()[self.replies :] if self.asked else []
         return b"OK " in answers and not any(event.startswith(ABORTED) for event in self.events)
 
 
 def wait_until(moment: float) -> None:
-    """Sleeps most of the time and spins the rest, so that a moment is met to some microseconds."""
+    """Sleeps most of the time and spins the rest, to return within microseconds of a moment."""
     while (left := moment - time.monotonic()) > 0:
         if left > 0.001:
             time.sleep(left - 0.001)
 
 
 def children_of(parent: int) -> list[int]:
-    """The child processes: the guardian, also one that is just being born and has no name yet."""
+    """The child processes: the guardian, also one that has just been forked and has no name yet."""
     found: list[int] = []
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
         with suppress(OSError):

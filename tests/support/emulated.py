@@ -1,4 +1,4 @@
-"""The in-process host with a recorder in front of it: what unit tests of the wire speak to."""
+"""The in-process host with a recorder in front of it, for unit tests of the wire."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EmulatedHost:
         self.backdoor = RecordingBackdoor(EmulatedBackdoor(self.device))
 
     def traps(self) -> int:
-        """How many traps there were so far."""
+        """The number of traps so far."""
         return len(self.backdoor.frames())
 
     def steps(self, since: int = 0) -> list[str]:
@@ -34,7 +34,7 @@ class EmulatedHost:
         return [name(frame) for frame in self.backdoor.frames()[since:]]
 
     def frames(self, step: str) -> list[Frame]:
-        """The traps of this name."""
+        """The traps with this name."""
         return [frame for frame in self.backdoor.frames() if name(frame) == step]
 
 
@@ -45,5 +45,5 @@ def name(frame: Frame) -> str:
 
 
 def pattern(size: int) -> bytes:
-    """Bytes of which no four in a row are alike, so that any wrong order shows."""
+    """Bytes in which no two groups of four are equal, so that a wrong order is visible."""
     return bytes((i * 7 + i // 251 + 1) % 256 for i in range(size))

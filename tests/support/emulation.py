@@ -1,4 +1,4 @@
-"""Programs under `vmtpy emulate`, for tests: compile one, run it, read the timeline."""
+"""Compiles programs, runs them under `vmtpy emulate`, and reads the timeline, for tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Run:
 
 
 def require_ptrace() -> None:
-    """Skips the test where no process may trace another."""
+    """Skips the test if no process may trace another."""
     libc = ctypes.CDLL(None, use_errno=True)
     child = os.fork()
     if child == 0:
@@ -60,7 +60,7 @@ def require_ptrace() -> None:
 
 
 def require_low_ports() -> None:
-    """Skips the test where this user may not have a port below 1024."""
+    """Skips the test if this user may not bind a port below 1024."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (effective,) = re.findall(r"^CapEff:\s+(\S+)", status, re.MULTILINE)
     if not int(effective, 16) >> _CAP_NET_BIND_SERVICE & 1:
@@ -68,13 +68,13 @@ def require_low_ports() -> None:
 
 
 def require_cpuid_faults() -> None:
-    """Skips the test where neither the processor nor its hypervisor can fault on CPUID."""
+    """Skips the test if neither the processor nor its hypervisor can fault on CPUID."""
     if "cpuid_fault" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         pytest.skip("capability missing: CPUID faulting in the processor")
 
 
 def compile_c(source: Path, into: Path, *flags: str) -> Path:
-    """Compiles one C file; skips the test where there is no compiler."""
+    """Compiles one C file; skips the test if there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("capability missing: a C compiler")

@@ -1,7 +1,7 @@
-"""A process that freezes and holds, for tests that kill it.
+"""A process that freezes filesystems and holds them, for tests that kill it.
 
-Prints "frozen", then, when it is told to release (a line on stdin) or the session ends by itself,
-the outcome and the error. Its guardian is found by its name and parent.
+It prints "frozen". When it gets a line on stdin, or when the session ends by itself, it prints the
+outcome and the error. Tests find its guardian by name and parent.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class FreezingProcess:
         return self.process.pid
 
     def line(self) -> str:
-        """Its next line, "" at its end."""
+        """The next line of output; "" at the end."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
     def silent(self) -> bool:
-        """It has not said anything that has not been read."""
+        """Whether there is no unread output."""
         assert self.process.stdout is not None
         return not select.select([self.process.stdout], [], [], 0)[0]
 
@@ -89,7 +89,7 @@ class FreezingProcess:
         self.process.stdin.flush()
 
     def guardian(self) -> int:
-        """The pid of its guardian."""
+        """The process id of its guardian."""
         [found] = guardians_of(self.pid)
         if "address" in os.environ.get("VMTPY_SANITIZE", ""):  # it is looked over, too
             assert "libasan" in Path(f"/proc/{found}/maps").read_text()
@@ -116,7 +116,7 @@ def guardians_of(parent: int) -> list[int]:
 
 
 def exists(pid: int) -> bool:
-    """It runs, or is a zombie."""
+    """Whether the process exists, even as a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -125,7 +125,9 @@ def exists(pid: int) -> bool:
 
 
 def state_of(pid: int) -> str:
-    """The letter of its state in /proc: "T" is stopped, "Z" a zombie, "" gone."""
+    """The letter of the process's state in /proc: "T" for stopped, "Z" for a zombie, "" if it is
+    gone.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -133,7 +135,7 @@ def state_of(pid: int) -> str:
 
 
 def in_freeze(pid: int) -> bool:
-    """One of its threads is in FIFREEZE."""
+    """Whether one of the process's threads is in FIFREEZE."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         call = (thread / "syscall").read_text().split()
         if len(call) > 2 and int(call[2], 16) == FIFREEZE:
@@ -142,7 +144,7 @@ def in_freeze(pid: int) -> bool:
 
 
 def await_gone(pid: int, timeout: float = 60) -> None:
-    """Waits until a process that is no child of ours has ended (or is a zombie for its parent)."""
+    """Waits until a process that is not our child has ended, or is a zombie of its parent."""
     deadline = time.monotonic() + timeout
     while exists(pid):
         if state_of(pid) in ("Z", ""):

@@ -1,4 +1,4 @@
-"""A real agent on a real mount under the ptrace host, and a host that is played by the test."""
+"""A real agent on a real mount under the ptrace host; the test plays the host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVENT = b"vmbackup.eventSet "
 
 
 class Guest:
-    """`vmtpy run` kept to some mounts, and what it has said so far."""
+    """`vmtpy run` with some mounts, and its messages so far."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Guest:
 
     @property
     def vsock(self) -> _host.VsockService:
-        """The host's side of vsock, where there is one."""
+        """The host's side of vsock; None without vsock."""
         assert self.service
         return self.service
 
@@ -70,11 +70,11 @@ class Guest:
         return self.host.process()
 
     def read(self) -> None:
-        """Takes what the host has seen meanwhile."""
+        """Reads the messages that the host has received meanwhile."""
         self.entries += self.device.take_transcript(time.monotonic() + 0.002)
 
     def until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
-        """Waits for something that the guest says."""
+        """Waits until the condition on the guest's messages is true."""
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, f"{self.events()} {self.replies()} {self.text()}"
@@ -85,7 +85,7 @@ class Guest:
         return self.log.read_text() if self.log.exists() else ""
 
     def events(self) -> list[bytes]:
-        """Backup events, without the keep-alives."""
+        """The guest's backup events, without keep-alives."""
         told = [
             entry.request[len(EVENT) :]
             for entry in self.entries
@@ -94,18 +94,18 @@ class Guest:
         return [request for request in told if not request.startswith(b"req.keepAlive")]
 
     def when(self, text: bytes) -> float:
-        """When the guest first said something that begins so (an event, or any request)."""
+        """The time of the guest's first event or request that begins with the text."""
         for entry in self.entries:
             if entry.request.startswith((EVENT + text, text)):
                 return entry.time
         raise AssertionError(f"the guest never said {text!r}")
 
     def requests(self) -> list[bytes]:
-        """All that it has asked or told the host."""
+        """All requests of the guest."""
         return [entry.request for entry in self.entries if entry.kind == _host.MessageKind.RPCI]
 
     def hears(self, beginning: bytes, times: int = 1) -> bytes:
-        """Waits until the host has been told something that begins so; the last one."""
+        """Waits for a request that begins with the text, and returns the last such request."""
         self.until(lambda: len(self.told(beginning)) >= times)
         return self.told(beginning)[-1]
 
@@ -113,29 +113,29 @@ class Guest:
         return [request for request in self.requests() if request.startswith(beginning)]
 
     def replies(self) -> list[bytes]:
-        """Answers to the host's commands."""
+        """The guest's answers to the host's commands."""
         return [
             entry.request for entry in self.entries if entry.kind == _host.MessageKind.TCLO_REPLY
         ]
 
     def command(self, text: str | bytes) -> bytes:
-        """Sends a command; the guest's answer."""
+        """Sends a command and returns the guest's answer."""
         before = len(self.replies())
         self.device.send_command(text)
         self.until(lambda: len(self.replies()) > before)
         return self.replies()[before]
 
     def freeze(self) -> None:
-        """A backup up to the commit."""
+        """Runs a backup up to the commit."""
         assert self.command("vmbackup.start 1") == b"OK "
         self.until(lambda: any(event.startswith(b"prov.snapshotCommit") for event in self.events()))
 
     def done(self) -> None:
-        """Waits for the end that ends every backup."""
+        """Waits for req.done, with which every backup ends."""
         self.until(lambda: self.events()[-1:] == [b"req.done 0 "])
 
     def end(self) -> int:
-        """SIGTERM, and the wait status."""
+        """Sends SIGTERM and returns the wait status."""
         self.host.signal(signal.SIGTERM)
         assert self.host.wait(time.monotonic() + PATIENCE), "the agent does not end"
         return self.host.wait_status()
@@ -182,7 +182,7 @@ def running_guest(
 
 
 def require_ptrace() -> None:
-    """Skips the test where programs cannot be traced."""
+    """Skips the test if programs cannot be traced."""
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if scope.exists() and scope.read_text().strip() == "3":
         pytest.skip("needs ptrace (kernel.yama.ptrace_scope is 3)")

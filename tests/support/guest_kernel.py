@@ -1,7 +1,8 @@
-"""Debian's own kernels for test machines: images and their modules, unpacked, not installed.
+"""Finds Debian's kernels for test machines: images and modules that are unpacked, but not
+installed.
 
-Serves tests/vm and tests/native. The usual one is looked for in $VMTPY_KERNEL, in build/kernel
-(which `.ci/kernel` fills) and in this machine's own /boot and /lib/modules; that of another name in
+It serves tests/vm and tests/native. It looks for the usual kernel in $VMTPY_KERNEL, in build/kernel
+(which `.ci/kernel` fills) and in this machine's /boot and /lib/modules, and for a named kernel in
 build/kernel-NAME (`.ci/kernel NAME`).
 """
 
@@ -29,7 +30,7 @@ class Kernel:
 
     @property
     def release(self) -> str:
-        """As `uname -r` has it."""
+        """The release, as `uname -r` prints it."""
         return self.modules.name
 
     def unpack(self, names: tuple[str, ...], into: Path) -> list[Path]:
@@ -65,12 +66,12 @@ class Kernel:
 
 
 def name_of(module: Path) -> str:
-    """A module's name, by its file's."""
+    """The name of a module, from the name of its file."""
     return module.name.partition(".")[0].replace("-", "_")
 
 
 def depends(module: bytes) -> list[str]:
-    """What a module says that it needs, in its section .modinfo."""
+    """The modules that a module needs, from its section .modinfo."""
     said = re.search(rb"\0depends=([^\0]*)\0", module)
     words = said.group(1).decode() if said else ""
     return [word.replace("-", "_") for word in words.split(",") if word]

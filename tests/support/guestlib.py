@@ -1,4 +1,4 @@
-"""The host's answer to `guestlib.info.get 3`, built apart from the code that reads it."""
+"""Makes the host's answer to `guestlib.info.get 3`, independently of the code that reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OPAQUE = {18, 37}
 
 
 def statistic(identifier: int, value: int | bytes, *, valid: bool = True) -> bytes:
-    """One statistic in XDR."""
+    """One statistic, in XDR."""
     head = struct.pack(">II", identifier, valid)
     if isinstance(value, bytes):
         return head + struct.pack(">I", len(value)) + value + bytes(-len(value) % 4)

@@ -1,5 +1,5 @@
-"""Calls to an HGFS server and what every server answers to them: to vmtoolsd's, which serves a file
-of a directory, and to ours, which serves the manifest. Used by tests/peer and tests/unit.
+"""Calls to an HGFS server, and the answers that every server must give: vmtoolsd's, which serves a
+file of a directory, and vmtpy's, which serves the manifest. It serves tests/peer and tests/unit.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Talk(NamedTuple):
         return self.status(Op.GETATTR_V2, getattr_body(name))
 
     def opened(self, name: bytes) -> int:
-        """The status of Open, which is that of OpenV3, too."""
+        """The status of Open, which must equal that of OpenV3."""
         old = self.status(Op.OPEN, open_body(name))
         assert self.status(Op.OPEN_V3, open_v3_body(name)) == old
         return old
 
 
 def refusal(call: Callable[[], object]) -> int:
-    """The status with which a call is refused; success if it is not."""
+    """The status of a call; success if it is not refused."""
     try:
         call()
     except HgfsStatusError as error:
@@ -176,7 +176,7 @@ def knows_no_stale_session(talk: Talk) -> None:
 
 
 def refuses_short_bodies(talk: Talk) -> None:
-    """At every length; only the length that the packet itself tells counts."""
+    """Checks that bodies of every shorter length are refused, by the length in the packet."""
     for op, body in (
         (Op.GETATTR_V2, getattr_body(talk.name)),
         (Op.OPEN, open_body(talk.name)),
@@ -197,7 +197,7 @@ def needs_no_word_behind(talk: Talk) -> None:
 
 
 def refuses_long_names(talk: Talk) -> None:
-    """A name that is longer than the packet."""
+    """Checks that a name longer than the packet is refused."""
     for size in (len(talk.name) + 1, 0x7FFFFFFF, 0x80000000, LAST - 1, LAST):
         length = size.to_bytes(4, "little")
         at = getattr_body(talk.name)

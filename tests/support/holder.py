@@ -1,4 +1,4 @@
-"""A process that keeps a filesystem from being frozen, as any user could."""
+"""A process that prevents the freeze of a filesystem, as a process of any user can."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ NUMBERS = {SPLICE: "275 ", WRITE: "1 "}  # of the calls, on x86-64
 
 @contextmanager
 def holding(path: Path, code: str = SPLICE) -> Iterator[subprocess.Popen[bytes]]:
-    """A process asleep inside a write to a file: FIFREEZE of its filesystem waits for it."""
+    """Runs a process that sleeps inside a write to a file, so that FIFREEZE of its filesystem
+    waits.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE
     ) as holder:

@@ -1,4 +1,4 @@
-"""Hooks for tests: a clock that only tests turn, and executables that note how they are called."""
+"""Hooks for tests: a clock that only tests turn, and executables that record their calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Counts the hooks' time limits; stands still unless it is turned."""
+    """The clock of the hooks' time limits, which runs only when a test turns it."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -28,6 +28,6 @@ def write_script(path: Path, body: str = "", *, mode: int = 0o755) -> Path:
 
 
 def seen(directory: Path) -> list[str]:
-    """What the scripts of this directory have noted."""
+    """The calls that the scripts of this directory have noted."""
     file = directory.parent / "seen"
     return file.read_text().splitlines() if file.exists() else []

@@ -1,6 +1,6 @@
-"""Disk images for test machines: a filled one that all share, and qcow2 layers over it.
+"""Disk images for test machines: a filled image that all machines share, and qcow2 layers over it.
 
-Serves tests/vm. Relies on mkfs.ext4 and qemu-img; neither needs root.
+It serves tests/vm, and relies on mkfs.ext4 and qemu-img, which do not need root.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def filled(image: Path, size: int, used: int) -> None:
 
 
 def layer(image: Path, below: Path) -> Path:
-    """A qcow2 image in which only what differs from the one below is kept."""
+    """A qcow2 image that stores only the differences to the image below."""
     kind = "raw" if below.suffix == ".raw" else "qcow2"
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below), "-F", kind, str(image)]
     subprocess.run(command, check=True, timeout=60)

@@ -1,8 +1,9 @@
-"""The root of a test machine: this machine's Python and some of its programs, in a cpio archive.
+"""Makes the root of a test machine: this machine's Python and some of its programs, in a cpio
+archive.
 
-Serves tests/vm. What is copied is what runs the tests: the interpreter and its standard library,
-the vmtpy that is tested, whatever program a test asks for, and the shared libraries of all of
-these, each at the path that it has here. busybox does the rest. Relies on ldd.
+It serves tests/vm. The archive contains the interpreter and its standard library, the vmtpy under
+test, the programs that a test needs, and the shared libraries of all of these, at the same paths as
+on this machine, and busybox for the rest. It relies on ldd.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Archive:
         self._libraries: list[Path] = []
 
     def add(self, source: Path, target: Path | None = None) -> None:
-        """One file, at its own path or another; a symbolic link as what it points to."""
+        """Adds a file at its own or another path; for a symbolic link its target."""
         target = target or source
         if target in self._seen:
             return
@@ -48,7 +49,7 @@ class Archive:
         self._put(target, mode, source.read_bytes(), int(status.st_mtime))
 
     def add_tree(self, source: Path, target: Path | None = None) -> None:
-        """A directory without LEFT_OUT; shared objects in it get their libraries."""
+        """Adds a directory without LEFT_OUT, and the libraries of its shared objects."""
         for directory, names, files in os.walk(source):
             names[:] = sorted(set(names) - LEFT_OUT)
             inside = (target or source) / Path(directory).relative_to(source)
@@ -60,7 +61,7 @@ class Archive:
                     self._libraries.append(Path(directory) / name)
 
     def add_program(self, source: Path, target: Path | None = None) -> None:
-        """A program with its libraries."""
+        """Adds a program with its libraries."""
         self.add(source, target)
         self._libraries.append(source)
 
@@ -69,7 +70,7 @@ class Archive:
         self._put(target, stat.S_IFLNK | 0o777, to.encode())
 
     def end(self) -> None:
-        """The libraries of all that was added, and the archive's own end."""
+        """Adds the libraries of all added files, and ends the archive."""
         for library in libraries(self._libraries):
             self.add(library)
         self._put(Path("TRAILER!!!"), 0, b"")
@@ -134,7 +135,7 @@ def write(
 
 
 def base() -> dict[str, str]:
-    """Where the interpreter itself lives, although a virtual environment may run the tests."""
+    """The installation of the interpreter, even if a virtual environment runs the tests."""
     return {
         "base": sys.base_prefix,
         "platbase": sys.base_exec_prefix,
@@ -144,12 +145,12 @@ def base() -> dict[str, str]:
 
 
 def where(program: str) -> str | None:
-    """A program in PATH or where Debian keeps those for root."""
+    """A program in PATH or in Debian's directories for root; None if there is none."""
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
 
 
 def found(program: str) -> Path:
-    """The same for a program that must be there."""
+    """The path of a program that must exist."""
     path = where(program)
     assert path is not None, f"{program} is not installed"
     return Path(path)

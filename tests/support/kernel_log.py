@@ -1,4 +1,4 @@
-"""What the kernel logs from now on, read from /dev/kmsg by root."""
+"""Reads the kernel's new log messages from /dev/kmsg, as root."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 class KernelLog:
-    """A place in the log: its end when this was made."""
+    """A position in the log, at first its end."""
 
     def __init__(self) -> None:
         self._file = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,8 +1,8 @@
-"""A guest's whole life as lines of text: what differs between machines is replaced by its name.
+"""A guest's whole life as lines of text, in which names replace what differs between machines.
 
 host   reset            a command of the host
-answer OK ATR toolbox   the guest's answer to it
-guest  log …            what the guest asks or tells the host by itself
+answer OK ATR toolbox   the guest's answer to the command
+guest  log …            a request of the guest
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def lines(entries: Iterable[_host.TranscriptEntry]) -> list[str]:
 
 
 def keep(entry: _host.TranscriptEntry) -> bool:
-    """Keep-alives and statistics come as often as the clock says."""
+    """Whether a line is kept: keep-alives and statistics depend on the clock and are dropped."""
     return not entry.request.startswith((b"vmbackup.eventSet req.keepAlive", b"SetGuestInfo  8 "))
 
 

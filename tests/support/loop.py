@@ -1,10 +1,10 @@
-"""Real filesystems on loop images of our own, for tests that freeze.
+"""Real filesystems on loop images that are made for a test, for tests that freeze.
 
-Whoever freezes in a test takes its mount from here: nothing else is ever handed out, and freeze()
-and thaw() look again before each call that the mount is still on the loop device over our image.
-A watchdog process (watchdog.py) guards each mount: it thaws what stays frozen for 20 seconds, for
-which loop_mount() raises AssertionError at its end, and cleans up when this process has died.
-Relies on root, losetup, mkfs.* and loop devices; what is missing skips the test by name.
+Every test that freezes uses a mount of this module. Before each call, freeze() and thaw() check
+again that the mount is still on the loop device over that image. A watchdog process (watchdog.py)
+guards each mount: it thaws a mount that stays frozen for 20 seconds, for which loop_mount() raises
+AssertionError at its end, and it cleans up if this process dies. The module relies on root,
+losetup, mkfs.* and loop devices; if one is missing, the test is skipped and the skip names it.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class LoopMount:
         assert backing_file(self.device) == self.image, f"{self.device} is not over {self.image}"
 
     def freeze(self) -> None:
-        """FIFREEZE, as someone else than vmtpy would do it. Raises OSError."""
+        """Freezes as another program than vmtpy would. Raises OSError."""
         self.check_ours()
         call(self.path, FIFREEZE)
 
     def thaw(self) -> bool:
-        """FITHAW; False when it was not frozen."""
+        """Thaws. Returns False if the filesystem was not frozen."""
         self.check_ours()
         try:
             call(self.path, FITHAW)
@@ -79,7 +79,7 @@ class LoopMount:
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of /proc/self/mountinfo."""
+    """A mount, from a line of /proc/self/mountinfo."""
 
     mount_id: int
     number: str
@@ -105,7 +105,7 @@ def find_mount(path: Path | str) -> Mount | None:
 
 
 def backing_file(device: str) -> Path | None:
-    """The file under a loop device, None when it is free."""
+    """The file of a loop device; None if the device is free."""
     try:
         return Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().rstrip())
     except OSError:
@@ -122,20 +122,20 @@ def call(path: Path, request: int) -> None:
 
 
 def require_root() -> None:
-    """Skips the test without root."""
+    """Skips the test if it does not run as root."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
 
 
 def require_program(*programs: str) -> None:
-    """Skips the test without one of these programs."""
+    """Skips the test if one of these programs is missing."""
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"needs the program {program}")
 
 
 def require_loop(fs: str = "ext4") -> None:
-    """Skips the test where a loop image of this type cannot be had."""
+    """Skips the test if a loop image of this type cannot be made."""
     require_root()
     require_program("losetup", MKFS[fs][0])
     if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
@@ -148,7 +148,7 @@ def require_loop(fs: str = "ext4") -> None:
 
 
 def require_reflink(directory: Path) -> None:
-    """Skips the test where `directory` cannot copy by reflink."""
+    """Skips the test if `directory` does not support reflinks."""
     source, copy = directory / "reflink.source", directory / "reflink.copy"
     source.write_bytes(b"x" * 4096)
     command = ["cp", "--reflink=always", str(source), str(copy)]
@@ -200,7 +200,7 @@ def loop_mount(
 
 
 def make(fs: str, image: Path, size: int, path: Path, options: str) -> LoopMount:
-    """mkfs, losetup, mount; undone again if one of them fails."""
+    """Runs mkfs, losetup and mount; undoes all if one fails."""
     with image.open("wb") as file:
         file.truncate(size)
     run([*MKFS[fs], str(image)])

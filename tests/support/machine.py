@@ -1,6 +1,7 @@
-"""A made-up machine: mountinfo, /proc/swaps, sysfs and /dev as files under a directory.
+"""An invented machine: mountinfo, /proc/swaps, sysfs and /dev as files under a directory.
 
-Serves the tests of the plan. Only what the plan reads is there, laid out as the kernel does it.
+It serves the tests of the plan, and has only the files that the plan reads, laid out as in the
+kernel.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from vmtpy import _core
 
 
 def escape(text: str) -> str:
-    """As the kernel writes a path: blanks, tabs, newlines, backslashes as octal numbers."""
+    """A path in the kernel's notation: spaces, tabs, newlines and backslashes as octal numbers."""
     return "".join(f"\\{ord(c):03o}" if c in " \t\n\\" else c for c in text)
 
 
 @dataclass
 class Machine:
-    """Devices first, then mounts. `plan()` asks the real planner."""
+    """A machine to which tests add devices first, then mounts. `plan()` calls the real planner."""
 
     path: Path
     lines: list[str] = field(default_factory=list)
@@ -34,7 +35,7 @@ class Machine:
     def block(
         self, name: str, number: str, *, slaves: tuple[str, ...] = (), under: str = "virtual/block"
     ) -> Path:
-        """A whole block device; `under` is its place in /sys/devices."""
+        """Adds a whole block device; `under` is its place in /sys/devices."""
         directory = self.path / "sys/devices" / under / name
         (directory / "slaves").mkdir(parents=True)
         (directory / "dev").write_text(number + "\n")
@@ -47,12 +48,12 @@ class Machine:
         return directory
 
     def add_slave(self, name: str, slave: str) -> None:
-        """Says that `name` stands on `slave`."""
+        """Makes the device `name` stand on `slave`."""
         target = (self.path / "sys/class/block" / slave).resolve()
         (self.path / "sys/class/block" / name / "slaves" / slave).symlink_to(target)
 
     def disk(self, name: str, number: str, *, wwid: str = "") -> Path:
-        """A SCSI disk."""
+        """Adds a SCSI disk."""
         directory = self.block(name, number, under="pci0000:00/host0/target0:0:0/block")
         (directory / "device").mkdir()
         if wwid:
@@ -60,7 +61,7 @@ class Machine:
         return directory
 
     def partition(self, name: str, number: str, *, of: str) -> None:
-        """A partition of a disk that is there already."""
+        """Adds a partition of a disk that exists."""
         directory = (self.path / "sys/class/block" / of).resolve() / name
         directory.mkdir()
         (directory / "dev").write_text(number + "\n")
@@ -70,27 +71,27 @@ class Machine:
         (self.path / "dev" / name).touch()
 
     def mapper(self, name: str, number: str, title: str, *slaves: str) -> None:
-        """A device-mapper device with its link in /dev/mapper."""
+        """Adds a device-mapper device with its link in /dev/mapper."""
         directory = self.block(name, number, slaves=slaves)
         (directory / "dm").mkdir()
         (directory / "dm/name").write_text(title + "\n")
         self.link(f"mapper/{title}", f"../{name}")
 
     def loop(self, name: str, number: str, image: str) -> None:
-        """A loop device over a file."""
+        """Adds a loop device over a file."""
         directory = self.block(name, number)
         (directory / "loop").mkdir()
         (directory / "loop/backing_file").write_text(image + "\n")
 
     def btrfs(self, uuid: str, *devices: str) -> None:
-        """A btrfs of several devices, as /sys/fs/btrfs has it."""
+        """Adds a btrfs of several devices, as in /sys/fs/btrfs."""
         directory = self.path / "sys/fs/btrfs" / uuid / "devices"
         directory.mkdir(parents=True)
         for name in devices:
             (directory / name).symlink_to((self.path / "sys/class/block" / name).resolve())
 
     def link(self, name: str, target: str) -> None:
-        """A symbolic link in /dev."""
+        """Adds a symbolic link in /dev."""
         place = self.path / "dev" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
@@ -108,7 +109,7 @@ class Machine:
         super_options: str = "rw",
         tags: str = "",
     ) -> int:
-        """Adds a mount on top of what is there; its mount id."""
+        """Adds a mount over the others and returns its mount id."""
         number = 20 + len(self.points)
         fields = [number, self.parent(point), device, escape(root), escape(point), options]
         fields += [*tags.split(), "-", fs, escape(source), super_options]
@@ -117,7 +118,7 @@ class Machine:
         return number
 
     def parent(self, point: str) -> int:
-        """The mount over which one at `point` would lie."""
+        """The mount below a new mount at `point`."""
         best, best_number = "", 1
         for other, number in self.points:
             inside = PurePosixPath(point).is_relative_to(other)
@@ -126,7 +127,7 @@ class Machine:
         return best_number
 
     def swap(self, name: str, kind: str) -> None:
-        """A line of /proc/swaps."""
+        """Adds a line to /proc/swaps."""
         self.swaps.append(f"{escape(name)}\t{kind}\t1048572\t0\t-2")
 
     # --- the question ---
@@ -154,10 +155,10 @@ class Machine:
 
 
 def levels(plan: _core.Plan) -> dict[str, int]:
-    """Path → level."""
+    """The level of each path."""
     return {filesystem.path: filesystem.level for filesystem in plan.filesystems}
 
 
 def reasons(plan: _core.Plan) -> dict[str, str]:
-    """Path → why it is left out."""
+    """The reason for which each path is left out."""
     return {left.path: left.reason for left in plan.left_out}

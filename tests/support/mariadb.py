@@ -1,5 +1,5 @@
-"""A real MariaDB for tests, from Debian's packages: a data directory of our own, reached by a
-socket in a directory of our own, run as the user mysql.
+"""A real MariaDB from Debian's packages for tests. Its data directory and its socket are made for
+the test, and the server runs as the user mysql.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPTIONS = (
 
 
 def require_mariadb() -> None:
-    """Skips the test without it."""
+    """Skips the test if MariaDB is not installed."""
     for name in ("mariadbd", "mariadb-install-db", "mariadb"):
         if not shutil.which(name):
             pytest.skip(f"needs the program {name} (Debian: mariadb-server)")
@@ -39,7 +39,7 @@ def require_mariadb() -> None:
 
 @dataclass
 class Server:
-    """A data directory, and where its server listens and logs."""
+    """A data directory with the socket and the log of its server."""
 
     data: Path
     work: Path
@@ -55,7 +55,7 @@ class Server:
         return self.work / "log"
 
     def sql(self, statements: str) -> list[str]:
-        """Runs them; the lines that they gave."""
+        """Runs statements and returns the lines of their results."""
         done = self.batch(statements)
         assert done.returncode == 0, done.stdout
         return done.stdout.splitlines()
@@ -111,7 +111,7 @@ def place() -> Iterator[Path]:
 
 @contextmanager
 def template() -> Iterator[Path]:
-    """A data directory that has been made, for copies."""
+    """Makes a data directory, of which servers get copies."""
     require_mariadb()
     with place() as work:
         places = [f"--datadir={work}/data", "--auth-root-authentication-method=normal"]
@@ -128,7 +128,7 @@ def template() -> Iterator[Path]:
 
 @contextmanager
 def server(made: Path, directory: Path) -> Iterator[Server]:
-    """Starts one on a copy of a template, in a new directory "data"; stops it at the end."""
+    """Starts a server on a copy of a template, in a new directory "data"; stops it at the end."""
     with place() as work:
         for one in (directory.parent, directory):
             if one != Path(tempfile.gettempdir()):
@@ -148,6 +148,6 @@ def holder(state: Path) -> int:
 
 
 def environment(one: Server, state: Path, **more: str) -> dict[str, str]:
-    """What the hook is to see."""
+    """The environment for the hook."""
     own = {"VMTPY_MARIADB_CLIENT": one.client, "VMTPY_MARIADB_STATE": str(state)}
     return {**os.environ, **own, **more}

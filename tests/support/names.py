@@ -1,5 +1,5 @@
-"""Names of AF_UNIX services for tests. They are one network namespace's, in which another run of
-the tests may have the same process ids.
+"""Unique names of AF_UNIX services for tests. A network namespace shares these names, and another
+run of the tests in it may have the same process ids.
 """
 
 from __future__ import annotations
@@ -8,5 +8,5 @@ import secrets
 
 
 def unique_base(kind: str) -> str:
-    """A name that nobody else has, for VsockService and what connects to it."""
+    """A unique name for a VsockService and the sockets that connect to it."""
     return f"@vmtpy-{kind}-{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""A network and a host name of the test's own, to be changed without touching the machine's."""
+"""A network and a host name for one test, which it can change without changing the machine's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSIDE = f"unshare -n -u sh -c '{SETUP}' sh"
 
 
 def require_namespaces() -> None:
-    """Skips the test where a network namespace cannot be had."""
+    """Skips the test if a network namespace cannot be made."""
     require_root()
     require_program("unshare", "nsenter", "ip")
     tried = subprocess.run(
@@ -38,6 +38,6 @@ def require_namespaces() -> None:
 
 
 def inside(process: int, command: str) -> None:
-    """Runs a shell command in the namespaces of a process that runs there."""
+    """Runs a shell command in the namespaces of a process."""
     enter = ["nsenter", "-t", str(process), "-n", "-u"]
     subprocess.run([*enter, "sh", "-ec", command], check=True, timeout=PATIENCE)

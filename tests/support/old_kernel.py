@@ -1,9 +1,9 @@
-"""A kernel as old as vmtpy bears, as far as its system calls go: Linux 4.18.
+"""Gives a command the system calls of Linux 4.18, the oldest kernel that vmtpy supports.
 
-As a program (`old_kernel.py COMMAND…`, see OLD) it has the kernel answer ENOSYS to every call that
-came later, then becomes the command; all that this starts is treated alike. statx is refused, too:
-4.18 has it, but does not tell ids of mounts by it. Relies on seccomp; without CAP_SYS_ADMIN the
-command gets no_new_privs.
+As a program (`old_kernel.py COMMAND…`, see OLD) it makes the kernel answer ENOSYS to every later
+system call, for the command and its children, and then becomes the command. It also refuses statx,
+which returns no mount ids on 4.18. It relies on seccomp; without CAP_SYS_ADMIN the command gets
+no_new_privs.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""The documentation's pages, for tests: their code blocks, and programs that they call.
+"""The code blocks of the documentation's pages, for tests.
 
-A page's blocks say by their language what a test does with them:
-    sh       runs as it is, with `vmtpy` being the package under test
-    console  needs root, a host, or an installation: `# COMMAND` and `$ COMMAND` are parsed, not run
-    toml     is a configuration that `vmtpy run` takes
-    bash     is a script that a user writes to a file
-    python   runs
-Anything else is shown only.
+The language of a block says what a test does with it:
+    sh       runs as it is; `vmtpy` is the package under test
+    console  is parsed, but not run: `# COMMAND` and `$ COMMAND` need root, a host or an
+    installation toml     is a configuration that `vmtpy run` accepts bash     is a script that a
+    user writes to a file python   runs
+Blocks of other languages are not tested.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How long tests wait on a machine that is busy with other things.
+"""The times for which tests wait on a busy machine.
 
-Another process may hold the machine for seconds, so a test waits for what must come and does not
-measure how soon it came. It tells apart what happened by what it is, in which order, and by limits
-that are far from each other: writers go on within PATIENCE of an agent's death, where the freeze's
-own limit comes later, and the watchdog of the mount (support/loop.py) fails the test that it had to
-thaw for. What is promised in milliseconds is measured by fastest(), and in the benchmarks.
+Another process may hold the machine for seconds, so a test waits for an event and does not measure
+how soon it comes. It distinguishes outcomes by what happened, by the order, and by limits that are
+far apart: writers continue within PATIENCE of an agent's death, while the limit of the freeze is
+later, and the mount's watchdog (support/loop.py) fails a test for which it had to thaw. fastest()
+and the benchmarks measure what is promised in milliseconds.
 """
 
 from __future__ import annotations

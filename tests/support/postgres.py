@@ -1,5 +1,5 @@
-"""A real PostgreSQL for tests, from Debian's packages: a cluster of our own, reached by a socket in
-a directory of our own, run as the user postgres.
+"""A real PostgreSQL from Debian's packages for tests. Its cluster and its socket are made for the
+test, and the server runs as the user postgres.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPTIONS = (
 
 
 def programs() -> Path:
-    """The directory of PostgreSQL's programs. Skips the test without them."""
+    """The directory of PostgreSQL's programs. Skips the test if it is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     if not found:
         pytest.skip("needs PostgreSQL (Debian: postgresql)")
@@ -41,7 +41,9 @@ def programs() -> Path:
 
 
 def run(program: Path | str, *arguments: str, timeout: float = 90) -> str:
-    """Runs a program as the user postgres; its output. Raises AssertionError with what it said."""
+    """Runs a program as the user postgres and returns its output. Raises AssertionError if it
+    fails.
+    """
     done = subprocess.run(
         ["runuser", "-u", "postgres", "--", str(program), *arguments],
         stdin=subprocess.DEVNULL,
@@ -58,7 +60,7 @@ def run(program: Path | str, *arguments: str, timeout: float = 90) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A data directory, and where its server listens and logs."""
+    """A data directory with the socket and the log of its server."""
 
     data: Path
     socket: Path
@@ -94,7 +96,7 @@ class Cluster:
 
 @contextmanager
 def cluster(directory: Path) -> Iterator[Cluster]:
-    """Makes and starts one in a new directory "data" of a loop mount; stops it at the end."""
+    """Makes and starts a server in a new directory "data" of a loop mount; stops it at the end."""
     initdb = programs() / "initdb"
     postgres = pwd.getpwnam("postgres")
     with place() as work:

@@ -1,4 +1,4 @@
-"""The package's programs, as they are on a user's PATH."""
+"""The package's programs, for tests that need them on PATH."""
 
 from __future__ import annotations
 

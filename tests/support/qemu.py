@@ -1,9 +1,10 @@
-"""A virtual machine that runs vmtpy for a test: QEMU with software emulation, so that it is the
-same everywhere, and nothing but an initramfs (initramfs.py) and the disks that the test gives.
+"""A virtual machine that runs vmtpy for a test. QEMU emulates the processor in software, so that
+the machine is the same everywhere; it has only an initramfs (initramfs.py) and the disks of the
+test.
 
-The test talks to the guest by virtio-serial ports, each a Unix socket here: "control" carries
-commands (vm/guest/server.py is the other side), the others belong to the test. All waits are
-bounded; what fails shows the end of the guest's console.
+The test and the guest exchange data over virtio-serial ports, which are Unix sockets on this side:
+the port "control" carries commands for vm/guest/server.py, the others belong to the test. All waits
+are bounded, and an error shows the end of the guest's console.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ UUID = "6f0c8a6e-1f44-4d0f-9d5b-3c2e1a0b9f87"
 
 
 class GuestError(AssertionError):
-    """The guest did not do what it was asked, with the end of its console."""
+    """The guest failed to do a request; the text has the end of its console."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Ran:
 
 @dataclass(frozen=True)
 class Root:
-    """What machines boot: a kernel image and an initramfs."""
+    """A kernel image and an initramfs, which machines boot."""
 
     kernel: Path
     initramfs: Path
@@ -81,7 +82,7 @@ class VirtualMachine:
         self.ports = readers
 
     def wait_for_boot(self, timeout: float = BOOT) -> None:
-        """Waits until the guest takes commands. After a reset it says so anew."""
+        """Waits until the guest takes commands, also again after a reset."""
         deadline = time.monotonic() + timeout
         while "booted" not in self._read(deadline, "to boot"):
             pass
@@ -107,7 +108,7 @@ class VirtualMachine:
         return Ran(answer["code"], answer["out"], answer["err"])
 
     def check(self, *command: str | Path, timeout: float = COMMAND) -> str:
-        """Runs a command that must succeed; its output."""
+        """Runs a command that must succeed, and returns its output."""
         done = self.run(*command, timeout=timeout)
         if done.code != 0:
             raise self.error(f"{command} ended with {done.code}: {done.out} {done.err}")
@@ -118,15 +119,15 @@ class VirtualMachine:
         return self.run("python", "-c", source, user=user)
 
     def start(self, *command: str, output: str) -> int:
-        """Starts a command with its output in a file of the guest; its process id."""
+        """Starts a command with its output in a file of the guest. Returns its process id."""
         return int(self.ask("start", command=list(command), output=output)["pid"])
 
     def wait(self, pid: int, timeout: float = COMMAND) -> int:
-        """Waits for the end of what start() has started; its exit code."""
+        """Waits for the end of a command of start(). Returns its exit code."""
         return int(self.ask("wait", timeout, pid=pid, timeout=timeout)["code"])
 
     def read(self, path: str) -> str:
-        """A file of the guest."""
+        """Reads a file of the guest."""
         return str(self.ask("read", path=path)["text"])
 
     def write(self, path: str, text: str) -> None:
@@ -134,14 +135,14 @@ class VirtualMachine:
         self.ask("write", path=path, text=text)
 
     def ask(self, what: str, longest: float = COMMAND, **arguments: object) -> dict[str, Any]:
-        """One request to the server in the guest. Raises GuestError."""
+        """Sends a request to the server in the guest and returns the answer. Raises GuestError."""
         answer = self.answer(self.request(what, **arguments), longest)
         if "error" in answer:
             raise self.error(f"{what} {arguments}: {answer['error']}")
         return answer
 
     def request(self, what: str, **arguments: object) -> int:
-        """Sends a request and does not wait; for answer()."""
+        """Sends a request without waiting; answer() returns the answer."""
         number = next(self._numbers)
         request = {"id": number, "do": what, "with": arguments}
         self._control.connection.settimeout(COMMAND)
@@ -171,7 +172,7 @@ class VirtualMachine:
         return GuestError(f"{text}\n--- console:\n{console[-4000:]}")
 
     def quit(self) -> None:
-        """Ends the machine as if its power were cut; its images are complete then."""
+        """Ends the machine as if its power were cut. After that its images are complete."""
         self.qmp.execute("quit")
         self._process.wait(timeout=COMMAND)
 
@@ -212,7 +213,7 @@ class VirtualMachine:
 def command_line(
     root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...]
 ) -> list[str]:
-    """QEMU's own."""
+    """QEMU's command line."""
     command = [QEMU, "-no-user-config", "-nodefaults", "-display", "none"]
     command += ["-M", "pc,vmport=on", "-accel", "tcg,thread=multi", "-cpu", "max"]
     command += ["-smp", "2", "-m", str(MEMORY), "-uuid", UUID]

@@ -1,6 +1,6 @@
-"""QEMU's monitor: one command after the other, and the events that come meanwhile.
+"""QEMU's monitor: runs commands one after the other, and keeps the events that arrive meanwhile.
 
-Serves support/qemu.py. The protocol is QMP: JSON objects, one a line, over a Unix socket.
+It serves support/qemu.py. The protocol is QMP: JSON objects, one a line, over a Unix socket.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class LineReader:
         self._buffer = b""
 
     def line(self, deadline: float) -> bytes | None:
-        """The next line, None at the deadline. Raises ConnectionError at the end."""
+        """The next line; None at the deadline. Raises ConnectionError at the end."""
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -49,7 +49,7 @@ class Qmp:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: object) -> object:
-        """What the command returns. Raises RuntimeError with QEMU's words."""
+        """Runs a command and returns its result. Raises RuntimeError with QEMU's words."""
         request = {"execute": command, "arguments": arguments}
         self._reader.connection.sendall(json.dumps(request).encode() + b"\n")
         deadline = time.monotonic() + self._timeout

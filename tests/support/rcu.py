@@ -1,6 +1,7 @@
-"""/sys/kernel/rcu_expedited, which belongs to the whole machine: whoever freezes beside the tests
-may have it set for a moment, so that it is back is awaited. Who must know it exactly gives the
-agent a switch of its own.
+"""Checks /sys/kernel/rcu_expedited, which belongs to the whole machine.
+
+Another program that freezes may set it for a moment, so tests wait until it is restored. A test
+that must know the exact value gives the agent its own switch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ RCU = Path("/sys/kernel/rcu_expedited")
 
 
 def own_switch(file: Path) -> list[str]:
-    """Words in front of a command, for which `file` is the switch."""
+    """The words in front of a command that make `file` its switch."""
     require_program("unshare")
     return ["unshare", "--mount", "sh", "-c", f'mount --bind "$0" {RCU} && exec "$@"', str(file)]
 

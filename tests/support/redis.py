@@ -1,4 +1,4 @@
-"""A real Redis for tests, from Debian's packages: a directory and a socket of our own, no TCP."""
+"""A real Redis from Debian's packages for tests, with its own directory and socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 
 
 def require_redis() -> None:
-    """Skips the test without it."""
+    """Skips the test if Redis is not installed."""
     for name in ("redis-server", "redis-cli"):
         if not shutil.which(name):
             pytest.skip(f"needs the program {name} (Debian: redis-server)")
@@ -29,7 +29,7 @@ def require_redis() -> None:
 
 @dataclass
 class Server:
-    """A directory with its data, and another one for its socket and its log."""
+    """A server's directory with its data, and another for its socket and its log."""
 
     data: Path
     work: Path
@@ -83,7 +83,7 @@ class Server:
 
 @contextmanager
 def server(data: Path, work: Path, options: tuple[str, ...]) -> Iterator[Server]:
-    """Starts one, with its data in a directory that may be there; stops it at the end."""
+    """Starts a server with its data in a directory that may exist; stops it at the end."""
     require_redis()
     for directory in (data, work):
         directory.mkdir(exist_ok=True)

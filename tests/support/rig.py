@@ -1,5 +1,5 @@
-"""An agent's native loop, turned by hand: in-process host, simulated disk, manual clock. The test
-plays the Python side.
+"""An agent's native loop that a test turns by hand, with an in-process host, a simulated disk and a
+manual clock. The test plays the Python side.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Rig:
         self.agent = _core.Agent(self.transports, self.clock, options)
 
     def turn(self, seconds: float = 0.0) -> None:
-        """Lets time pass, then one turn of the loop."""
+        """Lets time pass, then runs one turn of the loop."""
         if seconds:
             self.clock.advance(seconds)
         self.agent.step()
@@ -99,12 +99,12 @@ class Rig:
         return self.replies()[-1]
 
     def events(self) -> list[bytes]:
-        """Backup events told to the host, without the keep-alives."""
+        """The guest's backup events, without keep-alives."""
         told = [request[len(EVENT) :] for request in self.requests() if request.startswith(EVENT)]
         return [request for request in told if not request.startswith(b"req.keepAlive")]
 
     def requests(self) -> list[bytes]:
-        """All that the guest has asked or told by itself."""
+        """All requests of the guest."""
         return [entry.request for entry in self.seen if entry.kind == _host.MessageKind.RPCI]
 
     def replies(self) -> list[bytes]:
@@ -133,7 +133,7 @@ class Rig:
         self.agent.arm(self.session)
 
     def freeze(self) -> None:
-        """From idle to frozen."""
+        """Runs a backup up to the commit."""
         assert self.command("vmbackup.start 1") == b"OK "
         self.take(KIND.START)
         self.arm()
@@ -143,7 +143,7 @@ class Rig:
         assert self.disk.frozen("/srv")
 
     def finish(self) -> _core.RunRecord:
-        """Python's part at the end."""
+        """Plays Python's part at the end of a backup."""
         record = self.take(KIND.ENDED).record
         self.agent.finish()
         self.until(lambda: self.agent.backup_state == State.IDLE)

@@ -1,4 +1,4 @@
-"""The body of vmbackup.startWithOpts, made independently of the package."""
+"""Makes the body of vmbackup.startWithOpts, independently of the package."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""An independent reader of the statistics record, open-vm-tools' guestStats.h: what tests check the
-guest's bytes with. It shares no code with the package.
+"""An independent reader of the statistics record (open-vm-tools' guestStats.h), with which tests
+check the guest's bytes. It shares no code with the package.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""VIX as a host speaks it: the request for the state of the tools, and what is in an answer. For
-the tests of our agent and of its peers; relies on nothing of theirs.
+"""A host's side of VIX: makes the request for the state of the tools, and parses the answer. It
+serves the tests of vmtpy and of its peers, and uses no code of theirs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def state_request(
     credentials: int = 0,
     op: int = GET_TOOLS_STATE,
 ) -> bytes:
-    """A request without body and credentials, as a host sends it unless told otherwise."""
+    """A request as a host sends it, by default without body and credentials."""
     flags = 0x45
     return _REQUEST.pack(
         magic, version, total, header, body, credentials, flags, op, 0, 0, 0x1122334455, 0, 0
@@ -44,7 +44,7 @@ class Property(NamedTuple):
 
 
 def parse_answer(answer: bytes) -> tuple[int, int, list[Property]]:
-    """The VIX error, the errno and the properties; anything else than an answer is a failure."""
+    """The VIX error, the errno and the properties of an answer. Fails if it is not an answer."""
     found = re.fullmatch(rb"OK (\d+) (\d+) ([A-Za-z0-9+/]*={0,2})\0", answer)
     assert found, answer
     left = base64.b64decode(found[3], validate=True)

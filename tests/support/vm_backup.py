@@ -1,8 +1,8 @@
-"""A test machine whose writers are backed up: for all tests in tests/vm that freeze.
+"""A test machine with writers that is backed up, for all tests in tests/vm that freeze.
 
-Inside, `vmtpy run` is the agent of an emulated host whose snapshot command says "commit" over a
-virtio-serial port and waits for "done"; outside, the test does what it wants in between. What the
-writers get acknowledged is told to the outside over a port of its own.
+In the machine, `vmtpy run` is the agent of an emulated host whose snapshot command sends "commit"
+over a virtio-serial port and waits for "done"; between these the test acts on the machine. The
+writers report their acknowledged records over another port.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Acknowledged:
         return dict(self._last)
 
     def wait_for_more(self, number: int = 50, timeout: float = 180) -> None:
-        """Waits until both kinds of records have so many more."""
+        """Waits until there are so many more records of both kinds."""
         wanted = {kind: self._last.get(kind, 0) + number for kind in ("synced", "buffered")}
         deadline = time.monotonic() + timeout
         while any(self._last.get(kind, 0) < count for kind, count in wanted.items()):
@@ -72,7 +72,7 @@ class BusyGuest:
         self.acknowledged.wait_for_more()
 
     def freeze(self, config: str = "", *options: str) -> int:
-        """Starts the agent and its host, waits for the commit; the process id of the host."""
+        """Starts agent and host, and waits for the commit. Returns the host's process id."""
         agent = [*VMTPY, "run", "--record", "/run/record"]
         if config:
             self.machine.write("/run/vmtpy.toml", config)
@@ -92,17 +92,17 @@ class BusyGuest:
         self.machine.ports["snapshot"].connection.sendall(b"done\n")
 
     def markers(self) -> list[str]:
-        """What the agent keeps in /run about filesystems that are frozen."""
+        """The markers in /run."""
         names = self.machine.run("ls", "/run/vmtpy").out.split()
         return [name for name in names if name.startswith("freeze-")]
 
     def agent(self) -> int:
-        """The process id of an agent that has frozen something."""
+        """The process id of an agent that has frozen filesystems."""
         (marker,) = self.markers()
         return int(marker.split("-")[1])
 
     def timeline(self) -> list[dict[str, Any]]:
-        """All that was said between agent and host so far."""
+        """The timeline of agent and host so far."""
         lines = self.machine.read("/run/timeline").splitlines()
         return [json.loads(line) for line in lines]
 
@@ -111,7 +111,7 @@ class BusyGuest:
         return {line["phase"]: line for line in self.timeline() if line["kind"] == "phase"}
 
     def events(self) -> list[str]:
-        """The names of the agent's events, without the keep-alives."""
+        """The names of the agent's events, without keep-alives."""
         names = [line["event"]["name"] for line in self.timeline() if "event" in line]
         return [name for name in names if name != "req.keepAlive"]
 

@@ -1,10 +1,9 @@
 """The guard of one loop mount of the tests: a process of its own that survives the test.
 
-It thaws the mount when a write to it has been waiting for 20 seconds (or as long as it was told)
-and says so, which fails the test; when its parent dies it thaws, unmounts and frees the loop
-device. The probe is a write of zero
-bytes, which waits on a frozen filesystem but changes nothing. Started by loop.py as a program; uses
-the standard library only.
+It thaws the mount when a write has waited for 20 seconds (or the time that it was given), and
+reports that, which fails the test. If its parent dies, it thaws, unmounts and frees the loop
+device. Its probe is a write of zero bytes, which waits on a frozen filesystem and changes nothing.
+loop.py starts it as a program, which uses only the standard library.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ FITHAW = 0xC0045878
 
 
 def start(path: Path, device: str, image: Path, longest: float) -> subprocess.Popen[bytes]:
-    """Starts the guard of a mount; returns when it stands."""
+    """Starts the guard of a mount, and returns when it is ready."""
     facts = [str(path), device, str(image), str(os.getpid()), str(longest)]
     guard = subprocess.Popen(
         [sys.executable, "-IS", __file__, *facts],
@@ -40,7 +39,9 @@ def start(path: Path, device: str, image: Path, longest: float) -> subprocess.Po
 
 
 def stop(guard: subprocess.Popen[bytes]) -> bool:
-    """Ends the guard; whether it had to thaw. The mount must be thawed, or its probe cannot die."""
+    """Ends the guard and returns whether it had to thaw. The mount must be thawed for its probe to
+    end.
+    """
     guard.kill()
     guard.wait(timeout=60)
     assert guard.stdout is not None
@@ -80,7 +81,7 @@ def thaw(directory: int) -> bool:
 
 
 def clean_up(path: str, device: str, image: str) -> None:
-    """What the dead test did not do any more."""
+    """Does the clean-up of a test that has died."""
     for command in (["umount", "-l", path], ["losetup", "-d", device]):
         subprocess.run(command, check=False, timeout=60, stderr=subprocess.DEVNULL)
     Path(image).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A wheel of the package as it is imported here, for tests that install it."""
+"""Makes a wheel of the package that the tests import, for tests that install it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ vmtpy-toolbox-cmd = vmtpy.toolbox:main
 
 
 def make_wheel(directory: Path) -> Path:
-    """Writes it; nothing is compiled."""
+    """Writes the wheel; nothing is compiled."""
     package = Path(vmtpy.__file__).parent
     tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
     platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

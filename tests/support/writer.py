@@ -1,8 +1,8 @@
-"""A process that writes all the time: numbered, checksummed records, each one fsynced if so wanted.
+"""A process that writes numbered records with checksums all the time, and can fsync each record.
 
-It tells through a shared page what it has got acknowledged and how long its slowest write took, so
-the test never has to talk to it and is never stuck with it. `check_log()` reads such a file back,
-from the original or from a copy. Run as a program by Writer; uses the standard library only.
+A shared page has the number of acknowledged records and the time of the slowest write, so that a
+test never waits for the process. `check_log()` reads such a file, the original or a copy. Writer
+runs it as a program, which uses only the standard library.
 """
 
 from __future__ import annotations
@@ -59,27 +59,27 @@ class Writer:
 
     @property
     def pid(self) -> int:
-        """Of the writing process."""
+        """The process id of the writing process."""
         return self._process.pid
 
     @property
     def acknowledged(self) -> int:
-        """Number of the last record whose fsync (or write, see `sync`) has returned."""
+        """The number of the last record whose fsync (or write, see `sync`) has returned."""
         return int(PAGE.unpack_from(self._page)[0])
 
     @property
     def longest(self) -> float:
-        """Seconds of the slowest record so far, the one under way included."""
+        """The time of the slowest record so far in seconds, also of the current one."""
         _, longest, since = PAGE.unpack_from(self._page)
         now = time.monotonic_ns()
         return float(max(longest, now - since if since else 0)) / 1e9
 
     def forget_longest(self) -> None:
-        """Begins anew with `longest`; a write just then may be lost to it."""
+        """Resets `longest`; a write at that moment may not be counted."""
         self._page[8:16] = bytes(8)
 
     def wait_for(self, number: int, timeout: float = 60) -> None:
-        """Waits until that record is acknowledged. Raises AssertionError if it does not come."""
+        """Waits until that record is acknowledged. Raises AssertionError if it is not in time."""
         deadline = time.monotonic() + timeout
         while self.acknowledged < number:
             assert self._process.poll() is None, f"the writer of {self.path} has ended"
@@ -87,7 +87,7 @@ class Writer:
             time.sleep(0.001)
 
     def wait_for_more(self, timeout: float = 60) -> None:
-        """Waits until two more records are acknowledged: it writes again."""
+        """Waits until two more records are acknowledged, so that the process writes again."""
         self.wait_for(self.acknowledged + 2, timeout)
 
     def stop(self) -> None:

@@ -1,5 +1,5 @@
-"""An independent reader of XDR (RFC 4506) and of the NIC record of nicinfo.x: what tests check the
-guest's bytes with. It shares no code with the package.
+"""An independent reader of XDR (RFC 4506) and of the NIC record of nicinfo.x, with which tests
+check the guest's bytes. It shares no code with the package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ STATES = (None, 1, 2, 3, 4, 5, 6, 7, 8)
 
 
 class Xdr:
-    """Reads from the front; at the end nothing may be left."""
+    """Reads values from the front; at the end no byte may be left."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -144,6 +144,9 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
 }
 
 bool Conductor::freeze() {
+  // FIFREEZE waits for whoever is inside a write, and a writer that is paced there takes its time.
+  // Other levels' writers would run free while the first is frozen.
+  if (levels_.size() == 1) restore_bounds();
   MutexLock lock(freezer_->mutex);
   if (state_.asked != Asked::NOTHING) return end_as_asked();
   set_phase(Phase::FREEZING);
@@ -200,6 +203,8 @@ void Conductor::hold() {
 }
 
 void Conductor::thaw() {
+  // A FIFREEZE that is under way waits for whoever is paced inside a write.
+  restore_bounds();
   MutexLock lock(freezer_->mutex);
   state_.times.release_asked = clock_.now();
   set_phase(Phase::THAWING);

@@ -119,6 +119,7 @@ RunRecord Conductor::record() {
     run.times = state_.times;
     std::copy(state_.figures.begin(), state_.figures.end(), run.figures.begin());
     run.dirty_source = state_.dirty_source;
+    run.rate_source = state_.rate_source;
     rcu_used = state_.rcu_used;
     texts = texts_;
   }

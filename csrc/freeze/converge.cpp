@@ -32,6 +32,9 @@ constexpr double STEEP = 0.9;
 constexpr double RESERVE = 10.0;  // seconds before the deadline by which it should be done
 constexpr double HASTE = 1.5;     // × what is needed, as the bound is followed with a delay
 
+// × what the disk takes within the goal: the rest of it is for the journal, and for what is dirtied
+// until writers stand still.
+constexpr double AIM = 0.75;
 // The pages that are dirty at a bound of 1 are 0.75 to 0.95.
 constexpr double HIGHEST_FLOOR = 1.3;  // × the target
 constexpr double LOWEST_FLOOR = 0.6;
@@ -90,7 +93,7 @@ Duration Convergence::expected_hold() const {
 }
 
 double Convergence::target() const {
-  return std::max(LEAST_TARGET, disk_rate() * Seconds(goal_).count());
+  return std::max(LEAST_TARGET, AIM * disk_rate() * Seconds(goal_).count());
 }
 
 bool Convergence::reached() const {

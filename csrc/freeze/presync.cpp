@@ -148,6 +148,7 @@ Duration Conductor::expected_hold(const Rounds& rounds) const {
 }
 
 bool Conductor::is_ready(const Rounds& rounds) const {
+  if (storage_.counts_each()) return storage_.ready();
   return storage_.ready() || expected_hold(rounds) <= options_.stall_goal;
 }
 
@@ -179,6 +180,7 @@ void Conductor::publish_figures() {
   MutexLock lock(freezer_->mutex);
   state_.figures.swap(figures);
   state_.dirty_source = storage_.source();
+  state_.rate_source = storage_.rate_source();
 }
 
 }  // namespace vmtpy::freeze

@@ -65,7 +65,8 @@ struct RunRecord {
   // Of the whole machine: the kernel counts per filesystem only where debugfs is mounted.
   std::optional<std::int64_t> dirty_before;  // bytes, just before the pre-sync
   std::optional<std::int64_t> dirty_left;    // and just before the first FIFREEZE
-  std::string dirty_source;           // of the filesystems' figures: "debugfs", "meminfo" or ""
+  std::string dirty_source;  // of what is dirty of each filesystem: "debugfs", "meminfo" or ""
+  std::string rate_source;   // of how fast its disks take it: "sectors", "debugfs" or ""
   std::vector<std::string> warnings;  // what did not prevent the run but should be known
   std::vector<FilesystemRun> filesystems;
   std::vector<plan::LeftOut> left_out;  // what could lose writes and was not to be frozen

@@ -214,6 +214,7 @@ RunRecord make_record(const RunProgress& run, const RunTexts& texts, bool rcu_us
   record.dirty_before = run.times.dirty_before;
   record.dirty_left = run.times.dirty_left;
   record.dirty_source = run.dirty_source;
+  record.rate_source = run.rate_source;
   for (std::size_t index = 0; index < run.filesystems.size(); ++index) {
     record.filesystems.push_back(describe(run, index));
   }

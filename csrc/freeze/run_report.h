@@ -34,6 +34,7 @@ struct RunProgress {
   Time now{};
   std::vector<StorageFigures> figures;  // of each filesystem
   const char* dirty_source = "";
+  const char* rate_source = "";
 };
 
 // What more is known when the run is over.

@@ -51,6 +51,7 @@ struct RunState {
   bool rcu_used = false;
   std::vector<StorageFigures> figures;  // empty until they are known
   const char* dirty_source = "";
+  const char* rate_source = "";
 };
 
 }  // namespace vmtpy::freeze

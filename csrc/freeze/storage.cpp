@@ -128,6 +128,14 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
   return known;
 }
 
+const char* Storage::rate_source() const {
+  if (groups_.empty()) return "";
+  const bool by_disks = std::any_of(groups_.begin(), groups_.end(), [](const Group& group) {
+    return std::any_of(group.sinks.begin(), group.sinks.end(), is_block_device);
+  });
+  return by_disks || !by_debugfs_ ? "sectors" : "debugfs";
+}
+
 void Storage::observe(Time now) {
   last_ = now;
   for (Group& group : groups_) {
@@ -166,7 +174,8 @@ const Storage::Group* Storage::slowest_group() const {
 }
 
 bool Storage::is_ready(const Group& group) const {
-  return group.convergence.reached() || group.convergence.expected_hold() <= goal_;
+  const bool reached = group.convergence.reached();
+  return group.paced ? reached : reached || group.convergence.expected_hold() <= goal_;
 }
 
 bool Storage::ready() const {

@@ -36,8 +36,11 @@ class Storage {
   void look(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time now,
             Time deadline);
   void observe(Time now);  // and moves the bounds of what is paced
-  // "debugfs", "meminfo", "" if nothing is known.
+  // What is dirty is from "debugfs", "meminfo", "" if nothing is known.
   const char* source() const { return groups_.empty() ? "" : by_debugfs_ ? "debugfs" : "meminfo"; }
+
+  // How fast it goes is from "sectors" that disks have written, or from "debugfs".
+  const char* rate_source() const;
 
   bool counts_each() const { return by_debugfs_; }  // dirty pages, by device
   bool has_measured() const;                        // how fast the slowest group goes

@@ -2,7 +2,7 @@
 it as `guestinfo.vmtpy.backup`, and `vmtpy status --json` as `backup_report`.
 
     {"time": "2026-11-25T22:31:07Z", "outcome": "released", "error": "", "held_ms": 72.4,
-     "filesystems": ["/boot"], "filesystems_count": 1,
+     "filesystems": ["/boot"], "filesystems_count": 1, "paced": [],
      "left_out": [{"path": "/", "type": "zfs", "cause": "unsupported"}], "left_out_count": 1}
 
 The object has at most 4 KiB. Lists that do not fit are cut; the counts are those of the whole
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST = 4096  # bytes, as JSON
 MOST_ERROR = 1024  # bytes for the error
+MOST_PACED = 700  # bytes for `paced`
 MOST_LEFT_OUT = 2048  # bytes up to the end of `left_out`; the list of filesystems gets the rest
 
 
@@ -29,8 +30,9 @@ def report(record: RunRecord) -> dict[str, object]:
 
     `time` is the begin of the backup in UTC. `outcome` is "released" for a good backup, else a
     lower case name of vmtpy.Outcome. `held_ms` is the time from the first freeze to the last thaw
-    in milliseconds; None if nothing was frozen. `left_out` has the filesystems that are writable
-    and were not frozen; `cause` is a lower case name of vmtpy.Cause.
+    in milliseconds; None if nothing was frozen. `paced` has the filesystems whose writers were
+    slowed down, the longest first, with facts of their FilesystemRun. `left_out` has the
+    filesystems that are writable and were not frozen; `cause` is a lower case name of vmtpy.Cause.
     """
     began = record.started_unix_ns / 1e9 if record.started_unix_ns else time.time()
     frozen = record.first_freeze and record.all_thawed
@@ -42,6 +44,7 @@ def report(record: RunRecord) -> dict[str, object]:
         "held_ms": held,
         "filesystems": [],
         "filesystems_count": len(record.filesystems),
+        "paced": [],
         "left_out": [],
         "left_out_count": len(record.left_out),
     }
@@ -49,10 +52,30 @@ def report(record: RunRecord) -> dict[str, object]:
         {"path": readable(left.path), "type": readable(left.type), "cause": left.cause.name.lower()}
         for left in record.left_out
     ]
+    made["paced"] = fitting(paced(record), MOST_PACED)
     made["left_out"] = fitting(left_out, MOST_LEFT_OUT - len(encode(made)))
     paths = [readable(filesystem.path) for filesystem in record.filesystems]
     made["filesystems"] = fitting(paths, MOST - len(encode(made)))
     return made
+
+
+def paced(record: RunRecord) -> list[dict[str, object]]:
+    """What is told of each filesystem whose writers were slowed down."""
+    slowed = sorted((run for run in record.filesystems if run.paced), key=lambda run: -run.paced)
+    return [
+        {
+            "path": readable(run.path),
+            "paced": round(run.paced, 1),
+            "dirty_before": run.dirty_before,
+            "dirty_left": run.dirty_left,
+            "disk_rate": round(run.disk_rate),
+            "writer_rate": round(run.writer_rate),
+            "expected_hold": round(run.expected_hold, 3),
+            "freeze": round(run.freeze, 3),
+            "source": record.dirty_source,
+        }
+        for run in slowed
+    ]
 
 
 def encode(made: dict[str, object]) -> bytes:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vmtpy.log import Log
 
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+PACED = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 TRAPS = ("low", "high_out", "high_in")
 
 
@@ -61,6 +62,9 @@ class Metrics:
             "Time from the first FIFREEZE to the return of the last FITHAW.",
             BUCKETS,
         )
+        self._paced = Histogram(
+            "vmtpy_paced_seconds", "Time for which writers were slowed down before a freeze.", PACED
+        )
 
     def start(self) -> None:
         """Starts the threads that serve the metrics. They end with the program.
@@ -79,12 +83,14 @@ class Metrics:
             self._freeze.observe(record.all_frozen - record.first_freeze)
         if record.first_freeze and record.all_thawed:
             self._stall.observe(record.all_thawed - record.first_freeze)
+        self._paced.observe(max((one.paced for one in record.filesystems), default=0.0))
         if self._unchanged.locked():
             self._unchanged.release()
 
     def page(self) -> bytes:
         """All metrics, in the text format."""
-        return render([*families(self._status()), self._freeze.family(), self._stall.family()])
+        histograms = [self._freeze.family(), self._stall.family(), self._paced.family()]
+        return render([*families(self._status()), *histograms])
 
     def write(self) -> None:
         """Writes the textfile, except while filesystems are frozen, since it may lie on one."""

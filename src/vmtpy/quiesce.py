@@ -40,6 +40,7 @@ MANIFEST = b"""<quiesceManifest>
 NOT_MISSED = (_core.Cause.PSEUDO, _core.Cause.MEMORY)
 WANTED = (_core.Cause.EXCLUDED, _core.Cause.NOT_INCLUDED, _core.Cause.NOT_REQUESTED)
 MOST_REASONS = 5
+MIB = 1 << 20
 
 Planner = Callable[[_core.PlanRequest], _core.Plan]
 
@@ -204,11 +205,27 @@ def summary(record: _core.RunRecord) -> list[tuple[int, str]]:
             f"quiesced: {count} filesystem{'s' * (count != 1)} frozen within {freezing:.1f} ms "
             f"and held for {held:.1f} ms"
         )
-        lines += [(INFO, text), *partial(record)]
+        lines += [(INFO, text), *pacing(record), *partial(record)]
     else:
         text = f"not quiesced ({record.outcome.name.lower()}): {record.error}"
         lines.append((ERROR, text))
     return lines
+
+
+def pacing(record: _core.RunRecord) -> list[tuple[int, str]]:
+    """Whose writers were slowed down for the freeze, in lines for the log."""
+    return [
+        (
+            INFO,
+            f"{run.path}: writers were slowed down for {run.paced:.1f} s, as they dirty "
+            f"{run.writer_rate / MIB:.0f} MiB/s and the disk takes {run.disk_rate / MIB:.0f}: "
+            f"{(run.dirty_before or 0) / MIB:.0f} MiB were dirty before and "
+            f"{(run.dirty_left or 0) / MIB:.1f} left; its freeze took {run.freeze * 1000:.0f} ms, "
+            f"{run.expected_hold * 1000:.0f} were expected (by {record.dirty_source})",
+        )
+        for run in record.filesystems
+        if run.paced
+    ]
 
 
 def partial(record: _core.RunRecord) -> list[tuple[int, str]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _FIELDS = (
     *("error", "code", "path", "started_unix_ns", "started", "presynced", "first_freeze"),
     *("all_frozen", "release_asked", "all_thawed", "limit", "rcu_expedited", "warnings"),
-    *("dirty_before", "dirty_left", "dirty_source"),
+    *("dirty_before", "dirty_left", "dirty_source", "rate_source"),
 )
 _LEFT_OUT_FIELDS = ("path", "device", "type", "reason")
 _FILESYSTEM_FIELDS = (

@@ -177,8 +177,10 @@ class RunRecord:
         dirty_before: the bytes that the whole machine had to write to its disks just before the
             pre-sync (Dirty and Writeback of /proc/meminfo); None if not known or not reached.
         dirty_left: the bytes that the machine had to write just before the first freeze.
-        dirty_source: the source of the filesystems' numbers: "debugfs", which counts by device;
+        dirty_source: the source of the filesystems' dirty bytes: "debugfs", which counts by device;
             "meminfo", which counts for the machine; "" if none is known.
+        rate_source: the source of the disks' rates: "sectors" that the disks have written;
+            "debugfs" if no disk is known below; "" if none is known.
         warnings: facts that did not prevent the freeze.
         filesystems: a FilesystemRun for each filesystem.
         left_out: the writable filesystems that were not to be frozen, whose state in the snapshot
@@ -201,6 +203,7 @@ class RunRecord:
     dirty_before: int | None
     dirty_left: int | None
     dirty_source: str
+    rate_source: str
     warnings: tuple[str, ...]
     filesystems: tuple[FilesystemRun, ...]
     left_out: tuple[LeftOut, ...]

@@ -1,7 +1,8 @@
 """A process that freezes filesystems and holds them, for tests that kill it.
 
 It prints "frozen". When it gets a line on stdin, or when the session ends by itself, it prints the
-outcome and the error. Tests find its guardian by name and parent.
+outcome and the error, and the record as JSON. A line before the freeze makes it give up. Tests find
+its guardian by name and parent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,8 @@ class FreezingProcess:
         cwd: its working directory.
         wrapper: a command that runs it.
         stops: the file of its StoppingSystem, if it is to have one.
-        options: further FreezeOptions; for `stuck` seconds, once it is frozen, the interpreter
-            does nothing and holds the GIL.
+        options: further FreezeOptions, `converge` by its name; for `stuck` seconds, once it is
+            frozen, the interpreter does nothing and holds the GIL.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class FreezingProcess:
         cwd: Path = Path("/"),
         wrapper: Sequence[str] = (),
         stops: Path | None = None,
-        **options: float,
+        **options: float | str,
     ) -> None:
         facts = {"paths": [str(path) for path in paths], "run_directory": str(run_directory)}
         if stops is not None:
@@ -87,6 +88,12 @@ class FreezingProcess:
         assert self.process.stdin is not None
         self.process.stdin.write("release\n")
         self.process.stdin.flush()
+
+    def record(self) -> dict[str, Any]:
+        """What its session's record says, when that has ended. Its other lines are skipped."""
+        while not (line := self.line()).startswith("{"):
+            assert line, "it has ended without a record"
+        return dict(json.loads(line))
 
     def guardian(self) -> int:
         """The process id of its guardian."""
@@ -155,6 +162,7 @@ def await_gone(pid: int, timeout: float = 60) -> None:
 
 def main(facts: dict[str, object]) -> None:
     from vmtpy import _core
+    from vmtpy.record import as_dict
 
     paths = facts.pop("paths")
     assert isinstance(paths, list)
@@ -164,6 +172,8 @@ def main(facts: dict[str, object]) -> None:
         from vmtpy import _host
 
         machine = _host.StoppingSystem(machine, str(facts.pop("stops")))
+    if "converge" in facts:
+        facts["converge"] = getattr(_core.Converge, str(facts["converge"]))
     plan = _core.make_plan(_core.PlanRequest(include=paths))
     session = _core.FreezeSession(
         machine,
@@ -173,19 +183,21 @@ def main(facts: dict[str, object]) -> None:
     )
     signal.signal(signal.SIGCHLD, lambda *_: print("SIGCHLD", flush=True))
     session.start()
-    if session.wait_for(_core.Phase.FROZEN, 60) and session.phase() == _core.Phase.FROZEN:
-        print("frozen", flush=True)
-        if stuck:
-            ctypes.PyDLL(None).sleep(stuck)
-
     poll = select.poll()
     poll.register(0, select.POLLIN)
-    while session.phase() != _core.Phase.ENDED:
+    frozen = False
+    while (phase := session.phase()) != _core.Phase.ENDED:
+        if phase == _core.Phase.FROZEN and not frozen:
+            frozen = True
+            print("frozen", flush=True)
+            if stuck:
+                ctypes.PyDLL(None).sleep(stuck)
         if poll.poll(5):
             session.release()
             poll.unregister(0)
     record = session.record()
     print(f"{record.outcome.name} {record.error}", flush=True)
+    print(json.dumps(as_dict(record)), flush=True)
     sys.stdin.read()  # stays, as an agent does, until it is ended
 
 

@@ -78,6 +78,7 @@ void bind_record(py::module_& module) {
       .def_readonly("dirty_before", &freeze::RunRecord::dirty_before)
       .def_readonly("dirty_left", &freeze::RunRecord::dirty_left)
       .def_readonly("dirty_source", &freeze::RunRecord::dirty_source)
+      .def_readonly("rate_source", &freeze::RunRecord::rate_source)
       .def_property_readonly(
           "warnings", [](const freeze::RunRecord& record) { return to_texts(record.warnings); })
       .def_readonly("filesystems", &freeze::RunRecord::filesystems)

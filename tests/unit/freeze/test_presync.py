@@ -207,3 +207,83 @@ def test_the_machine_s_own_bound_is_only_touched_where_that_is_asked_for() -> No
     disk.let_sync_go("/a")
     assert disk.files()["/proc/sys/vm/dirty_ratio"] == "20"
     assert bounds(disk) == FOUND
+
+
+def await_paced(bench: Bench, looks: int = 3) -> None:
+    """Until the bound has been set, and moved a few times."""
+    deadline = time.monotonic() + PATIENCE
+    bound = ""
+    while looks:
+        assert time.monotonic() < deadline
+        bench.disk.pass_time(LOOK)
+        bench.clock.advance(LOOK)
+        time.sleep(0.002)
+        files = bench.disk.files()
+        if files[BDI + "strict_limit"].strip() == "1" and files[BDI + "max_bytes"] != bound:
+            bound = files[BDI + "max_bytes"]
+            looks -= 1
+
+
+def test_whoever_aborts_waits_for_nothing_but_what_is_put_back() -> None:
+    """The clock stands still: each wait for it would last for ever."""
+    disk = simulated(dirty=2000, disk=40, writer=100)
+    os = FaultySystem(disk)
+    bench = Bench(disk=disk, system=os, expedite_rcu=False)
+    await_paced(bench)
+    before = len(os.calls())
+    bench.session.abort("enough")
+    record = bench.end()
+    assert record.outcome == Outcome.ABORTED
+    assert bounds(disk) == FOUND
+    bench.advance_until(lambda: not bench.markers())
+    # What was just being looked at is finished, at most with one more pair of bounds.
+    after = [call for call in os.calls()[before:] if call != "read_file"]
+    writes = after.count("write_file")
+    assert len(FOUND) + 1 <= writes <= len(FOUND) + 1 + 2
+    assert set(after) <= {"write_file", "remove_file", "close"}
+    assert record.all_thawed - record.started == pytest.approx(
+        record.release_asked - record.started
+    )
+
+
+def test_the_budget_ends_the_pacing_within_one_look() -> None:
+    disk = simulated(dirty=2000, disk=40, writer=100)
+    bench = Bench(disk=disk, presync_budget=3.0, expedite_rcu=False)
+    play(bench, Phase.ENDED)
+    record = bench.session.record()
+    assert record.outcome == Outcome.FAILED
+    assert "nothing was frozen" in record.error
+    assert record.release_asked - record.started <= 3.0 + LOOK + 1e-6
+    assert bounds(disk) == FOUND
+
+
+def test_writers_are_let_go_before_one_level_is_frozen_for_they_may_be_inside_a_write() -> None:
+    disk = simulated(dirty=200, disk=40, writer=100)
+    os = FaultySystem(disk)
+    bench = Bench(disk=disk, system=os, expedite_rcu=False)
+    play(bench)
+    calls = os.calls()
+    freeze = calls.index("freeze")
+    assert "write_file" not in calls[freeze:]
+    assert bounds(disk) == FOUND
+    bench.session.release()
+    bench.end()
+
+
+def test_writers_of_a_later_level_are_paced_until_it_is_frozen_and_let_go_by_an_abort() -> None:
+    """The first level's freeze stays in the kernel: an abort puts the bounds back all the same."""
+    disk = SimulatedDisk(["/a", "/b"])
+    disk.put_storage("/a", 200 * MIB, 40 * MIB, 100 * MIB)
+    disk.hold("/a")
+    bench = Bench(disk=disk, levels={"/b": 1}, expedite_rcu=False)
+    play(bench, Phase.FREEZING)
+    assert bounds(disk)["strict_limit"] == "1"
+    bench.session.abort("enough")  # the clock stands still
+    deadline = time.monotonic() + PATIENCE
+    while bounds(disk) != FOUND:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert bench.session.phase() != Phase.ENDED  # FIFREEZE cannot be called back
+    disk.let_go("/a")
+    bench.advance_to_end()
+    assert not disk.frozen("/a")

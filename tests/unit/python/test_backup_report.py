@@ -16,7 +16,7 @@ from vmtpy._core import Cause, Outcome
 from vmtpy.cli import status as command
 from vmtpy.config import GuestInfoConfig
 from vmtpy.log import INFO, WARNING
-from vmtpy.quiesce import partial
+from vmtpy.quiesce import pacing, partial
 from vmtpy.services import disks, nics
 from vmtpy.testing import EmulatedHost, SimulatedGuest
 from vmtpy.testing.guest import QUIET
@@ -69,6 +69,7 @@ def test_a_good_backup_of_a_part_says_so_in_log_record_status_and_guestinfo(
         "error": "",
         "filesystems": ["/boot"],
         "filesystems_count": 1,
+        "paced": [],
         "left_out": [{"path": "/", "type": "zfs", "cause": "unsupported"}],
         "left_out_count": 1,
     }
@@ -140,6 +141,20 @@ def left(path: str, cause: Cause = Cause.FUSE, kind: str = "fuse.x") -> SimpleNa
     return SimpleNamespace(path=path, type=kind, cause=cause, reason="why")
 
 
+def ran(path: str, paced: float = 0.0) -> Any:  # noqa: ANN401 (as record())
+    """What happened to a filesystem whose disk takes 40 MiB/s."""
+    return SimpleNamespace(
+        path=path,
+        paced=paced,
+        dirty_before=500 << 20,
+        dirty_left=3 << 20,
+        disk_rate=40.0 * (1 << 20),
+        writer_rate=100.0 * (1 << 20),
+        expected_hold=0.075,
+        freeze=0.0821,
+    )
+
+
 def record(**facts: object) -> Any:  # noqa: ANN401 (a RunRecord is made by C++ only)
     usual = {
         "outcome": Outcome.RELEASED,
@@ -149,23 +164,47 @@ def record(**facts: object) -> Any:  # noqa: ANN401 (a RunRecord is made by C++ 
         "all_thawed": 10.07244,
         "filesystems": [],
         "left_out": [],
+        "dirty_source": "debugfs",
     }
     return SimpleNamespace(**usual | facts)
 
 
 def test_the_report_as_it_is_on_the_wire() -> None:
-    made = backup_report.report(
-        record(filesystems=[SimpleNamespace(path="/srv")], left_out=[left("/x")])
-    )
+    made = backup_report.report(record(filesystems=[ran("/srv")], left_out=[left("/x")]))
     assert backup_report.encode(made) == (
         b'{"time":"2023-11-14T22:13:20Z","outcome":"released","error":"","held_ms":72.4,'
-        b'"filesystems":["/srv"],"filesystems_count":1,'
+        b'"filesystems":["/srv"],"filesystems_count":1,"paced":[],'
         b'"left_out":[{"path":"/x","type":"fuse.x","cause":"fuse"}],"left_out_count":1}'
     )
 
 
+def test_the_report_has_whose_writers_were_slowed_down_and_the_log_says_why() -> None:
+    made = record(filesystems=[ran("/boot"), ran("/srv", paced=33.14)])
+    assert backup_report.report(made)["paced"] == [
+        {
+            "path": "/srv",
+            "paced": 33.1,
+            "dirty_before": 500 << 20,
+            "dirty_left": 3 << 20,
+            "disk_rate": 40 << 20,
+            "writer_rate": 100 << 20,
+            "expected_hold": 0.075,
+            "freeze": 0.082,
+            "source": "debugfs",
+        }
+    ]
+    assert pacing(made) == [
+        (
+            INFO,
+            "/srv: writers were slowed down for 33.1 s, as they dirty 100 MiB/s and the disk takes "
+            "40: 500 MiB were dirty before and 3.0 left; its freeze took 82 ms, 75 were expected "
+            "(by debugfs)",
+        )
+    ]
+
+
 def test_lists_that_are_too_long_are_cut_and_counted() -> None:
-    many = [SimpleNamespace(path=f"/srv/volume-{n:04}") for n in range(1000)]
+    many = [ran(f"/srv/volume-{n:04}") for n in range(1000)]
     made = backup_report.report(
         record(filesystems=many, left_out=[left(f"/{n}") for n in range(99)])
     )
@@ -195,7 +234,7 @@ def test_whatever_happened_it_is_at_most_4_kib_of_json(
     made = backup_report.report(
         record(
             error=error,
-            filesystems=[SimpleNamespace(path=path) for path in filesystems],
+            filesystems=[ran(path) for path in filesystems],
             left_out=[left(path, cause) for path, cause in left_out],
         )
     )

@@ -102,19 +102,31 @@ def test_an_unknown_time_difference_is_not_a_zero() -> None:
     assert b"time_difference" not in one.page()
 
 
+def record(*, paced: float = 0.0, **times: float) -> Any:  # noqa: ANN401 (a RunRecord is made by C++)
+    """What the metrics look at of a backup of two filesystems, one of them slowed down."""
+    return SimpleNamespace(
+        filesystems=[SimpleNamespace(paced=0.0), SimpleNamespace(paced=paced)], **times
+    )
+
+
 def test_records_fill_the_histograms_as_far_as_they_came() -> None:
     one = metrics(MetricsConfig(), [])
-    whole = SimpleNamespace(first_freeze=5.0, all_frozen=5.004, all_thawed=5.3)
-    failed = SimpleNamespace(first_freeze=9.0, all_frozen=0.0, all_thawed=9.1)
-    refused = SimpleNamespace(first_freeze=0.0, all_frozen=0.0, all_thawed=0.0)
-    for record in (whole, failed, refused):
-        one.record(record)  # type: ignore[arg-type]
+    whole = record(first_freeze=5.0, all_frozen=5.004, all_thawed=5.3)
+    failed = record(first_freeze=9.0, all_frozen=0.0, all_thawed=9.1)
+    refused = record(first_freeze=0.0, all_frozen=0.0, all_thawed=0.0)
+    paced = record(paced=12.5, first_freeze=0.0, all_frozen=0.0, all_thawed=0.0)
+    for ended in (whole, failed, refused, paced):
+        one.record(ended)
     text = one.page().decode()
     assert values(one.page())["vmtpy_stall_seconds_sum", frozenset()] == pytest.approx(0.4)
     assert 'vmtpy_freeze_seconds_bucket{le="0.005"} 1.0' in text
     assert "vmtpy_freeze_seconds_count 1.0" in text
     assert 'vmtpy_stall_seconds_bucket{le="0.2"} 1.0' in text
     assert "vmtpy_stall_seconds_count 2.0" in text
+    assert 'vmtpy_paced_seconds_bucket{le="0.0"} 3.0' in text
+    assert 'vmtpy_paced_seconds_bucket{le="10.0"} 3.0' in text
+    assert 'vmtpy_paced_seconds_bucket{le="20.0"} 4.0' in text
+    assert "vmtpy_paced_seconds_sum 12.5" in text
 
 
 def test_the_textfile_is_written_whole_but_not_while_frozen(tmp_path: Path) -> None:
@@ -142,9 +154,9 @@ def test_a_backup_that_ends_is_in_the_textfile_before_the_interval(tmp_path: Pat
     one = metrics(MetricsConfig(textfile=str(file), interval=FAR), [])
     one.start()
     await_true(lambda: file.exists() and "vmtpy_freeze_seconds_count 0.0" in file.read_text())
-    one.record(SimpleNamespace(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))  # type: ignore[arg-type]
+    one.record(record(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))
     await_true(lambda: "vmtpy_freeze_seconds_count 1.0" in file.read_text())
-    one.record(SimpleNamespace(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))  # type: ignore[arg-type]
+    one.record(record(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))
     await_true(lambda: "vmtpy_freeze_seconds_count 2.0" in file.read_text())
     one.write = lambda: None  # type: ignore[method-assign]  # the directory goes before the thread
 

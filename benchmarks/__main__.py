@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks import disks, native, plot, readme, report, runner
-from benchmarks.contenders import freezers
+from benchmarks.contenders import freezers, vmtpy_before
 from benchmarks.scenarios import scenarios
 
 HERE = Path(__file__).parent
@@ -34,7 +36,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--out", type=Path, default=HERE / "results", metavar="DIR", help="for JSON files and plots"
     )
     parser.add_argument(
-        "--store", type=Path, default=Path("/dev/shm"), metavar="DIR", help="for disk images"
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="for disk images, by default memory; slow_file: a disk",
+    )
+    parser.add_argument(
+        "--more", action="store_true", help="keep the runs in --out, and add what lacks of them"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="begin no run after so many minutes"
+    )
+    parser.add_argument(
+        "--before", type=Path, metavar="TREE", help="measure vmtpy of another built tree as well"
     )
     parser.add_argument(
         "--only",
@@ -63,11 +77,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.runs < 1:
         parser.error("-n: at least 1")
     options.scenarios = options.scenarios or list(known)
+    options.ends = time.monotonic() + 60 * options.minutes
     return options
 
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    if options.before:
+        os.environ[vmtpy_before.TREE] = str(options.before.resolve())
     console = Console()
     if not options.show:
         lacking = disks.missing() or native.missing()
@@ -110,11 +127,17 @@ def shown(directory: Path, name: str) -> runner.Report | None:
 
 def measured(console: Console, options: argparse.Namespace, name: str) -> runner.Report:
     """Measures and saves."""
-    order = runner.Order(options.runs, options.store, tuple(options.case), tuple(options.only))
+    scenario = scenarios()[name]
+    store = options.store or Path(getattr(scenario, "STORE", "/dev/shm"))
+    only, cases = tuple(options.only), tuple(options.case)
+    order = runner.Order(options.runs, store, cases, only, options.ends)
+    former = shown(options.out, name) if options.more else None
     with console.status("") as status:
-        made = runner.run(
-            scenarios()[name], order, lambda text: status.update(f"{name}: {escape(text)}")
-        )
+
+        def progress(text: str) -> None:
+            status.update(f"{name}: {escape(text)}")
+
+        made = runner.run(scenario, order, progress, options.out, former)
     console.print(f"{made.save(options.out)}", style="dim")
     return made
 

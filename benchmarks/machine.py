@@ -7,6 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+from benchmarks import disks
 from benchmarks.contenders import freezers
 
 
@@ -22,6 +23,21 @@ def describe() -> dict[str, object]:
         "rcu_expedited": _read("/sys/kernel/rcu_expedited"),
         "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def storage(store: Path) -> str:
+    """What disk images there lie on, for people."""
+    inside = [one for one in disks.mounts() if store.resolve().is_relative_to(one.path)]
+    mount = max(inside, key=lambda one: len(one.path))
+    if mount.fs == "tmpfs":
+        return "disk images in memory"
+    return f"disk images on {mount.fs} ({mount.source})"
+
+
+def stolen() -> float:
+    """Seconds that the hypervisor has kept from the processors, all together."""
+    fields = _read("/proc/stat").split("\n", 1)[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK") if len(fields) > 8 else 0.0
 
 
 def versions() -> dict[str, str]:

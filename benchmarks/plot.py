@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 COLOURS = {
     "vmtpy": "#1b7f5c",
     "vmtpy, one-shot": "#7cc4a8",
+    "vmtpy, before": "#7cc4a8",
     "open-vm-tools": "#c2571a",
     "libvmtools (C)": "#c2571a",
     "libvmtools (C), one-shot": "#e6a57c",
@@ -26,6 +27,7 @@ COLOURS = {
 }
 FROZEN = "#f2c14e"
 MARKS = {"the host asks": "-", "commit": "--", "snapshotDone": "-.", "req.done": ":"}
+IN_PICTURE = ("vmtpy", "open-vm-tools")
 SMALLEST = 0.01  # of a bar on a logarithmic axis
 
 
@@ -38,12 +40,17 @@ def draw(report: Report, scenario: Scenario, directory: Path) -> list[Path]:
     mpl.rcParams["svg.fonttype"] = "none"
     if not any(result.values for result in report.results):
         return []
-    figure = picture(report) if scenario.NAME == "picture" else bars(report, scenario)
+    main = picture(report) if scenario.NAME == "picture" else bars(report, scenario)
+    figures = {report.scenario: main}
+    if any("gaps" in result.series for result in report.results):
+        figures[f"{report.scenario}_picture"] = gaps_picture(report)
     made = []
-    for kind in ("svg", "png"):
-        path = directory / f"{report.scenario}.{kind}"
-        figure.savefig(path, dpi=110, metadata={"Date": None} if kind == "svg" else None)
-        made.append(path)
+    for name, figure in figures.items():
+        for kind in ("svg", "png"):
+            path = directory / f"{name}.{kind}"
+            metadata = {"Date": None} if kind == "svg" else None
+            figure.savefig(path, dpi=110, metadata=metadata)
+            made.append(path)
     return made
 
 
@@ -114,6 +121,53 @@ def picture_row(axes: Axes, result: Result) -> None:
     beyond = result.values["beyond_ms"][-1]
     axes.set_title(
         f"{result.contender}: writes waited {beyond:.1f} ms longer than the host's snapshot",
+        fontsize=10,
+        loc="left",
+    )
+    axes.grid(alpha=0.25)
+
+
+def gaps_picture(report: Report) -> Figure:
+    """For how long no write finished, over time: a row for vmtpy, one for the peer."""
+    from matplotlib.figure import Figure
+
+    drawn = [
+        result
+        for result in report.results
+        if "gaps" in result.series and result.contender in IN_PICTURE
+    ]
+    figure = Figure(figsize=(10, 2.6 * len(drawn) + 0.8), layout="constrained")
+    figure.suptitle(f"{drawn[0].case}: a quiesced snapshot of 100 ms\n({report.storage})")
+    rows = figure.subplots(len(drawn), 1, sharex=True, sharey=True, squeeze=False)
+    for axes, result in zip(rows[:, 0], drawn, strict=True):
+        gaps_row(axes, result)
+    rows[-1, 0].set_xlabel("seconds since the host asked")
+    longest = max(rows[:, 0], key=lambda axes: len(axes.get_legend_handles_labels()[0]))
+    figure.legend(
+        *longest.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8
+    )
+    return figure
+
+
+def gaps_row(axes: Axes, result: Result) -> None:
+    """Each gap as a line from its beginning to its end, as high as it is long."""
+    colour = COLOURS[result.contender]
+    gaps = result.series["gaps"]
+    begins, ends = [gap[0] for gap in gaps], [gap[0] + gap[1] for gap in gaps]
+    axes.hlines([gap[1] * 1e3 for gap in gaps], begins, ends, color=colour, lw=2)
+    axes.plot(begins, [gap[1] * 1e3 for gap in gaps], ".", ms=2, color=colour, rasterized=True)
+    moments = [moment for moment, _ in result.series["marks"]]
+    names = list(MARKS)
+    if len(moments) < len(names):  # it failed: only its two ends are known
+        names = [names[0], names[-1]]
+    for moment, name in zip(moments, names, strict=True):
+        axes.axvline(moment, color="black", lw=0.8, ls=MARKS[name], label=name)
+    axes.set_yscale("log")
+    axes.set_ylabel("no write for, ms")
+    outcome = "; the backup failed" if result.values["failed"][-1] else ""
+    beyond = result.values["gap_ms"][-1]
+    axes.set_title(
+        f"{result.contender}: no write for {beyond:.0f} ms beyond the host's snapshot{outcome}",
         fontsize=10,
         loc="left",
     )

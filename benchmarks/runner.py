@@ -8,9 +8,11 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import json
+import math
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from benchmarks import REPOSITORY, machine
 from benchmarks.scenario import Scenario
 
 LONGEST_RUN = 300.0  # seconds
+MEMORY = "disk images in memory"
 LAST_WORDS = 600  # characters kept of a run that failed
 
 Progress = Callable[[str], None]
@@ -40,6 +43,11 @@ class Result:
     values: dict[str, list[float]] = field(default_factory=dict)
     series: dict[str, list[list[float]]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def runs(self) -> int:
+        """How many went well."""
+        return max(map(len, self.values.values()), default=0)
 
     def median(self, key: str) -> float | None:
         """Of one metric; None if it does not apply or nothing went well."""
@@ -76,7 +84,11 @@ class Result:
 
 @dataclass(slots=True)
 class Report:
-    """A scenario with its results, as it stands in its JSON file."""
+    """A scenario with its results, as it stands in its JSON file.
+
+    Attributes:
+        storage: what the disk images lie on.
+    """
 
     scenario: str
     title: str
@@ -86,6 +98,7 @@ class Report:
     versions: dict[str, str]
     missing: dict[str, str]
     results: list[Result]
+    storage: str = MEMORY
 
     def save(self, directory: Path) -> Path:
         """Writes SCENARIO.json, a line for each result; its path."""
@@ -113,20 +126,32 @@ class Order:
         store: directory for disk images.
         cases: globs of cases to keep to; empty for all.
         only: names of contenders to keep to; empty for all.
+        ends: on time.monotonic(): no run begins later.
     """
 
     runs: int
     store: Path
     cases: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    ends: float = math.inf
 
     def wants(self, case: str) -> bool:
         """Whether this case is to be measured."""
         return not self.cases or any(fnmatch.fnmatch(case, glob) for glob in self.cases)
 
 
-def run(scenario: Scenario, order: Order, progress: Progress) -> Report:
-    """Measures a scenario; `progress` is told before each run."""
+def run(
+    scenario: Scenario, order: Order, progress: Progress, out: Path, former: Report | None = None
+) -> Report:
+    """Measures a scenario, and saves after each run.
+
+    Args:
+        scenario: what to measure.
+        order: which of it.
+        progress: is told before each run.
+        out: directory for the JSON file.
+        former: results to go on from: what lacks of `order.runs` is added.
+    """
     report = Report(
         scenario=scenario.NAME,
         title=scenario.TITLE,
@@ -136,9 +161,32 @@ def run(scenario: Scenario, order: Order, progress: Progress) -> Report:
         versions=machine.versions(),
         missing={},
         results=[],
+        storage=machine.storage(order.store),
     )
+    wanted = wanted_results(scenario, order, report)
+    if former is not None:
+        wanted = [resumed(former, result) for result in wanted]
+        others = [result for result in former.results if result not in wanted]
+        report.results = sorted(
+            wanted + others, key=lambda result: scenario.CASES.index(result.case)
+        )
+    else:
+        report.results = wanted
+    for number in range(1, order.runs + 1):
+        for result in wanted:
+            if result.runs >= number or time.monotonic() >= order.ends:
+                continue
+            progress(f"{result.case}, run {number} of {order.runs}: {result.contender}")
+            measure(scenario.NAME, result, order.store)
+            report.save(out)
+    report.runs = min((result.runs for result in report.results), default=0)
+    return report
+
+
+def wanted_results(scenario: Scenario, order: Order, report: Report) -> list[Result]:
+    """One for each case and contender, in the order of measuring; notes who is missing."""
+    results = []
     for case in filter(order.wants, scenario.CASES):
-        results = []
         for contender, lacking in scenario.contenders(case).items():
             if order.only and contender not in order.only:
                 continue
@@ -146,18 +194,23 @@ def run(scenario: Scenario, order: Order, progress: Progress) -> Report:
                 report.missing[contender] = lacking
             else:
                 results.append(Result(case, contender))
-        for number in range(1, order.runs + 1):
-            for result in results:
-                progress(f"{case}, run {number} of {order.runs}: {result.contender}")
-                measure(scenario.NAME, result, order.store)
-        report.results += results
-    return report
+    return results
+
+
+def resumed(former: Report, result: Result) -> Result:
+    """The former result of this case and contender, without what had failed; else the new one."""
+    for earlier in former.results:
+        if (earlier.case, earlier.contender) == (result.case, result.contender):
+            earlier.failures = []
+            return earlier
+    return result
 
 
 def measure(scenario: str, result: Result, store: Path) -> None:
     """One run, added to the result."""
     command = [sys.executable, "-m", "benchmarks.child", scenario, result.case]
     command += [result.contender, str(store.resolve())]
+    stolen = machine.stolen()
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -179,4 +232,5 @@ def measure(scenario: str, result: Result, store: Path) -> None:
     facts = json.loads(output.splitlines()[-1])
     for key, value in facts["values"].items():
         result.values.setdefault(key, []).append(value)
+    result.values.setdefault("stolen_ms", []).append((machine.stolen() - stolen) * 1e3)
     result.series = facts["series"]

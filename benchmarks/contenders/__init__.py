@@ -39,7 +39,16 @@ class Contender(Protocol):
 
 def freezers() -> dict[str, Contender]:
     """All of them by name, in the order of the tables."""
-    from benchmarks.contenders import fsfreeze, no_freeze, open_vm_tools, qemu_ga, vmtpy_agent
+    from benchmarks.contenders import (
+        fsfreeze,
+        no_freeze,
+        open_vm_tools,
+        qemu_ga,
+        vmtpy_agent,
+        vmtpy_before,
+    )
 
     modules: list[Contender] = [vmtpy_agent, open_vm_tools, qemu_ga, fsfreeze, no_freeze]
+    if vmtpy_before.tree():
+        modules.insert(1, vmtpy_before)
     return {module.NAME: module for module in modules}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,8 +61,13 @@ def own(record: dict[str, Any]) -> dict[str, float]:
     def between(first: str, second: str) -> float:
         return float(record[second] - record[first]) * 1e3
 
+    def longest(figure: str) -> float:
+        return max((float(one.get(figure, 0)) for one in record["filesystems"]), default=0.0) * 1e3
+
     return {
         "own_presync_ms": between("started", "presynced"),
+        "own_paced_ms": longest("paced"),
+        "own_expected_ms": longest("expected_hold"),
         "own_freeze_ms": between("first_freeze", "all_frozen"),
         "own_thaw_ms": between("release_asked", "all_thawed"),
     }
@@ -78,11 +83,11 @@ def check_plan(disks: Disks) -> None:
 
 
 @contextmanager
-def running(disks: Disks, shared: Path) -> Iterator[Agent]:
+def running(disks: Disks, shared: Path, wrapper: Sequence[str] = ()) -> Iterator[Agent]:
     check_plan(disks)
     record = shared / "record.jsonl"
     arguments = ["--record", str(record)]
     for disk in disks.disks:
         arguments += ["--include", str(disk.path)]
-    with emulated(command(*arguments), shared) as guest:
+    with emulated([*wrapper, *command(*arguments)], shared) as guest:
         yield Agent(guest, record)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import disks
+from benchmarks import disks, writer
 from benchmarks.contenders import freezers
 from benchmarks.disks import Disk
 from benchmarks.emulated import GuestError, Snapshot
@@ -30,30 +30,36 @@ METRICS: tuple[Metric, ...] = (
     Metric("gap_ms", "longest gap between two small writes beyond the host's snapshot, ms"),
     Metric("bulk_gap_ms", "longest gap between two bulk writes beyond the host's snapshot, ms"),
     Metric("before_gap_ms", "the same of the small writer before the host asks, ms", ratio=False),
+    Metric("bulk_before_gap_ms", "the same of the bulk writer before that, ms", ratio=False),
     Metric("backup_s", "the whole backup, s"),
     Metric("bulk_percent", "bulk writes until the commit, % of the disk's rate", ratio=False),
     Metric("own_presync_ms", "its own record: pre-sync, ms", ratio=False),
+    Metric("own_paced_ms", "its own record: writers slowed down for, ms", ratio=False),
+    Metric("own_expected_ms", "its own record: freeze, as expected, ms", ratio=False),
     Metric("own_freeze_ms", "its own record: first freeze → all frozen, ms", ratio=False),
 )
 
-SIZE = 3 << 30
+# Overwritten blocks of btrfs are written elsewhere, and it frees the old ones late.
+SIZES = {"ext4": 3 << 30, "xfs": 3 << 30, "btrfs": 6 << 30}
 BULK_MIB = 1536  # of the file: large enough that its writer finds pages that are not yet dirty
 BEFORE = 5.0  # seconds that it writes before the host asks
 AFTER = 1.0  # seconds watched after the backup
 PAUSE = 500e-6
 LONGEST = 200.0  # seconds for all of it
 SNAPSHOT = 0.1
+SHOWN_BIN = 0.02  # seconds; of each only the longest gap is kept to be drawn
 BLKIO = "blkio.throttle.write_bps_device"
 MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """MiB each second."""
+    """MiB each second; `before`: seconds that the bulk writer has before the host asks."""
 
     fs: str
     disk: int
     bulk: int
+    before: float = BEFORE
 
 
 CASES_OF = {
@@ -67,7 +73,10 @@ CASES_OF = {
     )
 }
 CASES: tuple[str, ...] = tuple(CASES_OF)
-CONTENDERS = ("vmtpy", "open-vm-tools", "fsfreeze", "nobody")
+PICTURE_CASE = "ext4, disk 40 MiB/s, writer 100 MiB/s"  # its gaps are kept to be drawn
+CONTENDERS = {  # fsfreeze is as open-vm-tools is, and takes as long
+    fs: ("vmtpy", "open-vm-tools", *(("fsfreeze",) if fs == "ext4" else ())) for fs in SIZES
+}
 
 
 def throttle() -> Path | None:
@@ -79,9 +88,10 @@ def throttle() -> Path | None:
     return None
 
 
-def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)
+def contenders(case: str) -> dict[str, str]:
     lacking = "" if throttle() else f"{BLKIO} (cgroup v1)"
-    return {name: lacking or freezers()[name].missing() for name in CONTENDERS}
+    names = CONTENDERS[CASES_OF[case].fs]
+    return {name: lacking or freezers()[name].missing() for name in names}
 
 
 @contextmanager
@@ -89,12 +99,17 @@ def throttled(disk: Disk, rate: int) -> Iterator[None]:
     """Holds writes to the disk's device to so many MiB/s."""
     file = throttle()
     assert file is not None
-    number = Path(f"/sys/block/{Path(disk.device).name}/dev").read_text().strip()
+    number = device_number(disk)
     file.write_text(f"{number} {rate * MIB}")
     try:
         yield
     finally:
         file.write_text(f"{number} 0")
+
+
+def device_number(disk: Disk) -> str:
+    """ "major:minor" of the loop device, which is not that of a btrfs on it."""
+    return Path(f"/sys/block/{Path(disk.device).name}/dev").read_text().strip()
 
 
 def filled(path: Path) -> Path:
@@ -108,8 +123,12 @@ def filled(path: Path) -> Path:
 
 
 def measure(case: str, contender: str, place: Place) -> Measurement:
-    rates = CASES_OF[case]
-    with disks.made(rates.fs, 1, SIZE, place.store, place.work) as made:
+    return measured(CASES_OF[case], contender, place, drawn=case == PICTURE_CASE)
+
+
+def measured(rates: Rates, contender: str, place: Place, *, drawn: bool = False) -> Measurement:
+    """One run at these rates; with the gaps to be drawn, if wanted."""
+    with disks.made(rates.fs, 1, SIZES[rates.fs], place.store, place.work) as made:
         (disk,) = made.disks
         bulk_path = filled(disk.path / "bulk")
         with (
@@ -118,7 +137,7 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
             throttled(disk, rates.disk),
             Bulk(bulk_path, place.shared, rates.bulk, BULK_MIB) as bulk,
         ):
-            time.sleep(BEFORE)
+            time.sleep(rates.before)
             with made.freezable(LONGEST), quiet():
                 moments = failed = None
                 asked = time.monotonic()
@@ -130,17 +149,18 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
                 wait_for_writes([small, bulk])
             if moments is None:
                 moments = Snapshot(asked, asked, ended, ended, ended)
-            (writes,) = small.during(moments.asked - BEFORE, ended + LONGEST)
-            (blocks,) = bulk.during(moments.asked, ended + LONGEST)
+            (writes,) = small.during(moments.asked - rates.before, ended + LONGEST)
+            (blocks,) = bulk.during(moments.asked - rates.before, ended + LONGEST)
     values = figures(moments, writes, blocks, rates)
     values["failed"] = 0.0 if failed is None else 1.0
-    return Measurement(values | moments.own)
+    points = series(moments, writes, failed=failed is not None) if drawn else {}
+    return Measurement(values | moments.own, points)
 
 
 def wait_for_writes(writers: list[Writers | Bulk]) -> None:
     """Until each has finished what it was at, and a little longer."""
-    for writer in writers:
-        writer.wait(1, timeout=LONGEST)
+    for noted in writers:
+        noted.wait(1, timeout=LONGEST)
     time.sleep(AFTER)
 
 
@@ -148,16 +168,47 @@ def figures(
     moments: Snapshot, writes: list[Write], blocks: list[Write], rates: Rates
 ) -> dict[str, float]:
     """The metrics; the gap that a failed backup leaves behind counts, too."""
-    before = [write for write in writes if write.end <= moments.asked]
-    during = [write for write in writes if write.end >= moments.asked]
+    before, during = parted(writes, moments.asked)
+    blocks_before, blocks_during = parted(blocks, moments.asked)
     until = moments.commit - moments.asked
     values = {
-        "gap_ms": gap_beyond(before[-1:] + during, moments) * 1e3,
-        "bulk_gap_ms": gap_beyond(blocks, moments) * 1e3,
+        "gap_ms": gap_beyond(during, moments) * 1e3,
+        "bulk_gap_ms": gap_beyond(blocks_during, moments) * 1e3,
         "before_gap_ms": gap_beyond(before, moments) * 1e3,
+        "bulk_before_gap_ms": gap_beyond(blocks_before, moments) * 1e3,
         "backup_s": moments.done - moments.asked,
     }
     if until > 1:  # shorter ones do not tell a rate
-        count = sum(block.end <= moments.commit for block in blocks)
+        count = sum(moments.asked <= block.end <= moments.commit for block in blocks)
         values["bulk_percent"] = 100 * count / until / rates.disk
     return values
+
+
+def parted(writes: Sequence[Write], moment: float) -> tuple[list[Write], list[Write]]:
+    """Those that ended by then, and those that ended later with the last one before them."""
+    before = [write for write in writes if write.end <= moment]
+    return before, before[-1:] + [write for write in writes if write.end > moment]
+
+
+def series(
+    moments: Snapshot, writes: Sequence[Write], *, failed: bool
+) -> dict[str, list[tuple[float, float]]]:
+    """What is drawn: the longest gap of each 20 ms, and the moments, in seconds from the question.
+
+    A backup that failed has neither commit nor snapshotDone: the moments are its two ends.
+    """
+    longest: dict[int, Write] = {}
+    for gap in writer.gaps(writes):
+        slot = int((gap.begin - moments.asked) // SHOWN_BIN)
+        if slot not in longest or gap.duration > longest[slot].duration:
+            longest[slot] = gap
+    marks = [moments.asked, moments.commit, moments.taken, moments.done]
+    if failed:
+        marks = [moments.asked, moments.done]
+    return {
+        "gaps": [
+            (round(gap.begin - moments.asked, 3), round(gap.duration, 5))
+            for gap in longest.values()
+        ],
+        "marks": [(round(mark - moments.asked, 4), 0.0) for mark in marks],
+    }

@@ -238,3 +238,28 @@ def test_a_run_that_is_killed_while_frozen_leaves_nothing(tmp_path: Path) -> Non
     with freezer(tmp_path, 60) as process:
         process.kill()
         wait_until_gone(tmp_path)
+
+
+@pytest.mark.usefixtures("ready")
+def test_runs_are_added_to_those_that_are_there(tmp_path: Path) -> None:
+    only = ("--case", "16 B, in-process", "--only", "vmtpy", "--out", tmp_path)
+    assert benchmarks("rpc", "-n", "1", *only).returncode == 0
+    first = json.loads((tmp_path / "rpc.json").read_text())["results"]
+    assert benchmarks("rpc", "-n", "2", "--more", *only).returncode == 0
+    facts = json.loads((tmp_path / "rpc.json").read_text())
+    (before,), (after,) = first, facts["results"]
+    runs, runs_before = (one["metrics"]["round_trip_us"]["runs"] for one in (after, before))
+    assert runs[:1] == runs_before
+    assert len(runs) == facts["runs"] == 2
+    assert facts["storage"] == "disk images in memory"
+    # No run begins after the time is over, and what is there stays.
+    assert benchmarks("rpc", "-n", "9", "--more", "--minutes", "0", *only).returncode == 0
+    assert json.loads((tmp_path / "rpc.json").read_text())["results"] == facts["results"]
+
+
+def test_the_table_of_the_readme_is_what_the_results_say() -> None:
+    from benchmarks import readme
+
+    text = readme.FRONT.read_text()
+    written = text[text.index(readme.BEGIN) + len(readme.BEGIN) : text.index(readme.END)]
+    assert written == readme.front(readme.README.parent / "results")

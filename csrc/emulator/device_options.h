@@ -13,7 +13,7 @@ struct DeviceOptions {
   int checkpoint_every = 0;  // every n-th step of a transfer answers CHECKPOINT; 0 for never
   bool message = true;  // false for a host like QEMU's vmport, which has GETVERSION but no MESSAGE
   std::uint32_t product = 2;  // wire::ESX
-  // true if answers leave rubbish in bits 32..63 of the result registers
+  // True if answers leave rubbish in bits 32..63 of the result registers.
   bool dirty_upper_halves = false;
   bool secure = false;  // true if guestinfo may be set over privileged vsock only
 };

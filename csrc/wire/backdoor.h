@@ -39,7 +39,7 @@ class Backdoor {
   // the guest's memory.
   virtual bool high_bandwidth() const { return true; }
   virtual Meter* meter() { return nullptr; }  // wire/meter.h
-  // false where this object stands in for a missing backdoor
+  // Returns false where this object stands in for a missing backdoor.
   virtual bool present() const { return true; }
 };
 

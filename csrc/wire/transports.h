@@ -48,7 +48,7 @@ struct TransportOptions {
   Preference preference = Preference::AUTO;
   std::string backdoor_name = "backdoor";      // for logs and status: "port", "vmcall"
   Duration connect = std::chrono::seconds(5);  // the time that connecting may take
-  // the rest after a failure; doubles with each further failure
+  // The rest after a failure, which doubles with each further failure.
   Duration rest_min = std::chrono::seconds(2);
   Duration rest_max = std::chrono::minutes(5);
 };

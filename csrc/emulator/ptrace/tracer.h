@@ -71,7 +71,7 @@ class Tracer {
   const TrapHostOptions options_;
   Cpuid cpuid_;
   IoPrivilege io_privilege_;  // for a host that requires it
-  // must outlive the trace, because programs wait for its answers
+  // This must outlive the trace, because programs wait for its answers.
   std::unique_ptr<SocketCalls> socket_calls_;
   std::set<pid_t> threads_;  // used by the tracing thread alone
   // The signal mask of the thread that called start(), which the program gets.

@@ -1,5 +1,5 @@
-// Calls iopl(2) where the architecture has it. A bare system call serves, because not every C
-// library has the function.
+// Calls iopl(2) by its number where the architecture has the call. Elsewhere the answer is -ENOSYS,
+// as from a kernel that was built without it.
 #include "linux/io_privilege.h"
 
 #include <sys/syscall.h>

@@ -1,5 +1,5 @@
-// Counts each trap and passes it on. It relies on relaxed atomics, because the counts are for
-// people only.
+// Counts each trap and passes it on. It relies on relaxed atomics, because no other memory depends
+// on the order of the counts.
 #include "wire/meter.h"
 
 namespace vmtpy::wire {

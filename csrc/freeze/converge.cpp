@@ -1,3 +1,5 @@
+// The controller: measuring the rates, and lowering the bounds. It relies on nothing but the facts
+// and times that it is given.
 #include "freeze/converge.h"
 
 #include <algorithm>
@@ -11,38 +13,44 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-// The kernel writes half a second's worth at once, so that what comes back is as uneven as that.
-constexpr double MEMORY = 4.0;             // seconds after which a measurement counts 1/e
-constexpr double LEAST_MEASURED = 0.15;    // seconds of writing, for a rate
-constexpr double LEAST_WRITTEN = 4 << 20;  // bytes, for a rate
-// Where less is dirty, a disk is as slow as its writers: that tells nothing of what it could take.
+// The kernel writes half a second's worth at once, so the measurements are as uneven as that.
+constexpr double MEMORY = 4.0;             // in seconds; a measurement counts 1/e after this time
+constexpr double LEAST_MEASURED = 0.15;    // a rate takes this many seconds of writing
+constexpr double LEAST_WRITTEN = 4 << 20;  // a rate takes this many bytes
+// Where less is dirty, a disk is as slow as its writers, which does not tell what it could take.
 constexpr std::int64_t ENOUGH_DIRTY = 8 << 20;
-constexpr double USUAL_RATE = 25 << 20;  // bytes a second, where nothing is known
+constexpr double USUAL_RATE = 25 << 20;  // bytes a second, used where nothing is known
 
-constexpr double START = 1.15;  // × what is dirty: the first bound
-// × what is dirty: no bound comes nearer. Writers get about half of what the disk takes there, and
-// hardly a tenth where the bound has to fall steeply; there, their pauses are longer.
+constexpr double START = 1.15;  // the first bound, × what is dirty
+// No bound comes nearer to what is dirty than this multiple. There writers get about half of what
+// the disk takes, and hardly a tenth where the bound has to fall steeply and their pauses are
+// longer.
 constexpr double MARGIN = 1.03;
 constexpr double STEEP_MARGIN = 1.01;
-constexpr double IDLE_FALL = 4;  // × faster where writers leave half of the bound unused
+// How much faster a bound falls where writers leave half of it unused.
+constexpr double IDLE_FALL = 4;
 
-// Of what the disk takes: by how much the bounds fall. The writers keep the rest.
+// The part of what the disk takes by which the bounds fall. The writers keep the rest.
 constexpr double GENTLE = 0.5;
 constexpr double STEEP = 0.9;
-constexpr double RESERVE = 10.0;  // seconds before the deadline by which it should be done
-constexpr double HASTE = 1.5;     // × what is needed, as the bound is followed with a delay
+// In seconds; the goal should be reached this long before the deadline.
+constexpr double RESERVE = 10.0;
+// × what is needed, because dirty pages follow the bound with a delay.
+constexpr double HASTE = 1.5;
 
-// × what the disk takes within the goal: the rest of it is for the journal, and for what is dirtied
-// until writers stand still.
+// The target is this part of what the disk takes within the goal. The rest is for the journal, and
+// for what writers dirty until they stand still.
 constexpr double AIM = 0.75;
-// The pages that are dirty at a bound of 1 are 0.75 to 0.95.
+// At a bound of 1 the dirty pages are 0.75 to 0.95.
 constexpr double HIGHEST_FLOOR = 1.3;  // × the target
 constexpr double LOWEST_FLOOR = 0.6;
-constexpr double FLOOR_FALL = 0.1;          // of it, each second that the target is not reached
+// The floor falls by this each second in which the target is not reached.
+constexpr double FLOOR_FALL = 0.1;
 constexpr double REACHED = 1.1;             // × the target
 constexpr double LEAST_TARGET = 256 << 10;  // bytes
 constexpr double LEAST_BOUND = 128 << 10;   // bytes
-constexpr double SURE_AFTER = 10.0;         // seconds of watching, before it is called hopeless
+// Seconds of watching before the goal may be called hopeless.
+constexpr double SURE_AFTER = 10.0;
 
 }  // namespace
 
@@ -100,7 +108,8 @@ bool Convergence::reached() const {
   return static_cast<double>(dirty_) <= target() * REACHED;
 }
 
-// What has to go, of what the disk can take until shortly before the deadline.
+// Returns the part of the disk's rate by which the bounds fall: what has to go, compared with what
+// the disk can take until shortly before the deadline.
 double Convergence::share() const {
   const double left = Seconds(deadline_ - last_).count() - RESERVE;
   const double could = disk_rate() * left;

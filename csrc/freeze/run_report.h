@@ -1,5 +1,5 @@
-// What a run says about itself: errors, warnings, notes, and the record of it all. Pure functions
-// of what is known of the run, for conductor.h.
+// What a run says about itself: errors, warnings, notes, and the record of it all. It serves the
+// conductor, and depends only on what is known of the run.
 #pragma once
 
 #include <sys/types.h>
@@ -25,19 +25,19 @@ struct RunTexts {
   std::vector<std::string> warnings;
 };
 
-// How far each filesystem is, at `now`.
+// How far each filesystem is at the time `now`.
 struct RunProgress {
   const std::vector<plan::Filesystem>& filesystems;
   const FreezeOptions& options;
   std::vector<Progress> progress;
   RunTimes times;
   Time now{};
-  std::vector<StorageFigures> figures;  // of each filesystem
+  std::vector<StorageFigures> figures;  // the figures of each filesystem
   const char* dirty_source = "";
   const char* rate_source = "";
 };
 
-// What more is known when the run is over.
+// What else is known when the run is over.
 struct RunFacts {
   RunProgress run;
   RunEnd end;
@@ -53,7 +53,7 @@ struct RunFacts {
 };
 
 RunTexts compose_texts(const RunFacts& facts);
-// Complete only with the texts of a run that is over.
+// Makes the record, which is complete only with the texts of a run that is over.
 RunRecord make_record(const RunProgress& run, const RunTexts& texts, bool rcu_used);
 
 }  // namespace vmtpy::freeze

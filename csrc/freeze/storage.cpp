@@ -1,3 +1,5 @@
+// Groups the filesystems, reads the kernel's figures for each group, and applies the controller's
+// bounds.
 #include "freeze/storage.h"
 
 #include <algorithm>
@@ -13,17 +15,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration SLOW = 1s;                          // to write what is dirty
-constexpr std::int64_t MUCH = std::int64_t{64} << 20;  // bytes; less is synced at once
+constexpr Duration SLOW = 1s;  // a group is slow if it takes longer to write what is dirty
+constexpr std::int64_t MUCH = std::int64_t{64} << 20;  // in bytes; less is synced at once
 constexpr double MIB = 1 << 20;
 
 bool is_block_device(const std::string& name) {
   return !name.empty() && name.front() >= '0' && name.front() <= '9';
 }
 
-bool share_any(const std::vector<std::string>& one, const std::vector<std::string>& other) {
-  return std::any_of(one.begin(), one.end(), [&other](const std::string& name) {
-    return std::find(other.begin(), other.end(), name) != other.end();
+bool share_any(const std::vector<std::string>& left, const std::vector<std::string>& right) {
+  return std::any_of(left.begin(), left.end(), [&right](const std::string& name) {
+    return std::find(right.begin(), right.end(), name) != right.end();
   });
 }
 
@@ -61,8 +63,8 @@ void Storage::look(const std::vector<plan::Filesystem>& filesystems, Duration go
   observe(now);
 }
 
-// Filesystems that share a device share its speed. Where dirty pages are only counted, or bounded,
-// for the machine, all of them do.
+// Groups the filesystems that share a device, because they share its speed. Where dirty pages are
+// counted or bounded only for the machine, all filesystems are one group.
 void Storage::group(const std::vector<plan::Filesystem>& filesystems, Duration goal,
                     Time deadline) {
   const bool as_one = !by_debugfs_;
@@ -117,7 +119,7 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
     } else if (by_debugfs_) {
       known = read_bdi_stats(system_, sink, stats) == 0 && known;
       bytes = stats.written;
-    } else {  // of an anonymous device: its disks
+    } else {  // for an anonymous device its disks count
       for (const std::string& name : group.devices) {
         std::int64_t more = 0;
         if (is_block_device(name) && read_device_written(system_, name, more) == 0) bytes += more;

@@ -1,6 +1,6 @@
-// What the filesystems of a session are written to: the groups of them that share devices, what is
-// dirty there and how fast it goes, and the pacing of their writers. Owned by the session, used by
-// its conductor alone (presync.cpp), without the session's lock.
+// The storage to which a session's filesystems are written: the groups of filesystems that share
+// devices, what is dirty there and how fast it goes, and the pacing of their writers. It serves the
+// pre-sync (presync.cpp), and relies on bdi.h and converge.h.
 #pragma once
 
 #include <cstddef>
@@ -17,50 +17,53 @@
 
 namespace vmtpy::freeze {
 
-// How writers are slowed down: not at all, by the bound of each device, by that of the machine.
+// How writers are slowed down: not at all, by the bound of each device, or by that of the machine.
 enum class Converge { OFF, AUTO, GLOBAL };
 
-// Of one filesystem; what is not known is left out. Plain data.
+// The figures of one filesystem. Unknown figures are missing.
 struct StorageFigures {
   std::optional<std::int64_t> dirty_before, dirty_left;  // bytes, of its devices
-  double disk_rate = 0, writer_rate = 0;                 // bytes a second; 0: not measured
-  Duration expected_hold{};                              // of its freeze, just before it
-  Duration paced{};                                      // for how long its writers were
+  double disk_rate = 0, writer_rate = 0;                 // bytes a second; 0 where not measured
+  Duration expected_hold{};  // the expected hold of its freeze, just before it
+  Duration paced{};          // how long its writers were paced
 };
 
+// Owned by the conductor and used by its thread only, without the session's lock.
 class Storage {
  public:
   Storage(linux::System& system, Converge converge);
 
-  // Reads what is there, for the first time. `deadline`: of pre-sync and pacing.
+  // Reads the figures for the first time. `deadline` is that of pre-sync and pacing.
   void look(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time now,
             Time deadline);
-  void observe(Time now);  // and moves the bounds of what is paced
-  // What is dirty is from "debugfs", "meminfo", "" if nothing is known.
+  void observe(Time now);  // reads the figures again, and moves the bounds of paced groups
+  // The source of what is dirty: "debugfs", "meminfo", or "" if nothing is known.
   const char* source() const { return groups_.empty() ? "" : by_debugfs_ ? "debugfs" : "meminfo"; }
 
-  // How fast it goes is from "sectors" that disks have written, or from "debugfs".
+  // The source of the rate: the "sectors" that disks have written, or "debugfs".
   const char* rate_source() const;
 
-  bool counts_each() const { return by_debugfs_; }  // dirty pages, by device
-  bool has_measured() const;                        // how fast the slowest group goes
-  bool seems_slow() const;         // a group has so much to write that it takes long
-  bool flows() const;              // something is being written by each of those
-  bool ready() const;              // each freeze would end within the goal
-  Duration expected_hold() const;  // the longest of them
-  std::size_t slowest() const;     // the filesystem whose group that is
+  // True when dirty pages are counted for each device.
+  bool counts_each() const { return by_debugfs_; }
+  bool has_measured() const;       // true when the rate of the slowest group is measured
+  bool seems_slow() const;         // true when a group has so much to write that it takes long
+  bool flows() const;              // true when each paced group is being written
+  bool ready() const;              // true when each freeze would end within the goal
+  Duration expected_hold() const;  // the longest of the expected holds
+  std::size_t slowest() const;     // a filesystem of the slowest group
   bool hopeless() const;
   // "writers dirty 90 MiB/s, the disk takes 40 MiB/s: freezing would hold them about 12 s"
   std::string describe() const;
 
   bool can_pace() const;
   bool pacing() const { return paced_since_ != Time{}; }
-  std::vector<Restore> restores() const;  // of all bounds, for marker and guardian
-  // From now on, all groups that are not ready. False: a bound cannot be set; restore() then.
+  std::vector<Restore> restores() const;  // the old values of all bounds, for marker and guardian
+  // Begins to pace all groups that are not ready. Returns false when a bound cannot be set; the
+  // caller then calls restore().
   bool pace(Time now);
-  bool changed() const;  // a bound is not put back
+  bool changed() const;  // true while a bound is not put back
   std::string changed_names() const;
-  bool restore(Time now);  // true when there is nothing (any more) to put back
+  bool restore(Time now);  // returns true when nothing is left to put back
 
   void keep_before() { before_ = figures_; }
   std::vector<StorageFigures> figures() const;
@@ -68,8 +71,8 @@ class Storage {
  private:
   struct Group {
     std::vector<std::size_t> filesystems;
-    std::vector<std::string> devices;  // names of bdi
-    std::vector<std::string> sinks;    // block devices, or names of bdi, that tell what is written
+    std::vector<std::string> devices;  // names of their bdis
+    std::vector<std::string> sinks;    // block devices, or names of bdis, that tell what is written
     std::vector<DirtyBound> bounds;
     Convergence convergence;
     bool paced = false;
@@ -88,7 +91,7 @@ class Storage {
   bool by_debugfs_ = false;
   Time last_{}, paced_since_{};
   Duration paced_{};
-  bool unable_ = false;  // to set a bound
+  bool unable_ = false;  // a bound could not be set
 };
 
 }  // namespace vmtpy::freeze

@@ -47,6 +47,35 @@ FIGURES = (
     Figure(f"{STALL}, idle disk", "quiesce", "*", "beyond_ms", "≤ 5 ms", at_most(5)),
     Figure(f"{STALL}, 1 GiB dirty", "dirty", "*1 GiB*", "beyond_ms", "≤ 15 ms", at_most(15)),
     Figure(f"{STALL}, 200 MiB/s", "dirty", "*MiB/s", "beyond_ms", "≤ 15 ms", at_most(15)),
+    *(
+        Figure(
+            f"longest gap between two writes beyond the host's snapshot, {cases}",
+            "slow",
+            f"{cases}*",
+            "any_gap_ms",
+            f"≤ {limit} ms",
+            at_most(limit),
+        )
+        for cases, limit in (
+            ("ext4, disk 100 MiB/s, writer 50 MiB/s", 150),
+            ("ext4, disk 100 MiB/s, writer 90 MiB/s", 250),
+            ("ext4, disk 40 MiB/s, writer 100 MiB/s", 250),
+            ("xfs, disk 40 MiB/s, writer 100 MiB/s", 250),
+            ("btrfs, disk 40 MiB/s, writer 100 MiB/s", 250),
+        )
+    ),
+    Figure("slow disks: backups that fail", "slow", "*", "failed", "none", at_most(0), unit=""),
+    Figure(
+        "slow disks: the whole backup", "slow", "*", "backup_s", "≤ 60 s", at_most(60), unit="s"
+    ),
+    Figure(
+        "slow disk: told to end → the kernel's bound is put back",
+        "slow_end",
+        "*",
+        "back_ms",
+        "≤ 50 ms",
+        at_most(50),
+    ),
     Figure(
         "32 ext4, 8 MiB dirty each: first → last frozen",
         "many",

@@ -33,9 +33,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("before_gap_ms", "the same of the small writer before the host asks, ms", ratio=False),
     Metric("bulk_before_gap_ms", "the same of the bulk writer before that, ms", ratio=False),
     Metric("backup_s", "the whole backup, s"),
-    Metric(
-        "bulk_percent", "bulk writes until the commit, % of what it could have written", ratio=False
-    ),
+    Metric("bulk_percent", "bulk writes until the commit, % of the disk's rate", ratio=False),
     Metric("own_presync_ms", "its own record: pre-sync, ms", ratio=False),
     Metric("own_paced_ms", "its own record: writers slowed down for, ms", ratio=False),
     Metric("own_expected_ms", "its own record: freeze, as expected, ms", ratio=False),
@@ -184,7 +182,7 @@ def figures(
     values["any_gap_ms"] = max(values["gap_ms"], values["bulk_gap_ms"])
     if until > 1:  # shorter ones do not tell a rate
         count = sum(moments.asked <= block.end <= moments.commit for block in blocks)
-        values["bulk_percent"] = 100 * count / until / min(rates.disk, rates.bulk)
+        values["bulk_percent"] = 100 * count / until / rates.disk
     return values
 
 

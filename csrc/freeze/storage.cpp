@@ -144,7 +144,11 @@ void Storage::observe(Time now) {
     WritebackFacts facts;
     if (!read(group, facts)) continue;
     group.convergence.observe(now, facts);
-    if (group.paced) apply(group);
+    if (group.paced) {
+      apply(group);
+    } else if (pacing() && !is_ready(group) && can_bound(group)) {
+      begin_pacing(group);  // its writers have begun after those of another group
+    }
     for (const std::size_t index : group.filesystems) {
       StorageFigures& figures = figures_[index];
       figures.dirty_left = group.convergence.dirty();
@@ -228,14 +232,16 @@ std::string Storage::describe() const {
          mebibytes(facts.disk_rate()) + ": freezing would hold them about " + text;
 }
 
+bool Storage::can_bound(const Group& group) {
+  return !group.bounds.empty() &&
+         std::all_of(group.bounds.begin(), group.bounds.end(),
+                     [](const DirtyBound& bound) { return bound.wanted(); });
+}
+
 bool Storage::can_pace() const {
   return !unable_ && !groups_.empty() &&
-         std::all_of(groups_.begin(), groups_.end(), [this](const Group& group) {
-           return is_ready(group) ||
-                  (!group.bounds.empty() &&
-                   std::all_of(group.bounds.begin(), group.bounds.end(),
-                               [](const DirtyBound& bound) { return bound.wanted(); }));
-         });
+         std::all_of(groups_.begin(), groups_.end(),
+                     [this](const Group& group) { return is_ready(group) || can_bound(group); });
 }
 
 std::vector<Restore> Storage::restores() const {
@@ -252,11 +258,15 @@ bool Storage::pace(Time now) {
   paced_since_ = now;
   for (Group& group : groups_) {
     if (group.paced || is_ready(group) || group.bounds.empty()) continue;
-    group.paced = true;
-    group.convergence.begin();
-    unable_ = !apply(group) || unable_;
+    begin_pacing(group);
   }
   return !unable_;
+}
+
+void Storage::begin_pacing(Group& group) {
+  group.paced = true;
+  group.convergence.begin();
+  unable_ = !apply(group) || unable_;
 }
 
 bool Storage::changed() const {

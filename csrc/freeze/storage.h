@@ -79,6 +79,8 @@ class Storage {
   };
   void group(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time deadline);
   bool read(Group& group, WritebackFacts& facts);
+  static bool can_bound(const Group& group);
+  void begin_pacing(Group& group);
   bool apply(Group& group);
   const Group* slowest_group() const;
   bool is_ready(const Group& group) const;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from support.bench import Bench
@@ -12,6 +13,9 @@ from support.patience import PATIENCE
 from vmtpy._core import Converge, Outcome, Phase
 from vmtpy._host import FaultySystem, SimulatedDisk
 from vmtpy.record import as_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIB = 1 << 20
 BDI = "/sys/class/bdi/simulated-0/"
@@ -31,8 +35,12 @@ def bounds(disk: SimulatedDisk) -> dict[str, str]:
 
 def play(bench: Bench, until: Phase = Phase.FROZEN) -> None:
     """Time passes for the disk and for the session, which has looked before it goes on."""
+    play_until(bench, lambda: bench.session.phase().value >= until.value)
+
+
+def play_until(bench: Bench, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while bench.session.phase().value < until.value:
+    while not condition():
         assert time.monotonic() < deadline
         bench.disk.pass_time(LOOK)
         bench.clock.advance(LOOK)
@@ -60,6 +68,21 @@ def test_a_disk_that_its_writers_outrun_is_frozen_when_little_is_left() -> None:
     told = json.loads(json.dumps(as_dict(record)))
     assert told["filesystems"][0]["paced"] == run.paced
     assert told["dirty_source"] == "debugfs"
+
+
+def test_writers_that_begin_while_those_of_another_disk_are_paced_are_paced_as_well() -> None:
+    disk = SimulatedDisk(["/a", "/b"])
+    disk.put_storage("/a", 400 * MIB, 40 * MIB, 100 * MIB)
+    disk.put_storage("/b", 0, 40 * MIB, 0)
+    bench = Bench(disk=disk)
+    play_until(bench, lambda: disk.files()[BDI + "strict_limit"].strip() == "1")
+    disk.put_storage("/b", 20 * MIB, 40 * MIB, 100 * MIB)
+    play(bench)
+    assert disk.dirty_at_freeze("/b") < 8 * MIB
+    bench.session.release()
+    record = bench.end()
+    assert record.outcome == Outcome.RELEASED
+    assert all(run.paced > 0 for run in record.filesystems)
 
 
 def test_what_cannot_converge_is_refused_with_both_rates_and_nothing_frozen() -> None:

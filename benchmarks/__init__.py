@@ -1,4 +1,4 @@
-"""vmtpy measured against its peers. Run from the repository: `python -m benchmarks`."""
+"""Measures vmtpy and its peers. Run it from the repository: `python -m benchmarks`."""
 
 from pathlib import Path
 

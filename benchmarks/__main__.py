@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> int:
 
 
 def announce(console: Console) -> None:
-    """Says which peers are not here, and whether the machine is busy with something else."""
+    """Prints which peers are not installed, and whether the machine is busy."""
     load, processors = os.getloadavg()[0], os.cpu_count() or 1
     if load > processors / 2:
         console.print(f"This machine is busy (load {load:.1f}): no time is to be trusted.")
@@ -120,13 +120,13 @@ def announce(console: Console) -> None:
 
 
 def shown(directory: Path, name: str) -> runner.Report | None:
-    """What was measured before, if it was."""
+    """The saved results of a scenario; None if there are none."""
     path = directory / f"{name}.json"
     return runner.Report.load(path) if path.exists() else None
 
 
 def measured(console: Console, options: argparse.Namespace, name: str) -> runner.Report:
-    """Measures and saves."""
+    """Measures a scenario and saves the results."""
     scenario = scenarios()[name]
     store = options.store or Path(getattr(scenario, "STORE", "/dev/shm"))
     only, cases = tuple(options.only), tuple(options.case)

@@ -1,4 +1,4 @@
-"""One run of one contender, in a process of its own: started by runner.py, prints a JSON object.
+"""One run of one contender in its own process, which runner.py starts. It prints a JSON object.
 
 python -m benchmarks.child SCENARIO CASE CONTENDER STORE
 """

@@ -1,8 +1,8 @@
-"""Disks to freeze: fresh filesystems on loop images, guarded, and nothing else.
+"""The disks of the benchmarks: new filesystems on loop images, which a watchdog guards.
 
-Whoever freezes takes its mounts from here; Disk.check() looks again that a mount is still the loop
-device over our image. Images lie in the store (a tmpfs by default, so that the disk costs nothing);
-mount points lie under the work directory. Needs root, losetup and mkfs.*.
+Benchmarks freeze only these disks; Disk.check() checks again that a mount is still the loop device
+over its image. The images are in the store (a tmpfs by default, so that the disk costs no time),
+the mount points under the work directory. It needs root, losetup and mkfs.*.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIZES = {"ext4": 256 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
 
 
 class UnsafeError(Exception):
-    """Something that must not be frozen could be: nothing was."""
+    """A filesystem that must not be frozen could be frozen, so nothing was frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Disk:
             raise UnsafeError(f"{self.device} is not over {self.image} any more")
 
     def thaw(self) -> bool:
-        """FITHAW until nothing is frozen; whether anything was."""
+        """Calls FITHAW until the filesystem is not frozen. Returns whether it was."""
         self.check()
         found = False
         directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -85,7 +85,7 @@ class Disk:
 
 
 def mounts(process: int | str = "self") -> list[Mount]:
-    """What a process has mounted, in the order of its mountinfo."""
+    """The mounts of a process, in the order of its mountinfo."""
     found = []
     for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines():
         left, right = line.split(" - ", 1)
@@ -96,7 +96,7 @@ def mounts(process: int | str = "self") -> list[Mount]:
 
 
 def backing_file(device: str) -> Path | None:
-    """The file under a loop device, None when it is free."""
+    """The file of a loop device; None if the device is free."""
     try:
         return Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().rstrip())
     except OSError:
@@ -104,7 +104,7 @@ def backing_file(device: str) -> Path | None:
 
 
 def missing(fs: str = "ext4") -> str:
-    """What this machine lacks for such a disk, "" if nothing."""
+    """What this machine lacks for such a disk; "" if nothing."""
     if os.geteuid() != 0:
         return "root"
     if not os.access("/dev/loop-control", os.R_OK | os.W_OK):
@@ -114,7 +114,7 @@ def missing(fs: str = "ext4") -> str:
 
 
 class Guard:
-    """The watchdog process from this side."""
+    """The connection to the watchdog process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -126,7 +126,7 @@ class Guard:
         )
 
     def tell(self, *words: str) -> None:
-        """One line; returns when it has been obeyed."""
+        """Sends a line, and returns when the watchdog has obeyed it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\t".join(words).encode() + b"\n")
@@ -135,7 +135,7 @@ class Guard:
             raise UnsafeError("the watchdog has died")
 
     def end(self) -> None:
-        """Lets it thaw and take everything away, and waits for that."""
+        """Makes the watchdog thaw and remove everything, and waits for that."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=120)
@@ -164,7 +164,7 @@ class Disks:
 
 @contextmanager
 def made(fs: str, count: int, size: int, store: Path, work: Path) -> Iterator[Disks]:
-    """Makes `count` disks of `size` bytes; takes them away again, whatever happens."""
+    """Makes `count` disks of `size` bytes, and removes them in any case."""
     guard = Guard()
     try:
         disks = []
@@ -198,7 +198,9 @@ def _make(guard: Guard, fs: str, size: int, image: Path, path: Path) -> Disk:
 
 
 def run(*command: str) -> str:
-    """Runs a program to its end; its output. Raises CalledProcessError with its words shown."""
+    """Runs a program to its end and returns its output. Raises CalledProcessError after printing
+    it.
+    """
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stderr)

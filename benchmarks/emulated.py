@@ -1,4 +1,4 @@
-"""A guest agent under the emulated host: started, greeted, asked for snapshots, ended."""
+"""Runs a guest agent under the emulated host: starts and greets it, takes snapshots, ends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT = 150.0  # seconds for one snapshot
 
 
 class GuestError(Exception):
-    """An agent did not do what was asked of it; says what it wrote."""
+    """An agent failed to do a request; the text has its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class EmulatedGuest:
 
     @property
     def pid(self) -> int:
-        """Of the agent."""
+        """The process id of the agent."""
         return self.host.process()
 
     def snapshot(self, take: Callable[[], None] | None = None) -> Snapshot:
@@ -85,7 +85,7 @@ class EmulatedGuest:
         return Snapshot(result.start, result.received, result.commit, result.done_sent, result.done)
 
     def kill(self) -> None:
-        """SIGKILL, and waits."""
+        """Sends SIGKILL and waits for the end."""
         self.host.signal(signal.SIGKILL)
         self.host.wait(time.monotonic() + 10)
 
@@ -94,7 +94,7 @@ _ADDRESS = f"@vmtpy-bench-{secrets.token_hex(8)}"
 
 
 def address() -> str:
-    """Where an emulated host of this process may listen instead of on AF_VSOCK."""
+    """The address on which an emulated host of this process listens in place of AF_VSOCK."""
     return _ADDRESS
 
 
@@ -149,7 +149,7 @@ def emulated(
 
 
 def end(host: TrapHost) -> None:
-    """SIGTERM; SIGKILL when that takes more than 5 s."""
+    """Sends SIGTERM, and SIGKILL if the agent has not ended after 5 s."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if host.wait(time.monotonic()):
             return

@@ -1,4 +1,4 @@
-"""The figures that vmtpy is to reach, and whether the results at hand reach them."""
+"""The figures that vmtpy must reach, and whether the saved results reach them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Figure:
 
 
 def at_most(limit: float) -> Callable[[float, float | None], bool]:
-    """Our number is no larger."""
+    """Whether vmtpy's number is at most the bound."""
     return lambda ours, _theirs: ours <= limit
 
 
@@ -133,7 +133,7 @@ FIGURES = (
 
 
 def table(directory: Path) -> str:
-    """Markdown: every figure of which there are results in the directory."""
+    """A Markdown table of all figures for which the directory has results."""
     lines = ["| | peer | vmtpy | goal | reached |", "|---|---:|---:|---|---|"]
     for figure in FIGURES:
         path = directory / f"{figure.scenario}.json"

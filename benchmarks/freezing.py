@@ -1,4 +1,4 @@
-"""One freeze of some disks under writers, and what the writers felt of it."""
+"""Runs one freeze of some disks under writers, and measures how long the writers waited."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Freeze:
 
     @property
     def frozen(self) -> list[Write]:
-        """For each writer that had to wait while the host took its snapshot, the write that did."""
+        """The write that waited for the host's snapshot, for each writer that had to wait."""
         begin, end = self.snapshot.commit, self.snapshot.taken
         found = (writer.frozen(writes, begin, end) for writes in self.writes)
         return [write for write in found if write is not None]
@@ -101,7 +101,7 @@ class Freeze:
 
 
 def gap_beyond(writes: Sequence[Write], moments: Snapshot) -> float:
-    """The longest time without a write of one writer, less what the host's snapshot took of it."""
+    """The longest time without a write of one writer, without the host's snapshot."""
 
     def beyond(gap: Write) -> float:
         taking = min(gap.end, moments.taken) - max(gap.begin, moments.commit)
@@ -111,7 +111,7 @@ def gap_beyond(writes: Sequence[Write], moments: Snapshot) -> float:
 
 
 def contenders() -> dict[str, str]:
-    """All freezers, with what each of them lacks here."""
+    """All contenders that freeze, with what each lacks here."""
     return {name: one.missing() for name, one in freezers().items()}
 
 
@@ -134,12 +134,12 @@ def freeze(contender: str, setting: Setting, place: Place) -> Freeze:
 
 
 def settle() -> None:
-    """Waits until the agent is idle, and a moment of chance more."""
+    """Waits until the agent is idle, and for another random time."""
     time.sleep(SETTLE + random.uniform(0, CHANCE))
 
 
 def taking(seconds: float) -> Callable[[], None] | None:
-    """A host's snapshot that takes so long."""
+    """A host's snapshot that takes this time."""
     return (lambda: time.sleep(seconds)) if seconds else None
 
 

@@ -1,11 +1,12 @@
-"""Where the peers run: a mount namespace in which there is nothing to freeze but our disks.
+"""The jail in which the peers run: a mount namespace in which only the benchmark's disks can be
+frozen.
 
-vmtoolsd freezes every local filesystem that it finds, and a frozen root hangs the machine that
-measures. In the jail the root is an overlay (FIFREEZE on it: EOPNOTSUPP), the rest is proc, sysfs
-and tmpfs, and the old root is unmounted. `check()` reads what a started peer really has mounted and
-refuses everything that is not known to be harmless; no backup may be asked for before.
+vmtoolsd freezes every local filesystem that it sees, and a frozen root would hang the machine. In
+the jail the root is an overlay, for which FIFREEZE fails with EOPNOTSUPP; the rest is proc, sysfs
+and tmpfs, and the old root is unmounted. `check()` reads the mounts of a running peer and refuses
+each that is not known to be harmless; it must be called before a backup.
 
-This module is the outside; jail_entrance.py does the mounting, from within.
+jail_entrance.py mounts the jail from within.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ class Jail:
 
     @property
     def stamp(self) -> Path:
-        """Where the moment of the program's exec is noted: seconds of time.monotonic()."""
+        """The file with the time of the program's exec, in seconds of time.monotonic()."""
         return self.shared / "started"
 
     def command(self, *program: str) -> list[str]:
-        """What to run to have `program` run in the jail, in the process that is started."""
+        """The command that runs `program` in the jail, in the same process."""
         facts = {
             "shared": str(self.shared),
             "disks": [[str(disk.path), disk.device] for disk in self.disks],
@@ -83,7 +84,7 @@ class Jail:
 
 
 def missing() -> str:
-    """What this machine lacks for a jail, "" if nothing."""
+    """What this machine lacks for a jail; "" if nothing."""
     if os.geteuid() != 0:
         return "root"
     lacking = [one for one in ("unshare", "pivot_root", "mount") if shutil.which(one) is None]

@@ -1,6 +1,6 @@
-"""Run by jail.py in a mount namespace of its own: builds the jail, goes in, becomes the program.
+"""Builds the jail, enters it and becomes the program. jail.py runs it in a new mount namespace.
 
-Uses the standard library only. Everything it mounts vanishes with the last process in the jail.
+It uses only the standard library. Its mounts vanish with the last process in the jail.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def mount(*arguments: str) -> None:
 
 
 def build(base: str, shared: str, disks: list[list[str]]) -> str:
-    """Mounts the jail's tree under `base`; its root."""
+    """Mounts the jail's tree under `base` and returns its root."""
     mount("-t", "tmpfs", "vmtpy-jail", base)
     for name in ("upper", "work", "root"):
         Path(base, name).mkdir()
@@ -43,7 +43,7 @@ def build(base: str, shared: str, disks: list[list[str]]) -> str:
 
 
 def write(root: str, files: dict[str, str]) -> None:
-    """Puts files into the overlay; the list of mounts is the kernel's, whatever it was outside."""
+    """Writes files into the overlay; /etc/mtab becomes the kernel's list of mounts."""
     for path, text in files.items():
         file = Path(root + path)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def write(root: str, files: dict[str, str]) -> None:
 
 
 def enter(root: str) -> None:
-    """Makes `root` the root and lets go of the old one."""
+    """Makes `root` the root directory and unmounts the old root."""
     os.chdir(root)
     Path("old-root").mkdir()
     subprocess.run(["pivot_root", ".", "old-root"], check=True)

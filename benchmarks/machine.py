@@ -1,4 +1,4 @@
-"""What a result must say of the machine and the programs that it was measured with."""
+"""Describes the machine and the programs with which a result was measured."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stolen() -> float:
 
 
 def versions() -> dict[str, str]:
-    """The contenders that are here, and what both sides run on."""
+    """The versions of the installed contenders and of Python."""
     found = {name: one.version() for name, one in freezers().items() if not one.missing()}
     found["python"] = platform.python_version()
     return {name: version for name, version in found.items() if version}

@@ -32,7 +32,7 @@ SMALLEST = 0.01  # of a bar on a logarithmic axis
 
 
 def draw(report: Report, scenario: Scenario, directory: Path) -> list[Path]:
-    """Draws a scenario; the files."""
+    """Draws a scenario and returns the files."""
     import matplotlib as mpl
 
     mpl.use("Agg")

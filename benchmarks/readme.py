@@ -34,7 +34,7 @@ def replace(file: Path, results: str) -> None:
 
 
 def sections(directory: Path) -> list[str]:
-    """All that is to be said."""
+    """The text between the markers."""
     found = [
         figures.table(directory),
         "Of several cases the worst median counts.",
@@ -65,7 +65,7 @@ def pictures(directory: Path, link: str) -> list[str]:
 
 
 def circumstances(report: Report) -> str:
-    """When, where, how often."""
+    """The date, the machine and the number of runs."""
     machine, versions = report.machine, report.versions
     names = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (

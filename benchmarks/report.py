@@ -31,12 +31,12 @@ def show(console: Console, report: Report, scenario: Scenario) -> None:
 
 
 def metrics_of(scenario: Scenario, results: list[Result]) -> list[Metric]:
-    """Those that somebody has."""
+    """The metrics for which a contender has a value."""
     return [one for one in scenario.METRICS if any(one.key in result.values for result in results)]
 
 
 def table(title: str, results: list[Result], metrics: list[Metric]) -> Table:
-    """One case."""
+    """The table of one case."""
     made = Table(title=title, title_justify="left", title_style="bold", show_lines=True)
     made.add_column("")
     for result in results:
@@ -60,7 +60,7 @@ def cell(result: Result, ours: Result | None, metric: Metric) -> str:
 
 
 def ratio(result: Result, ours: Result | None, metric: Metric) -> str:
-    """ "12x", or "" where there is none to be had."""
+    """The ratio, as "12x"; "" if there is none."""
     if ours is None or result is ours or not metric.ratio:
         return ""
     theirs, our = result.median(metric.key), ours.median(metric.key)
@@ -70,7 +70,7 @@ def ratio(result: Result, ours: Result | None, metric: Metric) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, and no more than two behind the point."""
+    """A number with three significant digits and at most two decimal places."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,6 +1,6 @@
-"""Runs a scenario: one subprocess for each contender and run, the contenders taking turns.
+"""Runs a scenario: each run of a contender is a subprocess, and the contenders take turns.
 
-So that a slow minute of the machine, or its temperature, hits all alike.
+A slow minute of the machine, or its temperature, then affects all contenders alike.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class Result:
         return max(map(len, self.values.values()), default=0)
 
     def median(self, key: str) -> float | None:
-        """Of one metric; None if it does not apply or nothing went well."""
+        """The median of a metric; None if it does not apply or no run succeeded."""
         values = self.values.get(key)
         return statistics.median(values) if values else None
 
     def spread(self, key: str) -> tuple[float, float]:
-        """The smallest and the largest."""
+        """The smallest and the largest value of a metric."""
         return min(self.values[key]), max(self.values[key])
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON file."""
+        """The object for the JSON file."""
         return {
             "case": self.case,
             "contender": self.contender,
@@ -76,7 +76,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, facts: dict[str, Any]) -> Result:
-        """From the JSON file."""
+        """The object from the JSON file."""
         values = {key: one["runs"] for key, one in facts["metrics"].items()}
         series, failures = facts.get("series", {}), facts.get("failures", [])
         return cls(facts["case"], facts["contender"], values, series, failures)
@@ -101,7 +101,7 @@ class Report:
     storage: str = MEMORY
 
     def save(self, directory: Path) -> Path:
-        """Writes SCENARIO.json, a line for each result; its path."""
+        """Writes SCENARIO.json, with a line for each result, and returns its path."""
         facts = {name: getattr(self, name) for name in self.__slots__ if name != "results"}
         head = json.dumps(facts, indent=1, ensure_ascii=False).removesuffix("\n}")
         lines = [json.dumps(result.as_dict(), ensure_ascii=False) for result in self.results]
@@ -111,7 +111,7 @@ class Report:
 
     @classmethod
     def load(cls, path: Path) -> Report:
-        """Reads it back."""
+        """Reads SCENARIO.json."""
         facts = json.loads(path.read_text())
         results = [Result.from_dict(one) for one in facts.pop("results")]
         return cls(results=results, **facts)
@@ -207,7 +207,7 @@ def resumed(former: Report, result: Result) -> Result:
 
 
 def measure(scenario: str, result: Result, store: Path) -> None:
-    """One run, added to the result."""
+    """Does one run and adds it to the result."""
     command = [sys.executable, "-m", "benchmarks.child", scenario, result.case]
     command += [result.contender, str(store.resolve())]
     stolen = machine.stolen()

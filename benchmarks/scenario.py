@@ -1,4 +1,4 @@
-"""What a scenario is: cases, contenders and metrics."""
+"""The interface of a scenario: cases, contenders and metrics."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Scenario(Protocol):
     CASES: tuple[str, ...]
 
     def contenders(self, case: str) -> dict[str, str]:
-        """Who is measured in this case: name → what it lacks here, "" if nothing."""
+        """The contenders of a case: name → what it lacks here, "" if nothing."""
 
     def measure(self, case: str, contender: str, place: Place) -> Measurement:
-        """One run, in a process of its own."""
+        """Does one run; it is called in a new process."""

@@ -1,8 +1,8 @@
-"""The guard of the benchmark's disks: a process of its own, whose life is longer than the run's.
+"""The guard of the benchmark's disks: a process that outlives the run.
 
-It thaws everything when it has been armed for too long, and when its input ends (the run is over,
-or was killed) it thaws, unmounts, frees the loop devices and deletes the images. Nobody else cleans
-up, so there is one way to do it. Started by disks.py as a program; uses the standard library only.
+It thaws everything when it has been armed for too long. When its input ends, because the run has
+ended or was killed, it thaws, unmounts, frees the loop devices and deletes the images. No other
+process cleans up. disks.py starts it as a program, which uses only the standard library.
 
 Input, a line each: `mount PATH DEVICE IMAGE` (tab separated), `arm SECONDS`, `disarm`.
 Output: `ok` for each line.
@@ -33,13 +33,13 @@ class Guarded:
     directory: int
 
     def thaw(self) -> None:
-        """FITHAW until it says that nothing is frozen (bounded: freezes do not nest deeply)."""
+        """Calls FITHAW until it reports that nothing is frozen, at most a few times."""
         with suppress(OSError):
             for _ in range(8):
                 fcntl.ioctl(self.directory, FITHAW, 0)
 
     def take_away(self) -> None:
-        """Unmounts (a writer may need a moment to end), frees the device, deletes the image."""
+        """Unmounts, which waits for writers to end, frees the device, and deletes the image."""
         os.close(self.directory)
         deadline = time.monotonic() + 5
         while run("umount", self.path) != 0 and time.monotonic() < deadline:
@@ -59,7 +59,7 @@ class Guard:
     deadline: float | None = None
 
     def obey(self, line: str) -> None:
-        """One line of the input."""
+        """Obeys one line of the input."""
         word, *facts = line.split("\t")
         if word == "mount":
             directory = os.open(facts[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -70,11 +70,11 @@ class Guard:
             self.deadline = None
 
     def timeout(self) -> float | None:
-        """Seconds until the deadline."""
+        """The seconds until the deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def thaw(self) -> None:
-        """Thaws what carries others first: the last made."""
+        """Thaws the disks, the last made first, since it may carry others."""
         self.deadline = None
         for disk in reversed(self.disks):
             disk.thaw()

@@ -1,4 +1,4 @@
-"""Writers whose every write is timed (native/writer.c), and what their waits tell of a freeze."""
+"""Writers that time each of their writes (native/writer.c), and the waits that a freeze causes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Write:
 
     @property
     def duration(self) -> float:
-        """Seconds that it took."""
+        """The duration in seconds."""
         return self.end - self.begin
 
 
@@ -69,7 +69,7 @@ class Noted:
         self._notes.unlink()
 
     def wait(self, more: int = 10, timeout: float = 30.0) -> None:
-        """Waits until each of them has done so many more writes."""
+        """Waits until each writer has done so many more writes."""
         deadline = time.monotonic() + timeout
         before: list[int] | None = None
         while True:
@@ -83,7 +83,7 @@ class Noted:
             time.sleep(0.001)
 
     def during(self, begin: float, end: float) -> list[list[Write]]:
-        """The writes of each writer that were under way between two moments."""
+        """The writes of each writer that were in progress between two moments."""
         return [list(self._writes(number, begin, end)) for number in range(self._count)]
 
     def _counts(self) -> list[int]:
@@ -146,12 +146,12 @@ class Bulk(Noted):
 
 
 def gaps(writes: Sequence[Write]) -> list[Write]:
-    """What lies between the ends of each two writes of one writer: all that it had to wait for."""
+    """The times between the ends of consecutive writes of one writer, which include all waits."""
     return [Write(one.end, next_one.end) for one, next_one in pairwise(writes)]
 
 
 def longest(writes: Iterable[Write]) -> Write:
-    """The slowest of them. Raises WriterError if there is none."""
+    """The slowest write. Raises WriterError if there is no write."""
     slowest = max(writes, key=lambda write: write.duration, default=None)
     if slowest is None:
         raise WriterError("nobody wrote")
@@ -159,7 +159,7 @@ def longest(writes: Iterable[Write]) -> Write:
 
 
 def frozen(writes: Iterable[Write], begin: float, end: float) -> Write | None:
-    """The slowest write that was under way between two moments, if it had to wait."""
+    """The slowest write that was in progress between two moments, if it had to wait; else None."""
     under_way = (write for write in writes if write.begin <= end and write.end >= begin)
     slowest = max(under_way, key=lambda write: write.duration, default=None)
     return slowest if slowest is not None and slowest.duration > STALL else None

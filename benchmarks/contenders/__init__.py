@@ -1,4 +1,4 @@
-"""Who is measured: each contender freezes some disks around a snapshot, in its own way."""
+"""The contenders, each of which freezes some disks around a snapshot in its own way."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Contender(Protocol):
     NAME: str
 
     def missing(self) -> str:
-        """What it lacks here, "" if nothing."""
+        """What the contender lacks here; "" if nothing."""
 
     def version(self) -> str:
-        """Of the program."""
+        """The version of the program."""
 
     def running(self, disks: Disks, shared: Path) -> AbstractContextManager[Guest]:
-        """Starts it for these disks; `shared` is a directory on a tmpfs."""
+        """Starts the contender for these disks; `shared` is a directory on a tmpfs."""
 
 
 def freezers() -> dict[str, Contender]:
-    """All of them by name, in the order of the tables."""
+    """All contenders that freeze, by name, in the order of the tables."""
     from benchmarks.contenders import (
         fsfreeze,
         no_freeze,

@@ -1,4 +1,4 @@
-"""util-linux's fsfreeze, one call for each disk after the other, as scripts do it."""
+"""util-linux's fsfreeze, called for one disk after the other, as scripts do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody freezes: how long writes wait on this machine anyhow, over as long a time."""
+"""A contender that freezes nothing, to show how long writes wait on this machine anyway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debian's unmodified vmtoolsd, in a jail with nothing but the disks to freeze."""
+"""Debian's unmodified vmtoolsd, in a jail with only the benchmark's disks to freeze."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def missing() -> str:
 
 
 def version() -> str:
-    """Of the package: the program itself says nothing where it finds no VMware."""
+    """The version of the package, since the program prints none outside VMware."""
     if shutil.which("dpkg-query") is None:
         return "of unknown version"
     command = ["dpkg-query", "-W", "-f", "${Version}", "open-vm-tools"]
@@ -43,14 +43,14 @@ def version() -> str:
 
 
 def made_jail(disks: Disks | None, shared: Path) -> Jail:
-    """The jail for these disks; None for none."""
+    """The jail for these disks; None without disks."""
     files = {"/etc/vmware-tools/tools.conf": CONFIGURATION}
     return Jail(shared, disks.disks if disks else (), files)
 
 
 @dataclass(frozen=True, slots=True)
 class Vmtoolsd:
-    """The running daemon. Every snapshot looks at its mounts first."""
+    """The running daemon, whose mounts are checked before each snapshot."""
 
     guest: EmulatedGuest
     jail: Jail

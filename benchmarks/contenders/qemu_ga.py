@@ -1,4 +1,4 @@
-"""QEMU's guest agent, asked by its socket for the same freezes; in a jail as vmtoolsd is."""
+"""QEMU's guest agent, which freezes by commands over its socket, in a jail like vmtoolsd."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class QemuGa:
         self.execute("guest-sync", id=1)
 
     def execute(self, command: str, **arguments: object) -> Any:  # noqa: ANN401 (JSON)
-        """One command; its answer. Raises GuestError."""
+        """Sends a command and returns the answer. Raises GuestError."""
         line = json.dumps({"execute": command, "arguments": arguments})
         self._socket.sendall(line.encode() + b"\n")
         answer = json.loads(self._answers.readline())

@@ -1,4 +1,4 @@
-"""`vmtpy run`, as anybody would start it, kept to the disks."""
+"""`vmtpy run` as users start it, with only the disks of the benchmark to freeze."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def version() -> str:
 
 
 def command(*arguments: str) -> list[str]:
-    """The agent's command line; with the defaults, whatever this machine's configuration says."""
+    """The agent's command line, which ignores this machine's configuration."""
     return [sys.executable, "-m", "vmtpy", "run", "--config", "/dev/null", *arguments]
 
 
@@ -56,7 +56,7 @@ class Agent:
 
 
 def own(record: dict[str, Any]) -> dict[str, float]:
-    """What the agent's record says, in milliseconds."""
+    """The times of the agent's record in milliseconds."""
 
     def between(first: str, second: str) -> float:
         return float(record[second] - record[first]) * 1e3

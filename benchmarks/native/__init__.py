@@ -1,7 +1,7 @@
 """The small C programs of the benchmarks, compiled when they are first needed.
 
-What times writes must not be Python, and libvmtools is called from C because that is how its users
-call it. Needs a C compiler, which whoever has built vmtpy has.
+Writes are timed in C because Python would disturb the times, and libvmtools is called from C
+because its users do so. It needs a C compiler, as the build of vmtpy does.
 """
 
 from __future__ import annotations

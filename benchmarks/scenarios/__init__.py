@@ -1,4 +1,4 @@
-"""What is measured: each scenario has cases, and each case contenders."""
+"""The scenarios; each has cases, and each case has contenders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def scenarios() -> dict[str, Scenario]:
-    """All of them by name, in the order in which they run."""
+    """All scenarios by name, in the order in which they run."""
     from benchmarks.scenarios import (
         demo,
         dirty,

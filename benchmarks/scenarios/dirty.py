@@ -1,4 +1,4 @@
-"""A quiesced snapshot of a disk with much to write back: 1 GiB dirty, or a writer of 200 MiB/s."""
+"""A quiesced snapshot of a disk with 1 GiB of dirty pages, or with a writer of 200 MiB/s."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ dirty_before: list[float] = []
 
 
 def note_dirty() -> None:
-    """Keeps what the kernel counts as dirty just now, in MiB."""
+    """Notes the kernel's number of dirty MiB at this moment."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     (kilobytes,) = (line.split()[1] for line in lines if line.startswith("Dirty:"))
     dirty_before.append(int(kilobytes) / 1024)
@@ -49,7 +49,7 @@ def dirty_pages(disks: Sequence[Disk]) -> Iterator[None]:
 
 
 def steady_writer(disks: Sequence[Disk]) -> Iterator[None]:
-    """Overwrites 512 MiB at 200 MiB/s meanwhile."""
+    """Overwrites 512 MiB at 200 MiB/s during the run."""
     command = [str(native.compiled("load")), str(disks[0].path / "load"), str(RATE_MIB), "512"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/") as load:
         try:

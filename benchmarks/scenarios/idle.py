@@ -1,4 +1,4 @@
-"""An agent that has nothing to do: what it costs, and how soon after its start it is there."""
+"""The costs of an idle agent, and the time from its start to its first poll."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def contenders(case: str) -> dict[str, str]:  # noqa: ARG001 (Scenario)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process and its children have used so far."""
+    """The resources that a process and its children have used so far."""
 
     time: float
     traps: int
@@ -66,7 +66,7 @@ def measure(case: str, contender: str, place: Place) -> Measurement:  # noqa: AR
 
 @contextmanager
 def running(contender: str, place: Place) -> Iterator[tuple[EmulatedGuest, float]]:
-    """The agent, and when its program was started."""
+    """Runs the agent; yields it with the time at which its program was started."""
     if contender == vmtpy_agent.NAME:
         # Nothing is asked of it; were it, it could freeze nothing.
         command = vmtpy_agent.command("--include", str(place.shared))

@@ -1,4 +1,4 @@
-"""One run to look at: how long each write took, before, during and after a quiesced snapshot."""
+"""One run for the picture: the time of each write before, during and after a quiesced snapshot."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def thinned(writes: list[Write], zero: float) -> list[tuple[float, float]]:
 
 
 def rounded(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """To microseconds."""
+    """Rounds to microseconds."""
     return [(round(x, 6), round(y, 6)) for x, y in points]

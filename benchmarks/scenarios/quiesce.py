@@ -1,4 +1,4 @@
-"""A quiesced snapshot of one disk that nobody but the timed writer writes to."""
+"""A quiesced snapshot of one disk to which only the timed writer writes."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
 
 
 def median_of(text: str) -> float:
-    """Microseconds, from the nanoseconds that a client has printed."""
+    """The median in microseconds of the nanoseconds that a client has printed."""
     times = [int(line) for line in text.split()]
     return statistics.median(times[len(times) // 10 :]) / 1e3
 
@@ -137,7 +137,7 @@ def traced(command: list[str], kind: Kind, way: str, output: Path) -> dict[str, 
 
 
 def traps_for_one(traps: dict[str, int], way: str, count: int) -> float:
-    """What a round trip takes, without what the process does once: probing, opening, closing."""
+    """The traps of a round trip, without those of probing, opening and closing."""
     total = sum(traps.values())
     if way != "rpctool":
         total -= traps.get("GETVERSION", 0)

@@ -1,9 +1,9 @@
-"""A quiesced snapshot of a disk that takes less, or hardly more, than its writers give it.
+"""A quiesced snapshot of a disk that is slower, or hardly faster, than its writers.
 
-The image lies in memory; the blkio control group (cgroup v1) holds its loop device to so many
-MiB/s. A bulk writer dirties pages at a steady rate for five seconds before the host asks, and goes
-on; a small writer beside it writes 4 KiB each half millisecond. What is counted of both is the
-longest gap between two finished writes, less what the host's snapshot took of it.
+The image is in memory; the blkio control group (cgroup v1) limits its loop device to a rate in
+MiB/s. A bulk writer dirties pages at a steady rate from five seconds before the host's request on;
+a small writer writes 4 KiB each half millisecond. The metric of both is the longest gap between two
+finished writes, without the host's snapshot.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ CONTENDERS = {  # fsfreeze is as open-vm-tools is, and takes as long
 
 
 def throttle() -> Path | None:
-    """The file that sets a device's rate, None where there is no blkio of cgroup v1."""
+    """The file that sets a device's rate; None without blkio of cgroup v1."""
     for mount in disks.mounts():
         file = Path(mount.path) / BLKIO
         if mount.fs == "cgroup" and file.exists():
@@ -97,7 +97,7 @@ def contenders(case: str) -> dict[str, str]:
 
 @contextmanager
 def throttled(disk: Disk, rate: int) -> Iterator[None]:
-    """Holds writes to the disk's device to so many MiB/s."""
+    """Limits writes to the disk's device to so many MiB/s."""
     file = throttle()
     assert file is not None
     number = device_number(disk)
@@ -114,7 +114,7 @@ def device_number(disk: Disk) -> str:
 
 
 def filled(path: Path) -> Path:
-    """A file that is all on the disk."""
+    """Makes a file all of whose data is on the disk."""
     block = bytes(4 * MIB)
     with path.open("wb", buffering=0) as file:
         for _ in range(BULK_MIB * MIB // len(block)):
@@ -159,7 +159,7 @@ def measured(rates: Rates, contender: str, place: Place, *, drawn: bool = False)
 
 
 def wait_for_writes(writers: list[Writers | Bulk]) -> None:
-    """Until each has finished what it was at, and a little longer."""
+    """Waits until each writer has finished its current write, and a little longer."""
     for noted in writers:
         noted.wait(1, timeout=LONGEST)
     time.sleep(AFTER)
@@ -168,7 +168,7 @@ def wait_for_writes(writers: list[Writers | Bulk]) -> None:
 def figures(
     moments: Snapshot, writes: list[Write], blocks: list[Write], rates: Rates
 ) -> dict[str, float]:
-    """The metrics; the gap that a failed backup leaves behind counts, too."""
+    """The metrics, which include the gap that a failed backup leaves behind."""
     before, during = parted(writes, moments.asked)
     blocks_before, blocks_during = parted(blocks, moments.asked)
     until = moments.commit - moments.asked

@@ -1,8 +1,8 @@
-"""One request by a program that is started for it, as cloud-init and scripts do, several times in
-a row: processor time and memory of the whole process.
+"""One request by a program that is started for it, as cloud-init and scripts do, several times in a
+row. The metrics are the processor time and the memory of the whole process.
 
-All run under the emulated host, whose stops are not the program's time. vmtpy-rpctool is a native
-program; Python alone is the least that a program in Python can take.
+All programs run under the emulated host, whose stops do not count as the program's time.
+vmtpy-rpctool is a native program; Python alone shows the least that a program in Python needs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The ways to the host against each other: the same agent, the same requests.
+"""Compares the ways to the host with the same agent and the same requests.
 
-In-process: the host answers in the client's own process, a call for the backdoor (whose trap costs
-nothing here, by port or by hypercall), a socket and another thread for vsock. Ptrace: the real
-program under the emulated host, which stops it at each trap; over vsock it does not have to.
+In-process: the host answers in the client's process, by a call for the backdoor (whose trap costs
+nothing here, by port or by hypercall), and by a socket and another thread for vsock. Ptrace: the
+real program runs under the emulated host, which stops it at each trap, but not for vsock.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def answering(size: int) -> Device:
 
 
 def in_process(transport: str, size: int) -> dict[str, float]:
-    """Calls the core's RPCI with the host in this process."""
+    """Calls the core's RPCI, with the host in this process."""
     device = answering(size)
     with Listener(device):  # keeps the transcript short
         if transport == "port":
@@ -144,7 +144,7 @@ def traced(transport: str, size: int, output: Path) -> dict[str, float]:
 
 @contextmanager
 def running(transport: str, place: Place) -> Iterator[EmulatedGuest]:
-    """The agent, by one transport alone."""
+    """Runs the agent with only one transport."""
     config = place.work / "vmtpy.toml"
     config.write_text(f'[host]\ntransport = "{transport}"\n')
     # Nothing is asked of it that freezes; were it, it could freeze nothing.
@@ -155,7 +155,7 @@ def running(transport: str, place: Place) -> Iterator[EmulatedGuest]:
 
 
 def asked(transport: str, place: Place) -> dict[str, float]:
-    """How long a command of the host waits until an idle guest has taken it."""
+    """Measures how long a command of the host waits until an idle guest receives it."""
     times = []
     with running(transport, place) as guest:
         for turn in range(ASKS):
@@ -165,7 +165,7 @@ def asked(transport: str, place: Place) -> dict[str, float]:
 
 
 def received(guest: EmulatedGuest) -> float:
-    """Seconds from a command to the moment when the guest has it."""
+    """The seconds from the sending of a command until the guest has received it."""
     follower = guest.listener.follow()
     begin = time.monotonic()
     guest.device.send_command("ping")
@@ -180,7 +180,7 @@ def received(guest: EmulatedGuest) -> float:
 
 
 def idle(transport: str, place: Place) -> dict[str, float]:
-    """What an agent costs that has nothing to do."""
+    """Measures the costs of an idle agent."""
     with running(transport, place) as guest:
         time.sleep(SETTLE)
         before, packets = cost(guest), packets_of(guest)
@@ -201,6 +201,6 @@ def idle(transport: str, place: Place) -> dict[str, float]:
 
 
 def packets_of(guest: EmulatedGuest) -> int:
-    """So far, in both directions; pings are signs of life."""
+    """The packets so far in both directions, with pings."""
     counts = guest.service.counts() if guest.service else {}
     return counts.get("packets", 0) + counts.get("pings", 0)

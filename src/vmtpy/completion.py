@@ -1,4 +1,4 @@
-"""The shells' completion of vmtpy's command line, made from the commands' own parsers."""
+"""Makes the scripts by which shells complete vmtpy's command line, from its parsers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _vmtpy() {
 
 
 def script(shell: str) -> str:
-    """What makes a shell ("bash", "zsh", "fish") complete vmtpy's command line."""
+    """The script for a shell, "bash", "zsh" or "fish"."""
     makers = {"bash": bash, "zsh": zsh, "fish": fish}
     lines = makers[shell](commands())
     return "\n".join(lines) + "\n"
@@ -96,14 +96,14 @@ def bash(known: list[Command]) -> Iterator[str]:
 
 
 def bash_command(command: Command, indent: str, offered: list[str] | None = None) -> Iterator[str]:
-    """Sets words and value; an option's value is completed at once."""
+    """The lines that set $words and $value; they complete the value of an option at once."""
     taking = [option for option in command.options if option.value]
     if taking:
         yield f"{indent}case $previous in"
-        for one in taking:
-            values = " ".join(one.choices) or one.kind
+        for option in taking:
+            values = " ".join(option.choices) or option.kind
             action = f'_vmtpy_value "{values}"; return' if values else "return"
-            yield f"{indent}    {'|'.join(one.names)}) {action} ;;"
+            yield f"{indent}    {'|'.join(option.names)}) {action} ;;"
         yield f"{indent}esac"
     options = [name for option in command.options for name in option.names]
     yield f'{indent}words="{" ".join([*(offered or []), *options])}"'
@@ -120,8 +120,8 @@ def zsh(known: list[Command]) -> Iterator[str]:
     yield "#compdef vmtpy"
     yield "# Completion of vmtpy for zsh, made by `vmtpy completion zsh`."
     for command in known:
-        for one in (*command.actions, command):
-            yield from zsh_command(one)
+        for function in (*command.actions, command):
+            yield from zsh_command(function)
     yield from zsh_choice("_vmtpy", known, ["'(- *)'{-V,--version}'[print the version]'"])
     yield '_vmtpy "$@"'
 
@@ -142,7 +142,7 @@ def zsh_command(command: Command) -> Iterator[str]:
 
 
 def zsh_choice(name: str, among: list[Command], arguments: list[str]) -> Iterator[str]:
-    """A function that completes one of some commands, then what that takes."""
+    """A function that completes one of some commands, and then the arguments of that command."""
     yield f"{name}() {{"
     yield "  local curcontext=$curcontext state line"
     yield "  local -a choices=("

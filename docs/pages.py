@@ -70,6 +70,7 @@ python
 api
 emulator
 testing
+recording
 ```
 
 ```{toctree}

@@ -4,6 +4,7 @@
 // agent.
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "base/errors.h"
 #include "wire/backdoor_way.h"
 #include "wire/dialer.h"
+#include "wire/meter.h"
 #include "wire/probe.h"
 #include "wire/rpci.h"
 #include "wire/transports.h"
@@ -68,10 +70,17 @@ int request(std::string_view text) {
   }
   std::unique_ptr<wire::Backdoor> backdoor = std::make_unique<wire::AbsentBackdoor>();
   if (vmware) backdoor = wire::make_backdoor(probe.way, probe.cpu);
+  wire::MeteredBackdoor metered(*backdoor);
+  if (const char* recorder = std::getenv(wire::RECORDER_VARIABLE)) {
+    try {
+      metered.record_to(recorder);
+    } catch (const SystemError&) {  // the recorder has ended before this program
+    }
+  }
   wire::VsockDialer dialer;
   SteadyClock clock;
   wire::Rpci rpci(std::make_shared<wire::Transports>(
-      *backdoor, dialer, clock, wire::TransportOptions{.preference = wire::Preference::SPARE}));
+      metered, dialer, clock, wire::TransportOptions{.preference = wire::Preference::SPARE}));
   return answer(rpci.call(text, true));
 }
 

@@ -20,6 +20,7 @@ struct Registers {
   std::uint64_t rbp = 0;
 };
 
+class Recorder;
 struct Meter;
 
 // Owned by whoever makes the agent, the Rpci object or the trial, and outlives the channels that
@@ -38,7 +39,8 @@ class Backdoor {
   // Says whether payloads may go by high_out and high_in. They may not where the host cannot read
   // the guest's memory.
   virtual bool high_bandwidth() const { return true; }
-  virtual Meter* meter() { return nullptr; }  // wire/meter.h
+  virtual Meter* meter() { return nullptr; }        // wire/meter.h
+  virtual Recorder* recorder() { return nullptr; }  // wire/recorder.h
   // Returns false where this object stands in for a missing backdoor.
   virtual bool present() const { return true; }
 };

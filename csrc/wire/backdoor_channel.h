@@ -27,6 +27,7 @@ class BackdoorChannel final : public Channel {
   void disconnect() noexcept override;
   void write(std::string_view message, bool last) override;
   std::optional<std::string> read() override;
+  RecordedTransport transport() const override { return RecordedTransport::BACKDOOR; }
 
   bool try_open(bool cookies);
   Transfer send_once(std::string_view message);

@@ -25,19 +25,32 @@ void Channel::open() {
 }
 
 void Channel::send(std::string_view message) {
-  guarded([&] { write(message, false); });
+  guarded([&] {
+    write(message, false);
+    if (!message.empty()) record(RecordedKind::REPLY, message);  // else a poll
+  });
 }
 
 std::optional<std::string> Channel::receive() {
-  return guarded([&] { return read(); });
+  return guarded([&] {
+    std::optional<std::string> message = read();
+    if (message && !message->empty()) record(RecordedKind::COMMAND, *message);
+    return message;
+  });
 }
 
 std::optional<std::string> Channel::exchange(std::string_view message, bool last) {
   return guarded([&] {
     if (!open_) connect();
     write(message, last);
-    return read_reply();
+    std::optional<std::string> reply = read_reply();
+    if (reply) record(RecordedKind::RPCI, message, *reply);
+    return reply;
   });
+}
+
+void Channel::record(RecordedKind kind, std::string_view request, std::string_view reply) const {
+  if (Recorder* recorder = backdoor_.recorder()) recorder->add(kind, transport(), request, reply);
 }
 
 void Channel::close() noexcept {

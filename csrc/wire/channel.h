@@ -13,6 +13,7 @@
 #include "base/errors.h"
 #include "base/thread_safety.h"
 #include "wire/backdoor.h"
+#include "wire/recorder.h"
 #include "wire/wire.h"
 
 namespace vmtpy::wire {
@@ -64,6 +65,7 @@ class Channel {
   virtual void write(std::string_view message, bool last) = 0;
   virtual std::optional<std::string> read() = 0;
   virtual std::optional<std::string> read_reply() { return read(); }
+  virtual RecordedTransport transport() const = 0;
   // Called when the conversation has broken, before it is closed.
   virtual void broke(const char* /*why*/) {}
 
@@ -90,6 +92,7 @@ class Channel {
 
  private:
   void fail_locked(const char* why) REQUIRES(mutex_);
+  void record(RecordedKind kind, std::string_view request, std::string_view reply = {}) const;
   // The process that opened the channel, 0 if none has.
   std::atomic<pid_t> opened_by_ = 0;
 };

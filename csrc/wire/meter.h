@@ -1,12 +1,15 @@
 // Counts what goes over the wire, for status and metrics. Channels and RPCI add to the meter of the
 // backdoor that they were given, if it has one. MeteredBackdoor gives a meter to any backdoor and
-// counts the traps itself.
+// counts the traps itself. It also holds the Recorder of a program that is recorded.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <string>
 
 #include "wire/backdoor.h"
+#include "wire/recorder.h"
 
 namespace vmtpy::wire {
 
@@ -32,11 +35,15 @@ class MeteredBackdoor final : public Backdoor {
   bool set_privilege(bool raised) override { return backdoor_.set_privilege(raised); }
   bool high_bandwidth() const override { return backdoor_.high_bandwidth(); }
   Meter* meter() override { return &meter_; }
+  Recorder* recorder() override { return recorder_.get(); }
+  // Before any channel uses it; throws SystemError.
+  void record_to(const std::string& name) { recorder_ = std::make_unique<Recorder>(name); }
   bool present() const override { return backdoor_.present(); }
 
  private:
   Backdoor& backdoor_;
   Meter meter_;
+  std::unique_ptr<Recorder> recorder_;
 };
 
 inline void count(Backdoor& backdoor, Meter::Count Meter::*what) {

@@ -50,6 +50,9 @@ class VsockChannel final : public Channel {
   std::optional<std::string> read() override;
   std::optional<std::string> read_reply() override;
   void broke(const char* why) override;
+  RecordedTransport transport() const override {
+    return privileged_ ? RecordedTransport::PRIVILEGED_VSOCK : RecordedTransport::VSOCK;
+  }
 
   void begin_connecting();
   bool dial();

@@ -22,6 +22,7 @@ COMMANDS = {
     "uninstall-service": "remove the service that install-service has installed",
     "migrate": "write vmtpy's configuration from that of open-vm-tools; list what is lost",
     "emulate": "run a program as if in a VMware virtual machine",
+    "record": "run a program and record what vmtpy in it says to the host",
     "probe": "tell whether this is VMware, and how its backdoor answers",
     "rpc": "send RPCI requests to the host",
     "guestinfo": "read, write or watch guestinfo values",

@@ -115,6 +115,7 @@ void bind_hardware(py::module_& module) {
 void bind_meter(py::module_& module) {
   py::class_<wire::MeteredBackdoor, wire::Backdoor>(module, "MeteredBackdoor")
       .def(py::init<wire::Backdoor&>(), py::arg("backdoor"), py::keep_alive<1, 2>())
+      .def("record_to", &wire::MeteredBackdoor::record_to, py::arg("name"))
       .def("counts", [](wire::MeteredBackdoor& backdoor) {
         const wire::Meter& meter = *backdoor.meter();
         return std::map<std::string, std::uint64_t>{

@@ -22,6 +22,7 @@ from vmtpy._core import SteadyClock
 from vmtpy._host import BackdoorKind, Device, TrapHost, VsockService
 from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.host.emulation import Backups, Emulation
+from vmtpy.host.recording import head, load
 from vmtpy.host.script import BackupRequest
 from vmtpy.host.timeline import Timeline
 from vmtpy.parser import Parser
@@ -37,7 +38,8 @@ EXIT_NOT_FOUND = 127
 
 EPILOG = """\
 The exit code is the program's; if a signal ended it, that signal ends the emulator as well.
-124: the program's exit code is 0, but the verdict of --as esxi is not good.
+124: the program's exit code is 0, but the verdict of --as esxi is not good, or the program did not
+say what the recording of --replay has.
 125: the emulator failed, 126: the program cannot be executed, 127: the program does not exist.
 
 example: vmtpy emulate --guestinfo role=web -- vmtpy rpc "info-get guestinfo.role"
@@ -65,6 +67,12 @@ def parser() -> Parser:
         choices=("esxi",),
         help="treat the guest as ESXi does, and end with what vSphere would show of it; the "
         "host's vsock takes requests only, and its commands go over the backdoor",
+    )
+    made.add_argument(
+        "--replay",
+        metavar="FILE",
+        help="play the host of this recording, which `vmtpy record` or --json wrote, and end with "
+        "what the program did not say as in it; an agent gets SIGTERM at the end",
     )
     made.add_argument(
         "-o", "--output", metavar="FILE", help="write the timeline to FILE (default: stderr)"
@@ -245,14 +253,20 @@ def main(arguments: list[str]) -> int:
         base, tclo = own_vsock(), False
     service = None if base is None else VsockService(device, base, tclo=tclo)
     host = TrapHost(device, command, backdoor=options.backdoor, vsock=base)
+    recording = load(Path(options.replay)) if options.replay else None
     with output(options.output) as stream:
         timeline = Timeline(stream, time.monotonic(), options.json)
+        timeline.head(head(command))
         try:
-            emulation = Emulation(device, host, timeline, backups(options), service, as_esxi)
+            emulation = Emulation(
+                device, host, timeline, backups(options), service, as_esxi, recording
+            )
             status = emulation.run()
         except SystemCallError as error:
             return start_failed(command[0], error)
     if status == 0 and emulation.verdict and not emulation.verdict.good:
+        return EXIT_VERDICT
+    if status == 0 and not emulation.agrees:
         return EXIT_VERDICT
     return exit_like(status)
 
@@ -271,6 +285,8 @@ def check(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         or options.abort_after is not None
     ):
         made.error("the options for a backup need --backup-after")
+    if options.replay and (options.kind or options.backup_after is not None):
+        made.error("--replay plays the recorded host only; remove --as and --backup-after")
     if options.backdoor == BackdoorKind.NONE and options.vsock is None:
         made.error("--no-backdoor without --vsock leaves no way to the host; add --vsock")
 

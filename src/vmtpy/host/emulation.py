@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmtpy.host.esxi import Esxi
 from vmtpy.host.listener import Listener
+from vmtpy.host.replay import Replay
 from vmtpy.host.script import BackupRequest, greet, run_backup
 from vmtpy.host.signals import signals_to
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from vmtpy._host import Device, TrapHost, VsockService
     from vmtpy.host.listener import Follower
+    from vmtpy.host.recording import Recording
     from vmtpy.host.signals import WakeUp
     from vmtpy.host.timeline import Timeline
     from vmtpy.host.verdict import Verdict
@@ -51,6 +53,8 @@ class Emulation:
     Attributes:
         as_esxi: whether to treat the guest as ESXi does, and to judge it at the end.
         verdict: the verdict after run(); None without `as_esxi`.
+        recording: of a host to be played instead; None.
+        agrees: whether the guest said what is in the recording, after run().
     """
 
     device: Device
@@ -59,7 +63,9 @@ class Emulation:
     backups: Backups | None = None
     vsock: VsockService | None = None
     as_esxi: bool = False
+    recording: Recording | None = None
     verdict: Verdict | None = None
+    agrees: bool = True
 
     def __post_init__(self) -> None:
         self.ended = threading.Event()
@@ -69,6 +75,7 @@ class Emulation:
         """Starts the program and waits for it and its descendants. Returns its wait status."""
         listener = Listener(self.device)
         follower = listener.follow()
+        self.replay = Replay(self.recording, self.device, listener) if self.recording else None
         self.esxi = Esxi(self.device, listener, self.host) if self.as_esxi else None
         with signals_to(self.forward) as wake:
             self.host.start()
@@ -87,7 +94,14 @@ class Emulation:
         if self.esxi:
             self.verdict = self.esxi.verdict()
             self.timeline.verdict(time.monotonic(), self.verdict)
+        if self.replay:
+            self.compare(self.replay)
         return self.host.wait_status()
+
+    def compare(self, replay: Replay) -> None:
+        differences = replay.differences()
+        self.agrees = not differences
+        self.timeline.replayed(time.monotonic(), differences, replay.unplayed)
 
     def forward(self, number: int) -> None:
         if self.host.process() > 0:
@@ -109,6 +123,12 @@ class Emulation:
         if not self.device.wait_for_tools(time.monotonic() + _FOREVER):
             return
         self.timeline.phase("tools are alive", time.monotonic())
+        if self.replay:
+            self.replay.play()
+            if self.replay.has_commands:
+                self.timeline.phase("the recording is over", time.monotonic())
+                self.host.signal(signal.SIGTERM)
+            return
         if self.esxi:
             self.esxi.begin()
         else:

@@ -18,6 +18,7 @@ from vmtpy._host import MessageKind
 if TYPE_CHECKING:
     from vmtpy._host import Device, TranscriptEntry
     from vmtpy.host.listener import Follower, Listener
+    from vmtpy.host.recording import RecordedMessage
 
 START = b"vmbackup.start"
 START_WITH_OPTIONS = b"vmbackup.startWithOpts"
@@ -124,7 +125,7 @@ class BackupResult:
 Notify = Callable[[str, float], None]
 
 
-def parse_event(entry: TranscriptEntry) -> BackupEvent | None:
+def parse_event(entry: TranscriptEntry | RecordedMessage) -> BackupEvent | None:
     """The backup event in a message; None for another message or one that the host refused."""
     if entry.kind != MessageKind.RPCI or not entry.request.startswith(_EVENT):
         return None

@@ -16,7 +16,11 @@ from vmtpy._host import MessageKind, Transport
 from vmtpy.host.script import parse_event
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vmtpy._host import TranscriptEntry
+    from vmtpy.host.recording import RecordedMessage
+    from vmtpy.host.replay import Difference
     from vmtpy.host.verdict import Verdict
 
 _SHOWN = 160  # characters of a message in a line for people
@@ -48,8 +52,13 @@ class Timeline:
         self._lock = threading.Lock()
         self._broken = False
 
-    def entry(self, entry: TranscriptEntry) -> None:
-        """Writes a message of the transcript."""
+    def head(self, facts: dict[str, object]) -> None:
+        """Writes the first line of a recording (vmtpy/host/recording.py), nothing for people."""
+        if self._as_json:
+            self._object(self._start, str(facts["kind"]), facts)
+
+    def entry(self, entry: TranscriptEntry | RecordedMessage) -> None:
+        """Writes a message of a transcript or a recording."""
         kind = _NAMES[entry.kind]
         event = parse_event(entry)
         if not self._as_json:
@@ -110,6 +119,30 @@ class Timeline:
             self._line(moment, "verdict", str(finding))
         for remark in verdict.remarks:
             self._line(moment, "verdict", f"remark: {remark}")
+
+    def replayed(
+        self, moment: float, differences: Sequence[Difference], unplayed: Sequence[RecordedMessage]
+    ) -> None:
+        """How what a guest said differs from a recording that was played to it; the last of all."""
+        if self._as_json:
+            for one in differences:
+                facts: dict[str, object] = {"difference": one.kind, "line": one.line}
+                _put(facts, "text", one.text)
+                _put(facts, "answers", one.answers)
+                self._object(moment if one.time is None else one.time, "replay", facts)
+            facts = {"agrees": not differences, "not_sent": [one.line for one in unplayed]}
+            self._object(moment, "replay", facts)
+            return
+        for message in unplayed:
+            text = f"line {message.line}: redacted, and not sent: {shown(message.request)}"
+            self._line(moment, "replay", text)
+        for one in differences:
+            place = "additional" if one.line is None else f"line {one.line}: missing"
+            answers = f"the answer to {shown(one.answers)}: " if one.answers else ""
+            when = moment if one.time is None else one.time
+            self._line(when, "replay", f"{place}: {answers}{shown(one.text)}")
+        count = f"{len(differences)} differences" if differences else "as in the recording"
+        self._line(moment, "replay", f"the guest said: {count}")
 
     def _line(self, moment: float, kind: str, text: str) -> None:
         self._write(f"{(moment - self._start) * 1000:>9.1f} ms  {kind:<8}{text}".rstrip())

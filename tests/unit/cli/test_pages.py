@@ -27,6 +27,7 @@ OWN = {
     "docs/configuration.md": "tests/system/test_configuration_real.py",
     "docs/emulator.md": "tests/system/test_pages_real.py",
     "docs/images.md": "tests/unit/cli/test_service.py",
+    "docs/recording.md": "tests/system/test_record.py",
     "docs/leaving-open-vm-tools.md": "tests/unit/cli/test_leaving.py",
     "docs/many-vms.md": "tests/unit/cli/test_recipes.py",
 }

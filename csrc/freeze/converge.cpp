@@ -21,11 +21,11 @@ constexpr double LEAST_WRITTEN = 4 << 20;  // a rate takes this many bytes
 constexpr std::int64_t ENOUGH_DIRTY = 8 << 20;
 constexpr double USUAL_RATE = 25 << 20;  // bytes a second, used where nothing is known
 
-constexpr double START = 1.15;  // the first bound, × what is dirty
+constexpr double START = 1.3;  // the first bound, × what is dirty
 // No bound comes nearer to what is dirty than this multiple. There writers get about half of what
 // the disk takes, and hardly a tenth where the bound has to fall steeply and their pauses are
 // longer.
-constexpr double MARGIN = 1.03;
+constexpr double MARGIN = 1.06;
 constexpr double STEEP_MARGIN = 1.01;
 // How much faster a bound falls where writers leave half of it unused.
 constexpr double IDLE_FALL = 4;

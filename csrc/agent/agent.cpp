@@ -15,6 +15,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/assertion.h"
 #include "base/errors.h"
 #include "linux/thread_role.h"
 #include "linux/threads.h"
@@ -300,6 +301,7 @@ Time Agent::publish(Time now) {
 }
 
 void Agent::end() {
+  VMTPY_ASSERT(backup_.session_fd() < 0);  // nothing is frozen
   backup_.leave();
   host_.close();
   life_ = Life::ENDED;

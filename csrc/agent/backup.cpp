@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assertion.h"
 #include "base/errors.h"
 
 namespace vmtpy::agent {
@@ -293,6 +294,7 @@ void Backup::push_end(freeze::RunRecord record) {
     queue_.push(std::move(event));
     owes_end_ = false;
   }
+  VMTPY_ASSERT(!session_);  // nothing is frozen: Python may write again
   queue_.hold(false);
 }
 
@@ -334,6 +336,7 @@ void Backup::give_up() {
 // Tells the host to take its snapshot. After a refusal the state is ABORTING at once (tell →
 // HOST_GONE), because nobody would take the snapshot.
 void Backup::commit() {
+  VMTPY_ASSERT(!session_ || (session_->phase() >= freeze::Phase::FROZEN && queue_.held()));
   tell("prov.snapshotCommit", BackupCode::SUCCESS, "");
 }
 
@@ -350,6 +353,7 @@ void Backup::release() {
 // thaw is not what the host asked for. The host hears that, and a later snapshotDone is an error
 // (no quiesce operation is in progress any more).
 void Backup::report() {
+  VMTPY_ASSERT(session_ && session_->phase() == freeze::Phase::ENDED);
   freeze::RunRecord record = session_->record();
   session_.reset();
   const bool given_up =
@@ -363,6 +367,7 @@ void Backup::report() {
 }
 
 void Backup::confirm() {
+  VMTPY_ASSERT(session_ && session_->phase() == freeze::Phase::ENDED);
   freeze::RunRecord record = session_->record();
   if (record.outcome != freeze::Outcome::RELEASED) {
     answer("ERROR " + one_line("Error: the guest did not stay quiesced: " + record.error));

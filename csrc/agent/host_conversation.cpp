@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assertion.h"
 #include "base/errors.h"
 
 namespace vmtpy::agent {
@@ -197,6 +198,11 @@ void HostConversation::introduce() {
 void HostConversation::say_health() {
   queue_.log("this virtual machine is slow: a turn of the agent came late", true);
   rpci_.call("update.tools.health guest_slow");
+}
+
+void HostConversation::defer(Debt debt) {
+  VMTPY_ASSERT(!owes_reply());  // the host sends nothing before it has its reply
+  debt_ = debt;
 }
 
 void HostConversation::reply(Debt debt, std::string text) {

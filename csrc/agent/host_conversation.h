@@ -99,7 +99,7 @@ class HostConversation {
     std::uint64_t id = 0;  // the ANSWERED event carries it; 0 for no event
     bool operator==(const Debt&) const = default;
   };
-  void defer(Debt debt) { debt_ = debt; }
+  void defer(Debt debt);  // none is owed yet
   bool owes(Debt debt) const { return debt_ == debt; }
   bool owes_reply() const { return debt_ != Debt(); }
   // Gives a reply. A reply that is not owed is dropped.

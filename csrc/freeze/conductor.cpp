@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <new>
 
+#include "base/assertion.h"
 #include "base/errors.h"
 #include "freeze/dirty.h"
 #include "freeze/marker.h"
@@ -144,6 +146,9 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
 }
 
 bool Conductor::freeze() {
+  // Whoever dies from here on leaves somebody who thaws, and the marker has been tried.
+  VMTPY_ASSERT(guarded_ && freezer_->guardian().started() == options_.guardian);
+  VMTPY_ASSERT(deadline_ != Time::max() && end_.reason == EndReason::NONE);
   // FIFREEZE waits for whoever is inside a write, and a writer that is paced there takes its time.
   // Other levels' writers would run free while the first is frozen.
   if (levels_.size() == 1) restore_bounds();
@@ -151,9 +156,12 @@ bool Conductor::freeze() {
   if (state_.asked != Asked::NOTHING) return end_as_asked();
   set_phase(Phase::FREEZING);
   state_.times.first_freeze = clock_.now();
-  for (const int level : levels_) {
-    if (!freeze_level(level, lock)) return false;
+  for (auto level = levels_.begin(); level != levels_.end(); ++level) {
+    VMTPY_ASSERT(level == levels_.begin() || *std::prev(level) < *level);
+    VMTPY_ASSERT(freezer_->settled(*level) && freezer_->running() == 0);
+    if (!freeze_level(*level, lock)) return false;
   }
+  VMTPY_ASSERT(freezer_->running() == 0 && freezer_->failed() < 0);
   state_.times.all_frozen = clock_.now();
   set_phase(Phase::FROZEN);
   return true;
@@ -281,6 +289,12 @@ void Conductor::finish_stuck_calls() {
 }
 
 void Conductor::stand_down() {
+  VMTPY_ASSERT(!rcu_.changed() && !storage_.changed());
+  {
+    MutexLock lock(freezer_->mutex);
+    VMTPY_ASSERT(freezer_->settled());  // nothing is frozen, and nothing will be
+    VMTPY_ASSERT(state_.phase >= Phase::THAWING);
+  }
   remove_marker();  // while the guardian still stands in for us
   Guardian& guardian = freezer_->guardian();
   if (guardian.started()) guardian.all_clear();
@@ -314,6 +328,7 @@ bool Conductor::restore_all() {
 }
 
 bool Conductor::end(EndReason reason, int index, const char* call, int code) {
+  VMTPY_ASSERT(reason != EndReason::NONE);
   if (end_.reason != EndReason::NONE) return false;
   end_ = {reason, index, call, code};
   return false;
@@ -321,6 +336,7 @@ bool Conductor::end(EndReason reason, int index, const char* call, int code) {
 
 bool Conductor::end_as_failed() {
   const int index = freezer_->failed();
+  VMTPY_ASSERT(index >= 0);
   const Progress& progress = freezer_->progress(static_cast<std::size_t>(index));
   return end(EndReason::CALL, index, progress.call, progress.error);
 }
@@ -347,6 +363,7 @@ Conductor::Woken Conductor::wait_for_tasks(MutexLock& lock, Time deadline) {
 }
 
 void Conductor::set_phase(Phase phase) {
+  VMTPY_ASSERT(phase > state_.phase);
   state_.phase = phase;
   event_.raise();
   phase_changed_.notify_all();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/assertion.h"
 #include "linux/threads.h"
 #include "plan/mounts.h"
 
@@ -46,6 +47,7 @@ Freezer::Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesyst
 
 Freezer::~Freezer() {
   close_idle();
+  for ([[maybe_unused]] const int descriptor : descriptors_) VMTPY_ASSERT(descriptor < 0);
 }
 
 void Freezer::close_idle() {
@@ -117,6 +119,7 @@ bool Freezer::applies(Task task, std::size_t index) const {
 }
 
 void Freezer::begin(Task task, int level) {
+  VMTPY_ASSERT(task != Task::FREEZE || !giving_up_);
   for (std::size_t index = 0; index < size(); ++index) {
     if (level >= 0 && filesystems_[index].level != level) continue;
     if (!applies(task, index)) continue;
@@ -182,6 +185,7 @@ void Freezer::sync(std::size_t index) {
 void Freezer::freeze(std::size_t index, MutexLock& lock) {
   if (giving_up_) return;
   Worker& me = workers_[index];
+  VMTPY_ASSERT(!me.progress.frozen && descriptors_[index] >= 0);
   me.progress.freeze_began = clock_.now();
   const bool sync_only = filesystems_[index].sync_only;
   for (bool again = true;;) {
@@ -229,6 +233,7 @@ void Freezer::end_freeze(std::size_t index, int result, Time ended) {
 // Until it has succeeded, or somebody else has done it. The descriptor stays open for as long.
 void Freezer::thaw(std::size_t index, MutexLock& lock) {
   Worker& me = workers_[index];
+  VMTPY_ASSERT(me.progress.frozen && descriptors_[index] >= 0);
   me.progress.task = Task::THAW;
   me.progress.thaw_began = clock_.now();
   for (Duration pause = FIRST_PAUSE;; pause = std::min(2 * pause, LONGEST_PAUSE)) {
@@ -261,6 +266,7 @@ void Freezer::fail(std::size_t index, const char* call, int error) {
 }
 
 void Freezer::finish(std::size_t index) {
+  VMTPY_ASSERT(workers_[index].progress.task != Task::NONE && running_ > 0);
   workers_[index].progress.task = Task::NONE;
   if (--running_ == 0 || giving_up_) changed.notify_one();
 }

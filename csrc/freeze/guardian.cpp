@@ -10,6 +10,7 @@
 #include <new>
 #include <thread>
 
+#include "base/assertion.h"
 #include "base/errors.h"
 #include "freeze/guardian_page.h"
 
@@ -58,6 +59,7 @@ Guardian::~Guardian() {
 
 int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
                     const GuardianDuties& duties, Time deadline, bool settling) {
+  VMTPY_ASSERT(!started() && descriptors.size() == count_);
   std::vector<int> kept(descriptors);
   std::sort(kept.begin(), kept.end());
   std::vector<const char*> groups;
@@ -137,6 +139,10 @@ bool Guardian::alive() const {
 }
 
 void Guardian::all_clear() {
+  for (std::size_t index = 0; index < count_; ++index) {
+    const std::uint32_t state = page_->wards[index].state;
+    VMTPY_ASSERT(state == IDLE || state == THAWED);
+  }
   if (page_->owner.exchange(0) & FUTEX_WAITERS) wake(page_->owner);
   // What the kernel finds at the end of this thread must not lie in a page that is unmapped then.
   static robust_list_head empty = {{&empty.list}, 0, nullptr};
@@ -158,7 +164,10 @@ void Guardian::reap() {
 }
 
 bool Guardian::begin_freeze(std::size_t index) {
+  VMTPY_ASSERT(index < count_);
   Ward& ward = page_->wards[index];
+  // A guardian that has begun to thaw may have answered an earlier try.
+  VMTPY_ASSERT(ward.state == IDLE || ward.state == THAWED);
   ward.thread = thread_id();
   ward.state = FREEZING;
   // The guardian closes first and looks at the states then; so either it sees FREEZING or we this.

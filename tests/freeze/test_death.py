@@ -61,7 +61,7 @@ def await_no_marker(run_directory: Path) -> None:
     await_true(lambda: not markers(run_directory))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM])
 @pytest.mark.parametrize("fs", FILESYSTEMS)
 def test_an_agent_that_is_killed_while_frozen_has_its_filesystems_thawed_at_once(
     fs: str, number: signal.Signals, tmp_path: Path

@@ -93,8 +93,8 @@ void Agent::arm(std::shared_ptr<freeze::FreezeSession> session) {
   post([this, session = std::move(session)] { backup_.arm(session); });
 }
 
-void Agent::skip(Duration limit) {
-  post([this, limit] { backup_.skip(limit); });
+void Agent::skip(Duration timeout) {
+  post([this, timeout] { backup_.skip(timeout); });
 }
 
 void Agent::refuse(BackupCode code, std::string text) {

@@ -63,8 +63,8 @@ class Agent {
 
   // Python's answers. Any thread may call these.
   void arm(std::shared_ptr<freeze::FreezeSession> session);
-  // Says that nothing is to be frozen. The backup gives up after `limit` at the latest.
-  void skip(Duration limit);
+  // Says that nothing is to be frozen. The backup gives up after `timeout` at the latest.
+  void skip(Duration timeout);
   void refuse(BackupCode code, std::string text);
   // Says that the hooks are through. `path` is the manifest that the host is told of and may fetch
   // from now on, "" for none, and `manifest` its content. Throws std::invalid_argument as

@@ -115,9 +115,9 @@ void Backup::arm(std::shared_ptr<freeze::FreezeSession> session) {
   take(E::ARMED);
 }
 
-void Backup::skip(Duration limit) {
+void Backup::skip(Duration timeout) {
   unanswered_ = false;
-  if (state_ == S::PREPARING) limit_ = std::min(limit_, clock_.now() + limit);
+  if (state_ == S::PREPARING) deadline_ = std::min(deadline_, clock_.now() + timeout);
   take(E::SKIPPED);
 }
 
@@ -170,7 +170,7 @@ Time Backup::step() {
   if (unprepared && now - silent_since() >= options_.prepare_patience) give_up_on_python();
   if (state_ == S::THAWING && now - entered_ >= options_.thaw_patience) take(E::LATE);
   if (state_ == S::FINISHING && now - entered_ >= options_.finish_patience) take(E::LATE);
-  if (now >= limit_) pass_limit();
+  if (now >= deadline_) pass_deadline();
   if (state_ == S::IDLE) return Time::max();
   keep_alive(now);
   Time next = last_event_ + options_.keep_alive;
@@ -178,14 +178,14 @@ Time Backup::step() {
   if (state_ == S::PREPARING || state_ == S::CANCELLED) {
     next = std::min(next, silent_since() + options_.prepare_patience);
   }
-  next = std::min(next, limit_);
+  next = std::min(next, deadline_);
   return next;
 }
 
 // Ends the backup at the host's limit. A thaw that has begun has a patience of its own and is not
 // affected.
-void Backup::pass_limit() {
-  limit_ = Time::max();
+void Backup::pass_deadline() {
+  deadline_ = Time::max();
   const bool over = state_ == S::THAWING || state_ == S::ABORTING || state_ == S::FINISHING;
   if (over || state_ == S::CANCELLED || edge(state_, E::LATE) == nullptr) return;
   take(E::LATE, "the backup was not done within its time limit");
@@ -266,7 +266,7 @@ void Backup::watch_session() {
 
 void Backup::begin() {
   host_gone_ = false;
-  limit_ = request_.limit > Duration::zero() ? clock_.now() + request_.limit : Time::max();
+  deadline_ = request_.timeout > Duration::zero() ? clock_.now() + request_.timeout : Time::max();
   reason_.clear();
   manifest_.clear();
   // A host that has not got the "reset" would not follow the rest, so the backup does not begin

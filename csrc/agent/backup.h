@@ -83,7 +83,7 @@ class Backup {
   // Python's answers, which come through the loop's mailbox.
   void arm(std::shared_ptr<freeze::FreezeSession> session);
   // Stands in place of arm() when the host wants nothing frozen.
-  void skip(Duration limit);
+  void skip(Duration timeout);
   void refuse(BackupCode code, std::string text);
   // Says that the hooks are through. `manifest` is the path of the manifest that the host may
   // fetch, "" for none.
@@ -123,7 +123,7 @@ class Backup {
   void answer(std::string reply);
   void keep_alive(Time now);
   void watch_session();
-  void pass_limit();
+  void pass_deadline();
   Time silent_since() const;
   void give_up_on_python();
   std::string stuck() const;
@@ -153,7 +153,7 @@ class Backup {
   Time entered_{};                    // when this state was entered
   Time begun_{};                      // when START was queued for Python
   std::atomic<Time> heard_ = Time{};  // when Python last showed that it prepares
-  Time limit_ = Time::max();          // the host's limit for all that comes before a thaw
+  Time deadline_ = Time::max();       // the host's limit for all that comes before a thaw
   Time last_event_{};                 // when the host was last told something
   std::shared_ptr<freeze::FreezeSession> session_;
   freeze::Phase seen_ = freeze::Phase::NEW;

@@ -92,7 +92,7 @@ std::string parse_start_with_options(std::string_view body, QuiesceRequest& requ
   reader.truth("writableSnapshot");  // only Windows has it
   read.scripts = reader.truth("execScripts");
   read.script_argument = reader.text("scriptArg", LONGEST_ARGUMENT);
-  read.limit = std::chrono::seconds(reader.number("timeout"));
+  read.timeout = std::chrono::seconds(reader.number("timeout"));
   read.volumes = reader.text("diskUuids", LONGEST_VOLUMES);
   if (reader.wrong().empty() && !present) return "ERROR vmbackup.startWithOpts: no parameters";
   if (!reader.wrong().empty()) return "ERROR vmbackup.startWithOpts: " + reader.wrong();

@@ -16,8 +16,8 @@ struct QuiesceRequest {
   bool scripts = true;          // false to call no hooks
   std::string volumes;          // paths or disk UUIDs, separated by spaces; "" for everything
   std::string script_argument;  // given to hooks unchanged; "" for none
-  // The limit from start to thaw. 0 means that the configuration decides.
-  Duration limit{};
+  // The longest time from start to thaw. 0 means that the configuration decides.
+  Duration timeout{};
 };
 
 // Both functions return the error for the host, "" if there is none. They change `request` only

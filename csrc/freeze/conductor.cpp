@@ -100,7 +100,7 @@ bool Conductor::protect() {
     MutexLock lock(freezer_->mutex);
     state_.times.dirty_left = dirty;
   }
-  deadline_ = clock_.now() + options_.limit;
+  deadline_ = clock_.now() + options_.timeout;
   if (!stand_guard(deadline_ + GUARDIAN_GRACE, false)) return false;
   if (rcu_.wanted()) {
     freezer_->guardian().set_rcu(
@@ -168,7 +168,7 @@ bool Conductor::freeze() {
 }
 
 bool Conductor::freeze_level(int level, MutexLock& lock) {
-  const Time budget = clock_.now() + options_.filesystem_budget;
+  const Time budget = clock_.now() + options_.filesystem_timeout;
   freezer_->begin(Task::FREEZE, level);
   const Woken woken = wait_for_tasks(lock, std::min(budget, deadline_));
   // Stopped and continued, we find a guardian that has thawed and lets nothing freeze any more.
@@ -183,7 +183,7 @@ bool Conductor::freeze_level(int level, MutexLock& lock) {
     case Woken::DEADLINE:
       break;
   }
-  return end(EndReason::BUDGET, find_busy(Task::FREEZE));
+  return end(EndReason::TIMEOUT, find_busy(Task::FREEZE));
 }
 
 void Conductor::hold() {
@@ -238,7 +238,7 @@ void Conductor::wait_for_thaws(MutexLock& lock) {
       const Progress& progress = freezer_->progress(index);
       if (progress.frozen) until = std::max(until, began + THAW_PATIENCE);
       if (progress.task == Task::FREEZE) {
-        until = std::max(until, progress.freeze_began + options_.filesystem_budget);
+        until = std::max(until, progress.freeze_began + options_.filesystem_timeout);
       }
     }
     if (clock_.now() >= until) return;
@@ -255,7 +255,7 @@ void Conductor::conclude() {
   }
   if (settled && !rcu_.changed() && !storage_.changed()) {
     stand_down();
-  } else if (end_.reason == EndReason::BUDGET) {
+  } else if (end_.reason == EndReason::TIMEOUT) {
     scout_->look(SCOUT_PATIENCE);
   }
   std::shared_ptr<const RunTexts> texts = no_memory_texts_;

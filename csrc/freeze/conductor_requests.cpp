@@ -15,8 +15,8 @@ Conductor::Conductor(linux::System& system, Clock& clock, std::vector<plan::File
     : system_(system),
       clock_(clock),
       options_(std::move(options)),
-      freezer_(
-          std::make_shared<Freezer>(system, clock, std::move(filesystems), options_.accept_frozen)),
+      freezer_(std::make_shared<Freezer>(system, clock, std::move(filesystems),
+                                         options_.already_frozen)),
       rcu_(system),
       storage_(system, options_.converge),
       scout_(std::make_shared<StuckWriterScout>(freezer_->filesystems())),

@@ -35,11 +35,11 @@ bool is_suspended(linux::System& system, const std::string& device) {
 }
 
 Freezer::Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
-                 bool accept_foreign)
+                 AlreadyFrozen already_frozen)
     : system_(system),
       clock_(clock),
       filesystems_(std::move(filesystems)),
-      accept_foreign_(accept_foreign),
+      already_frozen_(already_frozen),
       descriptors_(filesystems_.size(), -1),
       unique_ids_(filesystems_.size()),
       workers_(filesystems_.size()),
@@ -223,7 +223,7 @@ void Freezer::end_freeze(std::size_t index, int result, Time ended) {
   progress.frozen_at = ended;
   if (result == 0) {
     progress.frozen = !sync_only;
-  } else if (result == -EBUSY && accept_foreign_ && !sync_only) {
+  } else if (result == -EBUSY && already_frozen_ == AlreadyFrozen::ACCEPT && !sync_only) {
     progress.foreign = true;
   } else {
     fail(index, sync_only ? "syncfs" : "FIFREEZE", -result);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/thread_safety.h"
+#include "freeze/freeze_options.h"
 #include "freeze/guardian.h"
 #include "linux/system.h"
 #include "plan/filesystem.h"
@@ -44,7 +45,7 @@ bool is_suspended(linux::System& system, const std::string& device);
 class Freezer {
  public:
   Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
-          bool accept_foreign);
+          AlreadyFrozen already_frozen);
   ~Freezer();  // no thread is left then: each of them keeps this alive
 
   const std::vector<plan::Filesystem>& filesystems() const { return filesystems_; }
@@ -100,7 +101,7 @@ class Freezer {
   linux::System& system_;
   Clock& clock_;
   const std::vector<plan::Filesystem> filesystems_;
-  const bool accept_foreign_;
+  const AlreadyFrozen already_frozen_;
   std::vector<int> descriptors_;
   std::vector<std::uint64_t> unique_ids_;         // of what is open
   std::deque<Worker> workers_ GUARDED_BY(mutex);  // of things that cannot move

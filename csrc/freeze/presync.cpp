@@ -46,7 +46,7 @@ struct Conductor::Rounds {
 
 bool Conductor::presync() {
   const Time began = clock_.now();
-  const Time deadline = began + options_.presync_budget;
+  const Time deadline = began + options_.presync_timeout;
   const auto dirty = dirty_bytes(system_);
   storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
   storage_.keep_before();
@@ -112,7 +112,7 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
   if (is_ready(rounds)) return Judgement::FREEZE;
   if (!storage_.pacing()) {
     if (storage_.can_pace()) return pace(deadline) ? Judgement::GO_ON : Judgement::END;
-    return expected_hold(rounds) <= options_.filesystem_budget ? Judgement::FREEZE : refuse();
+    return expected_hold(rounds) <= options_.filesystem_timeout ? Judgement::FREEZE : refuse();
   }
   if (storage_.hopeless()) return refuse();
   if (rounds.count == 0 && now - began < FAST_FOUND && storage_.has_measured() &&
@@ -133,10 +133,10 @@ Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
     MutexLock lock(freezer_->mutex);
     const int busy = find_busy(Task::SYNC);
     if (busy < 0) return Judgement::GO_ON;
-    end(EndReason::PRESYNC_BUDGET, busy);
+    end(EndReason::PRESYNC_TIMEOUT, busy);
     return Judgement::END;
   }
-  if (rounds.running || expected_hold(rounds) > options_.filesystem_budget / 2) return refuse();
+  if (rounds.running || expected_hold(rounds) > options_.filesystem_timeout / 2) return refuse();
   warnings_.push_back("the pre-sync has not come to its goal: " + storage_.describe());
   return Judgement::FREEZE;
 }

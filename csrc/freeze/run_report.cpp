@@ -30,11 +30,11 @@ Duration waited(const Progress& progress, Time now) {
   return {};
 }
 
-std::string describe_budget(const RunFacts& facts, std::size_t index) {
+std::string describe_timeout(const RunFacts& facts, std::size_t index) {
   const plan::Filesystem& filesystem = facts.run.filesystems[index];
   const Progress& progress = facts.run.progress[index];
   std::string text = "FIFREEZE " + filesystem.path + ": not frozen within " +
-                     seconds(facts.run.options.filesystem_budget);
+                     seconds(facts.run.options.filesystem_timeout);
   for (const StuckWriter& writer : facts.stuck_writers) {
     if (writer.device == filesystem.device) text += ", held by " + describe(writer);
   }
@@ -55,10 +55,10 @@ std::string describe_call(const RunEnd& end, const std::string& path) {
 
 std::string describe_failure(const RunFacts& facts, const std::string& path) {
   switch (facts.end.reason) {
-    case EndReason::BUDGET:
-      return describe_budget(facts, static_cast<std::size_t>(facts.end.index));
-    case EndReason::PRESYNC_BUDGET:
-      return "syncfs " + path + ": not done within " + seconds(facts.run.options.presync_budget);
+    case EndReason::TIMEOUT:
+      return describe_timeout(facts, static_cast<std::size_t>(facts.end.index));
+    case EndReason::PRESYNC_TIMEOUT:
+      return "syncfs " + path + ": not done within " + seconds(facts.run.options.presync_timeout);
     case EndReason::TOO_SLOW:
       return path + ": " + facts.slow + "; nothing was frozen";
     case EndReason::GUARDIAN_DIED:
@@ -86,11 +86,11 @@ void describe_end(const RunFacts& facts, RunTexts& texts) {
       return;
     case EndReason::EXPIRED:
       texts.outcome = Outcome::EXPIRED;
-      texts.error = "the limit of " + seconds(facts.run.options.limit) + " has passed";
+      texts.error = "the limit of " + seconds(facts.run.options.timeout) + " has passed";
       return;
     case EndReason::CALL:
-    case EndReason::BUDGET:
-    case EndReason::PRESYNC_BUDGET:
+    case EndReason::TIMEOUT:
+    case EndReason::PRESYNC_TIMEOUT:
     case EndReason::TOO_SLOW:
     case EndReason::GUARDIAN_DIED:
     case EndReason::REPLACED:
@@ -208,7 +208,7 @@ RunRecord make_record(const RunProgress& run, const RunTexts& texts, bool rcu_us
   record.all_frozen = run.times.all_frozen;
   record.release_asked = run.times.release_asked;
   record.all_thawed = run.times.all_thawed;
-  record.limit = run.options.limit;
+  record.limit = run.options.timeout;
   record.left_out = run.options.left_out;
   record.rcu_expedited = rcu_used;
   record.dirty_before = run.times.dirty_before;

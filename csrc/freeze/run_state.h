@@ -22,10 +22,10 @@ enum class EndReason {
   RELEASED,
   ABORTED,
   EXPIRED,
-  CALL,            // `call` on filesystem `index` failed with `code`
-  BUDGET,          // filesystem `index` did not freeze in time
-  PRESYNC_BUDGET,  // or did not get synced in time
-  TOO_SLOW,        // its disk does not take what is written to it: nothing has been frozen
+  CALL,             // `call` on filesystem `index` failed with `code`
+  TIMEOUT,          // filesystem `index` did not freeze in time
+  PRESYNC_TIMEOUT,  // or did not get synced in time
+  TOO_SLOW,         // its disk does not take what is written to it: nothing has been frozen
   GUARDIAN_DIED,
   REPLACED,   // another filesystem lies where `index` was planned
   SUSPENDED,  // a device below filesystem `index` is, by device-mapper

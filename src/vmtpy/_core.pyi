@@ -552,27 +552,38 @@ class Converge(enum.Enum):
     AUTO = 1
     GLOBAL = 2
 
+class AlreadyFrozen(enum.Enum):
+    """What becomes of a filesystem that someone else has frozen: the freeze fails, or it counts."""
+
+    ERROR = 0
+    ACCEPT = 1
+
 class FreezeOptions:
     """How a session freezes. Durations are seconds; one out of range is a ValueError.
 
-    Attributes that the constructor takes:
-        limit: from the first freeze until everything is thawed, whatever happens.
-        filesystem_budget: for the freeze of one filesystem.
-        presync_budget: for writing dirty pages before.
+    What the constructor takes; the keys of the configuration's [quiesce] are called as there:
+        timeout: from the first freeze until everything is thawed, whatever happens.
+        filesystem_timeout: for the freeze of one filesystem.
+        presync_timeout: for writing dirty pages before.
+        expedite_rcu: whether /sys/kernel/rcu_expedited is set while freezing.
         guardian: a process of its own thaws if this one dies.
-        accept_frozen: what someone else has frozen is left to them instead of being an error.
+        run_directory: where the marker is kept.
+        already_frozen: what becomes of a filesystem that someone else has frozen.
+        left_out: what the plan left out although it is writable; the record names it.
+        stall_goal: how long the freeze may hold writers.
+        converge: how writers are slowed down where it would be longer.
     """
 
     def __init__(
         self,
         *,
-        limit: float = 30.0,
-        filesystem_budget: float = 2.0,
-        presync_budget: float = 60.0,
+        timeout: float = 30.0,
+        filesystem_timeout: float = 2.0,
+        presync_timeout: float = 60.0,
         expedite_rcu: bool = True,
         guardian: bool = True,
         run_directory: _Path = "/run/vmtpy",
-        accept_frozen: bool = False,
+        already_frozen: AlreadyFrozen = ...,
         left_out: Sequence[LeftOut] = (),
         stall_goal: float = 0.1,
         converge: Converge = ...,
@@ -708,7 +719,7 @@ def conversation_edge(
 ) -> ConversationState | None: ...
 
 class QuiesceRequest:
-    """What the host asks for when a backup starts. `limit`: seconds for all; 0: as configured."""
+    """What the host asks for when a backup starts. `timeout`: seconds for all; 0: as configured."""
 
     @property
     def manifest(self) -> bool: ...
@@ -717,7 +728,7 @@ class QuiesceRequest:
     @property
     def scripts(self) -> bool: ...
     @property
-    def limit(self) -> float: ...
+    def timeout(self) -> float: ...
     @property
     def volumes(self) -> str: ...
     @property
@@ -834,7 +845,7 @@ class Agent:
     def request_stop(self) -> None: ...
     def next_event(self, timeout: float | None = None) -> AgentEvent | None: ...
     def arm(self, session: FreezeSession) -> None: ...
-    def skip(self, limit: float) -> None: ...
+    def skip(self, timeout: float) -> None: ...
     def refuse(self, code: BackupCode, text: str) -> None: ...
     def finish(self, path: str = "", manifest: bytes = b"") -> None:
         """Ends a backup: what the host may fetch from now on, and by which path; "" for none."""

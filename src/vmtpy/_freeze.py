@@ -83,9 +83,9 @@ def freeze(
         raise ValueError("paths is empty: name the mount points to freeze, or globs over them")
     made = native_plan(include=paths, exclude=exclude)
     options = _core.FreezeOptions(
-        limit=timeout,
-        filesystem_budget=filesystem_timeout,
-        accept_frozen=already_frozen == "accept",
+        timeout=timeout,
+        filesystem_timeout=filesystem_timeout,
+        already_frozen=_core.AlreadyFrozen[already_frozen.upper()],
     )
     return Freeze(_core.FreezeSession(_core.real_system(), None, made.filesystems, options))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmtpy.config import Config, find, load
 from vmtpy.errors import ConfigError
-from vmtpy.status_socket import ONLY_ROOT, NotRunningError, ask
+from vmtpy.status_socket import AskingRefusedError, NotRunningError, ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ class InForce(NamedTuple):
             caller named a file; the defaults if there is an `error`.
         file: the configuration file; "" for none.
         status: the running agent's status; None if no agent answers.
-        trouble: why there is no status; "" if there is one.
+        trouble: why there is no status; None if there is one.
         error: the mistake in the file, or None.
         differing: keys whose values in the running agent and in the file differ: "include",
             "exclude".
@@ -33,14 +33,14 @@ class InForce(NamedTuple):
     config: Config
     file: str
     status: dict[str, Any] | None
-    trouble: str
+    trouble: NotRunningError | None
     error: ConfigError | None = None
     differing: Sequence[str] = ()
 
     @property
     def refused(self) -> bool:
         """Whether an agent runs, but does not answer this user."""
-        return self.status is None and self.trouble.startswith(ONLY_ROOT)
+        return isinstance(self.trouble, AskingRefusedError)
 
     @property
     def origin(self) -> str:
@@ -74,11 +74,13 @@ def in_force(named: str | None) -> InForce:
     return InForce(config, file, status, trouble, error, differing)
 
 
-def status_of(config: Config) -> tuple[dict[str, Any] | None, str]:
-    """The running agent's status and ""; or None and why there is none."""
+def status_of(config: Config) -> tuple[dict[str, Any] | None, NotRunningError | None]:
+    """The running agent's status, or why there is none."""
     if not config.status.socket:
-        return None, "the agent cannot be asked for its status, because [status] socket is empty"
+        return None, NotRunningError(
+            "the agent cannot be asked for its status, because [status] socket is empty"
+        )
     try:
-        return ask(config.status.socket), ""
+        return ask(config.status.socket), None
     except NotRunningError as error:
-        return None, str(error)
+        return None, error

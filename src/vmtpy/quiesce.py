@@ -161,12 +161,12 @@ class Quiesce:
 
     def _options(self, plan: _core.Plan) -> _core.FreezeOptions:
         return _core.FreezeOptions(
-            limit=self._config.timeout,
-            filesystem_budget=self._config.filesystem_timeout,
+            timeout=self._config.timeout,
+            filesystem_timeout=self._config.filesystem_timeout,
             expedite_rcu=self._config.expedite_rcu,
             guardian=self._guardian,
             run_directory=RUN_DIRECTORY,
-            accept_frozen=self._config.already_frozen == "accept",
+            already_frozen=_core.AlreadyFrozen[self._config.already_frozen.upper()],
             left_out=[left for left in plan.left_out if left.writable],
             stall_goal=self._config.stall_goal,
             converge=_core.Converge[self._config.converge.upper()],

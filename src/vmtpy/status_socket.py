@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 5.0  # seconds, for the client and for the agent
 PAUSE = 0.5  # seconds before accept() is repeated when no descriptor is left
-ONLY_ROOT = "only root may ask"
 STACK = 256 * 1024
 
 
@@ -35,6 +34,12 @@ class NotRunningError(VmtError, ConnectionError):
     """No agent answers on its socket."""
 
     hint = "check that the agent runs: `systemctl status vmtpy`"
+
+
+class AskingRefusedError(NotRunningError):
+    """An agent may run, but this user may not ask it."""
+
+    hint = "run it with sudo"
 
 
 def ask(path: str) -> dict[str, Any]:
@@ -58,9 +63,7 @@ def ask(path: str) -> dict[str, Any]:
                 data += part
         answer: dict[str, Any] = json.loads(data)
     except PermissionError as error:
-        refused = NotRunningError(f"{ONLY_ROOT} the agent on {path} for its status")
-        refused.hint = "run it with sudo"
-        raise refused from error
+        raise AskingRefusedError(f"only root may ask the agent on {path} for its status") from error
     except OSError as error:
         raise NotRunningError(f"no agent answers on {path}: {error.strerror or error}") from error
     except ValueError as error:

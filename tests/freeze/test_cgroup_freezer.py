@@ -29,7 +29,7 @@ def test_an_agent_whose_control_group_is_frozen_is_thawed_at_the_limit(
         freezable_group(version) as group,
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
-        FreezingProcess([mount.path], tmp_path, wrapper=group.wrapper, limit=4) as agent,
+        FreezingProcess([mount.path], tmp_path, wrapper=group.wrapper, timeout=4) as agent,
     ):
         assert agent.line() == "frozen"
         assert agent.guardian() not in group.processes()
@@ -51,7 +51,7 @@ def test_a_guardian_that_cannot_leave_the_group_thaws_when_that_goes_on(
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
         FreezingProcess(
-            [mount.path], tmp_path, wrapper=[*group.wrapper, *WITHOUT_GROUPS], limit=4
+            [mount.path], tmp_path, wrapper=[*group.wrapper, *WITHOUT_GROUPS], timeout=4
         ) as agent,
     ):
         assert agent.line() == "frozen"

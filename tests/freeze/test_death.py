@@ -48,7 +48,7 @@ except ProcessLookupError:
 def frozen(mount: LoopMount, run_directory: Path, **options: float) -> Iterator[FreezingProcess]:
     """A process that holds `mount` frozen."""
     mount.check_ours()
-    with FreezingProcess([mount.path], run_directory, **{"limit": FAR, **options}) as agent:
+    with FreezingProcess([mount.path], run_directory, **{"timeout": FAR, **options}) as agent:
         assert agent.line() == "frozen"
         yield agent
 
@@ -119,7 +119,7 @@ def test_a_crash_does_not_wait_for_its_core_dump(tmp_path: Path) -> None:
     with (
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
-        FreezingProcess([mount.path], tmp_path, cwd=mount.path, limit=FAR) as agent,
+        FreezingProcess([mount.path], tmp_path, cwd=mount.path, timeout=FAR) as agent,
     ):
         resource.prlimit(agent.pid, resource.RLIMIT_CORE, (1 << 30, 1 << 30))
         assert agent.line() == "frozen"
@@ -132,7 +132,7 @@ def test_an_interpreter_that_is_stuck_does_not_delay_the_thaw(tmp_path: Path) ->
     with (
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
-        FreezingProcess([mount.path], tmp_path, limit=LIMIT, stuck=FAR) as agent,
+        FreezingProcess([mount.path], tmp_path, timeout=LIMIT, stuck=FAR) as agent,
     ):
         assert agent.line() == "frozen"
         writer.wait_for_more()
@@ -145,7 +145,7 @@ def test_an_agent_that_is_stopped_has_its_filesystems_thawed_at_the_limit(tmp_pa
     with (
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
-        frozen(mount, tmp_path, limit=LIMIT) as agent,
+        frozen(mount, tmp_path, timeout=LIMIT) as agent,
     ):
         os.kill(agent.pid, signal.SIGSTOP)
         writer.wait_for_more()
@@ -224,7 +224,7 @@ def test_who_keeps_a_filesystem_from_freezing_is_named(fs: str, code: str, tmp_p
         loop_mount("ext4") as other,
         Writer(other.path / "log") as other_writer,
         holding(mount.path / "held", code) as holder,
-        FreezingProcess([mount.path, other.path], tmp_path, filesystem_budget=BUDGET) as agent,
+        FreezingProcess([mount.path, other.path], tmp_path, filesystem_timeout=BUDGET) as agent,
     ):
         line = agent.line()
         assert line.startswith(
@@ -247,7 +247,7 @@ def test_what_freezes_after_the_agent_was_killed_is_thawed(tmp_path: Path) -> No
         writer = Writer(mount.path / "log")
         with (
             holding(mount.path / "spliced") as holder,
-            FreezingProcess([mount.path], tmp_path, filesystem_budget=0.3) as agent,
+            FreezingProcess([mount.path], tmp_path, filesystem_timeout=0.3) as agent,
         ):
             assert agent.line().startswith("FAILED")
             guardian = agent.guardian()
@@ -279,7 +279,7 @@ def test_an_agent_killed_inside_a_stuck_freeze_has_it_thawed_when_that_returns(
         with (
             holding(mount.path / "spliced") as holder,
             FreezingProcess(
-                [mount.path, other.path], tmp_path, filesystem_budget=FAR, limit=FAR
+                [mount.path, other.path], tmp_path, filesystem_timeout=FAR, timeout=FAR
             ) as agent,
         ):
             await_stuck_thread(agent.pid)
@@ -302,7 +302,7 @@ def test_the_marker_puts_back_rcu_expedited_too(tmp_path: Path) -> None:
         await_rcu_restored()
         with (
             holding(mount.path / "spliced") as holder,
-            FreezingProcess([mount.path], tmp_path, filesystem_budget=FAR, limit=FAR) as agent,
+            FreezingProcess([mount.path], tmp_path, filesystem_timeout=FAR, timeout=FAR) as agent,
         ):
             await_stuck_thread(agent.pid)
             guardian = agent.guardian()
@@ -336,7 +336,7 @@ def test_what_freezes_after_the_limit_of_a_stopped_agent_is_thawed(tmp_path: Pat
     with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
         with (
             holding(mount.path / "spliced") as holder,
-            FreezingProcess([mount.path], tmp_path, filesystem_budget=FAR, limit=LIMIT) as agent,
+            FreezingProcess([mount.path], tmp_path, filesystem_timeout=FAR, timeout=LIMIT) as agent,
         ):
             await_true(lambda: bool(guardians_of(agent.pid)) and in_freeze(agent.pid))
             os.kill(agent.pid, signal.SIGSTOP)

@@ -86,7 +86,7 @@ def test_an_agent_that_sets_the_switch_after_its_limit_and_dies_has_it_put_back(
     stops.stop("after write_file")
     run = tmp_path / "run"
     mount.check_ours()
-    with FreezingProcess([mount.path], run, stops=tmp_path / "stops", limit=1) as agent:
+    with FreezingProcess([mount.path], run, stops=tmp_path / "stops", timeout=1) as agent:
         await_true(lambda: stops.stopped("before write_file"))
         guardian = agent.guardian()
         RCU.write_text("1")
@@ -110,7 +110,7 @@ def test_when_both_are_killed_inside_a_freeze_the_rescue_waits_for_it_and_thaws(
     with (
         holding(mount.path / "spliced") as holder,
         Writer(mount.path / "log") as writer,
-        FreezingProcess([mount.path], run, filesystem_budget=60) as agent,
+        FreezingProcess([mount.path], run, filesystem_timeout=60) as agent,
     ):
         await_true(lambda: bool(guardians_of(agent.pid)) and in_freeze(agent.pid))
         os.kill(agent.guardian(), signal.SIGKILL)

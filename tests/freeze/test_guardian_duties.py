@@ -122,7 +122,7 @@ def test_the_marker_stays_while_an_agent_that_is_late_may_still_set_the_switch(
     mount: LoopMount, tmp_path: Path
 ) -> None:
     """The guardian has acted at the limit; then both die, and only the marker knows."""
-    with Scene([mount], tmp_path, "before write_file", "after write_file", limit=0.2) as scene:
+    with Scene([mount], tmp_path, "before write_file", "after write_file", timeout=0.2) as scene:
         scene.await_stop("before write_file")
         guardian = scene.agent.guardian()
         await_true(lambda: waits_for_an_end(guardian))
@@ -142,7 +142,7 @@ def test_an_agent_that_is_late_leaves_no_marker_of_what_the_guardian_has_thawed(
     mount: LoopMount, tmp_path: Path
 ) -> None:
     """It gets stuck before its own thaw."""
-    with Scene([mount], tmp_path, "before thaw", limit=LIMIT, expedite_rcu=False) as scene:
+    with Scene([mount], tmp_path, "before thaw", timeout=LIMIT, expedite_rcu=False) as scene:
         scene.await_stop("before thaw")
         guardian = scene.agent.guardian()
         await_true(lambda: waits_for_an_end(guardian))
@@ -212,7 +212,7 @@ def test_what_somebody_else_has_frozen_stays_frozen_when_the_agent_dies(
     with loop_mount("ext4") as other:
         if place == "before thaw":
             mount.freeze()
-        with Scene([mount, other], tmp_path, place, accept_frozen=True) as scene:
+        with Scene([mount, other], tmp_path, place, already_frozen="ACCEPT") as scene:
             assert scene.agent.line() == "frozen"
             scene.agent.release()
             scene.await_stop(place)

@@ -55,7 +55,7 @@ def test_nothing_is_frozen_any_more_once_the_guardian_has_begun_to_thaw(
         stops.stop(begun)
         clock = ManualClock()
         clock.advance(time.monotonic())  # the guardian has no other time than the real one
-        options = FreezeOptions(run_directory=tmp_path / "run", limit=LIMIT)
+        options = FreezeOptions(run_directory=tmp_path / "run", timeout=LIMIT)
         session = FreezeSession(stops, clock, in_two_levels(first, second), options)
         session.start()
         await_true(lambda: stops.stopped("after freeze"))
@@ -107,7 +107,7 @@ def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thr
         stops.stop(place)
     with loop_mount("ext4") as mount:
         with FreezingProcess(
-            [mount.path], tmp_path / "run", stops=tmp_path / "stops", limit=LIMIT
+            [mount.path], tmp_path / "run", stops=tmp_path / "stops", timeout=LIMIT
         ) as agent:
             await_true(lambda: stops.stopped("before freeze"))
             guardian = agent.guardian()

@@ -65,7 +65,7 @@ def test_a_guardian_that_is_killed_ends_the_freeze_and_the_snapshot_is_refused(
     with (
         loop_mount("ext4") as mount,
         Writer(mount.path / "log") as writer,
-        FreezingProcess([mount.path], tmp_path, wrapper=OLD, limit=FAR) as agent,
+        FreezingProcess([mount.path], tmp_path, wrapper=OLD, timeout=FAR) as agent,
     ):
         assert agent.line() == "frozen"
         guardian = agent.guardian()
@@ -81,7 +81,7 @@ def test_a_guardian_that_is_killed_ends_the_freeze_and_the_snapshot_is_refused(
 
 def test_an_agent_that_is_killed_has_its_filesystems_thawed(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
-        with FreezingProcess([mount.path], tmp_path, wrapper=OLD, limit=FAR) as agent:
+        with FreezingProcess([mount.path], tmp_path, wrapper=OLD, timeout=FAR) as agent:
             assert agent.line() == "frozen"
             guardian = agent.guardian()
             time.sleep(0.05)  # the writer is waiting by now

@@ -121,7 +121,7 @@ def test_a_thaw_by_someone_else_is_found(fs: str, tmp_path: Path) -> None:
 
 def test_the_limit_thaws(tmp_path: Path) -> None:
     with loop_mount("ext4") as mount, Writer(mount.path / "log") as writer:
-        session = freeze(mount, run_directory=tmp_path / "run", limit=3)
+        session = freeze(mount, run_directory=tmp_path / "run", timeout=3)
         assert session.wait_for(Phase.ENDED, PATIENCE)
         writer.wait_for_more()
         record = session.record()

@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string error = parse(body, request);
     check(error.empty() || error.starts_with("ERROR "), "an error begins with ERROR");
     check(error.empty() || request.volumes == "as before", "a refusal leaves no trace");
-    check(request.limit >= Duration::zero(), "a limit is not negative");
+    check(request.timeout >= Duration::zero(), "a limit is not negative");
   }
   return 0;
 }

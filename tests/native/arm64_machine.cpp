@@ -171,7 +171,7 @@ std::vector<plan::Filesystem> planned() {
 
 std::unique_ptr<freeze::FreezeSession> frozen_session(Duration limit) {
   auto session = std::make_unique<freeze::FreezeSession>(linux::real_system(), clock_, planned(),
-                                                         freeze::FreezeOptions{.limit = limit});
+                                                         freeze::FreezeOptions{.timeout = limit});
   session->start();
   CHECK(session->wait_for(freeze::Phase::FROZEN, clock_.now() + 20s));
   if (session->phase() != freeze::Phase::FROZEN) throw std::runtime_error(session->record().error);

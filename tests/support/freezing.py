@@ -34,8 +34,8 @@ class FreezingProcess:
         cwd: its working directory.
         wrapper: a command that runs it.
         stops: the file of its StoppingSystem, if it is to have one.
-        options: further FreezeOptions, `converge` by its name; for `stuck` seconds, once it is
-            frozen, the interpreter does nothing and holds the GIL.
+        options: further FreezeOptions, enumerators by their names; for `stuck` seconds, once it
+            is frozen, the interpreter does nothing and holds the GIL.
     """
 
     def __init__(
@@ -174,6 +174,8 @@ def main(facts: dict[str, object]) -> None:
         machine = _host.StoppingSystem(machine, str(facts.pop("stops")))
     if "converge" in facts:
         facts["converge"] = getattr(_core.Converge, str(facts["converge"]))
+    if "already_frozen" in facts:
+        facts["already_frozen"] = getattr(_core.AlreadyFrozen, str(facts["already_frozen"]))
     plan = _core.make_plan(_core.PlanRequest(include=paths))
     session = _core.FreezeSession(
         machine,

@@ -47,7 +47,8 @@ void bind_events(py::module_& module) {
       .def_readonly("freeze", &agent::QuiesceRequest::freeze)
       .def_readonly("scripts", &agent::QuiesceRequest::scripts)
       .def_property_readonly(
-          "limit", [](const agent::QuiesceRequest& request) { return to_seconds(request.limit); })
+          "timeout",
+          [](const agent::QuiesceRequest& request) { return to_seconds(request.timeout); })
       .def_property_readonly(
           "volumes", [](const agent::QuiesceRequest& request) { return to_text(request.volumes); })
       .def_property_readonly("script_argument", [](const agent::QuiesceRequest& request) {
@@ -259,8 +260,8 @@ void bind_agent(py::module_& module) {
       .def("arm", &agent::Agent::arm, py::arg("session").none(false))
       .def(
           "skip",
-          [](agent::Agent& agent, double limit) { agent.skip(from_seconds("limit", limit)); },
-          py::arg("limit"))
+          [](agent::Agent& agent, double timeout) { agent.skip(from_seconds("timeout", timeout)); },
+          py::arg("timeout"))
       .def("refuse", &agent::Agent::refuse, py::arg("code"), py::arg("text"))
       .def(
           "finish",

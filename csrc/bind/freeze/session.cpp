@@ -10,8 +10,8 @@ namespace vmtpy::bind {
 namespace {
 
 // Limits in seconds. Nobody means to freeze anything for longer than a day.
-constexpr double SHORTEST_LIMIT = 0.001;
-constexpr double LONGEST_LIMIT = 86400.0;
+constexpr double SHORTEST = 0.001;
+constexpr double LONGEST = 86400.0;
 
 // Waits that Python can interrupt return this often to look for signals.
 constexpr Duration SLICE = std::chrono::milliseconds(100);
@@ -48,23 +48,29 @@ bool wait_for(freeze::FreezeSession& session, freeze::Phase phase, double timeou
   }
 }
 
-freeze::FreezeOptions make_options(double limit, double filesystem_budget, double presync_budget,
-                                   bool expedite_rcu, bool guardian, const FsText& run_directory,
-                                   bool accept_frozen, std::vector<plan::LeftOut> left_out,
-                                   double stall_goal, freeze::Converge converge) {
-  return {from_seconds("limit", limit, SHORTEST_LIMIT, LONGEST_LIMIT),
-          from_seconds("filesystem_budget", filesystem_budget, SHORTEST_LIMIT, LONGEST_LIMIT),
-          from_seconds("presync_budget", presync_budget, 0.0, LONGEST_LIMIT),
+freeze::FreezeOptions make_options(double timeout, double filesystem_timeout,
+                                   double presync_timeout, bool expedite_rcu, bool guardian,
+                                   const FsText& run_directory,
+                                   freeze::AlreadyFrozen already_frozen,
+                                   std::vector<plan::LeftOut> left_out, double stall_goal,
+                                   freeze::Converge converge) {
+  return {from_seconds("timeout", timeout, SHORTEST, LONGEST),
+          from_seconds("filesystem_timeout", filesystem_timeout, SHORTEST, LONGEST),
+          from_seconds("presync_timeout", presync_timeout, 0.0, LONGEST),
           expedite_rcu,
           guardian,
           run_directory.value,
-          accept_frozen,
+          already_frozen,
           std::move(left_out),
-          from_seconds("stall_goal", stall_goal, SHORTEST_LIMIT, LONGEST_LIMIT),
+          from_seconds("stall_goal", stall_goal, SHORTEST, LONGEST),
           converge};
 }
 
 void bind_freeze_options(py::module_& module) {
+  py::native_enum<freeze::AlreadyFrozen>(module, "AlreadyFrozen", "enum.Enum")
+      .value("ERROR", freeze::AlreadyFrozen::ERROR)
+      .value("ACCEPT", freeze::AlreadyFrozen::ACCEPT)
+      .finalize();
   py::native_enum<freeze::Converge>(module, "Converge", "enum.Enum")
       .value("OFF", freeze::Converge::OFF)
       .value("AUTO", freeze::Converge::AUTO)
@@ -72,12 +78,12 @@ void bind_freeze_options(py::module_& module) {
       .finalize();
   const freeze::FreezeOptions usual;
   py::class_<freeze::FreezeOptions>(module, "FreezeOptions")
-      .def(py::init(&make_options), py::kw_only(), py::arg("limit") = to_seconds(usual.limit),
-           py::arg("filesystem_budget") = to_seconds(usual.filesystem_budget),
-           py::arg("presync_budget") = to_seconds(usual.presync_budget),
+      .def(py::init(&make_options), py::kw_only(), py::arg("timeout") = to_seconds(usual.timeout),
+           py::arg("filesystem_timeout") = to_seconds(usual.filesystem_timeout),
+           py::arg("presync_timeout") = to_seconds(usual.presync_timeout),
            py::arg("expedite_rcu") = usual.expedite_rcu, py::arg("guardian") = usual.guardian,
            py::arg("run_directory") = FsText{usual.run_directory},
-           py::arg("accept_frozen") = usual.accept_frozen,
+           py::arg("already_frozen") = usual.already_frozen,
            py::arg("left_out") = std::vector<plan::LeftOut>{},
            py::arg("stall_goal") = to_seconds(usual.stall_goal),
            py::arg("converge") = usual.converge);

@@ -71,7 +71,7 @@ def examine(file: str | None) -> Iterator[Finding]:
     yield from machine.check_host(probed, vsock=shut and vsock_answers())
     yield from machine.check_privilege(proc, os.geteuid())
     yield from machine.check_clients(proc)
-    yield from machine.check_agent(status, running.trouble)
+    yield from machine.check_agent(status, str(running.trouble or ""))
     yield from machine.check_selinux(root)
     yield from machine.check_disks(root)
     yield from storage.check_plan(plan)

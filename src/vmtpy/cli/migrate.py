@@ -14,7 +14,7 @@ from vmtpy.config import FILE, load
 from vmtpy.errors import SystemCallError
 from vmtpy.hooks.legacy import TOOLS_CONF
 from vmtpy.migrate import Fate, Outcome, configuration, scripts, settings, tools_conf
-from vmtpy.migrate.absent import ABSENT, shared_folders, used
+from vmtpy.migrate.absent import ABSENT, mounted, used
 from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def tell(outcome: Outcome, root: str) -> None:
         if absent.instead:
             print(wrapped(f"instead: {absent.instead}"))
         signs = list(used(absent, root))
-        if "vmhgfs-fuse" in absent.what and not root:
-            signs += shared_folders(Path("/proc/mounts").read_text())
+        if not root:
+            signs += mounted(absent, Path("/proc/mounts").read_text())
         if signs:
             print(wrapped(f"SEEMS TO BE IN USE HERE: {', '.join(signs)}"))
 

@@ -36,7 +36,11 @@ PACKAGE = {"ext4": "e2fsprogs", "xfs": "xfsprogs", "btrfs": "btrfs-progs"}
 
 
 class DiskError(VmtError):
-    """A program that makes, mounts, copies or checks disks failed."""
+    """A program that makes, mounts, copies or checks disks failed: `program`, if it ran."""
+
+    def __init__(self, text: str, program: str = "") -> None:
+        super().__init__(text)
+        self.program = program
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ def run(*command: str | Path, accept: tuple[int, ...] = (0,)) -> subprocess.Comp
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode not in accept:
-        raise DiskError(f"`{' '.join(words)}` failed ({done.returncode}): {done.stdout.strip()}")
+        text = f"`{' '.join(words)}` failed ({done.returncode}): {done.stdout.strip()}"
+        raise DiskError(text, words[0])
     return done
 
 
@@ -285,7 +290,6 @@ def missing_mount(store: Path, fs: str) -> list[str]:
         with made(image, 512 << 20 if fs == "xfs" else 128 << 20, fs, store / "try"):
             return []
     except (DiskError, OSError) as error:
-        text = str(error)
-        if "losetup" in text:
-            return [f"a loop device ({text})"]
-        return [f"the right to mount a disk image ({text})"]
+        if isinstance(error, DiskError) and error.program == "losetup":
+            return [f"a loop device ({error})"]
+        return [f"the right to mount a disk image ({error})"]

@@ -17,7 +17,7 @@ from vmtpy.doctor import Finding
 from vmtpy.doctor.machine import processes
 from vmtpy.errors import VmtError
 from vmtpy.hooks import HookError, legacy
-from vmtpy.hooks.directory import executables, why_not
+from vmtpy.hooks.directory import executables, is_copy, is_hidden, why_not
 from vmtpy.hooks.interpreter import interpreter_trouble
 from vmtpy.hooks.trust import distrust
 
@@ -167,12 +167,9 @@ def check_hooks(config: Config) -> Iterator[Finding]:
         return
     good = not any(complaint.check == "hooks" for complaint in complaints)
     for path in hook_files(config):
-        reason = trouble_of(path)
+        reason, remedy = trouble_of(path)
         if reason:
             good = False
-            remedy = "`chmod 755` and `chown root` it"
-            if "interpreter" in reason:
-                remedy = "install the interpreter, or correct the first line of the hook"
             yield Finding("hooks", "problem", f"{path}: {reason}", remedy)
     if config.postgresql.dsn and not has_psycopg():
         good = False
@@ -191,15 +188,21 @@ def hook_files(config: Config) -> Iterator[Path]:
         yield from sorted(Path(config.hooks.directory).iterdir())
 
 
-def trouble_of(path: Path) -> str:
-    """Why a file in the hooks directory will not run; "" if it will, or is not meant to run."""
-    reason = why_not(path)
-    if reason in ("hidden", "the name of a backup copy"):
-        return ""
+def trouble_of(path: Path) -> tuple[str, str]:
+    """Why a file in the hooks directory will not run, and the remedy.
+
+    The reason is "" if the file will run, or is not meant to run.
+    """
+    remedy = "`chmod 755` and `chown root` it"
+    if is_hidden(path.name) or is_copy(path.name):
+        return "", ""
     try:
-        return reason or distrust(str(path)) or interpreter_trouble(str(path))
+        if reason := why_not(path) or distrust(str(path)):
+            return reason, remedy
+        reason = interpreter_trouble(str(path))
     except OSError as error:
-        return str(error.strerror)
+        return str(error.strerror), remedy
+    return reason, "install the interpreter, or correct the first line of the hook"
 
 
 def has_psycopg() -> bool:

@@ -80,16 +80,25 @@ def scripts_in(directory: str, log: Callable[[str], None]) -> Iterator[Script]:
             yield Script(path.name, str(path), str(path))
 
 
-def why_not(path: Path) -> str:
-    """Why a file in a hooks directory is not a hook; "" if it is one."""
-    name = path.name
-    if name.startswith("."):
-        return "hidden"
-    if (
+def is_hidden(name: str) -> bool:
+    """Whether a file in a hooks directory is not meant to be a hook, by its name."""
+    return name.startswith(".")
+
+
+def is_copy(name: str) -> bool:
+    """Whether an editor or a package manager has made a file, as the copy of another one."""
+    return (
         name.endswith(COPIES)
         or name.startswith("#")
         or any(part in name for part in PACKAGE_COPIES)
-    ):
+    )
+
+
+def why_not(path: Path) -> str:
+    """Why a file in a hooks directory is not a hook; "" if it is one."""
+    if is_hidden(path.name):
+        return "hidden"
+    if is_copy(path.name):
         return "the name of a backup copy"
     try:
         mode = path.stat().st_mode

@@ -19,12 +19,14 @@ class Absent(NamedTuple):
         missed_by: who uses it.
         instead: what to use in its place; "" if there is nothing.
         signs: globs of files that exist on machines where it is used.
+        mounts: types of filesystems that are mounted where it is used.
     """
 
     what: str
     missed_by: str
     instead: str = ""
     signs: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
 
 
 ABSENT = (
@@ -57,6 +59,7 @@ ABSENT = (
         "shared folders (vmhgfs-fuse), drag and drop, copy and paste, screen sizes",
         "users of desktops on Workstation and Fusion",
         "open-vm-tools-desktop, which can stay installed there",
+        mounts=("fuse.vmhgfs-fuse", "vmhgfs"),
     ),
     Absent(
         "lists of programs, containers and services (appinfo, containerinfo, servicediscovery)",
@@ -83,8 +86,7 @@ def used(absent: Absent, root: str = "") -> Iterator[str]:
             yield str(path)[len(root) :]
 
 
-def shared_folders(mounts: str) -> list[str]:
-    """The mount points of shared folders in the text of /proc/mounts."""
+def mounted(absent: Absent, mounts: str) -> list[str]:
+    """The mount points in the text of /proc/mounts that show that a function is used."""
     lines = [line.split() for line in mounts.splitlines()]
-    types = ("fuse.vmhgfs-fuse", "vmhgfs")
-    return [words[1] for words in lines if len(words) > 2 and words[2] in types]
+    return [words[1] for words in lines if len(words) > 2 and words[2] in absent.mounts]

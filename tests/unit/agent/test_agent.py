@@ -137,7 +137,7 @@ def test_the_host_is_kept_alive_every_second(rig: Rig) -> None:
 
 
 def test_the_host_is_kept_alive_while_a_filesystem_freezes_slowly() -> None:
-    rig = Rig(filesystem_budget=60.0)
+    rig = Rig(filesystem_timeout=60.0)
     rig.disk.hold("/srv")
     assert rig.command("vmbackup.start 1") == b"OK "
     rig.take(KIND.START)
@@ -174,7 +174,7 @@ def test_an_abort_while_python_prepares_freezes_nothing(rig: Rig) -> None:
 
 
 def test_past_the_limit_it_thaws_tells_the_host_and_refuses_a_late_done() -> None:
-    rig = Rig(limit=30.0)
+    rig = Rig(timeout=30.0)
     rig.freeze()
     rig.turn(29.0)
     assert rig.disk.frozen("/srv")

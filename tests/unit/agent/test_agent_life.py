@@ -165,7 +165,7 @@ def descriptors() -> list[str]:
 
 
 def test_an_abort_that_comes_late_does_not_replace_the_reason() -> None:
-    rig = Rig(limit=5)
+    rig = Rig(timeout=5)
     rig.freeze()
     rig.agent.request_stop()
     rig.until(lambda: rig.agent.backup_state == State.FINISHING)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @contextmanager
 def running() -> Iterator[Rig]:
     """An agent on vsock with its own thread; the clock stands still."""
-    rig = Rig(vsock=True, filesystem_budget=3600.0)
+    rig = Rig(vsock=True, filesystem_timeout=3600.0)
     rig.agent.start()
     try:
         assert rig.device.wait_for_tools(time.monotonic() + PATIENCE)
@@ -98,7 +98,7 @@ def test_it_sleeps_while_an_answer_is_owed_although_the_host_has_spoken() -> Non
 
 
 def test_told_to_stop_it_waits_for_a_freeze_in_the_kernel_whatever_that_takes() -> None:
-    rig = Rig(filesystem_budget=3600.0)
+    rig = Rig(filesystem_timeout=3600.0)
     rig.disk.hold("/srv")
     assert rig.command("vmbackup.start 1") == b"OK "
     rig.take(KIND.START)
@@ -138,7 +138,7 @@ def test_nobody_sees_it_idle_before_the_host_has_heard_the_end() -> None:
 
 def test_its_status_says_frozen_while_a_turn_is_still_under_way() -> None:
     """The host takes its time with the reply to the commit."""
-    rig = Rig(vsock=True, alone=True, patience=FAR, filesystem_budget=3600.0)
+    rig = Rig(vsock=True, alone=True, patience=FAR, filesystem_timeout=3600.0)
     rig.until(lambda: rig.agent.status().transport == "vsock")
     rig.disk.hold("/srv")
     assert rig.command("vmbackup.start 1") == b"OK "

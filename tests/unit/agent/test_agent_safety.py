@@ -71,7 +71,7 @@ def test_an_exception_in_the_loop_behind_the_end_of_a_freeze_is_no_second_end(ri
 
 @pytest.mark.parametrize("after", range(0, 40, 2))
 def test_wherever_the_loop_runs_out_of_memory_nothing_stays_frozen(after: int) -> None:
-    rig = Rig(limit=5.0)
+    rig = Rig(timeout=5.0)
     rig.device.send_command("vmbackup.start 1")
     for turn in range(4000):
         if turn == after:
@@ -129,7 +129,7 @@ def test_told_to_stop_while_python_is_stuck_in_its_preparations_it_tells_the_hos
 
 @pytest.mark.parametrize("command", ["Capabilities_Register", "reset", "ping", "nonsense"])
 def test_a_host_that_floods_costs_no_memory_and_no_deadline(command: str) -> None:
-    rig = Rig(limit=30.0)
+    rig = Rig(timeout=30.0)
     rig.freeze()
     rig.device.answer_with(b"log hello", b"0 " + b"x" * 60000)
     for _ in range(100):

@@ -35,7 +35,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rig = Rig(vsock=self.vsock, limit=LIMIT)
+        self.rig = Rig(vsock=self.vsock, timeout=LIMIT)
         self.state = State.IDLE
         self.since = 0.0  # of this state
         self.heard = 0.0  # when Python was last heard of, if it is to prepare

@@ -54,7 +54,7 @@ def test_a_good_body_is_read_in_full_in_both_versions(options: dict[str, Any]) -
     request = parse(start_options(**options))
     read = (request.manifest, request.freeze, request.scripts)
     assert read == tuple(bool(options[one]) for one in ("manifest", "filesystems", "scripts"))
-    assert request.limit == options["timeout"]
+    assert request.timeout == options["timeout"]
     assert request.script_argument.encode(errors="surrogateescape") == options["argument"]
     assert request.volumes.encode(errors="surrogateescape") == options["volumes"]
 

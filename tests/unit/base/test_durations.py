@@ -42,9 +42,9 @@ def transports(connect: float = 1.0) -> _core.Transports:
 
 
 CROSSINGS: dict[str, Callable[[float], object]] = {
-    "limit": lambda value: _core.FreezeOptions(limit=value),
-    "filesystem_budget": lambda value: _core.FreezeOptions(filesystem_budget=value),
-    "presync_budget": lambda value: _core.FreezeOptions(presync_budget=value),
+    "timeout": lambda value: _core.FreezeOptions(timeout=value),
+    "filesystem_timeout": lambda value: _core.FreezeOptions(filesystem_timeout=value),
+    "presync_timeout": lambda value: _core.FreezeOptions(presync_timeout=value),
     "wait_for's timeout": lambda value: session().wait_for(_core.Phase.FROZEN, value),
     **{name: agent_options(name) for name in ("poll_min", "poll_max", "poll_busy")},
     **{
@@ -52,7 +52,7 @@ CROSSINGS: dict[str, Callable[[float], object]] = {
         for name in ("watchdog", "patience", "patience_busy", "prepare_patience")
     },
     "next_event's timeout": lambda value: agent().next_event(value),
-    "skip's limit": lambda value: agent().skip(value),
+    "skip's timeout": lambda value: agent().skip(value),
     "connect": transports,
     "an Rpci's seconds": lambda value: _core.Rpci(transports()).set_patience(value),
     "a channel's seconds": lambda value: _core.VsockChannel(
@@ -76,8 +76,8 @@ def test_no_such_duration_crosses(what: str, value: float) -> None:
 def test_a_freeze_is_refused_before_anything_is_frozen(
     value: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"limit is .*: it must be 0\.001 to 86400 seconds"):
-        _core.FreezeOptions(limit=value)
+    with pytest.raises(ValueError, match=r"timeout is .*: it must be 0\.001 to 86400 seconds"):
+        _core.FreezeOptions(timeout=value)
     with pytest.raises(SystemExit):
         freeze_command.main([f"--timeout={value}", "/nowhere", "--", "true"])
     assert "it must be 0.001 to 86400 seconds" in capsys.readouterr().err

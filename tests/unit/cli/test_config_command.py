@@ -14,7 +14,7 @@ from vmtpy.config import Config, QuiesceConfig, find, load
 from vmtpy.errors import ConfigError
 from vmtpy.in_force import in_force
 from vmtpy.log import Log
-from vmtpy.status_socket import ONLY_ROOT, NotRunningError, served
+from vmtpy.status_socket import AskingRefusedError, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,7 +214,7 @@ def test_a_plan_made_without_the_agents_answer_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     def refuse(path: str) -> None:
-        raise NotRunningError(f"{ONLY_ROOT} the agent on {path}")
+        raise AskingRefusedError(f"only root may ask the agent on {path}")
 
     monkeypatch.setattr("vmtpy.in_force.ask", refuse)
     assert main(["plan"]) == 0

@@ -259,7 +259,8 @@ def test_signs_of_use_are_told(
 
 def test_mounted_shared_folders_are_seen() -> None:
     mounts = "vmhgfs-fuse /mnt/hgfs fuse.vmhgfs-fuse rw 0 0\n/dev/sda1 / ext4 rw 0 0\n"
-    assert absent.shared_folders(mounts) == ["/mnt/hgfs"]
+    (folders,) = (function for function in absent.ABSENT if function.mounts)
+    assert absent.mounted(folders, mounts) == ["/mnt/hgfs"]
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_it_is_none_where_it_did_not_come_to_the_freeze() -> None:
     disk = SimulatedDisk(["/a"])
     disk.put_file(MEMINFO, TEXT.format(dirty=1, writeback=0))
     disk.hold_syncs("/a")
-    bench = Bench(disk=disk, presync_budget=1)
+    bench = Bench(disk=disk, presync_timeout=1)
     record = bench.advance_to_end()
     disk.let_sync_go("/a")
     assert (record.dirty_before, record.dirty_left) == (1024, None)

@@ -271,7 +271,7 @@ def test_whoever_aborts_waits_for_nothing_but_what_is_put_back() -> None:
 
 def test_the_budget_ends_the_pacing_within_one_look() -> None:
     disk = simulated(dirty=2000, disk=40, writer=100)
-    bench = Bench(disk=disk, presync_budget=3.0, expedite_rcu=False)
+    bench = Bench(disk=disk, presync_timeout=3.0, expedite_rcu=False)
     play(bench, Phase.ENDED)
     record = bench.session.record()
     assert record.outcome == Outcome.FAILED

@@ -11,7 +11,7 @@ import pytest
 from support.bench import RCU, Bench
 from support.patience import PATIENCE, await_true
 
-from vmtpy._core import Filesystem, FreezeOptions, FreezeSession, Outcome, Phase
+from vmtpy._core import AlreadyFrozen, Filesystem, FreezeOptions, FreezeSession, Outcome, Phase
 from vmtpy._host import FaultySystem, SimulatedDisk
 from vmtpy.errors import PlanError, VmtError
 
@@ -101,7 +101,7 @@ def test_a_session_starts_once() -> None:
 
 
 def test_the_limit_thaws() -> None:
-    bench = Bench("/a", limit=5)
+    bench = Bench("/a", timeout=5)
     bench.reach(Phase.FROZEN)
     bench.clock.advance(4.9)
     assert bench.session.phase() == Phase.FROZEN
@@ -112,7 +112,7 @@ def test_the_limit_thaws() -> None:
 
 
 def test_a_release_after_the_limit_does_not_count() -> None:
-    bench = Bench("/a", limit=5)
+    bench = Bench("/a", timeout=5)
     bench.reach(Phase.FROZEN)
     bench.clock.advance(6)
     bench.session.release()
@@ -163,7 +163,7 @@ def test_an_abort_while_one_is_stuck_in_the_kernel_thaws_the_others() -> None:
 def test_a_filesystem_that_does_not_freeze_in_time_is_named() -> None:
     disk = SimulatedDisk(["/a", "/b"])
     disk.hold("/b")
-    bench = Bench(disk=disk, filesystem_budget=2)
+    bench = Bench(disk=disk, filesystem_timeout=2)
     await_true(lambda: disk.frozen("/a"))
     record = bench.advance_to_end()
     assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
@@ -202,7 +202,7 @@ def test_what_freezes_after_the_session_was_dropped_is_thawed() -> None:
 def test_the_limit_strikes_also_while_freezing() -> None:
     disk = SimulatedDisk(["/a", "/b"])
     disk.hold("/b")
-    bench = Bench(disk=disk, limit=1, filesystem_budget=5)
+    bench = Bench(disk=disk, timeout=1, filesystem_timeout=5)
     await_true(lambda: disk.frozen("/a"))
     assert bench.advance_to_end().outcome == Outcome.EXPIRED
     disk.let_go("/b")
@@ -214,7 +214,7 @@ def test_what_has_frozen_after_the_limit_is_never_called_frozen() -> None:
     """As after a stop: the freeze has ended, the limit has passed, and nobody was woken for it."""
     system = FaultySystem(disk := SimulatedDisk(["/a"]))
     disk.hold("/a")
-    bench = Bench(disk=disk, system=system, limit=5, filesystem_budget=60)
+    bench = Bench(disk=disk, system=system, timeout=5, filesystem_timeout=60)
     await_true(lambda: system.calls().count("freeze") == 1)
     bench.clock.jump(6)
     disk.let_go("/a")
@@ -255,7 +255,7 @@ def test_a_foreign_freeze_can_be_accepted_and_is_left_alone() -> None:
     first = Bench("/a", "/b")
     first.reach(Phase.FROZEN)
     first.disk.thaw_by_someone_else("/b")
-    second = Bench(disk=first.disk, accept_frozen=True)
+    second = Bench(disk=first.disk, already_frozen=AlreadyFrozen.ACCEPT)
     second.reach(Phase.FROZEN)
     second.session.release()
     record = second.end()
@@ -366,7 +366,7 @@ def test_an_abort_does_not_wait_for_the_presync() -> None:
 def test_a_presync_that_takes_too_long_is_named() -> None:
     disk = SimulatedDisk(["/a", "/b"])
     disk.hold_syncs("/b")
-    bench = Bench(disk=disk, presync_budget=60)
+    bench = Bench(disk=disk, presync_timeout=60)
     record = bench.advance_to_end()
     assert record.outcome == Outcome.FAILED
     assert record.error == "syncfs /b: not done within 60 s"

@@ -54,7 +54,7 @@ def test_an_abort_thaws_level_by_level_at_once_although_another_is_stuck_in_its_
     """The clock stands still: nothing of this waits for a time limit."""
     machine = FaultySystem(disk := SimulatedDisk(["/a", "/b", "/c"]))
     disk.hold("/c")
-    bench = Bench(disk=disk, system=machine, levels={"/b": 1, "/c": 2}, filesystem_budget=60)
+    bench = Bench(disk=disk, system=machine, levels={"/b": 1, "/c": 2}, filesystem_timeout=60)
     await_true(lambda: machine.calls().count("freeze") == 3)
     bench.session.abort("enough")
     await_true(lambda: bench.frozen() == [])

@@ -16,6 +16,7 @@ namespace {
 constexpr int FIRST_DESCRIPTOR = 1 << 20;
 constexpr std::uint64_t FIRST_MOUNT_ID = 1000;
 constexpr const char* CLASS = "/sys/class/bdi/";
+constexpr double ALL = 1e6;  // in the files whose names end in _ratio_fine
 
 }  // namespace
 
@@ -121,12 +122,20 @@ void SimulatedDisk::put_storage(const std::string& path, double dirty, double di
       files_[directory + file] = "0\n";
     }
     files_[directory + "/max_ratio_fine"] = "1000000\n";
-    files_[directory + "/max_bytes"] = "5000000000\n";
+    files_[directory + "/max_bytes"] = std::to_string(std::llround(limit_)) + "\n";
   }
   disk->dirty = dirty;
   disk->disk_rate = disk_rate;
   disk->writer_rate = writer_rate;
   tell(*disk);
+}
+
+void SimulatedDisk::put_limit(double limit) {
+  MutexLock guard(mutex_);
+  limit_ = limit;
+  for (auto& [path, text] : files_) {
+    if (path.ends_with("/max_bytes")) text = std::to_string(std::llround(limit)) + "\n";
+  }
 }
 
 void SimulatedDisk::pass(Duration time) {
@@ -142,7 +151,7 @@ void SimulatedDisk::pass(Duration time) {
 void SimulatedDisk::pass(Disk& disk, double seconds) {
   const std::string directory = CLASS + disk.bdi;
   const bool strict = files_[directory + "/strict_limit"].starts_with('1');
-  const double bound = strict ? std::atof(files_[directory + "/max_bytes"].c_str()) : 1e18;
+  const double bound = strict ? std::atof(files_[directory + "/max_bytes"].c_str()) : limit_;
   if (!strict || disk.dirty > bound / 2) {
     const double out = std::min(disk.dirty, disk.disk_rate * seconds);
     disk.dirty -= out;
@@ -260,15 +269,27 @@ int SimulatedDisk::read_file(const std::string& path, std::string& text) {
   return 0;
 }
 
+// The kernel keeps bounds in millionths of the machine's limit, takes none above that limit, and
+// keeps the least from being above the most.
 int SimulatedDisk::write_file(const std::string& path, std::string_view text) {
   MutexLock guard(mutex_);
   auto found = files_.find(path);
   if (found == files_.end()) return -ENOENT;
-  found->second = text;
-  // The kernel keeps these values in millionths of the limit of all devices.
   const std::string directory = path.substr(0, path.rfind('/') + 1);
-  if (path.ends_with("/max_bytes")) files_[directory + "max_ratio_fine"] = "7";
-  if (path.ends_with("/min_bytes")) files_[directory + "min_ratio_fine"] = "7";
+  const std::string file = path.substr(directory.size());
+  const std::string kind = file.substr(0, 4);  // "min_" or "max_"
+  if (file == kind + "bytes" || file == kind + "ratio_fine") {
+    const double value = std::atof(std::string(text).c_str());
+    const double bytes = file == kind + "bytes" ? value : value / ALL * limit_;
+    const bool most = kind == "max_";
+    const double other = std::atof(files_[directory + (most ? "min_" : "max_") + "bytes"].c_str());
+    if (bytes > limit_ || (most ? bytes < other : bytes > other)) return -EINVAL;
+    files_[directory + kind + "bytes"] = std::to_string(std::llround(bytes)) + "\n";
+    files_[directory + kind + "ratio_fine"] =
+        std::to_string(std::llround(bytes / limit_ * ALL)) + "\n";
+    return 0;
+  }
+  found->second = text;
   return 0;
 }
 

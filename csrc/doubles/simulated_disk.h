@@ -42,6 +42,8 @@ class SimulatedDisk final : public linux::System {
   // a second, when pass() is called. The kernel's files show them and bound them. The writers are
   // paced as Linux paces them: the less, the further the dirty pages are below the bound.
   void put_storage(const std::string& path, double dirty, double disk_rate, double writer_rate);
+  // Sets the machine's own limit on dirty pages, which is also the bound of each disk then.
+  void put_limit(double limit);
   void pass(Duration time);
   // Return what was dirty at the freeze, and the longest time for which the writers stood still at
   // the bound.
@@ -85,6 +87,7 @@ class SimulatedDisk final : public linux::System {
   std::condition_variable changed_;
   std::vector<Disk> disks_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> files_ GUARDED_BY(mutex_);
+  double limit_ GUARDED_BY(mutex_) = 5e9;
 };
 
 }  // namespace vmtpy::doubles

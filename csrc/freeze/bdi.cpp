@@ -17,6 +17,7 @@ constexpr int TRIES = 3;
 constexpr int SECTOR = 512;
 constexpr const char* CLASS = "/sys/class/bdi/";
 constexpr const char* VM = "/proc/sys/vm/";
+constexpr std::int64_t ALL = 1000000;     // in the files whose names end in _ratio_fine
 constexpr std::int64_t LEAST = 64 << 10;  // in bytes; the kernel takes no bound below a page or two
 
 // Returns the value of "Name: 123 kB" in bytes, -1 if it is missing.
@@ -118,8 +119,8 @@ bool DirtyBound::look_global() {
   return wanted_;
 }
 
-bool DirtyBound::write(const char* file, std::int64_t value) {
-  return system_.write_file(directory_ + file, std::to_string(value)) == 0;
+int DirtyBound::write(const char* file, std::int64_t value) {
+  return system_.write_file(directory_ + file, std::to_string(value));
 }
 
 // Sets the bound by the minimum and the maximum. The share of the limit that the kernel gives a
@@ -129,22 +130,30 @@ bool DirtyBound::write(const char* file, std::int64_t value) {
 bool DirtyBound::set(std::int64_t bytes) {
   if (!wanted_) return false;
   bytes = std::max(bytes, LEAST);
-  const bool first = !changed_;
   changed_ = true;
-  bool written = true;
-  if (name_.empty()) {
-    written = write("dirty_bytes", bytes);
-  } else if (!first && bytes < bytes_) {
-    written = write("min_bytes", bytes) && write("max_bytes", bytes);
-  } else {
-    // The sum of all devices' minima may not reach 100 %. Where it would, the minimum stays as it
-    // is.
-    written = write("max_bytes", bytes);
-    write("min_bytes", bytes);
-    if (written && first) written = write("strict_limit", 1);
+  if (name_.empty()) return write("dirty_bytes", bytes) == 0;
+  if (bytes < bytes_ && bytes_ != NONE) write("min_bytes", bytes);
+  int error = write("max_bytes", bytes);
+  // The kernel takes no maximum below the minimum, which may be an administrator's, and none above
+  // the limit of the whole machine.
+  if (error == -EINVAL) {
+    write("min_ratio_fine", 0);
+    error = write("max_bytes", bytes);
   }
-  if (written) bytes_ = bytes;
-  return written;
+  if (error == -EINVAL) return lift();
+  if (error) return false;
+  // The sum of all devices' minima may not reach 100 %. Where it would, the minimum stays as it is.
+  write("min_bytes", bytes);
+  if (bytes_ == NONE && write("strict_limit", 1) != 0) return false;
+  bytes_ = bytes;
+  return true;
+}
+
+// Leaves the device to the limit of the whole machine until the bound is below that.
+bool DirtyBound::lift() {
+  if (bytes_ == NONE) return true;
+  bytes_ = NONE;
+  return write("strict_limit", 0) == 0 && write("max_ratio_fine", ALL) == 0;
 }
 
 bool DirtyBound::restore() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -57,13 +58,15 @@ class DirtyBound {
 
  private:
   bool look_global();
-  bool write(const char* file, std::int64_t value);
+  bool lift();
+  int write(const char* file, std::int64_t value);  // 0 or -errno
 
   linux::System& system_;
   const std::string name_;
   const std::string directory_;
   std::vector<Restore> restores_;
-  std::int64_t bytes_ = 0;
+  static constexpr std::int64_t NONE = std::numeric_limits<std::int64_t>::max();
+  std::int64_t bytes_ = NONE;  // the bound that the kernel has taken
   bool wanted_ = false;
   bool changed_ = false;
 };

@@ -73,6 +73,7 @@ void bind_simulated_disk(py::module_& module) {
       .def("let_sync_go", &SimulatedDisk::let_sync_go, py::arg("path"))
       .def("put_storage", &SimulatedDisk::put_storage, py::arg("path"), py::arg("dirty"),
            py::arg("disk_rate"), py::arg("writer_rate"))
+      .def("put_limit", &SimulatedDisk::put_limit, py::arg("limit"))
       .def(
           "pass_time",
           [](SimulatedDisk& disk, double seconds) { disk.pass(from_seconds("seconds", seconds)); },

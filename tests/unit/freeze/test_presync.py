@@ -85,6 +85,43 @@ def test_writers_that_begin_while_those_of_another_disk_are_paced_are_paced_as_w
     assert all(run.paced > 0 for run in record.filesystems)
 
 
+def test_writers_at_the_machine_s_own_limit_are_slowed_down_as_well() -> None:
+    disk = simulated(dirty=200, disk=40, writer=100)
+    disk.put_limit(210 * MIB)  # the first bound would be above it, which the kernel refuses
+    bench = Bench(disk=disk)
+    play(bench)
+    assert disk.dirty_at_freeze("/a") < 8 * MIB
+    assert bounds(disk) == FOUND
+    bench.session.release()
+    (run,) = bench.end().filesystems
+    assert run.paced > 1
+
+
+def test_a_machine_whose_own_limit_falls_meanwhile_has_its_writers_slowed_down_again() -> None:
+    disk = simulated(dirty=200, disk=40, writer=100)
+    bench = Bench(disk=disk)
+    play_until(bench, lambda: bounds(disk)["strict_limit"] == "1")
+    disk.put_limit(150 * MIB)
+    play(bench)
+    assert disk.dirty_at_freeze("/a") < 8 * MIB
+    assert bounds(disk) == FOUND
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
+def test_a_least_that_is_above_the_bound_does_not_keep_it_from_being_set() -> None:
+    disk = simulated(dirty=100, disk=20, writer=100)
+    found = FOUND | {"min_ratio_fine": "200000"}
+    disk.put_file(BDI + "min_bytes", "1000000000\n")
+    disk.put_file(BDI + "min_ratio_fine", "200000\n")
+    bench = Bench(disk=disk)
+    play(bench)
+    assert disk.dirty_at_freeze("/a") < 8 * MIB
+    assert bounds(disk) == found
+    bench.session.release()
+    assert bench.end().filesystems[0].paced > 1
+
+
 def test_what_cannot_converge_is_refused_with_both_rates_and_nothing_frozen() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
     system = FaultySystem(disk)

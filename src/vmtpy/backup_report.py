@@ -17,6 +17,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vmtpy._core import RunRecord
 
 MOST = 4096  # bytes, as JSON
@@ -83,7 +85,7 @@ def encode(made: dict[str, object]) -> bytes:
     return text(made).encode()
 
 
-def fitting(items: list[object] | list[str] | list[dict[str, str]], room: int) -> list[object]:
+def fitting(items: Sequence[object], room: int) -> list[object]:
     """The items that fit in `room` bytes, in their order."""
     kept: list[object] = []
     for item in items:

@@ -19,7 +19,6 @@
 #define REQUIRES(...) VMTPY_ATTRIBUTE(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) VMTPY_ATTRIBUTE(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...) VMTPY_ATTRIBUTE(acquire_capability(__VA_ARGS__))
-#define TRY_ACQUIRE(...) VMTPY_ATTRIBUTE(try_acquire_capability(__VA_ARGS__))
 #define RELEASE(...) VMTPY_ATTRIBUTE(release_capability(__VA_ARGS__))
 
 namespace vmtpy {
@@ -28,7 +27,6 @@ namespace vmtpy {
 class CAPABILITY("mutex") Mutex : public std::mutex {
  public:
   void lock() ACQUIRE() { std::mutex::lock(); }
-  bool try_lock() TRY_ACQUIRE(true) { return std::mutex::try_lock(); }
   void unlock() RELEASE() { std::mutex::unlock(); }
 };
 

@@ -46,11 +46,11 @@ int start_thread(const char* name, Role role, std::function<void()> body) {
       mmap(nullptr, RESERVE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (start->reserve == MAP_FAILED) return errno;
 
-  sigset_t deaf, before;
-  sigfillset(&deaf);
+  sigset_t blocked, before;
+  sigfillset(&blocked);
   // These are raised by what the thread itself does. If they were blocked, they would kill the
   // process without calling a handler.
-  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&deaf, number);
+  for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE}) sigdelset(&blocked, number);
 
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -58,7 +58,7 @@ int start_thread(const char* name, Role role, std::function<void()> body) {
   pthread_attr_setstacksize(&attributes, STACK);
 
   pthread_t thread;
-  pthread_sigmask(SIG_SETMASK, &deaf, &before);  // the new thread inherits this mask
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);  // the new thread inherits this mask
   const int error = pthread_create(&thread, &attributes, run, start.get());
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);

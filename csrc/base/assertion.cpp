@@ -1,3 +1,5 @@
+// Writes the failed assertion with plain system calls and aborts. It relies on no heap and no lock,
+// so it may be called anywhere.
 #include "base/assertion.h"
 
 #include <poll.h>

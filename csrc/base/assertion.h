@@ -1,6 +1,7 @@
-// Assertions that stay in release builds. One that fails names itself on stderr and ends the
-// process by SIGABRT: a guardian then thaws what the process has frozen, as after any other death.
-// The guardian's own code therefore has none: nobody would thaw for it.
+// Assertions that stay in release builds. An assertion that fails names itself on stderr and ends
+// the process by SIGABRT; a guardian then thaws what the process has frozen, as after any other
+// death. So the guardian's own code has none, because nobody would thaw for it. They serve every
+// floor.
 #pragma once
 
 namespace vmtpy {

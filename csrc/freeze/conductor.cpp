@@ -1,6 +1,5 @@
-// The conductor: the one thread that takes a session from its first open to its last thaw. It never
-// makes a call that could wait for a frozen filesystem (its workers do), so it always comes to the
-// next deadline; its own death is what the guardian watches.
+// The conductor's steps. Its thread never makes a call that could wait for a frozen filesystem (the
+// workers do that), so it always reaches its next deadline. The guardian watches for its death.
 #include "freeze/conductor.h"
 
 #include <sys/eventfd.h>
@@ -23,22 +22,26 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration GUARDIAN_GRACE = 100ms;  // by which its deadline is later than ours
-constexpr Duration GUARDIAN_LOOK = 50ms;    // how often we see to it that it lives
-constexpr Duration GUARDIAN_EXIT = 50ms;    // that its exit may delay the end
-constexpr Duration LEVEL_PATIENCE = 250ms;  // then the next level is thawed beside a slow one
-constexpr Duration THAW_PATIENCE = 5s;  // then the end is told, though a FITHAW is still failing
+constexpr Duration GUARDIAN_GRACE = 100ms;  // the guardian's deadline is later by this
+// How often the conductor looks whether the guardian lives.
+constexpr Duration GUARDIAN_LOOK = 50ms;
+constexpr Duration GUARDIAN_EXIT = 50ms;    // how long the guardian's exit may delay the end
+constexpr Duration LEVEL_PATIENCE = 250ms;  // after this the next level is thawed beside a slow one
+// After this the session ends although a FITHAW still fails.
+constexpr Duration THAW_PATIENCE = 5s;
 constexpr Duration SCOUT_PATIENCE = 300ms;
-constexpr Duration RESUME_PATIENCE = 2s;  // for who takes a snapshot of a volume below
+constexpr Duration RESUME_PATIENCE = 2s;  // how long a snapshot of a volume below is waited for
 constexpr Duration RESUME_LOOK = 10ms;
-constexpr Duration RCU_PAUSE = 1s;  // between tries to put the switch back when all is over
+// The pause between two attempts to put the kernel's settings back.
+constexpr Duration RCU_PAUSE = 1s;
 
 }  // namespace
 
 void Conductor::conduct() {
   try {
     if (prepare() && presync() && protect() && freeze()) hold();
-  } catch (const std::bad_alloc&) {  // before the first freeze: after it nothing is allocated
+    // This comes before the first freeze, since nothing is allocated after that.
+  } catch (const std::bad_alloc&) {
     end(EndReason::CALL, -1, "malloc", ENOMEM);
   }
   thaw();
@@ -57,7 +60,7 @@ bool Conductor::prepare() {
     if (error != -ESTALE) return end(EndReason::CALL, -1, "read /proc/self/mountinfo", -error);
     return end(EndReason::REPLACED, static_cast<int>(index), "", ESTALE);
   }
-  if (!await_resumed()) return false;  // a syncfs would wait for it, too
+  if (!await_resumed()) return false;  // a syncfs would wait for a suspended device, too
   if (const int error = freezer_->start_threads(freezer_)) {
     return end(EndReason::CALL, -1, "pthread_create", error);
   }
@@ -65,8 +68,9 @@ bool Conductor::prepare() {
   return true;
 }
 
-// A snapshot of a volume below is being taken: the two freezes would get in each other's way, up to
-// kernels that never freeze this filesystem for a snapshot again. It takes milliseconds, mostly.
+// Waits while device-mapper has suspended a device below, because a snapshot of that volume is
+// being taken. The two freezes would disturb each other: some kernels then never freeze this
+// filesystem for a snapshot again. A suspension mostly takes milliseconds.
 bool Conductor::await_resumed() {
   const Time deadline = clock_.now() + RESUME_PATIENCE;
   for (;;) {
@@ -103,8 +107,9 @@ bool Conductor::protect() {
   deadline_ = clock_.now() + options_.timeout;
   if (!stand_guard(deadline_ + GUARDIAN_GRACE, false)) return false;
   if (rcu_.wanted()) {
-    freezer_->guardian().set_rcu(
-        true);  // before: it may be put back once too often, never too little
+    // The guardian hears of it first: a setting may be put back once too often, but never too
+    // rarely.
+    freezer_->guardian().set_rcu(true);
     const bool used = rcu_.set();
     if (!used) freezer_->guardian().set_rcu(false);
     MutexLock lock(freezer_->mutex);
@@ -113,8 +118,8 @@ bool Conductor::protect() {
   return true;
 }
 
-// The guardian comes first: it takes back what the others have done when the session dies between
-// two of these steps.
+// Starts the guardian before the marker is written and the kernel is changed. If the session dies
+// between two of these steps, the guardian takes back what the others have done.
 bool Conductor::stand_guard(Time deadline, bool settling) {
   if (guarded_) {
     freezer_->guardian().set_deadline(deadline, settling);
@@ -139,7 +144,7 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
     marker_.swap(marker.path);
   } else {
     const SystemError why("write", options_.run_directory, -error);
-    warnings_.push_back(std::string("no marker for `vmtpy thaw`: ") + why.what());
+    warnings_.push_back(std::string("there is no marker for `vmtpy thaw`: ") + why.what());
   }
   guarded_ = true;
   return true;
@@ -171,7 +176,8 @@ bool Conductor::freeze_level(int level, MutexLock& lock) {
   const Time budget = clock_.now() + options_.filesystem_timeout;
   freezer_->begin(Task::FREEZE, level);
   const Woken woken = wait_for_tasks(lock, std::min(budget, deadline_));
-  // Stopped and continued, we find a guardian that has thawed and lets nothing freeze any more.
+  // After a stop of this process the guardian has perhaps thawed, and then it lets nothing freeze
+  // any more.
   if (clock_.now() >= deadline_) return end(EndReason::EXPIRED);
   switch (woken) {
     case Woken::DONE:
@@ -192,7 +198,8 @@ void Conductor::hold() {
   const Guardian& guardian = freezer_->guardian();
   for (;;) {
     const Time now = clock_.now();
-    // The time first: stopped and continued, we find a limit that the guardian has acted upon.
+    // The time is compared first: after a stop of this process the guardian has perhaps acted upon
+    // the limit.
     if (now >= deadline_) {
       end(EndReason::EXPIRED);
     } else if (state_.asked == Asked::RELEASE) {
@@ -200,7 +207,8 @@ void Conductor::hold() {
     } else if (state_.asked == Asked::ABORT) {
       end(EndReason::ABORTED);
     } else if (guardian.started() && !guardian.alive()) {
-      // Without it our own death would leave all frozen: better no snapshot than that.
+      // Without a guardian a death of this process would leave everything frozen, so the run is
+      // given up.
       end(EndReason::GUARDIAN_DIED);
     }
     if (end_.reason != EndReason::NONE) return;
@@ -228,8 +236,8 @@ void Conductor::thaw() {
   state_.times.all_thawed = clock_.now();
 }
 
-// A FIFREEZE that is still under way has its budget; a FITHAW that fails is tried again for a
-// while.
+// Waits until all is thawed, within bounds. A FIFREEZE that is still under way has its budget, and
+// a FITHAW that fails is retried for a while.
 void Conductor::wait_for_thaws(MutexLock& lock) {
   const Time began = clock_.now();
   while (!freezer_->settled()) {
@@ -268,7 +276,8 @@ void Conductor::conclude() {
   set_phase(Phase::ENDED);
 }
 
-// The owner has been told; what is stuck in the kernel is waited for, for however long.
+// Waits for calls that are stuck in the kernel, for however long. The owner has heard the end by
+// then.
 void Conductor::finish_stuck_calls() {
   {
     MutexLock lock(freezer_->mutex);
@@ -295,7 +304,7 @@ void Conductor::stand_down() {
     VMTPY_ASSERT(freezer_->settled());  // nothing is frozen, and nothing will be
     VMTPY_ASSERT(state_.phase >= Phase::THAWING);
   }
-  remove_marker();  // while the guardian still stands in for us
+  remove_marker();  // while the guardian still stands guard
   Guardian& guardian = freezer_->guardian();
   if (guardian.started()) guardian.all_clear();
   if (core_dumps_forbidden_) linux::allow_core_dumps();

@@ -1,7 +1,7 @@
-// The conductor of a freeze: the one thread that takes a run from its first open to its last thaw
-// (conductor.cpp), and what the session asks of it from other threads (conductor_requests.cpp). It
-// lives until its last thread has ended, which may be long after the session: a FIFREEZE that is
-// stuck in the kernel cannot be called back. What changes is guarded by the freezer's mutex.
+// The conductor of a freeze: the thread that takes a run from its first open to its last thaw
+// (conductor.cpp, presync.cpp), and what the session asks of it from other threads
+// (conductor_requests.cpp). It serves FreezeSession, and relies on Freezer, Guardian, Storage and
+// RcuSwitch.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,17 @@
 
 namespace vmtpy::freeze {
 
+// Owned by the session and by its own threads together, so it lives until its last thread has
+// ended. That may be long after the session, because a FIFREEZE that is stuck in the kernel cannot
+// be called back. Members that other threads see are guarded by the freezer's mutex.
 class Conductor : public std::enable_shared_from_this<Conductor> {
  public:
   Conductor(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
             FreezeOptions options);
   ~Conductor();
 
-  // The owner's side.
-  void stand_by();  // starts the conductor, which waits for start() or drop()
+  // The functions for the session's owner.
+  void stand_by();  // starts the thread, which waits for start() or drop()
   void drop();
   void start();
   void release();
@@ -42,8 +45,8 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
  private:
   enum class Woken { DONE, FAILED, ASKED, DEADLINE };
 
-  // The conductor's side, in this order.
-  bool await_start();  // false: it never will be
+  // The conductor's own steps, in this order.
+  bool await_start();  // returns false if it is dropped first
   void conduct();
   bool prepare();
   bool presync();  // presync.cpp
@@ -54,7 +57,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   void conclude();
   void finish_stuck_calls();
 
-  struct Rounds;  // of syncfs
+  struct Rounds;  // the rounds of syncfs
   enum class Judgement { GO_ON, FREEZE, END };
   bool write_back(Time deadline);
   Judgement judge(Rounds& rounds, Time began, Time deadline);
@@ -66,24 +69,27 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   bool restore_bounds();
   void publish_figures();
 
-  // Guardian and marker, once. `settling`: the deadline is set anew later. False: it has ended.
+  // Starts the guardian and writes the marker, once. `settling` says that the deadline is set anew
+  // later. Returns false when the run has ended.
   bool stand_guard(Time deadline, bool settling);
   bool await_resumed();
   int find_suspended();
   bool freeze_level(int level, MutexLock& lock) REQUIRES(freezer_->mutex);
   void wait_for_thaws(MutexLock& lock) REQUIRES(freezer_->mutex);
-  // Nothing is frozen any more and rcu_expedited is back: marker, guardian, directories.
+  // Called when nothing is frozen and the kernel's settings are back. Removes the marker, the
+  // guardian and the open directories.
   void stand_down();
   void remove_marker();
   bool restore_rcu();
-  bool restore_all();  // what was changed of the kernel's settings
-  // The first reason counts. These are always false.
+  bool restore_all();  // puts back the kernel's settings
+  // The first reason counts. These functions always return false.
   bool end(EndReason reason, int index = -1, const char* call = "", int code = 0);
   bool end_as_asked();
-  bool end_as_failed() REQUIRES(freezer_->mutex);  // by the call that failed first
+  // Ends with the call that failed first.
+  bool end_as_failed() REQUIRES(freezer_->mutex);
   int find_busy(Task task) const REQUIRES(freezer_->mutex);
   void copy_progress(std::vector<Progress>& progress) const REQUIRES(freezer_->mutex);
-  RunFacts facts();  // what is to be told of a run that is over
+  RunFacts facts();  // collects what is known of a run that is over
   Woken wait_for_tasks(MutexLock& lock, Time deadline) REQUIRES(freezer_->mutex);
   void set_phase(Phase phase) REQUIRES(freezer_->mutex);
 
@@ -91,27 +97,28 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   Clock& clock_;
   const FreezeOptions options_;
   const std::shared_ptr<Freezer> freezer_;
-  std::vector<int> levels_;  // ascending
+  std::vector<int> levels_;  // in ascending order
   RcuSwitch rcu_;
-  Storage storage_;  // conductor only
+  Storage storage_;  // only the conductor's thread uses it
   std::shared_ptr<StuckWriterScout> scout_;
-  std::string marker_;                 // conductor only
-  std::vector<std::string> warnings_;  // conductor only
-  std::string replaced_;               // conductor only: what has happened to the planned mount
-  std::string slow_;                   // conductor only: how a disk and its writers stand
-  std::string suspended_;              // conductor only: the device that has been found so
-  Time deadline_ = Time::max();        // conductor only
-  bool guarded_ = false;               // conductor only: marker and guardian are there
-  bool core_dumps_forbidden_ = false;  // conductor only
-  RunEnd end_;                         // conductor only
+  // Only the conductor's thread uses these.
+  std::string marker_;
+  std::vector<std::string> warnings_;
+  std::string replaced_;         // what has happened to the planned mount
+  std::string slow_;             // how a slow disk and its writers stand
+  std::string suspended_;        // the device that was found suspended
+  Time deadline_ = Time::max();  // when the limit passes
+  bool guarded_ = false;         // marker and guardian are there
+  bool core_dumps_forbidden_ = false;
+  RunEnd end_;
 
   RunState state_ GUARDED_BY(freezer_->mutex);
   std::condition_variable phase_changed_;
   EventFd event_;
-  // Never null; replaced as a whole.
+  // The texts are never null, and are replaced as a whole.
   std::shared_ptr<const RunTexts> texts_ GUARDED_BY(freezer_->mutex);
-  const std::shared_ptr<const RunTexts>
-      no_memory_texts_;  // for when there is no memory to compose them
+  // These texts are used when there is no memory to compose others.
+  const std::shared_ptr<const RunTexts> no_memory_texts_;
 };
 
 }  // namespace vmtpy::freeze

@@ -1,4 +1,5 @@
-// What the owner of a session asks of the conductor, from other threads than its own.
+// What the owner of a session asks of the conductor, called from the owner's threads. Relies on the
+// freezer's mutex.
 #include <algorithm>
 #include <cerrno>
 #include <set>
@@ -31,8 +32,8 @@ Conductor::Conductor(linux::System& system, Clock& clock, std::vector<plan::File
 
 Conductor::~Conductor() = default;
 
-// The conductor has its rights from the thread that makes the session, which may have more of them
-// than the one that starts it.
+// Starts the conductor's thread now, because it has its rights from the thread that makes the
+// session. The thread that starts the run may have fewer.
 void Conductor::stand_by() {
   auto self = shared_from_this();
   const int error = linux::start_thread("vmtpy-freeze", linux::Role::CONDUCTOR, [self] {
@@ -56,7 +57,7 @@ void Conductor::drop() {
 void Conductor::start() {
   const std::vector<plan::Filesystem>& all = freezer_->filesystems();
   if (std::all_of(all.begin(), all.end(),
-                  [](const plan::Filesystem& one) { return one.sync_only; })) {
+                  [](const plan::Filesystem& filesystem) { return filesystem.sync_only; })) {
     throw PlanError("there is no filesystem to freeze");
   }
   MutexLock lock(freezer_->mutex);
@@ -76,7 +77,7 @@ void Conductor::release() {
 }
 
 void Conductor::abort(const std::string& reason) {
-  std::string text = reason;  // allocated before the lock is taken
+  std::string text = reason;  // the text is allocated before the lock is taken
   MutexLock lock(freezer_->mutex);
   if (state_.asked != Asked::NOTHING) return;
   state_.asked = Asked::ABORT;
@@ -103,7 +104,8 @@ void Conductor::wait_until_ended() {
   while (state_.phase != Phase::ENDED) phase_changed_.wait(lock);
 }
 
-// Whoever asks may be slow: under the lock plain data is copied, into memory that is there already.
+// Returns what is known of the run. The caller may be slow, so plain data is copied under the lock,
+// into memory that is there already.
 RunRecord Conductor::record() {
   RunProgress run{freezer_->filesystems(),
                   options_,

@@ -1,4 +1,5 @@
-// Reads /proc/meminfo through System, so that tests can play the kernel.
+// Reads /proc/meminfo through System, so that tests can play the kernel. The kernel counts there
+// for all disks together.
 #include "freeze/dirty.h"
 
 #include <cstdlib>

@@ -1,4 +1,5 @@
-// How a freeze is to be done. Plain data, chosen by the owner of a session.
+// How a freeze is done. This is plain data, chosen by the owner of a session from the configuration
+// or from the call's arguments.
 #pragma once
 
 #include <chrono>
@@ -11,26 +12,28 @@
 
 namespace vmtpy::freeze {
 
-// What becomes of a filesystem that someone else has frozen.
+// What a session does about a filesystem that someone else has frozen.
 enum class AlreadyFrozen {
   ERROR,   // the freeze fails
-  ACCEPT,  // it counts as frozen, and its thaw is left to them
+  ACCEPT,  // the filesystem counts as frozen, and its thaw is left to them
 };
 
-// Each option that the configuration has is called as there.
+// Options that are also in the configuration have its names.
 struct FreezeOptions {
   Duration timeout = std::chrono::seconds(30);  // from the first FIFREEZE
-  Duration filesystem_timeout =
-      std::chrono::seconds(2);                          // for one FIFREEZE; past it all is given up
-  Duration presync_timeout = std::chrono::seconds(60);  // for all rounds of syncfs, and pacing
-  bool expedite_rcu = true;                             // /sys/kernel/rcu_expedited while freezing
-  bool guardian = true;                                 // false only where nothing real is frozen
-  std::string run_directory = "/run/vmtpy";             // where the marker is kept
+  // For one FIFREEZE. After this time everything is given up.
+  Duration filesystem_timeout = std::chrono::seconds(2);
+  // For all rounds of syncfs, and for the pacing.
+  Duration presync_timeout = std::chrono::seconds(60);
+  bool expedite_rcu = true;                  // sets /sys/kernel/rcu_expedited while freezing
+  bool guardian = true;                      // false only where nothing real is frozen
+  std::string run_directory = "/run/vmtpy";  // the directory of the marker
   AlreadyFrozen already_frozen = AlreadyFrozen::ERROR;
-  std::vector<plan::LeftOut>
-      left_out{};  // what the plan left out although it is writable, for the record
-  Duration stall_goal = std::chrono::milliseconds(100);  // that a freeze may hold writers
-  Converge converge = Converge::AUTO;  // how they are slowed down where it would be longer
+  // What the plan left out although it is writable, for the record.
+  std::vector<plan::LeftOut> left_out{};
+  Duration stall_goal = std::chrono::milliseconds(100);  // how long a freeze may hold writers
+  // How writers are slowed down where a freeze would hold them longer.
+  Converge converge = Converge::AUTO;
 };
 
 }  // namespace vmtpy::freeze

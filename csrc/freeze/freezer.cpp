@@ -1,3 +1,5 @@
+// The workers' loop: sync, freeze and thaw of one filesystem each, outside of the lock. Relies on
+// System for the calls and on Guardian, which hears of each change.
 #include "freeze/freezer.h"
 
 #include <algorithm>
@@ -15,7 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Between two tries of a FITHAW that fails.
+// The pauses between two attempts of a FITHAW that fails.
 constexpr Duration FIRST_PAUSE = 5ms;
 constexpr Duration LONGEST_PAUSE = 1s;
 // Between two looks at a device that a snapshot has suspended.
@@ -82,11 +84,11 @@ int Freezer::compare_mounts(std::size_t& index, std::string& what) {
   for (index = 0; index < size(); ++index) {
     const plan::Filesystem& planned = filesystems_[index];
     const plan::Mount* mount = mounts.by_id(planned.mount_id);
-    if (mount == nullptr) {  // unmounted lazily
+    if (mount == nullptr) {  // it was unmounted lazily
       what = "the planned mount is gone";
       return -ESTALE;
     }
-    // An anonymous number, as btrfs has, is given to the next filesystem at once.
+    // An anonymous device number, as btrfs has, is given to the next filesystem at once.
     const bool anonymous = planned.device.starts_with("0:");
     if (mount->device != planned.device || mount->type != planned.type ||
         (anonymous && mount->source != planned.source)) {
@@ -230,7 +232,8 @@ void Freezer::end_freeze(std::size_t index, int result, Time ended) {
   }
 }
 
-// Until it has succeeded, or somebody else has done it. The descriptor stays open for as long.
+// Retries FITHAW until it has succeeded or somebody else has thawed. The descriptor stays open
+// until then.
 void Freezer::thaw(std::size_t index, MutexLock& lock) {
   Worker& me = workers_[index];
   VMTPY_ASSERT(me.progress.frozen && descriptors_[index] >= 0);

@@ -1,6 +1,7 @@
-// The filesystems of a session, each with a thread of its own: a FIFREEZE may wait for ever,
-// uninterruptibly, and then it must hold up nobody but itself. The conductor gives the threads
-// their tasks and waits on one condition; all is guarded by one mutex, which is also the session's.
+// The filesystems of a session, each with a thread of its own, because a FIFREEZE may wait for
+// ever, uninterruptibly, and must then hold up nothing else. It serves the conductor, which gives
+// the threads their tasks and waits on one condition. One mutex guards everything, and it is also
+// the session's.
 #pragma once
 
 #include <condition_variable>
@@ -20,64 +21,73 @@ namespace vmtpy::freeze {
 
 enum class Task { NONE, SYNC, FREEZE, THAW, QUIT };
 
-// How far one filesystem is. Plain data, so that it can be copied under the lock without
+// How far one filesystem is. This is plain data, so that it can be copied under the lock without
 // allocating.
 struct Progress {
-  Task task = Task::NONE;     // what its thread is at
-  bool frozen = false;        // by us, and not yet thawed
+  Task task = Task::NONE;     // what its thread is doing
+  bool frozen = false;        // frozen by this session and not yet thawed
   bool found_thawed = false;  // FITHAW found it not frozen: somebody else has thawed it
-  bool by_guardian = false;   // who was the guardian
+  bool by_guardian = false;   // that somebody was the guardian
   bool foreign = false;       // frozen by somebody else, which was accepted
-  int rounds = 0;             // of syncfs
+  int rounds = 0;             // rounds of syncfs
   Duration presync{};
   Time freeze_began{};
   Time frozen_at{};
   Time thaw_began{};
   Time thawed_at{};
-  int error = 0;          // of the first call that failed, positive
+  int error = 0;          // the (positive) errno of the first call that failed
   const char* call = "";  // that call
-  int thaw_error = 0;     // of the last FITHAW that failed; 0 once it has succeeded
+  // The errno of the last FITHAW that failed, 0 once it has succeeded.
+  int thaw_error = 0;
 };
 
 // Whether device-mapper has suspended a device ("major:minor"), as it does for a snapshot of it.
 bool is_suspended(linux::System& system, const std::string& device);
 
+// Owned by the conductor and by its own threads together, so it lives until the last of them has
+// ended. The conductor's thread calls it.
 class Freezer {
  public:
   Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
           AlreadyFrozen already_frozen);
-  ~Freezer();  // no thread is left then: each of them keeps this alive
+  // No thread is left then, because each keeps this object alive.
+  ~Freezer();
 
   const std::vector<plan::Filesystem>& filesystems() const { return filesystems_; }
   std::size_t size() const { return filesystems_.size(); }
   const std::vector<int>& descriptors() const { return descriptors_; }
   Guardian& guardian() { return guardian_; }
 
-  // Before anything is frozen, without the lock.
-  // Opens the directory of `index` and compares the mount's id: 0 or -errno, with the failed call;
-  // -ESTALE: the planned mount is not there any more.
+  // These functions are called before anything is frozen, without the lock.
+  //
+  // Opens the directory of `index` and compares the mount's id. Returns 0 or -errno, with the
+  // failed call. -ESTALE means that the planned mount is not there any more.
   int open(std::size_t index, const char*& call);
-  // Whether all that is open is what was planned, for ids are given again. 0 or -errno; -ESTALE:
-  // `index` is not, and `what` says so. A mount that is open keeps its id.
+  // Compares all open mounts with the plan, because ids are given again; a mount that is open keeps
+  // its id. Returns 0 or -errno. After -ESTALE `index` is not the planned mount, and `what` says
+  // why.
   int compare_mounts(std::size_t& index, std::string& what);
-  // One thread per filesystem; `self` keeps this alive. 0 or an errno (positive).
+  // Starts one thread for each filesystem. `self` keeps this object alive. Returns 0 or a
+  // (positive) errno.
   int start_threads(const std::shared_ptr<Freezer>& self);
-  // Closes the directories whose threads have nothing more to do. Called by who gives the tasks.
+  // Closes the directories whose threads have nothing more to do. The thread that gives the tasks
+  // calls it.
   void close_idle() EXCLUDES(mutex);
 
   Mutex mutex;
-  std::condition_variable changed;  // notified when the last running task ends or one fails
+  // Notified when the last running task ends or one fails.
+  std::condition_variable changed;
   const Progress& progress(std::size_t index) const REQUIRES(mutex) {
     return workers_[index].progress;
   }
-  // Gives `task` to every filesystem of `level` that it applies to; level < 0: of all.
+  // Gives `task` to every filesystem of `level` to which it applies; level < 0 means all levels.
   void begin(Task task, int level) REQUIRES(mutex);
   std::size_t running() const REQUIRES(mutex) { return running_; }
-  // The index of the first that failed to sync or freeze, or -1.
+  // The index of the first filesystem that failed to sync or freeze, or -1.
   int failed() const REQUIRES(mutex) { return failed_; }
-  // From now on what becomes frozen late is thawed at once by its own thread.
+  // From now on a filesystem that becomes frozen late is thawed at once by its own thread.
   void give_up() REQUIRES(mutex) { giving_up_ = true; }
-  // Nothing is frozen, nothing is in FIFREEZE.
+  // True when nothing is frozen and nothing is in FIFREEZE.
   bool settled() const REQUIRES(mutex);
   bool settled(int level) const REQUIRES(mutex);
 
@@ -88,7 +98,7 @@ class Freezer {
   };
   bool applies(Task task, std::size_t index) const REQUIRES(mutex);
   void work(std::size_t index) EXCLUDES(mutex);
-  // These give the mutex back for the time of their calls.
+  // These functions release the mutex for the time of their calls.
   void sync(std::size_t index) REQUIRES(mutex);
   void freeze(std::size_t index, MutexLock& lock) REQUIRES(mutex);
   void thaw(std::size_t index, MutexLock& lock) REQUIRES(mutex);
@@ -103,8 +113,8 @@ class Freezer {
   const std::vector<plan::Filesystem> filesystems_;
   const AlreadyFrozen already_frozen_;
   std::vector<int> descriptors_;
-  std::vector<std::uint64_t> unique_ids_;         // of what is open
-  std::deque<Worker> workers_ GUARDED_BY(mutex);  // of things that cannot move
+  std::vector<std::uint64_t> unique_ids_;         // the unique ids of the open mounts
+  std::deque<Worker> workers_ GUARDED_BY(mutex);  // a deque, because workers cannot move
   Guardian guardian_;
   std::size_t running_ GUARDED_BY(mutex) = 0;
   int failed_ GUARDED_BY(mutex) = -1;

@@ -1,4 +1,5 @@
-// The session's side of the guardian: the shared page, the fork, the all-clear.
+// The session's side of the guardian: the shared page, the fork and the all-clear. Relies on robust
+// futexes, which the kernel marks when a thread dies.
 #include "freeze/guardian.h"
 
 #include <sys/mman.h>
@@ -19,11 +20,11 @@ namespace vmtpy::freeze {
 namespace {
 
 constexpr int READY_SECONDS = 5;
-// Between two looks at whether it has ended; doubled from the one to the other.
+// The pauses between two looks at whether the process has ended. Each is double the one before.
 constexpr Duration SHORTEST_LOOK = std::chrono::microseconds(100);
 constexpr Duration LONGEST_LOOK = std::chrono::milliseconds(5);
 
-// glibc has gettid() since 2.30.
+// glibc has gettid() from 2.30 on.
 pid_t thread_id() {
   return static_cast<pid_t>(syscall(SYS_gettid));
 }
@@ -43,7 +44,8 @@ timespec to_timespec(Duration duration) {
 
 Guardian::Guardian(std::size_t filesystems)
     : page_size_(sizeof(GuardianPage) + filesystems * sizeof(Ward)), count_(filesystems) {
-  page_ = new (map(page_size_, MAP_SHARED | MAP_POPULATE)) GuardianPage();  // zero: all IDLE
+  // Zero means IDLE for all.
+  page_ = new (map(page_size_, MAP_SHARED | MAP_POPULATE)) GuardianPage();
   try {
     stacks_ = map((filesystems + 1) * GUARDIAN_STACK, MAP_PRIVATE);
   } catch (...) {
@@ -66,9 +68,9 @@ int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
   for (const std::string& group : duties.groups) groups.push_back(group.c_str());
   groups.push_back(nullptr);
   std::vector<const char*> bounds;
-  for (const Restore& one : duties.bounds) {
-    bounds.push_back(one.path.c_str());
-    bounds.push_back(one.text.c_str());
+  for (const Restore& bound : duties.bounds) {
+    bounds.push_back(bound.path.c_str());
+    bounds.push_back(bound.text.c_str());
   }
   bounds.push_back(nullptr);
   set_deadline(deadline, settling);
@@ -85,15 +87,7 @@ int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
                        duties.marker.c_str(),
                        groups.data()};
 
-  page_->owner = static_cast<std::uint32_t>(thread_id());
-  page_->head.list.next = &page_->node;
-  page_->node.next = &page_->head.list;
-  page_->head.futex_offset =
-      reinterpret_cast<char*>(&page_->owner) - reinterpret_cast<char*>(&page_->node);
-  page_->head.list_op_pending = nullptr;
-  // In place of glibc's list of this thread, which holds no robust mutex.
-  if (syscall(SYS_set_robust_list, &page_->head, sizeof page_->head) != 0) return -errno;
-
+  if (const int error = watch_this_thread()) return error;
   const pid_t child = system.fork();
   if (child == 0) stand_guard(watch);
   if (child < 0) {
@@ -102,13 +96,7 @@ int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
   }
   process_ = child;
 
-  for (int tenth = 0; tenth < READY_SECONDS * 10 && page_->ready == 0 && alive(); ++tenth) {
-    const auto soon =
-        std::chrono::steady_clock::now().time_since_epoch() + std::chrono::milliseconds(100);
-    const timespec until = to_timespec(soon);
-    wait_on(page_->ready, 0, &until);
-    continue_if_stopped();
-  }
+  await_ready();
   if (page_->ready) return 0;
   all_clear();
   end_within(Duration::zero());
@@ -117,8 +105,32 @@ int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
   return -ETIMEDOUT;
 }
 
-// A zombie has ended, too, and is left one: until reap() its number is nobody else's. (A pidfd, to
-// be waited for, takes Linux 5.3.)
+// Makes the kernel mark the page when this thread dies.
+int Guardian::watch_this_thread() {
+  page_->owner = static_cast<std::uint32_t>(thread_id());
+  page_->head.list.next = &page_->node;
+  page_->node.next = &page_->head.list;
+  page_->head.futex_offset =
+      reinterpret_cast<char*>(&page_->owner) - reinterpret_cast<char*>(&page_->node);
+  page_->head.list_op_pending = nullptr;
+  // This list stands in for glibc's list of this thread, which holds no robust mutex.
+  if (syscall(SYS_set_robust_list, &page_->head, sizeof page_->head) != 0) return -errno;
+  return 0;
+}
+
+// Waits until the process stands guard, has ended, or takes too long.
+void Guardian::await_ready() const {
+  for (int tenth = 0; tenth < READY_SECONDS * 10 && page_->ready == 0 && alive(); ++tenth) {
+    const auto soon =
+        std::chrono::steady_clock::now().time_since_epoch() + std::chrono::milliseconds(100);
+    const timespec until = to_timespec(soon);
+    wait_on(page_->ready, 0, &until);
+    continue_if_stopped();
+  }
+}
+
+// Says whether the process has ended. A zombie has ended, too, and stays one until reap(), so that
+// its number belongs to no other process. (Waiting for a pidfd takes Linux 5.3.)
 bool Guardian::has_ended() const {
   siginfo_t end = {};
   constexpr int HOW = WEXITED | WNOHANG | WNOWAIT | __WALL;
@@ -144,7 +156,8 @@ void Guardian::all_clear() {
     VMTPY_ASSERT(state == IDLE || state == THAWED);
   }
   if (page_->owner.exchange(0) & FUTEX_WAITERS) wake(page_->owner);
-  // What the kernel finds at the end of this thread must not lie in a page that is unmapped then.
+  // The list that the kernel finds at the end of this thread must not be in a page that is unmapped
+  // by then.
   static robust_list_head empty = {{&empty.list}, 0, nullptr};
   syscall(SYS_set_robust_list, &empty, sizeof empty);
 }
@@ -153,7 +166,8 @@ void Guardian::continue_if_stopped() const {
   kill(process_, SIGCONT);
 }
 
-// Not left to itself: somebody may have stopped it, and we may be gone before it goes on.
+// Kills the process where it does not end by itself: somebody may have stopped it, and the session
+// may be gone before it goes on.
 void Guardian::end_within(Duration time) const {
   if (!ends_within(time)) kill(process_, SIGKILL);
 }
@@ -170,14 +184,15 @@ bool Guardian::begin_freeze(std::size_t index) {
   VMTPY_ASSERT(ward.state == IDLE || ward.state == THAWED);
   ward.thread = thread_id();
   ward.state = FREEZING;
-  // The guardian closes first and looks at the states then; so either it sees FREEZING or we this.
+  // The guardian sets `closed` before it looks at the states, so either it sees FREEZING or this
+  // thread sees `closed`.
   if (!page_->closed) return true;
   ward.state = IDLE;
   return false;
 }
 
 void Guardian::set_frozen(std::size_t index) {
-  std::uint32_t expected = FREEZING;  // not if the guardian was quicker
+  std::uint32_t expected = FREEZING;  // the guardian may have been quicker
   page_->wards[index].state.compare_exchange_strong(expected, FROZEN);
 }
 
@@ -185,7 +200,7 @@ bool Guardian::set_thawed(std::size_t index) {
   return page_->wards[index].state.exchange(IDLE) == THAWED;
 }
 
-// In this order: whoever sees that it is not settling any more sees the last deadline, too.
+// The order matters: whoever sees that the deadline no longer settles also sees the last deadline.
 void Guardian::set_deadline(Time deadline, bool settling) {
   page_->deadline = std::chrono::duration_cast<Duration>(deadline.time_since_epoch()).count();
   page_->settling = settling;

@@ -73,6 +73,8 @@ class Guardian {
   void set_bounds(bool changed);
 
  private:
+  int watch_this_thread();
+  void await_ready() const;
   bool has_ended() const;
   bool ends_within(Duration time) const;
 

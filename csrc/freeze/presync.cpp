@@ -1,7 +1,7 @@
-// What the conductor does before anything is frozen: dirty pages go out while the writers still
-// run, since what is left then is what FIFREEZE has to write while they wait. A FIFREEZE that has
-// begun cannot be called back, so how long it would take is known before it begins: on a disk that
-// its writers outrun they are slowed down until that is short, or nothing is frozen.
+// The conductor's pre-sync: dirty pages go out while the writers still run, because FIFREEZE has to
+// write the rest while they wait. A FIFREEZE that has begun cannot be called back, so its length is
+// estimated before it begins. Where writers outrun their disk they are slowed down until the freeze
+// is short, or nothing is frozen.
 #include <algorithm>
 
 #include "freeze/conductor.h"
@@ -14,20 +14,23 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int ROUNDS = 3;
-constexpr Duration SHORT_ROUND = 5ms;  // nothing much is left to sync
+constexpr Duration SHORT_ROUND = 5ms;  // after such a round hardly anything is left to sync
 constexpr Duration LOOK = 50ms;        // between two looks at what is dirty
-// Writers that are paced have the flusher write at once; without any, a syncfs has to.
+// Writers that are paced make the flusher write at once. Where there are none, a syncfs has to.
 constexpr Duration FLOW_PATIENCE = 40ms;
-constexpr Duration FAST = 300ms;         // to write all: then it is synced without pacing anybody
-constexpr Duration FAST_FOUND = 500ms;   // by when it must have turned out
-constexpr Duration SLOW_ROUND = 300ms;   // of syncfs; then its disk is looked at
-constexpr Duration SLOW = 1s;            // to write what is dirty
-constexpr Duration ROUND_PAUSE = 2s;     // where only a syncfs tells how long a freeze would take
-constexpr Duration GUARDIAN_GRACE = 1s;  // by which its deadline is later than that of the pacing
+// If everything can be written in this time, it is synced without pacing anybody.
+constexpr Duration FAST = 300ms;
+constexpr Duration FAST_FOUND = 500ms;  // how long the pre-sync may take to find that out
+constexpr Duration SLOW_ROUND = 300ms;  // after this time in a syncfs its disk is looked at
+constexpr Duration SLOW = 1s;           // a disk is slow if it takes longer to write what is dirty
+// The pause where only a syncfs tells how long a freeze would take.
+constexpr Duration ROUND_PAUSE = 2s;
+// The guardian's deadline is later than that of the pacing by this.
+constexpr Duration GUARDIAN_GRACE = 1s;
 
 }  // namespace
 
-// Another round helps only while each is clearly shorter than the last.
+// The rounds of syncfs. Another round helps only while each is clearly shorter than the last.
 struct Conductor::Rounds {
   int count = 0;
   Duration last = Duration::max();
@@ -127,7 +130,8 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
   return Judgement::GO_ON;
 }
 
-// The goal has been missed: what is left is to freeze nothing that would not end in time.
+// Judges after the deadline. The goal has been missed, and nothing may be frozen that would not end
+// in time.
 Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
   if (rounds.running && !storage_.has_measured()) {
     MutexLock lock(freezer_->mutex);
@@ -137,11 +141,12 @@ Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
     return Judgement::END;
   }
   if (rounds.running || expected_hold(rounds) > options_.filesystem_timeout / 2) return refuse();
-  warnings_.push_back("the pre-sync has not come to its goal: " + storage_.describe());
+  warnings_.push_back("the pre-sync did not reach its goal: " + storage_.describe());
   return Judgement::FREEZE;
 }
 
-// What the whole machine has dirty tells little of these filesystems; their last syncfs does.
+// Returns how long a freeze would hold writers. The dirty pages of the whole machine tell little of
+// these filesystems; their last syncfs tells more.
 Duration Conductor::expected_hold(const Rounds& rounds) const {
   const Duration hold = storage_.expected_hold();
   return storage_.counts_each() || rounds.count == 0 ? hold : std::min(hold, rounds.last);
@@ -158,17 +163,19 @@ Conductor::Judgement Conductor::refuse() {
   return Judgement::END;
 }
 
-// False: the guardian cannot be had. Without the right to set a bound nobody is paced.
+// Begins to pace writers. Returns false when the guardian cannot be started. Without the right to
+// set a bound nobody is paced.
 bool Conductor::pace(Time deadline) {
   if (!stand_guard(deadline + GUARDIAN_GRACE, true)) return false;
-  // Before the first bound: one may be put back once too often, never too little.
+  // The guardian hears of it before the first bound is set: a bound may be put back once too often,
+  // but never too rarely.
   freezer_->guardian().set_bounds(true);
   if (!storage_.pace(clock_.now())) restore_bounds();
   return true;
 }
 
 bool Conductor::restore_bounds() {
-  // When all is put back the owner may be gone, and with it the clock.
+  // When everything is put back the owner may be gone, and the clock with it.
   const bool owed = storage_.changed() || storage_.pacing();
   if (owed && !storage_.restore(clock_.now())) return false;
   freezer_->guardian().set_bounds(false);

@@ -1,4 +1,5 @@
-// Reads and writes the switch through System, with three attempts to put it back.
+// Reads and writes the switch through System, so that tests can play the kernel. It makes three
+// attempts to put the switch back.
 #include "freeze/rcu.h"
 
 #include <cstdlib>

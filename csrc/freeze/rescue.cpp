@@ -1,4 +1,5 @@
-// Looks at the owner of each marker, and thaws what a dead owner has left frozen.
+// Looks at the owner of each marker, and thaws what a dead owner has left frozen. It relies on
+// /proc for the owner, and on mountinfo for the way to each filesystem.
 #include "freeze/rescue.h"
 
 #include <dirent.h>

@@ -1,3 +1,5 @@
+// Composes the texts from the reason of the end and from each filesystem's progress. It relies on
+// copies alone, and takes no lock.
 #include "freeze/run_report.h"
 
 #include <cerrno>
@@ -21,7 +23,7 @@ std::string describe(const StuckWriter& writer) {
   return "process " + std::to_string(writer.process) + " (" + writer.name + ") in " + writer.call;
 }
 
-// How long writers have had to wait. A FIFREEZE that failed has let them go by itself.
+// Returns how long writers have had to wait. A FIFREEZE that failed has let them go by itself.
 Duration waited(const Progress& progress, Time now) {
   const Time never{};
   if (progress.freeze_began == never) return {};
@@ -68,7 +70,8 @@ std::string describe_failure(const RunFacts& facts, const std::string& path) {
       return path + ": " + facts.replaced;
     case EndReason::SUSPENDED:
       return path + ": " + facts.suspended +
-             " is suspended by device-mapper (a snapshot in the making?)";
+             " is suspended by device-mapper, perhaps for another snapshot: take the two at "
+             "different times";
     default:
       return describe_call(facts.end, path);
   }
@@ -101,8 +104,8 @@ void describe_end(const RunFacts& facts, RunTexts& texts) {
   }
 }
 
-// How the thaws went matters twice: what was thawed behind our back was not frozen to the end, and
-// what is still frozen must be named whatever the outcome.
+// Adds what the thaws showed. A filesystem that somebody else thawed was not frozen to the end, and
+// a filesystem that is still frozen must be named whatever the outcome.
 void judge_thaws(const RunProgress& run, RunTexts& texts) {
   const std::vector<Progress>& progress = run.progress;
   for (std::size_t index = 0; index < progress.size(); ++index) {
@@ -184,7 +187,7 @@ RunTexts compose_texts(const RunFacts& facts) {
     texts.warnings.push_back(filesystems[index].path + ": " + FOREIGN);
   }
   for (const StuckWriter& writer : facts.stuck_writers) {
-    texts.warnings.push_back("asleep inside a write to " + writer.device + ": " + describe(writer));
+    texts.warnings.push_back(describe(writer) + " is asleep inside a write to " + writer.device);
   }
   if (!facts.bounds_left.empty()) {
     texts.warnings.push_back("the bound on dirty pages of " + facts.bounds_left +

@@ -1,6 +1,6 @@
-// How far a run is and how it ends. Plain data of the conductor; RunState is guarded by the
-// freezer's mutex, RunEnd is used by the conductor alone. Between the first FIFREEZE and the last
-// FITHAW only such data is set, and texts are composed when all is over (run_report.h).
+// How far a run is and how it ends. This is plain data of the conductor: the freezer's mutex guards
+// RunState, and only the conductor's thread uses RunEnd. Between the first FIFREEZE and the last
+// FITHAW only such data is set; run_report.h composes the texts when everything is over.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace vmtpy::freeze {
 enum class Phase { NEW, PREPARING, FREEZING, FROZEN, THAWING, ENDED };
 
 enum class Asked { NOTHING, RELEASE, ABORT };
-// Why it ends. The first reason stays.
+// Why the run ends. The first reason stays.
 enum class EndReason {
   NONE,
   RELEASED,
@@ -24,11 +24,12 @@ enum class EndReason {
   EXPIRED,
   CALL,             // `call` on filesystem `index` failed with `code`
   TIMEOUT,          // filesystem `index` did not freeze in time
-  PRESYNC_TIMEOUT,  // or did not get synced in time
-  TOO_SLOW,         // its disk does not take what is written to it: nothing has been frozen
+  PRESYNC_TIMEOUT,  // filesystem `index` was not synced in time
+  // The disk of filesystem `index` is slower than its writers, and nothing has been frozen.
+  TOO_SLOW,
   GUARDIAN_DIED,
-  REPLACED,   // another filesystem lies where `index` was planned
-  SUSPENDED,  // a device below filesystem `index` is, by device-mapper
+  REPLACED,   // another filesystem is mounted where `index` was planned
+  SUSPENDED,  // device-mapper has suspended a device below filesystem `index`
 };
 struct RunEnd {
   EndReason reason = EndReason::NONE;
@@ -44,7 +45,7 @@ struct RunTimes {
 
 struct RunState {
   Phase phase = Phase::NEW;
-  bool dropped = false;  // the owner is gone and has not started it
+  bool dropped = false;  // the owner is gone and has not started the run
   Asked asked = Asked::NOTHING;
   std::string abort_reason;
   RunTimes times;

@@ -1,4 +1,5 @@
 // Walks through /proc, thread by thread, and compares each sleeping call with the calls that write.
+// It relies on /proc/PID/syscall and wchan.
 #include "freeze/stuck_writers.h"
 
 #include <sys/syscall.h>

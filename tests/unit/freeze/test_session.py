@@ -399,7 +399,9 @@ def test_without_a_marker_the_freeze_goes_on_with_a_warning() -> None:
     record = bench.end()
     assert record.outcome == Outcome.RELEASED
     [warning] = record.warnings
-    assert warning == "no marker for `vmtpy thaw`: write /run/vmtpy: No space left on device"
+    assert (
+        warning == "there is no marker for `vmtpy thaw`: write /run/vmtpy: No space left on device"
+    )
 
 
 def test_rcu_is_expedited_only_while_freezing() -> None:

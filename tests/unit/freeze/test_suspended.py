@@ -34,7 +34,10 @@ def test_what_stands_on_a_suspended_device_is_not_frozen_and_the_device_is_named
     system = FaultySystem(disk)
     record = Bench(disk=disk, system=system, mapped=MAPPED).advance_to_end()
     assert (record.outcome, record.path) == (Outcome.FAILED, "/b")
-    told = "/b: vg-home (253:1) is suspended by device-mapper (a snapshot in the making?)"
+    told = (
+        "/b: vg-home (253:1) is suspended by device-mapper, perhaps for another snapshot: "
+        "take the two at different times"
+    )
     assert record.error == told
     assert record.first_freeze == 0
     assert not {"sync", "freeze"} & set(system.calls())  # a syncfs would wait for the device, too

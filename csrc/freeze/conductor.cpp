@@ -151,7 +151,7 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
 }
 
 bool Conductor::freeze() {
-  // Whoever dies from here on leaves somebody who thaws, and the marker has been tried.
+  // Each process that dies from here on leaves another that thaws, and the marker has been tried.
   VMTPY_ASSERT(guarded_ && freezer_->guardian().started() == options_.guardian);
   VMTPY_ASSERT(deadline_ != Time::max() && end_.reason == EndReason::NONE);
   // FIFREEZE waits for whoever is inside a write, and a writer that is paced there takes its time.

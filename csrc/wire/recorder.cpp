@@ -1,3 +1,5 @@
+// Sends each message as one packet of SOCK_SEQPACKET, whole or not at all. It relies on the reader
+// to listen before the program starts.
 #include "wire/recorder.h"
 
 #include <poll.h>
@@ -17,7 +19,7 @@ namespace vmtpy::wire {
 
 namespace {
 
-constexpr int MOMENT = 100;  // milliseconds
+constexpr int MOMENT = 100;  // in milliseconds
 
 }  // namespace
 

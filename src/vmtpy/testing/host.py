@@ -161,6 +161,7 @@ class EmulatedHost(HostAnswers):
 
         Raises:
             FileNotFoundError: there is no such program.
+            VmtError: this machine is not x86-64.
             SystemCallError: it cannot be traced, where `call` is "ptrace"; or not be started.
             subprocess.TimeoutExpired: it has been killed.
             TypeError, ValueError: no program is named, or `timeout` is out of range.

@@ -77,7 +77,7 @@ def run_program(
 
 def untraceable() -> str:
     """Why programs cannot be traced here: "ptrace", "x86-64"; "" if they can."""
-    if not hasattr(_host, "TrapHost"):
+    if os.uname().machine != "x86_64":
         return "x86-64"
     host = _host.TrapHost(_host.Device(_core.SteadyClock()), ["/bin/true"])
     try:

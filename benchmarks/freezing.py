@@ -101,13 +101,14 @@ class Freeze:
 
 
 def gap_beyond(writes: Sequence[Write], moments: Snapshot) -> float:
-    """The longest time without a write of one writer, without the host's snapshot."""
+    """The longest time without a write of one writer, less what the host's snapshot took of it."""
+    return max((beyond(gap, moments) for gap in writer.gaps(writes)), default=0.0)
 
-    def beyond(gap: Write) -> float:
-        taking = min(gap.end, moments.taken) - max(gap.begin, moments.commit)
-        return gap.duration - max(taking, 0.0)
 
-    return max((beyond(gap) for gap in writer.gaps(writes)), default=0.0)
+def beyond(gap: Write, moments: Snapshot) -> float:
+    """How long a gap is without what the host's snapshot took of it."""
+    taking = min(gap.end, moments.taken) - max(gap.begin, moments.commit)
+    return gap.duration - max(taking, 0.0)
 
 
 def contenders() -> dict[str, str]:

@@ -23,6 +23,7 @@ def scenarios() -> dict[str, Scenario]:
         slow_end,
         slow_file,
         startup,
+        throttled,
         transports,
     )
 
@@ -33,6 +34,7 @@ def scenarios() -> dict[str, Scenario]:
         slow_file,
         slow_end,
         slow_alone,
+        throttled,
         many,
         rpc,
         startup,

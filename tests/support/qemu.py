@@ -30,6 +30,7 @@ QEMU = "qemu-system-x86_64"
 BOOT = 300.0
 COMMAND = 180.0
 MEMORY = 768  # MiB
+SERIAL = "shared"
 UUID = "6f0c8a6e-1f44-4d0f-9d5b-3c2e1a0b9f87"
 
 
@@ -58,13 +59,18 @@ class VirtualMachine:
     """A running machine. Made by `virtual_machine()`."""
 
     def __init__(
-        self, root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...]
+        self,
+        root: Root,
+        work: Path,
+        disks: tuple[Path, ...],
+        ports: tuple[str, ...],
+        shared: Path | None = None,
     ) -> None:
         self.console = work / "console.log"
         listeners = {name: listen(work / name) for name in ("qmp", "control", *ports)}
         with (work / "qemu.log").open("wb") as log:
             self._process = subprocess.Popen(
-                command_line(root, work, disks, ("control", *ports)),
+                command_line(root, work, disks, ("control", *ports), shared),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -211,7 +217,11 @@ class VirtualMachine:
 
 
 def command_line(
-    root: Root, work: Path, disks: tuple[Path, ...], ports: tuple[str, ...]
+    root: Root,
+    work: Path,
+    disks: tuple[Path, ...],
+    ports: tuple[str, ...],
+    shared: Path | None = None,
 ) -> list[str]:
     """QEMU's command line."""
     command = [QEMU, "-no-user-config", "-nodefaults", "-display", "none"]
@@ -226,10 +236,27 @@ def command_line(
         command += ["-chardev", f"socket,id={name},path={work}/{name}"]
         command += ["-device", f"virtserialport,chardev={name},name={name}"]
     for number, disk in enumerate(disks):
-        # Nobody cuts the power of the machine outside: the images need no flush.
-        drive = f"driver=qcow2,node-name=disk{number},cache.direct=off,cache.no-flush=on"
-        command += ["-blockdev", f"{drive},file.driver=file,file.filename={disk}"]
+        command += drive(f"disk{number}", disk)
         command += ["-device", f"virtio-blk,drive=disk{number},id=virtio{number}"]
+    if shared is not None:
+        command += two_paths(shared)
+    return command
+
+
+def drive(node: str, image: Path) -> list[str]:
+    """An image as one of QEMU's nodes."""
+    # Nobody cuts the power of the machine outside: the images need no flush.
+    options = f"driver=qcow2,node-name={node},cache.direct=off,cache.no-flush=on"
+    return ["-blockdev", f"{options},file.driver=file,file.filename={image}"]
+
+
+def two_paths(image: Path) -> list[str]:
+    """A disk that the guest sees by two host adapters, as /dev/sda and /dev/sdb."""
+    command = drive("shared", image)
+    for number in range(2):
+        command += ["-device", f"virtio-scsi,id=adapter{number}"]
+        disk = f"scsi-hd,bus=adapter{number}.0,id=path{number},drive=shared,share-rw=on"
+        command += ["-device", f"{disk},serial={SERIAL}"]
     return command
 
 
@@ -242,7 +269,7 @@ def listen(path: Path) -> socket.socket:
 
 @contextmanager
 def virtual_machine(
-    root: Root, *disks: Path, ports: tuple[str, ...] = ()
+    root: Root, *disks: Path, ports: tuple[str, ...] = (), shared: Path | None = None
 ) -> Iterator[VirtualMachine]:
     """Boots a machine and ends it.
 
@@ -250,9 +277,10 @@ def virtual_machine(
         root: what it boots.
         disks: qcow2 images; the guest has them as /dev/vda, /dev/vdb, …
         ports: names of virtio-serial ports for the test's own use.
+        shared: a qcow2 image that the guest sees by two paths.
     """
     with tempfile.TemporaryDirectory(prefix="vmtpy-vm-") as work:
-        machine = VirtualMachine(root, Path(work), disks, ports)
+        machine = VirtualMachine(root, Path(work), disks, ports, shared)
         try:
             machine.wait_for_boot()
             yield machine

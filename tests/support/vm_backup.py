@@ -17,21 +17,24 @@ from support.images import layer
 from support.qemu import VirtualMachine, virtual_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from support.qemu import Root
 
+KINDS = ("synced", "buffered")  # the writers that count their records
 VMTPY = ("python", "-m", "vmtpy")
 EMULATE = (*VMTPY, "emulate", "--json", "-o", "/run/timeline", "--backup-after", "1")
+PORTS = ("acks", "snapshot")
 SNAPSHOT = ("--snapshot-command", "/opt/guest/snapshot", "--end-after-backup")
 
 
 class Acknowledged:
     """What the guest's writers have told to be written, read all the time by a thread."""
 
-    def __init__(self, machine: VirtualMachine) -> None:
+    def __init__(self, machine: VirtualMachine, names: Iterable[str] = KINDS) -> None:
         self._machine = machine
+        self._names = tuple(names)
         self._last: dict[str, int] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -39,8 +42,8 @@ class Acknowledged:
         return dict(self._last)
 
     def wait_for_more(self, number: int = 50, timeout: float = 180) -> None:
-        """Waits until there are so many more records of both kinds."""
-        wanted = {kind: self._last.get(kind, 0) + number for kind in ("synced", "buffered")}
+        """Waits until each kind of records has so many more."""
+        wanted = {name: self._last.get(name, 0) + number for name in self._names}
         deadline = time.monotonic() + timeout
         while any(self._last.get(kind, 0) < count for kind, count in wanted.items()):
             if time.monotonic() > deadline:
@@ -64,28 +67,41 @@ class BusyGuest:
         acknowledged: what its writers have written.
     """
 
-    def __init__(self, machine: VirtualMachine, *kinds: str) -> None:
+    def __init__(
+        self, machine: VirtualMachine, *kinds: str, directories: tuple[str, ...] = ("/data",)
+    ) -> None:
         self.machine = machine
-        machine.check("mount", "-t", "ext4", "/dev/vda", "/data")
-        self.acknowledged = Acknowledged(machine)
-        machine.start("python", "/opt/guest/writers.py", "/data", *kinds, output="/run/writers")
+        names = [kind for kind in KINDS if kind in kinds]
+        if len(directories) > 1:
+            names = [f"{directory}/{name}" for directory in directories for name in names]
+        self.acknowledged = Acknowledged(machine, names)
+        where = ":".join(directories)
+        machine.start("python", "/opt/guest/writers.py", where, *kinds, output="/run/writers")
         self.acknowledged.wait_for_more()
 
     def freeze(self, config: str = "", *options: str) -> int:
         """Starts agent and host, and waits for the commit. Returns the host's process id."""
+        host = self.start(config, *options)
+        self.committed()
+        return host
+
+    def start(self, config: str = "", *options: str) -> int:
+        """Starts agent and host, which begins a backup. Returns the host's process id."""
         agent = [*VMTPY, "run", "--record", "/run/record"]
         if config:
             self.machine.write("/run/vmtpy.toml", config)
             agent += ["--config", "/run/vmtpy.toml"]
-        host = self.machine.start(
+        return self.machine.start(
             *EMULATE, *SNAPSHOT, *options, "--", *agent, output="/run/emulate"
         )
+
+    def committed(self) -> None:
+        """Waits for the commit."""
         try:
             assert self.machine.line("snapshot") == "commit"
         except AssertionError:
             text = self.machine.read("/run/timeline") + self.machine.read("/run/emulate")
             raise self.machine.error(text) from None
-        return host
 
     def release(self) -> None:
         """Tells the host inside that the snapshot has been taken."""
@@ -119,5 +135,6 @@ class BusyGuest:
 @contextmanager
 def busy_guest(root: Root, image: Path, disk: Path, *kinds: str) -> Iterator[BusyGuest]:
     """Boots a machine with a new layer over a filled disk, and writers of these kinds on it."""
-    with virtual_machine(root, layer(image, disk), ports=("acks", "snapshot")) as machine:
+    with virtual_machine(root, layer(image, disk), ports=PORTS) as machine:
+        machine.check("mount", "-t", "ext4", "/dev/vda", "/data")
         yield BusyGuest(machine, *kinds)

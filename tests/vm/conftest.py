@@ -8,21 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import guest_kernel, initramfs
 from support.images import filled
-from support.qemu import QEMU, Root, virtual_machine
+from support.qemu import virtual_machine
+from support.roots import make_root, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.qemu import VirtualMachine
-
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4", "vsock_loopback")
-PROGRAMS = ("e2fsck", "tune2fs", "dumpe2fs")
-# open-vm-tools, where they are installed.
-PEERS = ("vmtoolsd", "vmware-rpctool")
-PLUGINS = Path("/usr/lib/x86_64-linux-gnu/open-vm-tools/plugins")
-NEEDED = (QEMU, "qemu-img", "busybox", "ldd", "mkfs.ext4", *PROGRAMS)
+    from support.qemu import Root, VirtualMachine
 
 
 @pytest.fixture(scope="session")
@@ -31,22 +24,9 @@ def root_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Root]:
 
     @functools.cache
     def make(name: str) -> Root:
-        for program in NEEDED:
-            if initramfs.where(program) is None:
-                pytest.skip(f"needs the program {program}")
-        kernel = guest_kernel.find(name)
-        if kernel is None:
-            pytest.skip(f"needs Debian's kernel package: run .ci/kernel {name}")
-        work = tmp_path_factory.mktemp("initramfs")
-        (work / "modules").mkdir()
-        initramfs.write(
-            work / "initramfs",
-            modules=kernel.unpack(MODULES, work / "modules"),
-            programs=[*PROGRAMS, *filter(initramfs.where, PEERS)],
-            trees=[PLUGINS] if PLUGINS.is_dir() else [],
-            guest=Path(__file__).parent / "guest",
-        )
-        return Root(kernel.image, work / "initramfs")
+        if lacking := missing(name):
+            pytest.skip(f"needs {lacking}")
+        return make_root(name, tmp_path_factory.mktemp("initramfs"))
 
     return make
 

@@ -96,6 +96,19 @@ class Server:
         Path(path).write_text(text)
         return {}
 
+    def do_change_root(self, path: str) -> dict[str, Any]:
+        """A mounted copy of the root becomes that of all commands to come, as by switch_root."""
+        for directory in ("proc", "sys", "dev", "run", "tmp", "data"):
+            Path(path, directory).mkdir(exist_ok=True)
+            if os.path.ismount(f"/{directory}"):
+                move = ["mount", "--move", f"/{directory}", f"{path}/{directory}"]
+                subprocess.run(move, check=True)
+        os.chdir(path)
+        subprocess.run(["mount", "--move", ".", "/"], check=True)
+        os.chroot(".")
+        os.chdir("/")
+        return {}
+
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):

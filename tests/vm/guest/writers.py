@@ -1,18 +1,20 @@
 """Writers on a filesystem of a test machine, and the check of what they have left there.
 
-`writers.py DIRECTORY [KIND ...]` writes until the end of its input:
+`writers.py DIRECTORY[:DIRECTORY...] [KIND ...]` writes until the end of its input:
 
 synced     appends numbered, checksummed records; each counts when its fdatasync() has returned.
 buffered   the same, but each counts when write() has returned: a crash may lose it, a freeze not.
 churn      creates, writes, renames and deletes files.
 deleted    keeps files open that have been deleted, and writes to one of them.
 
-What counts is told to the machine outside, over the virtio-serial port "acks", as "KIND NUMBER".
+What counts is told to the machine outside, over the virtio-serial port "acks", as "KIND NUMBER", or
+as "DIRECTORY/KIND NUMBER" where there are several directories.
 `writers.py --check DIRECTORY` prints as JSON how many whole records, in order, are there.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -52,11 +54,11 @@ def deleted(directory: Path) -> None:
     overwrite(directory, Stopwatch(), delete=True)
 
 
-def write(kind: str, directory: Path, port: int) -> None:
+def write(kind: str, directory: Path, port: int, name: str) -> None:
     """One writer, in a process of its own."""
 
     def told(number: int) -> None:
-        os.write(port, f"{kind} {number}\n".encode())
+        os.write(port, f"{name} {number}\n".encode())
 
     directory /= kind
     directory.mkdir()
@@ -68,13 +70,15 @@ def write(kind: str, directory: Path, port: int) -> None:
         deleted(directory)
 
 
-def main(directory: Path, kinds: list[str]) -> None:
+def main(directories: list[str], kinds: list[str]) -> None:
+    os.nice(10)  # what is tested comes first
     port = os.open(PORT, os.O_WRONLY | os.O_CLOEXEC)
     children = []
-    for kind in kinds:
+    for directory, kind in itertools.product(directories, kinds):
         child = os.fork()
         if child == 0:
-            write(kind, directory, port)
+            name = f"{directory}/{kind}" if len(directories) > 1 else kind
+            write(kind, Path(directory), port, name)
             os._exit(0)
         children.append(child)
     for child in children:
@@ -95,4 +99,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--check":
         check(Path(sys.argv[2]))
     else:
-        main(Path(sys.argv[1]), sys.argv[2:])
+        main(sys.argv[1].split(":"), sys.argv[2:])

@@ -30,7 +30,7 @@ INTO = Path("build/wheels")
 WHEELHOUSE = Path("build/wheelhouse")
 LIBRARY = Path(sysconfig.get_path("purelib")) / "ziglang/lib"
 ZIG = str(LIBRARY.parent / "zig")
-PYTHONS = [*python_headers.SUITES]
+PYTHONS = sorted([*python_headers.SUITES, *python_headers.ELSEWHERE])
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,11 @@ class Build:
         ]
         self._core = self._floors(self._setup.CORE)
         self._host = self._floors(self._setup.HOST)
+        self._program = self._floors(self._setup.PROGRAM)
+        self._programs = {
+            name: compilation(target, self._flags, source, self._objects())
+            for name, source in self._setup.PROGRAMS.items()
+        }
         self._types = type_comparison(target)
 
     def _floors(self, floors: list[str]) -> list[Compilation]:
@@ -145,8 +150,7 @@ class Build:
         return into
 
     def _bindings(self, python: str) -> dict[str, list[Compilation]]:
-        headers = python_headers.directory(python) / "include"
-        found = [pybind11.get_include(), headers / f"python{python}", headers]
+        found = [pybind11.get_include(), *python_headers.include(python)]
         flags = [*self._flags, *(f"-isystem{directory}" for directory in found)]
         return {
             name: [
@@ -160,7 +164,7 @@ class Build:
         """Two at a time, the slowest first."""
         bindings = [self._bindings(python) for python in self._pythons]
         wanted = [one for found in bindings for group in found.values() for one in group]
-        wanted += [self._types, *self._core, *self._host]
+        wanted += [self._types, *self._core, *self._host, *self._programs.values()]
         stale = [one for one in wanted if self._setup.needs_recompile(str(one.built), one.source)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             running = [pool.submit(subprocess.run, one.command, check=True) for one in stale]
@@ -186,6 +190,14 @@ class Build:
             built.append(extension)
         return built
 
+    def link_programs(self, into: Path) -> None:
+        """With glibc of this target; those for musl are static."""
+        into.mkdir(parents=True)
+        for name, main in self._programs.items():
+            objects = [str(one.built) for one in [main, *self._program, self._types]]
+            flags = ["-s", "-pie", "-Wl,-z,relro,-z,now", "-pthread", "-o", str(into / name)]
+            subprocess.run([*compiler(self._target), *objects, *flags], check=True)
+
     def pack(self, python: str, pure: Path) -> Path:
         """The wheel without extensions, with those of this target and its tags."""
         tag = f"cp{python.replace('.', '')}"
@@ -195,6 +207,7 @@ class Build:
         for extension in self.link(python):
             shutil.copy2(extension, tree / "vmtpy" / extension.name)
         (info,) = tree.glob("*.dist-info")
+        self.link_programs(info.with_suffix(".data") / "scripts")
         facts = (info / "WHEEL").read_text()
         facts = facts.replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
         facts = re.sub(r"Tag: .*", f"Tag: {tag}-{tag}-{self._target.tag}", facts)
@@ -213,6 +226,21 @@ def run_wheel(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "wheel", *words], check=True, stdout=subprocess.DEVNULL)
 
 
+def run_python(program: str, environment: dict[str, str] | None = None) -> None:
+    """Shows what it says where it fails."""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+
+
+def make_sdist() -> None:
+    """The source archive, from which .ci/try_wheels takes the tests."""
+    for old in WHEELHOUSE.glob("*.tar.gz"):
+        old.unlink()
+    run_python(f"from setuptools import build_meta; build_meta.build_sdist({str(WHEELHOUSE)!r})")
+
+
 def pure_tree() -> Path:
     """The unpacked wheel of everything but the extensions, made by setuptools and setup.py."""
     into = INTO / "pure"
@@ -220,10 +248,7 @@ def pure_tree() -> Path:
     into.mkdir(parents=True)
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(into)!r})"
     environment = {**os.environ, "VMTPY_EXTENSIONS": "none"}
-    command = [sys.executable, "-c", build]
-    built = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if built.returncode:
-        sys.exit(built.stdout + built.stderr)
+    run_python(build, environment)
     (made,) = into.glob("*.whl")
     run_wheel("unpack", str(made), "--dest", str(into / "tree"))
     (tree,) = (into / "tree").iterdir()
@@ -260,9 +285,13 @@ def parse(arguments: list[str]) -> list[tuple[Target, list[str]]]:
     wanted = []
     for target in TARGETS:
         everything = given.what == "all" or given.target is not None
-        pythons = PYTHONS if everything else IN_CI.get(target.tag, [])
-        if pythons and (given.target is None or target.tag in given.target):
-            wanted.append((target, given.python or pythons))
+        pythons = given.python or (PYTHONS if everything else IN_CI.get(target.tag, []))
+        available = python_headers.available(target.machine)
+        there = [one for one in pythons if one in available]
+        if there and (given.target is None or target.tag in given.target):
+            wanted.append((target, there))
+            if lacking := sorted({*pythons} - {*there}):
+                print(f"{target.tag}: no headers of Python {', '.join(lacking)} are here")
     return wanted
 
 
@@ -274,6 +303,7 @@ def main() -> None:
     load_extensions.fetch(machines)
     print(f"packages of Debian: {time.monotonic() - began:.0f} s", flush=True)
     WHEELHOUSE.mkdir(parents=True, exist_ok=True)
+    make_sdist()
     pure = pure_tree()
     for target, pythons in wanted:
         began = time.monotonic()
@@ -284,7 +314,7 @@ def main() -> None:
             audit(wheel, target)
             load_extensions.check(wheel, target.tag)
         print(f"{target.tag}: {time.monotonic() - began:.0f} s", flush=True)
-    made = sorted(str(wheel) for wheel in WHEELHOUSE.glob("*.whl"))
+    made = sorted(str(archive) for archive in WHEELHOUSE.iterdir())
     subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *made], check=True)
 
 

@@ -1,4 +1,5 @@
-"""Has the loaders of old libcs resolve all that the extensions of a wheel need.
+"""Has the loaders of old libcs resolve all that the extensions of a wheel need, and starts its
+programs with them.
 
 Debian 11 has glibc 2.31 and musl 1.2.2, the oldest of any suite here, and a Python that is
 too old to import the extensions. Nothing but CPython's own symbols may stay unresolved. For arm64
@@ -73,5 +74,19 @@ def check(wheel: Path, tag: str) -> None:
             known = "_Py_NoneStruct" in symbols  # else the loader did not come so far
             if others or not known or "not found (required" in told or "No such file" in told:
                 sys.exit(f"{wheel.name}: {name} cannot be loaded: {others}\n{told}")
-    if len(names) != 2:
-        sys.exit(f"{wheel.name} has not two extensions but {names}")
+        programs = [name for name in archive.namelist() if ".data/scripts/" in name]
+        for name in programs:
+            start(wheel, tag, Path(archive.extract(name, directory)))
+    if (len(names), len(programs)) != (2, 1):
+        sys.exit(f"{wheel.name} has not two extensions and a program but {names} and {programs}")
+
+
+def start(wheel: Path, tag: str, program: Path) -> None:
+    """Runs a program with the old libc; those for musl are static."""
+    program.chmod(0o755)
+    command = RUNNERS[tag.split("_", 3)[3]] if tag.startswith("musl") else loader(tag)[0]
+    done = subprocess.run(
+        [*command, program, "--help"], capture_output=True, text=True, check=False
+    )
+    if done.returncode or not done.stderr.startswith("rpctool syntax:"):
+        sys.exit(f"{wheel.name}: {program.name} does not start:\n{done.stdout}{done.stderr}")

@@ -1,7 +1,7 @@
 """A new user leaves open-vm-tools: what is typed and what is answered, against a golden file.
 
 The machine is this one with its own layers: a virtual environment from a wheel, scripts of
-open-vm-tools, a disk at /srv. .ci/try_wheels runs it in fresh Debian trees as well.
+open-vm-tools, a disk at /media. .ci/try_wheels runs it in fresh Debian trees as well.
 VMTPY_UPDATE_GOLDEN=1 writes the file anew: look at the difference before it is committed.
 """
 
@@ -36,27 +36,27 @@ for place in /etc /usr/sbin /usr/local; do
     over=$layers$place
     mount -t overlay overlay -o "lowerdir=$place,upperdir=$over,workdir=$over.work" "$place"
 done
-mount --bind "$disk" /srv
+mount --bind "$disk" /media
 mount --bind "$wheels" /mnt
 cd /mnt
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 unset PYTHONPATH
 exec sh -c "$4" 2>&1
 """
-SNAPSHOT = "vmtpy emulate --as esxi --backup-after 1 --end-after-backup -- vmtpy run --include /srv"
+SNAPSHOT = "vmtpy emulate --as esxi --backup-after 1 --end-after-backup -- vmtpy run --include /media"
 SESSION = (
     f"{sys.executable} -m venv /usr/local/vmtpy",
     "/usr/local/vmtpy/bin/pip install -q --no-index --no-deps vmtpy-*.whl",
     "ln -s /usr/local/vmtpy/bin/vmtpy /usr/local/bin/",
     "vmtpy --version",
     SNAPSHOT,
-    "cat /srv/calls",
+    "cat /media/calls",
     "vmtpy migrate",
     "cat /etc/vmtpy/vmtpy.toml",
     "vmtpy config check",
     SNAPSHOT,
-    "cat /srv/calls",
-    f"mv /srv/broken {legacy.BACKUP_SCRIPTS}/20-broken",
+    "cat /media/calls",
+    f"mv /media/broken {legacy.BACKUP_SCRIPTS}/20-broken",
     SNAPSHOT,
     f"rm {legacy.BACKUP_SCRIPTS}/20-broken",
     "vmtpy install-service --root / --kind systemd",
@@ -78,7 +78,7 @@ def layers(tmp_path: Path) -> Path:
         for name in (place, f"{place}.work"):
             (made / name[1:]).mkdir(parents=True)
     for path in (legacy.PRE_FREEZE, legacy.POST_THAW, f"{legacy.BACKUP_SCRIPTS}/10-db"):
-        write_script(made / path[1:], 'echo "${0##*/} $*" >> /srv/calls')
+        write_script(made / path[1:], 'echo "${0##*/} $*" >> /media/calls')
     settings = made / "etc/vmware-tools/tools.conf"
     settings.write_text("[vmbackup]\nexcludedFileSystems=/scratch\n[guestinfo]\npoll-interval=60\n")
     return made

@@ -76,16 +76,18 @@ def is_journal(stream: str, descriptor: int = 2) -> bool:
 
 
 def _journal(level: int, line: str) -> None:
-    print(f"<{level}>{line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"<{level}>{line}\n")
+    sys.stderr.flush()
 
 
 def _timed(level: int, line: str) -> None:
     now = time.time()
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-    print(f"{moment}.{int(now * 1000) % 1000:03d} ", end="", file=sys.stderr)
-    _plain(level, line)
+    _plain(level, line, f"{moment}.{int(now * 1000) % 1000:03d} ")
 
 
-def _plain(level: int, line: str) -> None:
+def _plain(level: int, line: str, moment: str = "") -> None:
     word = {ERROR: "error: ", WARNING: "warning: "}.get(level, "")
-    print(f"vmtpy: {word}{line}", file=sys.stderr, flush=True)
+    # One write: programs that share the terminal or file would write between two.
+    sys.stderr.write(f"{moment}vmtpy: {word}{line}\n")
+    sys.stderr.flush()

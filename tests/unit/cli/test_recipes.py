@@ -39,7 +39,7 @@ def made(outcome: Outcome = Outcome.RELEASED, error: str = "", **left_out: Cause
         started_unix_ns=1_800_000_000_000_000_000,
         first_freeze=1.0,
         all_thawed=1.5,
-        filesystems=[SimpleNamespace(path="/boot")],
+        filesystems=[SimpleNamespace(path="/boot", paced=0.0)],
         left_out=[
             SimpleNamespace(path=f"/{name}", type="x", cause=cause)
             for name, cause in left_out.items()

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
-from vmtpy import files
 from vmtpy.errors import ConfigError
 
 FILE = "/etc/vmtpy/vmtpy.toml"  # the agent reads it, if it exists, unless --config names another
@@ -241,7 +241,7 @@ def find(named: str | None) -> str:
     return named or (FILE if os.path.lexists(FILE) else "")
 
 
-def load(path: files.Path) -> Config:
+def load(path: str | os.PathLike[str]) -> Config:
     """Reads a configuration file. For a `path` of "" it returns the defaults.
 
     Raises:
@@ -250,7 +250,7 @@ def load(path: files.Path) -> Config:
     return parse(read(path), str(path)) if path else Config()
 
 
-def read(path: files.Path) -> dict[str, Any]:
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The tables of a file; keys and values are not checked.
 
     Raises:
@@ -261,7 +261,7 @@ def read(path: files.Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        tables: dict[str, Any] = tomllib.loads(files.read(path).decode())
+        tables: dict[str, Any] = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -7,8 +7,8 @@ in docs/monitoring.md.
 
 from __future__ import annotations
 
-import _thread
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from vmtpy.exposition import (
@@ -50,7 +50,7 @@ class Metrics:
         self._status = status
         self._log = log
         self._trouble = ""
-        self._unchanged = _thread.allocate_lock()  # held until a backup has ended
+        self._unchanged = threading.Lock()  # held until a backup has ended
         self._unchanged.acquire()
         self._freeze = Histogram(
             "vmtpy_freeze_seconds",
@@ -75,7 +75,7 @@ class Metrics:
         if self._config.listen:
             serve(self._config.listen, self.page, self._log)
         if self._config.textfile:
-            _thread.start_new_thread(self._keep_writing, ())
+            threading.Thread(target=self._keep_writing, daemon=True).start()
 
     def record(self, record: RunRecord) -> None:
         """Counts the record of a backup that has ended."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from vmtpy import files
 from vmtpy.errors import VmtError
 
 SYS_ADMIN = 21  # capabilities(7), by number
@@ -20,7 +20,7 @@ class RootError(VmtError, PermissionError):
 
 def may_freeze() -> bool:
     """Whether this process is root or has CAP_SYS_ADMIN, which FIFREEZE requires."""
-    status = files.read_text("/proc/self/status")
+    status = Path("/proc/self/status").read_text("utf-8", "replace")
     bits = int(status.partition("CapEff:")[2].split()[0], 16)
     return os.geteuid() == 0 or bool(bits >> SYS_ADMIN & 1)
 

@@ -1,20 +1,20 @@
 """The Unix socket of `vmtpy status`: sends one JSON object to each client. Only root can connect.
 
 One thread serves it, also while filesystems are frozen. All modules are imported before the thread
-starts, because an import may write __pycache__. To save the agent's memory this module uses _thread
-and _socket, and not threading, socket (0.2 MiB) or pathlib (0.6 MiB).
+starts, because an import may write __pycache__.
 """
 
 from __future__ import annotations
 
-import _socket
-import _thread
 import errno
 import json
 import os
+import socket
 import struct
+import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmtpy import _core
@@ -48,8 +48,6 @@ def ask(path: str) -> dict[str, Any]:
     Raises:
         NotRunningError: no agent answers on the socket.
     """
-    import socket
-
     data = b""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
@@ -81,35 +79,34 @@ def served(path: str, report: Callable[[], dict[str, object]], log: Log) -> Iter
     if listening is None:
         yield
         return
-    done = _thread.allocate_lock()
-    done.acquire()
-    before = _thread.stack_size(STACK)
-    _thread.start_new_thread(_serve, (listening, report, log, done))
-    _thread.stack_size(before)
+    server = threading.Thread(target=_serve, args=(listening, report, log), daemon=True)
+    before = threading.stack_size(STACK)
+    server.start()
+    threading.stack_size(before)
     try:
         yield
     finally:
         with suppress(OSError):
-            os.unlink(path)  # noqa: PTH108
+            Path(path).unlink()
         with suppress(OSError):
-            listening.shutdown(_socket.SHUT_RDWR)  # wakes accept()
-        done.acquire(timeout=TIMEOUT)
+            listening.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        server.join(TIMEOUT)
         listening.close()
 
 
-def _listen(path: str, log: Log) -> _socket.socket | None:
-    listening = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+def _listen(path: str, log: Log) -> socket.socket | None:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Linux gives the file the socket's mode at bind(). A change of the umask would also affect
     # files that other threads make at the same time.
     os.fchmod(listening.fileno(), 0o600)
     try:
-        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)  # noqa: PTH103, PTH120
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             listening.bind(path)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or _is_served(path):
                 raise
-            os.unlink(path)  # noqa: PTH108  # an agent that was killed has left it
+            Path(path).unlink()  # an agent that was killed has left it
             listening.bind(path)
         listening.listen(8)
     except OSError as error:
@@ -120,7 +117,7 @@ def _listen(path: str, log: Log) -> _socket.socket | None:
 
 
 def _is_served(path: str) -> bool:
-    asked = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     asked.settimeout(TIMEOUT)
     try:
         asked.connect(path)
@@ -131,32 +128,22 @@ def _is_served(path: str) -> bool:
     return True
 
 
-def _serve(
-    listening: _socket.socket,
-    report: Callable[[], dict[str, object]],
-    log: Log,
-    done: _thread.LockType,
-) -> None:
+def _serve(listening: socket.socket, report: Callable[[], dict[str, object]], log: Log) -> None:
     _core.take_role(_core.Role.STATUS)
     refused = False
-    try:
-        while True:
-            try:
-                descriptor, _ = listening._accept()  # type: ignore[attr-defined]
-            except OSError as error:
-                if error.errno in (errno.EINVAL, errno.EBADF):  # served() has shut it down
-                    return
-                # Without descriptors or memory the client stays in the queue until there are some.
-                if not refused and not report().get("frozen"):
-                    refused = True
-                    log.warning(f"`vmtpy status` gets no answer yet: accept: {error.strerror}")
-                time.sleep(PAUSE)
-                continue
-            refused = False
-            caller = _socket.socket(fileno=descriptor)
-            with suppress(OSError):
-                caller.settimeout(TIMEOUT)
-                caller.sendall(json.dumps(report()).encode())
-            caller.close()
-    finally:
-        done.release()
+    while True:
+        try:
+            caller, _ = listening.accept()
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.EBADF):  # served() has shut it down
+                return
+            # Without descriptors or memory the client stays in the queue until there are some.
+            if not refused and not report().get("frozen"):
+                refused = True
+                log.warning(f"`vmtpy status` gets no answer yet: accept: {error.strerror}")
+            time.sleep(PAUSE)
+            continue
+        refused = False
+        with caller, suppress(OSError):
+            caller.settimeout(TIMEOUT)
+            caller.sendall(json.dumps(report()).encode())

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from vmtpy import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,9 +133,9 @@ def power_not_run(root: str = "") -> list[str]:
 def _text(hook: str) -> str:
     """Of a script; "" for what is too large to be one, or may not be read."""
     try:
-        if os.stat(hook).st_size > MOST_TEXT:  # noqa: PTH116
+        if Path(hook).stat().st_size > MOST_TEXT:
             return ""
-        return files.read_text(hook)
+        return Path(hook).read_text("utf-8", "replace")
     except OSError:
         return ""
 
@@ -148,7 +147,7 @@ def _names(scripts: list[str]) -> str:
 def is_program(path: str) -> bool:
     """Whether this is a regular file that may be executed."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 (pathlib: 0.6 MiB)
+        mode = Path(path).stat().st_mode
     except OSError:
         return False
     return stat.S_ISREG(mode) and bool(mode & 0o111)
@@ -174,7 +173,7 @@ def _switched_off(root: str) -> bool:
 
 def _tools_conf(root: str) -> dict[str, dict[str, str]]:
     try:
-        text = files.read_text(f"{root}{TOOLS_CONF}")
+        text = Path(f"{root}{TOOLS_CONF}").read_text("utf-8", "replace")
     except OSError:
         return {}
     from vmtpy.migrate import tools_conf

@@ -6,7 +6,7 @@ linux/if_addr.h, in host byte order and aligned to four bytes.
 
 from __future__ import annotations
 
-import _socket as socket  # the module socket costs the agent 0.4 MiB more
+import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -6,16 +6,17 @@ It serves guest_info.py. `Network` has the kernel's facts, `choose()` selects in
 
 from __future__ import annotations
 
-import _socket as socket
 import os
+import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmtpy import files
 from vmtpy.services import netlink
 
 if TYPE_CHECKING:
-    from vmtpy.files import Path
+    from _typeshed import StrPath
+
     from vmtpy.services.netlink import Address, Link, Route
 
 MOST_NICS = 16
@@ -73,7 +74,7 @@ class Network(NamedTuple):
     resolver: Resolver = Resolver()
 
 
-def read(resolv_conf: Path = "/etc/resolv.conf") -> Network:
+def read(resolv_conf: StrPath = "/etc/resolv.conf") -> Network:
     """The network as it is now.
 
     Raises:
@@ -172,7 +173,7 @@ def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], dept
 
 
 def read_resolver(
-    host: str, resolv_conf: Path, stub: Path = STUB, uplink: Path = UPLINK
+    host: str, resolv_conf: StrPath, stub: StrPath = STUB, uplink: StrPath = UPLINK
 ) -> Resolver:
     """How names are resolved, by the rules of the C library and open-vm-tools.
 
@@ -190,10 +191,10 @@ def read_resolver(
     return Resolver(servers, suffixes, host, suffixes[0] if suffixes else "")
 
 
-def parse_resolver(file: Path) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+def parse_resolver(file: StrPath) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
     """The servers and suffixes of a resolv.conf; both empty if it cannot be read."""
     try:
-        lines = files.read_text(file).splitlines()
+        lines = Path(file).read_text("utf-8", "replace").splitlines()
     except OSError:
         return (), ()
     servers: list[bytes] = []

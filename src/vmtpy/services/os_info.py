@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmtpy import files
-
 if TYPE_CHECKING:
-    from vmtpy.files import Path
+    from _typeshed import StrPath
 
 # os-release's ID → open-vm-tools' name of the distribution, spelled as in lib/include/guest_os.h.
 DISTRIBUTIONS = {
@@ -81,7 +80,7 @@ class OsInfo(NamedTuple):
     details: dict[str, str]
 
 
-def read(paths: tuple[Path, ...] = FILES) -> OsInfo:
+def read(paths: tuple[StrPath, ...] = FILES) -> OsInfo:
     """The operating system that runs here."""
     release = os_release(paths)
     system = os.uname()
@@ -151,11 +150,11 @@ def processor(machine: str) -> str:
     return "riscv-" if machine.startswith("riscv") else ""
 
 
-def os_release(paths: tuple[Path, ...] = FILES) -> dict[str, str]:
+def os_release(paths: tuple[StrPath, ...] = FILES) -> dict[str, str]:
     """The fields of the first of these files that can be read."""
     for path in paths:
         try:
-            lines = files.read_text(path).splitlines()
+            lines = Path(path).read_text("utf-8", "replace").splitlines()
         except OSError:
             continue
         pairs = [line.strip().partition("=") for line in lines if not line.startswith("#")]

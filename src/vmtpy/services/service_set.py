@@ -21,8 +21,8 @@ from vmtpy.services.rpc import Rpc
 from vmtpy.services.timesync import TimeSync
 
 if TYPE_CHECKING:
-    from _socket import socket
     from collections.abc import Callable
+    from socket import socket
 
     from vmtpy.config import Config
     from vmtpy.transport import Ways

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmtpy import _core, files
+from vmtpy import _core
 from vmtpy.services.options import switch
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def ntp_daemon(proc: str = "/proc") -> str:
         if not name.isdigit():
             continue
         try:
-            comm = files.read_text(f"{proc}/{name}/comm").strip()
+            comm = Path(f"{proc}/{name}/comm").read_text("utf-8", "replace").strip()
         except OSError:  # the process has ended meanwhile
             continue
         if comm in NTP_DAEMONS:

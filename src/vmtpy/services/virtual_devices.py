@@ -9,8 +9,7 @@ the agent memory.
 from __future__ import annotations
 
 import os
-
-from vmtpy import files
+from pathlib import Path
 
 KINDS = ("scsi", "sata", "nvme", "ide")
 IDE, AHCI = 0x0101, 0x010601  # PCI classes; IDE's is without the programming interface
@@ -56,7 +55,7 @@ def located(path: str) -> str:
     controller, below = "/".join(parts[: places[-1] + 1]), parts[places[-1] + 1 :]
     if nvme:
         return f"{label(controller)}:{namespace(path) - 1}"
-    kind = int(files.read_text(f"{controller}/class"), 16)
+    kind = int(Path(f"{controller}/class").read_text("utf-8", "replace"), 16)
     address = next(part for part in below if part.count(":") == 3)  # host:channel:target:unit
     unit = int(address.split(":")[2])
     if kind >> 8 == IDE:
@@ -90,7 +89,7 @@ def label(controller: str) -> str:
         ValueError: the label is not one of VMware's.
         OSError: the controller has no label.
     """
-    text = files.read_text(f"{controller}/label").strip().lower()
+    text = Path(f"{controller}/label").read_text("utf-8", "replace").strip().lower()
     if not 0 <= number(text, *KINDS) < 1000:
         raise ValueError(text)
     return text
@@ -129,6 +128,6 @@ def nvme_controller(path: str) -> str:
 def namespace(path: str) -> int:
     """The number of an NVMe disk, from 1; old kernels have it only in the disk's name, nvme0n1."""
     try:
-        return int(files.read_text(f"{path}/nsid"))
+        return int(Path(f"{path}/nsid").read_text("utf-8", "replace"))
     except OSError:
         return int(path.rpartition("n")[2])

@@ -71,6 +71,7 @@ int request(std::string_view text) {
   std::unique_ptr<wire::Backdoor> backdoor = std::make_unique<wire::AbsentBackdoor>();
   if (vmware) backdoor = wire::make_backdoor(probe.way, probe.cpu);
   wire::MeteredBackdoor metered(*backdoor);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread
   if (const char* recorder = std::getenv(wire::RECORDER_VARIABLE)) {
     try {
       metered.record_to(recorder);

@@ -1,10 +1,11 @@
-"""pytest's plugin: fixtures for tests of what runs in a VMware guest.
+"""The pytest plugin: fixtures for tests of programs that run in a VMware guest.
 
     def test_my_code(vmware_host):
         vmware_host.guestinfo["answer"] = "42"
         assert my_code() == "42"
 
-Every pytest loads this file where vmtpy is installed: it imports nothing until a fixture is used.
+Every pytest loads this file where vmtpy is installed, so it imports nothing of vmtpy until a test
+uses a fixture.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from vmtpy.testing import EmulatedHost, SimulatedGuest
 
     class Run(Protocol):
-        """EmulatedHost.run() of the host of this test."""
+        """The type of the fixture vmware_run: EmulatedHost.run() of this test's host."""
 
         def __call__(
             self, *command: str, stdin: bytes = b"", timeout: float = 60.0
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def vmware_host() -> Iterator[EmulatedHost]:
-    """An emulated VMware host, a vmtpy.testing.EmulatedHost, which this process finds as its own.
+    """An emulated VMware host, a vmtpy.testing.EmulatedHost, which stands in for this machine's.
 
-    vmtpy in this process speaks to it, and `vmware-rpctool` and `vmtpy-rpctool` as subprocesses.
+    vmtpy in this process speaks to it, and so do the subprocesses `vmware-rpctool` and
+    `vmtpy-rpctool`.
     """
     from vmtpy.testing import EmulatedHost
 
@@ -41,7 +43,10 @@ def vmware_host() -> Iterator[EmulatedHost]:
 
 @pytest.fixture
 def vmware_guest(vmware_host: EmulatedHost) -> Iterator[SimulatedGuest]:
-    """vmtpy's agent under vmware_host, a vmtpy.testing.SimulatedGuest; its disk is simulated."""
+    """vmtpy's agent as the guest of vmware_host, a vmtpy.testing.SimulatedGuest.
+
+    Its disk is simulated.
+    """
     from vmtpy.testing import SimulatedGuest
 
     with SimulatedGuest(vmware_host) as guest:
@@ -50,9 +55,9 @@ def vmware_guest(vmware_host: EmulatedHost) -> Iterator[SimulatedGuest]:
 
 @pytest.fixture
 def vmware_run(vmware_host: EmulatedHost) -> Run:
-    """Runs a program by ptrace as in a virtual machine of vmware_host: EmulatedHost.run().
+    """EmulatedHost.run(), which runs a program by ptrace as in a virtual machine of vmware_host.
 
-    Skips the test where programs cannot be traced.
+    The fixture skips the test where programs cannot be traced.
     """
     from vmtpy.testing.programs import untraceable
 

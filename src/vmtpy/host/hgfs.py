@@ -1,9 +1,8 @@
-"""A host's side of HGFS, enough to fetch one file out of a guest, such as a backup's manifest.
+"""The host's side of HGFS: it fetches one file out of a guest, such as a backup's manifest.
 
-Packets travel over TCLO: the command is `f `, then a packet; the answer is `OK `, then a packet,
-also where HGFS refuses. Requests are byte for byte those of VMware's own host (captures in
-govmomi's toolbox/hgfs); replies are read strictly, as a guest is not trusted. All integers are
-little-endian.
+Packets travel over TCLO: the command is `f ` and a packet; the answer is `OK ` and a packet, even
+where HGFS refuses. Requests are byte for byte those of VMware's own host (captures are in govmomi's
+toolbox/hgfs). Replies are read strictly, as a guest is not trusted. All integers are little-endian.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ if TYPE_CHECKING:
     from vmtpy._host import Device
     from vmtpy.host.listener import Listener
 
-# A TCLO command of the host → the guest's answer to it.
+# An Exchange takes a TCLO command of the host and returns the guest's answer to it.
 Exchange = Callable[[bytes], bytes]
 
 HEADER = struct.Struct("<B3xIIIIIIIIQ8x")
 ATTRIBUTES = struct.Struct("<QIQQQQQ4BQQIIQII8x")
-REQUEST_ID = 0x80000000  # what hosts use
+REQUEST_ID = 0x80000000  # the id that hosts use
 MAX_PACKET = 0xF800
 MAX_READ = 0xF000
 NO_SESSION = 0xFFFFFFFFFFFFFFFF
 SHARE = b"root"  # the guest's whole tree of files
 _VERSION, _NEW_HEADER, _REQUEST, _REPLY = 1, 0xFF, 1, 2
 _READ_MASK = 0x80B  # of OpenV3: mode, flags, owner's permissions and name are given
-BY_HANDLE = 4  # a hint of GetattrV2
-LIMIT = 1 << 20  # bytes of a file that fetch() takes
+BY_HANDLE = 4  # a hint of GetattrV2: the file is named by its handle
+LIMIT = 1 << 20  # bytes of the largest file that fetch() takes
 PATIENCE = 9.0  # seconds after which a host calls an answer timed out
 
 
@@ -53,7 +52,7 @@ class Op(IntEnum):
 
 
 class Status(IntEnum):
-    """HGFS's own errors."""
+    """The status with which HGFS answers a request."""
 
     SUCCESS = 0
     NO_SUCH_FILE = 1
@@ -99,11 +98,11 @@ class Reply:
     """A packet of the guest.
 
     Attributes:
-        op: the operation that it answers.
-        status: 0 for success.
-        request_id: as in the request.
-        session: the session that it belongs to.
-        body: what follows the header; empty with any other status than 0.
+        op: the operation that the packet answers.
+        status: a number of `Status`; 0 means success.
+        request_id: the id of the request.
+        session: the session to which the packet belongs.
+        body: what follows the header; it is empty with any status other than 0.
     """
 
     op: int
@@ -115,12 +114,12 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What GetattrV2 tells of a file.
+    """The attributes of a file that GetattrV2 returns.
 
     Attributes:
-        mask: which of the guest's attributes are valid; bit 0 the type, bit 1 the size.
+        mask: the bits of the attributes that are valid: bit 0 is the type, bit 1 the size.
         type: 0 for a file, 1 for a directory, 2 for a link.
-        size: in bytes.
+        size: the size in bytes.
     """
 
     mask: int
@@ -129,13 +128,13 @@ class Attributes:
 
 
 def name_of(kind: type[IntEnum], number: int) -> str:
-    """The name of a number, in words."""
+    """Returns the name of a number in words."""
     known = next((one for one in kind if one == number), None)
     return known.name.lower().replace("_", " ") if known else f"{kind.__name__.lower()} {number}"
 
 
 def request(op: int, body: bytes = b"", session: int = 0, request_id: int = REQUEST_ID) -> bytes:
-    """A packet of the host."""
+    """Makes a packet of the host."""
     size = HEADER.size + len(body)
     header = (_VERSION, _NEW_HEADER, size, HEADER.size, request_id, op, 0, _REQUEST, 0, session)
     return HEADER.pack(*header) + body
@@ -145,7 +144,7 @@ def parse(packet: bytes) -> Reply:
     """Reads a packet of the guest.
 
     Raises:
-        HgfsError: it is none, or none that answers.
+        HgfsError: it is no packet of HGFS, or no reply.
     """
     if len(packet) < HEADER.size:
         raise HgfsError(f"a packet of {len(packet)} bytes has no header of {HEADER.size}")
@@ -165,50 +164,53 @@ def parse(packet: bytes) -> Reply:
 
 
 def name_on_wire(path: str) -> bytes:
-    """The name under which a guest knows an absolute path: its parts, separated by NULs."""
+    """Returns the guest's name of an absolute path: its parts, separated by NULs."""
     return b"\0".join([SHARE, *path.encode().strip(b"/").split(b"/")])
 
 
 def prefix(op: int) -> bytes:
-    """What precedes the body of a request older than version 3."""
+    """Makes what precedes the body of a request older than version 3."""
     return struct.pack("<II", REQUEST_ID, op)
 
 
 def create_session_body() -> bytes:
-    """A host that tells no capabilities."""
+    """Makes the body by which a host without capabilities begins a session."""
     return struct.pack("<IIII8x", 0, MAX_PACKET, 0, 0)
 
 
 def getattr_body(name: bytes, hints: int = 0, handle: int = REQUEST_ID) -> bytes:
-    """Asks by name (with a number in the place of the handle, as hosts do), or BY_HANDLE."""
+    """Makes a request for attributes, by name or, with the hint BY_HANDLE, by handle.
+
+    A request by name has a number in the place of the handle, too, as hosts send it.
+    """
     return prefix(Op.GETATTR_V2) + struct.pack("<QII", hints, handle, len(name)) + name + b"\0"
 
 
 def open_body(name: bytes, mode: int = 0, flags: int = 0) -> bytes:
-    """Mode 0 reads, flags 0 opens what exists."""
+    """Makes a request to open a file: mode 0 reads, flags 0 opens a file that exists."""
     return prefix(Op.OPEN) + struct.pack("<IIBI", mode, flags, 6, len(name)) + name + b"\0"
 
 
 def open_v3_body(
     name: bytes, mode: int = 0, flags: int = 0, lock: int = 0, mask: int = _READ_MASK
 ) -> bytes:
-    """As open_body(). The mask tells which fields are given."""
+    """Makes the same request as open_body() in version 3; the mask tells which fields are given."""
     wanted = struct.pack("<QII4B", mask, mode, flags, 0, 6, 0, 0)
     return wanted + struct.pack("<QQIII16xI12x", 0, 0, 0, 0, lock, len(name)) + name + b"\0"
 
 
 def read_body(handle: int, offset: int, size: int) -> bytes:
-    """So many bytes from there."""
+    """Makes a request to read `size` bytes from `offset`."""
     return struct.pack("<IQIQ", handle, offset, size, 0)
 
 
 def close_body(handle: int) -> bytes:
-    """By the operation that belongs to Open."""
+    """Makes a request to close a file that Open has opened."""
     return prefix(Op.CLOSE) + struct.pack("<I", handle)
 
 
 def close_v3_body(handle: int) -> bytes:
-    """By the operation that belongs to OpenV3."""
+    """Makes a request to close a file that OpenV3 has opened."""
     return struct.pack("<IQ", handle, 0)
 
 
@@ -218,14 +220,14 @@ class Hgfs:
     Each method sends one packet and returns what the guest answered.
 
     Args:
-        exchange: brings a command to the guest; its exceptions are passed on.
+        exchange: a function that brings a command to the guest; its exceptions are passed on.
 
     Attributes:
-        session: the session that the next requests belong to.
+        session: the session to which the next requests belong.
 
     Raises:
-        HgfsStatusError: from every method: the guest refused.
-        HgfsError: from every method: what it answered is no proper reply.
+        HgfsStatusError: every method raises it where the guest refused.
+        HgfsError: every method raises it where the guest's answer is no valid reply.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -233,7 +235,7 @@ class Hgfs:
         self.session = 0
 
     def send(self, packet: bytes) -> Reply:
-        """Any packet; a refusal is no exception here."""
+        """Sends any packet and returns the reply; a refusal raises nothing here."""
         answer = self._exchange(b"f " + packet)
         if not answer.startswith(b"OK "):
             text = answer.decode("utf-8", "backslashreplace")
@@ -241,7 +243,7 @@ class Hgfs:
         return parse(answer[3:])
 
     def call(self, op: int, body: bytes) -> Reply:
-        """One operation of this session; the reply is one to it."""
+        """Requests one operation in this session and returns the reply to it."""
         reply = self.send(request(op, body, self.session))
         if (reply.op, reply.request_id) != (op, REQUEST_ID):
             raise HgfsError(f"{name_of(Op, op)} was answered as {name_of(Op, reply.op)}")
@@ -266,20 +268,20 @@ class Hgfs:
         self._fields("<8x", self.call(Op.DESTROY_SESSION_V4, bytes(8)).body, whole=True)
 
     def attributes(self, path: str) -> Attributes:
-        """The attributes of a file, by its name."""
+        """Returns the attributes of a file, by its name."""
         return self._attributes(getattr_body(name_on_wire(path)))
 
     def attributes_of(self, handle: int) -> Attributes:
-        """The attributes of an open file."""
+        """Returns the attributes of an open file."""
         return self._attributes(getattr_body(b"", BY_HANDLE, handle))
 
     def open(self, path: str) -> int:
-        """Opens a file to be read. Returns its handle."""
+        """Opens a file for reading. Returns its handle."""
         body = self.call(Op.OPEN, open_body(name_on_wire(path))).body
         return self._fields("<8xI", body, whole=True)[0]
 
     def open_v3(self, path: str) -> int:
-        """As open()."""
+        """Opens a file for reading, by OpenV3. Returns its handle."""
         body = self.call(Op.OPEN_V3, open_v3_body(name_on_wire(path))).body
         return self._fields("<III4x", body, whole=True)[0]
 
@@ -288,17 +290,17 @@ class Hgfs:
         body = self.call(Op.READ_V3, read_body(handle, offset, size)).body
         (got,) = self._fields("<I8x", body)
         data = body[12:]
-        # open-vm-tools counts a byte too much, as its structure ends with an array of one.
+        # open-vm-tools sends one byte too many, as its structure ends with an array of one byte.
         if got > size or len(data) not in (got, got + 1):
             raise HgfsError(f"{got} bytes of the {size} asked for in {len(data)}")
         return data[:got]
 
     def close(self, handle: int) -> None:
-        """Closes a file."""
+        """Closes a file that open() has opened."""
         self._fields("<8x", self.call(Op.CLOSE, close_body(handle)).body, whole=True)
 
     def close_v3(self, handle: int) -> None:
-        """As close()."""
+        """Closes a file that open_v3() has opened."""
         self._fields("<8x", self.call(Op.CLOSE_V3, close_v3_body(handle)).body, whole=True)
 
     def _attributes(self, body: bytes) -> Attributes:
@@ -320,13 +322,14 @@ def fetch(exchange: Exchange, path: str, limit: int = LIMIT) -> bytes:
     """Fetches a file out of the guest, with the packets that VMware's own host sends for it.
 
     Args:
-        exchange: brings a command to the guest, such as `commands_to(device, listener)`.
-        path: absolute, in the guest.
-        limit: a larger file is refused, bytes.
+        exchange: a function that brings a command to the guest, such as
+            `commands_to(device, listener)`.
+        path: the absolute path of the file in the guest.
+        limit: bytes; a larger file is refused.
 
     Raises:
-        HgfsStatusError: the guest refused, for one as it has no such file.
-        HgfsError: it serves no HGFS, or answers against the protocol.
+        HgfsStatusError: the guest refused, for example because it has no such file.
+        HgfsError: the guest serves no HGFS, or answers against the protocol.
     """
     guest = Hgfs(exchange)
     guest.create_session()
@@ -350,12 +353,12 @@ def fetch(exchange: Exchange, path: str, limit: int = LIMIT) -> bytes:
 
 
 def commands_to(device: Device, listener: Listener, patience: float = PATIENCE) -> Exchange:
-    """An exchange with the guest of an emulated host.
+    """Makes an Exchange with the guest of an emulated host.
 
     Args:
         device: the emulated VMware.
-        listener: running, on that device.
-        patience: seconds that an answer may take from its sending; then it raises HgfsError.
+        listener: a running listener on that device.
+        patience: seconds from the sending of a command after which the exchange raises HgfsError.
     """
 
     def exchange(command: bytes) -> bytes:
@@ -363,7 +366,8 @@ def commands_to(device: Device, listener: Listener, patience: float = PATIENCE) 
         try:
             deadline = time.monotonic() + patience
             device.send_command(command)
-            # Other commands may stand before it. Once it is taken, the next answer is its own.
+            # The guest may take other commands first. Once it has taken this command, the next
+            # answer belongs to it.
             taken = follower.wait_for(
                 lambda entry: entry.kind == MessageKind.TCLO_COMMAND and entry.request == command,
                 deadline,

@@ -1,4 +1,4 @@
-"""For tests of what runs in a VMware guest: an emulated host, in the process of the tests.
+"""An emulated host in the process of the tests, for tests of programs that run in a VMware guest.
 
     from vmtpy.testing import EmulatedHost
 
@@ -6,8 +6,8 @@
         host.guestinfo["answer"] = "42"
         assert vmtpy.guestinfo["answer"] == b"42"
 
-The pytest plugin (vmtpy/pytest_plugin.py) has fixtures of it. No root is needed, and nothing real
-is frozen; only EmulatedHost.run() uses ptrace.
+The pytest plugin (vmtpy/pytest_plugin.py) makes fixtures of it. It needs no root, and it freezes
+nothing real. Only EmulatedHost.run() uses ptrace.
 """
 
 from vmtpy.host.script import BackupEvent, BackupOutcome, BackupResult

@@ -1,4 +1,7 @@
-"""What the emulated host of a test answers, and how it fails."""
+"""The answers and the faults of a test's emulated host, as the base class of EmulatedHost.
+
+It serves src/vmtpy/testing/host.py and relies on the native device and vsock service.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from vmtpy._arguments import check_type
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NOTHING_WAITS = 1  # a status of SUCCESS without DORECV: the host has no message for the guest
+_NOTHING_WAITS = 1  # the status SUCCESS without DORECV: the host has no message for the guest
 _SENDSIZE, _RECVSIZE = 1, 3  # steps of the backdoor's message channel
 
 
 class HostAnswers:
-    """The part of EmulatedHost that is about answers.
+    """The part of EmulatedHost that sets its answers and its faults.
 
     Attributes:
         device: the emulated VMware.
@@ -28,12 +31,12 @@ class HostAnswers:
         self._vsock: _host.VsockService | None = None
 
     def answer(self, prefix: str | bytes, data: str | bytes = b"", *, times: int = 0) -> None:
-        """Grants requests that begin so, in place of the usual answer.
+        """Grants the requests that begin with `prefix`, in place of the usual answer.
 
         Args:
-            prefix: of the requests.
-            data: what follows the "1 " of the answer. Nothing.
-            times: for so many of them; 0: for all.
+            prefix: how the requests begin.
+            data: what follows the "1 " of the answer. Default: nothing.
+            times: how many such requests are granted; 0 means all. Default: all.
 
         Raises:
             TypeError: `prefix` or `data` is neither str nor bytes.
@@ -42,10 +45,10 @@ class HostAnswers:
         self.answer_raw(prefix, b"1 " + to_bytes("data", data), times=times)
 
     def refuse(self, prefix: str | bytes, reason: str | bytes, *, times: int = 0) -> None:
-        """Refuses requests that begin so.
+        """Refuses the requests that begin with `prefix`.
 
         Args:
-            prefix: of the requests.
+            prefix: how the requests begin.
             reason: what follows the "0 " of the answer.
             times: as for answer().
 
@@ -55,11 +58,11 @@ class HostAnswers:
         self.answer_raw(prefix, b"0 " + to_bytes("reason", reason), times=times)
 
     def answer_raw(self, prefix: str | bytes, answer: str | bytes, *, times: int = 0) -> None:
-        """Sends any bytes as the answer, even such as no host should send.
+        """Answers the requests that begin with `prefix` by any bytes, even by invalid ones.
 
         Args:
-            prefix: of the requests.
-            answer: the whole of it.
+            prefix: how the requests begin.
+            answer: the whole answer.
             times: as for answer().
 
         Raises:
@@ -70,11 +73,11 @@ class HostAnswers:
         self.device.answer_with(to_bytes("prefix", prefix), to_bytes("answer", answer), times)
 
     def drop_answers(self, times: int = 1, *, after: int = 0) -> None:
-        """Loses answers to requests on their way to the guest. It has heard the requests.
+        """Loses answers on their way to the guest; the host has heard the requests.
 
         Args:
-            times: so many of them; a guest may ask again. 1.
-            after: so many arrive first. 0.
+            times: how many answers are lost; a guest may ask again. Default: 1.
+            after: how many answers arrive first. Default: 0.
 
         Raises:
             ValueError: `times` is less than 1, or `after` is negative.
@@ -88,8 +91,8 @@ class HostAnswers:
         """Breaks off the conversation when the guest sends a message.
 
         Args:
-            times: so many messages; a guest may try again on a new channel. 1.
-            after: so many are taken first. 0.
+            times: for how many messages; a guest may try again on a new channel. Default: 1.
+            after: how many messages are taken first. Default: 0.
 
         Raises:
             ValueError: as drop_answers().
@@ -100,15 +103,17 @@ class HostAnswers:
             self._vsock.misbehave(_host.VsockFault.CLOSE, after=after, times=times)
 
     def reset(self) -> None:
-        """Forgets all channels and closes all connections, as a host does that has restarted."""
+        """Forgets all channels and closes all connections, as a host that has restarted."""
         self.device.lose_channels()
         if self._vsock is not None:
             self._vsock.drop_connections()
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
-        """Answers nothing while the `with` block lasts: a guest at the backdoor stands still, as in
-        a stunned virtual machine; over vsock it waits.
+        """Answers nothing while the `with` block lasts.
+
+        A guest that uses the backdoor stands still meanwhile, as in a stunned virtual machine; a
+        guest that uses vsock waits.
         """
         self.device.stun(time.monotonic())
         try:
@@ -118,7 +123,7 @@ class HostAnswers:
 
 
 def to_bytes(name: str, text: str | bytes) -> bytes:
-    """Text as UTF-8; raises TypeError for what is neither str nor bytes."""
+    """Encodes text as UTF-8. Raises TypeError for anything but str and bytes."""
     check_type(name, text, (str, bytes), "str or bytes")
     return text.encode() if isinstance(text, str) else text
 

@@ -1,4 +1,7 @@
-"""A guest's life under a host that treats it as ESXi was seen to, and its judgement."""
+"""ESXi's treatment of a test's guest, and the verdict on that guest.
+
+It serves EmulatedHost.esxi() and relies on src/vmtpy/host/esxi.py.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class EsxiLife:
-    """ESXi's treatment of the guest: `EmulatedHost.esxi()` makes it.
+    """A host that treats its guest as ESXi does; `EmulatedHost.esxi()` makes it.
 
-    In its `with` block the guest gets the burst of options with which a host begins, then pings; a
-    backup stuns the machine and fetches the manifest. Afterwards there is the `verdict`.
+    In its `with` block the guest gets the burst of options with which a host begins, and then
+    pings. A backup stuns the machine and fetches the manifest. After the block has ended,
+    `verdict` says what vSphere would show.
     """
 
     def __init__(
@@ -42,11 +46,11 @@ class EsxiLife:
         """Takes one quiesced snapshot; the machine is stunned while it is taken.
 
         Args:
-            snapshot: as for `EmulatedHost.backup()`. None.
-            timeout: seconds. 60.
+            snapshot: as for `EmulatedHost.backup()`. Default: None.
+            timeout: seconds to wait at most. Default: 60.
 
         Returns:
-            What happened; an unhappy end is no exception.
+            What happened. A backup that fails raises no exception.
 
         Raises:
             TypeError, ValueError: `timeout` is no number, or not between 0 and 86400.
@@ -59,7 +63,7 @@ class EsxiLife:
         """What vSphere would show of the guest.
 
         Raises:
-            RuntimeError: the `with` block has not been left yet.
+            RuntimeError: the `with` block has not ended yet.
         """
         if self._verdict is None:
             raise RuntimeError("the verdict is available after the `with` block has ended")

@@ -1,4 +1,7 @@
-"""vmtpy's agent as the guest of an emulated host. Its disk exists in memory only."""
+"""vmtpy's agent as the guest of an emulated host, with a disk that exists in memory only.
+
+It serves tests of hooks and of hosts, and relies on vmtpy.Agent and the native simulated disk.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +23,26 @@ if TYPE_CHECKING:
     from vmtpy.results import RunRecord
     from vmtpy.testing.host import EmulatedHost
 
-# No hooks of this machine, and none of its facts.
+# This configuration runs no hooks of this machine and reports none of its facts.
 QUIET = Config(
     hooks=HooksConfig(directory="", entry_points=False), guest_info=GuestInfoConfig(enabled=False)
 )
 
 
 class SimulatedDisk:
-    """Filesystems that are not there; a freeze stops who writes to them through write().
+    """Filesystems that exist in memory only. A freeze of one blocks those who call write() for it.
 
-    Thread-safe.
+    Several threads may use it.
     """
 
     def __init__(self, paths: Sequence[str] = ("/srv",)) -> None:
-        """Makes them.
+        """Makes the filesystems.
 
         Args:
-            paths: their mount points. "/srv" alone.
+            paths: their mount points. Default: "/srv" alone.
 
         Raises:
-            ValueError: there is none.
+            ValueError: `paths` is empty.
         """
         if not paths:
             raise ValueError("paths must name one mount point or more")
@@ -47,83 +50,83 @@ class SimulatedDisk:
         self._paths = tuple(paths)
 
     def write(self, path: str) -> float:
-        """One write, which waits while the filesystem is frozen.
+        """Writes once; the call waits while the filesystem is frozen.
 
         Args:
-            path: its mount point.
+            path: the mount point.
 
         Returns:
-            Seconds that it had to wait.
+            The seconds for which the write had to wait.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         return self.native.write(self._check(path))
 
     def written(self, path: str) -> int:
-        """How many writes there were.
+        """Returns how many writes the filesystem has had.
 
         Args:
             path: the mount point.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         return self.native.written(self._check(path))
 
     def frozen(self, path: str) -> bool:
-        """Whether the filesystem is frozen.
+        """Returns whether the filesystem is frozen.
 
         Args:
-            path: its mount point.
+            path: the mount point.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         return self.native.frozen(self._check(path))
 
     def hold(self, path: str) -> None:
-        """The next freeze waits, as behind a writer that does not come to its end.
+        """Makes the next freeze wait, as behind a writer that does not finish.
 
         Args:
             path: the mount point.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         self.native.hold(self._check(path))
 
     def let_go(self, path: str) -> None:
-        """Ends what hold() began.
+        """Lets the freeze go on that hold() made wait.
 
         Args:
             path: the mount point.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         self.native.let_go(self._check(path))
 
     def refuse_freeze(self, path: str, error: int) -> None:
-        """FIFREEZE fails from now on.
+        """Makes FIFREEZE fail from now on.
 
         Args:
             path: the mount point.
-            error: such as errno.EIO; 0: it does not fail any more.
+            error: the errno with which it fails, such as errno.EIO; 0 ends the failures.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         self.native.refuse_freeze(self._check(path), error)
 
     def thaw_by_someone_else(self, path: str) -> None:
-        """Thaws, as `fsfreeze --unfreeze` of another program does.
+        """Thaws the filesystem, as another program does by `fsfreeze --unfreeze`.
 
         Args:
             path: the mount point.
 
         Raises:
-            ValueError: it is none of this disk.
+            ValueError: `path` is no mount point of this disk.
         """
         self.native.thaw_by_someone_else(self._check(path))
 
@@ -142,13 +145,13 @@ class SimulatedGuest:
             result = host.backup(lambda: print(guest.disk.frozen("/srv")))  # True
             assert result.succeeded
 
-    Hooks are those of its configuration, and those that are given to `hook`.
+    It calls the hooks of its configuration, and those that `hook()` registers.
 
     Attributes:
         agent: the `vmtpy.Agent`.
-        disk: what it freezes.
-        log: its lines so far.
-        warnings: those of them that are warnings or errors.
+        disk: the `SimulatedDisk` that it freezes.
+        log: the agent's log lines so far.
+        warnings: those of the log lines that are warnings or errors.
         records: the `vmtpy.RunRecord` of each backup so far.
     """
 
@@ -159,16 +162,17 @@ class SimulatedGuest:
         *,
         paths: Sequence[str] = ("/srv",),
     ) -> None:
-        """Makes the agent; it runs in the `with` block.
+        """Makes the agent; it runs while the `with` block lasts.
 
         Args:
-            host: of the virtual machine.
-            config: of the agent. None: the defaults without this machine's hooks and guest info.
-            paths: mount points of its disk. "/srv" alone.
+            host: the host whose guest the agent is.
+            config: the agent's configuration. Default: `Config()` without this machine's hooks and
+                without its guest info.
+            paths: the mount points of the agent's disk. Default: "/srv" alone.
 
         Raises:
-            ConfigError: the configuration cannot be.
-            ValueError: there is no path.
+            ConfigError: the configuration is not valid.
+            ValueError: `paths` is empty.
         """
         self._host = host
         self.disk = SimulatedDisk(paths)
@@ -190,21 +194,21 @@ class SimulatedGuest:
         self._thread = threading.Thread(target=self._run, name="simulated guest", daemon=True)
 
     def hook(self, manager: ManagerT) -> ManagerT:
-        """Registers a hook, as `vmtpy.Agent.hook()`.
+        """Registers a hook, as `vmtpy.Agent.hook()` does.
 
         Args:
             manager: a function made with contextlib.contextmanager.
 
         Returns:
-            It.
+            `manager` itself, so that this method serves as a decorator.
 
         Raises:
-            TypeError: it is no such function.
+            TypeError: `manager` is no such function.
         """
         return self.agent.hook(manager)
 
     def stop(self) -> None:
-        """Ends the agent and waits for it. What it raised is raised here. May be called again."""
+        """Ends the agent, waits for it, and raises what it raised. It may be called again."""
         self.agent.stop()
         if self._thread.ident is not None:
             self._thread.join()
@@ -230,7 +234,7 @@ class SimulatedGuest:
     def _run(self) -> None:
         try:
             self.agent.run(stop_on=(), reload_on=())
-        except BaseException as error:  # raised by stop()
+        except BaseException as error:  # stop() raises it
             self._error = error
 
     def _take_line(self, level: int, line: str) -> None:

@@ -1,4 +1,7 @@
-"""The host's side of guestinfo."""
+"""The host's side of guestinfo, as a mapping.
+
+It serves src/vmtpy/testing/host.py; the native device holds the values.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,19 @@ _PREFIX = "guestinfo."
 class HostGuestInfo:
     """The host's side of guestinfo: `host.guestinfo[key]`.
 
-    Keys are without the leading "guestinfo."; with it they are taken, too. Values are bytes; text
-    is stored as UTF-8. A key can be set, and read back, but not deleted, as on a real host.
+    A key may have the leading "guestinfo." or leave it out. Values are bytes; text is stored as
+    UTF-8. A key can be set and read back, but not deleted, as on a real host.
     """
 
     def __init__(self, device: _host.Device) -> None:
         self._device = device
 
     def get(self, key: str, default: bytes | None = None) -> bytes | None:
-        """The value of a key as it is on the wire.
+        """Returns the value of a key as it is on the wire.
 
         Args:
-            key: as of the mapping.
-            default: returned where there is none. None.
+            key: a key as the mapping takes it.
+            default: what is returned where the key has no value. Default: None.
 
         Raises:
             TypeError: the key is no str.

@@ -1,4 +1,7 @@
-"""The emulated host of a test: what it answers, what it was asked, what it sends, how it fails."""
+"""The emulated host of a test: it answers the guest, records messages, sends commands and fails.
+
+It serves tests of programs for guests, and relies on the native device and on src/vmtpy/host.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from vmtpy.host.script import BackupEvent, BackupResult
 
-TIMEOUT = 60.0  # seconds that a test waits by default for what must come
+TIMEOUT = 60.0  # seconds for which a test waits by default
 _MOST = 86400.0
 
 
@@ -44,12 +47,12 @@ class EmulatedHost(HostAnswers):
         vmtpy.Rpci(backdoor=host.backdoor)              # one conversation
         host.run("vmware-rpctool", "info-get guestinfo.answer")  # any program, by ptrace
 
-    Whatever it is asked is in `messages`. As a context manager it ends when it is left. All of it
-    may be used from several threads.
+    `messages` has all that the guest has said and heard. As a context manager the host ends with
+    the `with` block. Several threads may use it.
 
     Attributes:
-        guestinfo: its values, a `HostGuestInfo`.
-        listens_on_vsock: whether it does.
+        guestinfo: the values of guestinfo, a `HostGuestInfo`.
+        listens_on_vsock: whether the host listens on vsock.
     """
 
     def __init__(
@@ -64,15 +67,17 @@ class EmulatedHost(HostAnswers):
         """Starts the host.
 
         Args:
-            guestinfo: values that the guest finds. None.
-            backdoor: it answers by the backdoor. True.
-            vsock: it listens on vsock, too. False.
-            commands_over_vsock: for commands as well; ESXi was seen to take requests alone. True.
-            secure: secure GuestRPC: guestinfo may be set over vsock from a port below 1024 only,
-                which code in this process may have, root or not. False.
+            guestinfo: the values that the guest finds. Default: none.
+            backdoor: whether the host answers through the backdoor. Default: True.
+            vsock: whether the host listens on vsock, too. Default: False.
+            commands_over_vsock: whether it also sends commands over vsock; ESXi was seen to take
+                requests alone. Default: True.
+            secure: whether the host has secure GuestRPC. Then it lets the guest set guestinfo only
+                over vsock from a port below 1024, which code in this process may use, root or not.
+                Default: False.
 
         Raises:
-            ValueError: there is no way to it, or a key of guestinfo has blanks.
+            ValueError: the host has no way to be reached, or a key of guestinfo has blanks.
             TypeError: a key or a value of guestinfo is of another type.
         """
         if not backdoor and not vsock:
@@ -88,7 +93,7 @@ class EmulatedHost(HostAnswers):
         if vsock:
             self._vsock = _host.VsockService(self.device, self._base, tclo=commands_over_vsock)
         self._backdoor = _host.EmulatedBackdoor(self.device) if backdoor else None
-        # Where nobody listens on vsock, connections are refused, as by a real host.
+        # Where nobody listens on vsock, connections are refused, as a real host refuses them.
         self._dialer = _host.UnixDialer(self._base, self.device)
         self._programs: str | None = None  # the directory of the stand-ins
         self._programs_service: _host.VsockService | None = None
@@ -102,23 +107,26 @@ class EmulatedHost(HostAnswers):
 
     @property
     def backdoor(self) -> _core.Backdoor:
-        """Its backdoor: for `vmtpy.Rpci`, `vmtpy.Agent`, `vmtpy.probe()` and `vmtpy.hardware`.
+        """The backdoor for `vmtpy.Rpci`, `vmtpy.Agent`, `vmtpy.probe()` and `vmtpy.hardware`.
 
-        Where it has none, one that knows nothing.
+        A host that was made without a backdoor gives one that answers nothing.
         """
         return self._backdoor or _core.AbsentBackdoor()
 
     @property
     def dialer(self) -> _core.Dialer:
-        """Its vsock: for `vmtpy.Rpci` and `vmtpy.Agent`. Refuses where it does not listen there."""
+        """The dialer of the host's vsock for `vmtpy.Rpci` and `vmtpy.Agent`.
+
+        A host that does not listen on vsock refuses the connections.
+        """
         return self._dialer
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[EmulatedHost]:
         """Makes this the host of the whole process, while the `with` block lasts.
 
-        vmtpy finds it in place of the machine's own. For code that calls them as subprocesses,
-        stand-ins of `vmware-rpctool` and `vmtpy-rpctool` come first in PATH; they need no ptrace.
+        vmtpy finds this host in place of the machine's own. For code that starts `vmware-rpctool`
+        or `vmtpy-rpctool`, stand-ins of them come first in PATH; they need no ptrace.
         """
         before, path = machine.stand_in, os.environ.get("PATH")
         with tempfile.TemporaryDirectory(prefix="vmtpy-testing-") as directory:
@@ -146,24 +154,25 @@ class EmulatedHost(HostAnswers):
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs an unmodified x86-64 program, and what it starts, in a virtual machine of this host.
 
-        Its instructions for the backdoor, CPUID and its vsock sockets are answered by ptrace.
+        The host uses ptrace to answer the program's backdoor instructions, CPUID and vsock sockets.
 
         Args:
-            command: the program and its arguments. The stand-ins of installed() are found last in
-                PATH, where there is nothing real of their name.
-            stdin: what it reads. Nothing.
-            env: environment variables to be set besides. None.
-            cwd: directory to run it in; this one.
-            timeout: seconds until it is killed. 60.
+            command: the program and its arguments. The stand-ins of installed() come last in PATH,
+                so a real program of the same name is run instead of them.
+            stdin: what the program reads. Default: nothing.
+            env: environment variables to set in addition to this process's. Default: none.
+            cwd: the directory in which the program runs. Default: the current one.
+            timeout: seconds after which the program is killed. Default: 60.
 
         Returns:
-            As subprocess.run(): exit code (negative: by this signal), output and errors.
+            The exit code, the output and the errors, as from subprocess.run(). A negative exit code
+            is the number of the signal that ended the program.
 
         Raises:
             FileNotFoundError: there is no such program.
             VmtError: this machine is not x86-64.
-            SystemCallError: it cannot be traced, where `call` is "ptrace"; or not be started.
-            subprocess.TimeoutExpired: it has been killed.
+            SystemCallError: the program cannot be traced (`call` is "ptrace") or not be started.
+            subprocess.TimeoutExpired: the program was killed after `timeout` seconds.
             TypeError, ValueError: no program is named, or `timeout` is out of range.
         """
         check_seconds("timeout", timeout, 0.0, _MOST)
@@ -187,7 +196,7 @@ class EmulatedHost(HostAnswers):
 
     @property
     def requests(self) -> list[bytes]:
-        """What the guest has asked or told so far, in order."""
+        """All requests of the guest so far, in order."""
         kind = _host.MessageKind.RPCI
         return [entry.request for entry in self._seen() if entry.kind == kind]
 
@@ -199,7 +208,7 @@ class EmulatedHost(HostAnswers):
 
     @property
     def events(self) -> list[BackupEvent]:
-        """What the guest has told of backups so far, without the keep-alives."""
+        """The events of backups that the guest has reported so far, without the keep-alives."""
         found = [parse_event(entry) for entry in self._seen()]
         return [event for event in found if event and event.name != "req.keepAlive"]
 
@@ -207,11 +216,12 @@ class EmulatedHost(HostAnswers):
         """Waits until a condition holds.
 
         Args:
-            condition: called again and again, such as `lambda: host.events`.
-            timeout: seconds. 60.
+            condition: a function that is called until it returns something true, such as
+                `lambda: host.events`.
+            timeout: seconds to wait at most. Default: 60.
 
         Raises:
-            TimeoutError: it does not hold by then; the text has the last messages.
+            TimeoutError: the condition did not hold in time; the text has the last messages.
             TypeError, ValueError: `timeout` is no number, or not between 0 and 86400.
         """
         check_seconds("timeout", timeout, 0.0, _MOST)
@@ -228,10 +238,10 @@ class EmulatedHost(HostAnswers):
         """Waits until the guest takes commands.
 
         Args:
-            timeout: seconds. 60.
+            timeout: seconds to wait at most. Default: 60.
 
         Raises:
-            TimeoutError: it does not by then.
+            TimeoutError: no guest took commands in time.
             TypeError, ValueError: as wait_until().
         """
         check_seconds("timeout", timeout, 0.0, _MOST)
@@ -241,25 +251,25 @@ class EmulatedHost(HostAnswers):
     # --- what it sends ---
 
     def send(self, command: str | bytes) -> None:
-        """Sends a command (TCLO) and does not wait; the guest takes them in order.
+        """Sends a command (TCLO) and does not wait; the guest takes commands in order.
 
         Args:
-            command: such as "Set_Option broadcastIP 1".
+            command: the command, such as "Set_Option broadcastIP 1".
 
         Raises:
-            TypeError: it is neither str nor bytes.
+            TypeError: `command` is neither str nor bytes.
         """
         self.device.send_command(to_bytes("command", command))
 
     def command(self, command: str | bytes, timeout: float = TIMEOUT) -> bytes:
-        """Sends a command (TCLO) and waits for the guest's reply to it: "OK …" or "ERROR …".
+        """Sends a command (TCLO) and returns the guest's reply to it: "OK …" or "ERROR …".
 
         Args:
-            command: as for send(). No other command may be on its way.
-            timeout: seconds. 60.
+            command: as for send(). No other command may be waiting for its reply.
+            timeout: seconds to wait at most. Default: 60.
 
         Raises:
-            TimeoutError: there is no reply by then.
+            TimeoutError: the guest did not reply in time.
             TypeError, ValueError: as send() and wait_until().
         """
         before = len(self.replies)
@@ -268,7 +278,7 @@ class EmulatedHost(HostAnswers):
         return self.replies[before]
 
     def greet(self) -> None:
-        """Sends what a host sends first, so that tools announce themselves; does not wait."""
+        """Sends what a host sends first, so that the guest announces its tools; does not wait."""
         greet(self.device)
 
     def backup(
@@ -284,15 +294,18 @@ class EmulatedHost(HostAnswers):
         """Takes one quiesced snapshot, and waits until the guest has ended it.
 
         Args:
-            snapshot: called while the guest is frozen; what it raises fails the backup. None.
-            volumes: which are to be frozen, as a host names them; "" for all.
-            options: the body of `vmbackup.startWithOpts`, which is then sent instead. None.
-            abort_after: seconds after which the host gives up. None: it does not.
-            never_done: the host forgets to say that it has its snapshot. False.
-            timeout: seconds. 60.
+            snapshot: a function that is called while the guest is frozen. If it raises an
+                exception, the backup fails. Default: none.
+            volumes: the volumes to freeze, as a host names them. Default: "", which means all.
+            options: the body of `vmbackup.startWithOpts`, which is then sent instead.
+                Default: none.
+            abort_after: seconds after which the host aborts. Default: never.
+            never_done: whether the host never says that it has its snapshot. Default: False.
+            timeout: seconds to wait at most. Default: 60.
 
         Returns:
-            What happened, and when. An unhappy end is no exception: see `outcome` and `error`.
+            What happened, and when. A backup that fails raises no exception: see `outcome` and
+            `error`.
 
         Raises:
             TypeError, ValueError: as wait_until().
@@ -305,11 +318,13 @@ class EmulatedHost(HostAnswers):
         """Treats the guest as ESXi does, while the `with` block lasts, and judges it.
 
         Args:
-            ping: seconds from one ping to the next. 15.
-            stun: seconds for which the machine stands still when a snapshot is taken. 0.4.
+            ping: seconds from one ping to the next. Default: 15.
+            stun: seconds for which the machine stands still when a snapshot is taken.
+                Default: 0.4.
 
         Raises:
-            TypeError, ValueError: a time is no number, or not between 0 and 86400.
+            TypeError: a time is no number.
+            ValueError: `ping` is not between 0.01 and 86400, or `stun` not between 0 and 86400.
         """
         check_seconds("ping", ping, 0.01, _MOST)
         check_seconds("stun", stun, 0.0, _MOST)
@@ -318,7 +333,7 @@ class EmulatedHost(HostAnswers):
     # --- its end ---
 
     def close(self) -> None:
-        """Ends the host; `messages` stays. May be called again."""
+        """Ends the host; `messages` can still be read. It may be called again."""
         self._listener.catch_up()
         if not self._follower.ended:
             self._listener.__exit__(None, None, None)
@@ -344,7 +359,10 @@ class EmulatedHost(HostAnswers):
             return list(self._entries)
 
     def _programs_base(self) -> str:
-        """Where this host serves the programs in PATH, whatever ways it has otherwise."""
+        """Returns the address at which this host serves the stand-ins in PATH.
+
+        They use it whether the host has a backdoor or vsock otherwise.
+        """
         base = f"{self._base}-programs"
         if self._programs_service is None:
             self._programs_service = _host.VsockService(self.device, base, tclo=False)

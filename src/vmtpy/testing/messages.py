@@ -1,4 +1,7 @@
-"""Messages between a guest and an emulated host, as public values."""
+"""Messages between a guest and an emulated host, as public values.
+
+This module makes them of the native transcript for src/vmtpy/testing/host.py.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ class Message:
     """One message between a guest and the host.
 
     Attributes:
-        kind: "rpci", a request of the guest; "command" of the host; "reply" of the guest to a
-            command.
+        kind: "rpci" is a request of the guest, "command" a command of the host, and "reply" the
+            guest's reply to a command.
         text: the request, the command or the reply, as it was sent.
-        answer: the host's to a request, with its status: `1 DATA` or `0 REASON`; empty for the
-            other kinds.
+        answer: the host's answer to a request, with its status: `1 DATA` or `0 REASON`; it is empty
+            for the other kinds.
         transport: "backdoor", "vsock", or "privileged vsock", which is from a port below 1024.
-        time: when, in seconds of time.monotonic().
+        time: the time of the message, in seconds of time.monotonic().
     """
 
     kind: Kind
@@ -48,7 +51,7 @@ class Message:
 
 
 def message_of(entry: TranscriptEntry) -> Message:
-    """The value of a transcript's entry."""
+    """Makes the message of a transcript's entry."""
     return Message(
         _KINDS[entry.kind], entry.request, entry.reply, _TRANSPORTS[entry.transport], entry.time
     )

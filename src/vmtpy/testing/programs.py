@@ -1,4 +1,7 @@
-"""Programs that speak to an emulated host of a test: under ptrace, or stand-ins found in PATH."""
+"""Programs that speak to a test's emulated host: traced ones, and stand-ins found in PATH.
+
+It serves src/vmtpy/testing/host.py and relies on the native trap host, which uses ptrace.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ from vmtpy.host.rpctool import write_programs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What a stand-in begins with: its host is that of the test.
+# A stand-in begins with these lines, which make the test's host its host.
 _BEFORE = """\
 from vmtpy import _host, backdoor
 backdoor.stand_in = backdoor.StandIn(None, _host.UnixDialer({base!r}))"""
-# stdin, stdout and stderr by name, so that nobody has to read along; the directory, then variables.
+# The program's stdin, stdout and stderr are files, so nobody has to read them while it runs. The
+# shell's arguments are these three files, the directory, the variables, and the program.
 _SHELL = 'cd "$4" || exit 126; exec <"$1" >"$2" 2>"$3"; shift 4; exec env -- "$@"'
 
 
@@ -30,8 +34,8 @@ def write_stand_ins(directory: str, base: str) -> None:
     """Puts the stand-ins of `vmware-rpctool` and `vmtpy-rpctool` into a directory.
 
     Args:
-        directory: that is to be in PATH.
-        base: where the host serves them.
+        directory: the directory that the caller puts into PATH.
+        base: the address at which the host serves the stand-ins.
     """
     write_programs(Path(directory), _BEFORE.format(base=base))
 
@@ -76,7 +80,7 @@ def run_program(
 
 
 def untraceable() -> str:
-    """Why programs cannot be traced here: "ptrace", "x86-64"; "" if they can."""
+    """Returns what this machine lacks for tracing programs: "ptrace" or "x86-64"; else ""."""
     if os.uname().machine != "x86_64":
         return "x86-64"
     host = _host.TrapHost(_host.Device(_core.SteadyClock()), ["/bin/true"])

@@ -10,10 +10,7 @@ _Path: TypeAlias = str | bytes | os.PathLike[str]
 
 # --- clock ---
 class Clock:
-    """The monotonic time that a loop or a session goes by.
-
-    now(): seconds, as time.monotonic().
-    """
+    """The monotonic clock of a loop or a session. now() returns seconds, as time.monotonic()."""
 
     def now(self) -> float: ...
 
@@ -22,40 +19,45 @@ class SteadyClock(Clock):
 
     def __init__(self) -> None: ...
 
-def wall_clock_is_kept() -> bool: ...
-def step_wall_clock(by_us: int) -> None: ...
-def slew_wall_clock(by_us: int) -> None: ...
+def wall_clock_is_kept() -> bool:
+    """Returns whether a program keeps the kernel's clock: adjtimex shows STA_UNSYNC clear."""
+
+def step_wall_clock(by_us: int) -> None:
+    """Moves the wall clock at once. Raises SystemCallError, for example without the right."""
+
+def slew_wall_clock(by_us: int) -> None:
+    """Moves the wall clock by half a millisecond a second. Raises as step_wall_clock()."""
 
 # --- backdoor, probe ---
 class Backdoor:
-    """A way to speak to the host through the processor. Made by make_backdoor(), or emulated."""
+    """A way to speak to the host through the processor: make_backdoor() makes it, or a test."""
 
     def high_bandwidth(self) -> bool: ...
 
 class PortBackdoor(Backdoor):
-    """VMware's I/O ports. Outside VMware they fault where the kernel refuses them: probe first."""
+    """VMware's I/O ports. Probe first: outside VMware they fault where the kernel refuses them."""
 
     def __init__(self) -> None: ...
 
 class AbsentBackdoor(Backdoor):
-    """Knows nothing and answers nothing: for a machine that has vsock alone."""
+    """A backdoor that answers nothing, for a machine that has vsock alone."""
 
     def __init__(self) -> None: ...
 
 class MeteredBackdoor(Backdoor):
-    """Another backdoor, counted: counts() gives the numbers of channels, requests and failures."""
+    """Counts what passes another backdoor: counts() returns channels, requests and failures."""
 
     def __init__(self, backdoor: Backdoor) -> None: ...
     def record_to(self, name: str) -> None: ...
     def counts(self) -> dict[str, int]: ...
 
 class Cpu:
-    """What CPUID says.
+    """The facts that CPUID gives.
 
     Attributes:
-        is_virtual: a hypervisor announces itself (leaf 1, ECX bit 31).
-        hypervisor: its signature (leaf 0x40000000), "VMwareVMware"; "" without one.
-        vmcall, vmmcall: the hypercall instruction that VMware names for this processor.
+        is_virtual: whether a hypervisor announces itself (leaf 1, ECX bit 31).
+        hypervisor: its signature (leaf 0x40000000), such as "VMwareVMware"; "" without one.
+        vmcall, vmmcall: whether VMware names this hypercall instruction for this processor.
         encrypted: "SEV" or "TDX" where the host cannot read the guest's memory, else "".
     """
 
@@ -80,7 +82,7 @@ class Cpu:
     def encrypted(self) -> str: ...
 
 def read_cpu(leaves: dict[int, tuple[int, int, int, int]] = ...) -> Cpu:
-    """What CPUID says here, or in `leaves`: leaf → EAX, EBX, ECX, EDX."""
+    """Reads CPUID here, or takes it from `leaves`, which maps a leaf to EAX, EBX, ECX, EDX."""
 
 class BackdoorWay(enum.Enum):
     """The instruction by which a backdoor answers."""
@@ -92,16 +94,16 @@ class BackdoorWay(enum.Enum):
     VMMCALL = 4
 
 def make_backdoor(way: BackdoorWay, cpu: Cpu) -> Backdoor | None:
-    """The backdoor of a way, None for BackdoorWay.NONE. It must have answered there."""
+    """Makes the backdoor of a way; None for BackdoorWay.NONE. The probe must have found the way."""
 
 def io_privilege_error() -> int:
-    """errno with which the kernel refuses I/O privilege to this process, 0 if it grants it."""
+    """Returns the errno with which the kernel refuses I/O privilege here; 0 if it grants it."""
 
 class Presence(enum.Enum):
-    """What the backdoor's probe found.
+    """The result of the backdoor's probe.
 
-    VMWARE: it answers. NO_CHANNEL: it answers, but opens no message channel. FAULT: the instruction
-    faults. NO_ANSWER: nobody answers. UNDECIDED: it could not be tried.
+    VMWARE: the backdoor answers. NO_CHANNEL: it answers, but opens no message channel. FAULT: the
+    instruction faults. NO_ANSWER: nobody answers. UNDECIDED: the instruction could not be tried.
     """
 
     VMWARE = 0
@@ -114,7 +116,7 @@ class Probe:
     """The probe's facts. vmtpy.Probe has them with names, reason and remedy.
 
     Attributes:
-        privilege_error: errno with which the kernel refused I/O privilege, 0 if it did not.
+        privilege_error: the errno with which the kernel refused I/O privilege; 0 if it did not.
     """
 
     @property
@@ -135,13 +137,13 @@ class Probe:
 def probe_machine(
     cpu: Cpu, *, ports: bool = True, hypercalls: bool = True, ask_channel: bool = False
 ) -> Probe:
-    """Tries the real instructions, in a process of its own where they may fault."""
+    """Tries the real instructions; where they may fault, a child process executes them."""
 
 def probe(backdoor: Backdoor, cpu: Cpu) -> Probe:
-    """Asks a backdoor that does not fault."""
+    """Probes a backdoor that does not fault."""
 
 class Hardware:
-    """Facts of the virtual machine, None where the host does not say. `uuid` is the BIOS's."""
+    """Facts of the virtual machine; None where the host does not tell. `uuid` is the BIOS's."""
 
     @property
     def hardware_version(self) -> int | None: ...
@@ -156,9 +158,9 @@ class HostTime:
     """The host's time, in microseconds.
 
     Attributes:
-        unix_us: since 1970.
-        max_lag_us: by which a guest may be behind before it matters.
-        lag_us: by which the host is late with timer interrupts.
+        unix_us: the time since 1970.
+        max_lag_us: how far a guest may be behind before its clock should be corrected.
+        lag_us: how late the host is with this guest's timer interrupts; 0 if unknown.
     """
 
     @property
@@ -172,13 +174,14 @@ def read_hardware(backdoor: Backdoor) -> Hardware:
     """Asks the host for facts of the virtual machine, without a message channel."""
 
 def read_host_time(backdoor: Backdoor) -> HostTime | None:
-    """The host's time now, None if it does not say."""
+    """Returns the host's time now; None if the host does not tell it."""
 
-def read_time_option(backdoor: Backdoor) -> bool | None: ...
+def read_time_option(backdoor: Backdoor) -> bool | None:
+    """Returns whether the host wants the guest's clock kept with its own; None if unknown."""
 
 # --- dialer ---
 class Dialer:
-    """Opens connections to the host. The base of VsockDialer and of the tests' dialers."""
+    """Opens connections to the host. It is the base of VsockDialer and of the tests' dialers."""
 
 class VsockDialer(Dialer):
     """Connects over AF_VSOCK to `context`, which is the host by default."""
@@ -187,10 +190,10 @@ class VsockDialer(Dialer):
 
 # --- transports ---
 class Preference(enum.Enum):
-    """Which way to the host is taken.
+    """The way to the host that conversations take.
 
-    AUTO: vsock where the host listens, else the backdoor. SPARE: vsock only where the backdoor
-    cannot serve. The others: that way alone.
+    AUTO takes vsock where the host listens, else the backdoor. SPARE takes vsock only where the
+    backdoor cannot serve. VSOCK and BACKDOOR take that way alone.
     """
 
     AUTO = 0
@@ -199,7 +202,7 @@ class Preference(enum.Enum):
     BACKDOOR = 3
 
 class VsockState(enum.Enum):
-    """How the connection over vsock stands."""
+    """The state of the connection over vsock."""
 
     ABSENT = 0
     DUE = 1
@@ -208,20 +211,23 @@ class VsockState(enum.Enum):
     RESTING = 4
 
 class Choice(enum.Enum):
-    """What choose_transport() decides for the next conversation."""
+    """The decision of choose_transport() for the next conversation."""
 
     BACKDOOR = 0
     VSOCK = 1
     WAIT = 2
     NONE = 3
 
-def choose_transport(preference: Preference, backdoor: bool, vsock: VsockState) -> Choice: ...
-def wants_vsock(preference: Preference, backdoor: bool) -> bool: ...
+def choose_transport(preference: Preference, backdoor: bool, vsock: VsockState) -> Choice:
+    """Chooses the way for the next conversation. ARCHITECTURE.md shows the choice as a table."""
+
+def wants_vsock(preference: Preference, backdoor: bool) -> bool:
+    """Returns whether a conversation should connect over vsock in the background."""
 
 class Transports:
-    """The backdoor and vsock, and the decision between them, for conversations of both protocols.
+    """The backdoor and vsock, and the choice between them, for conversations of both protocols.
 
-    `connect`: seconds that an attempt over vsock may take.
+    An attempt over vsock may take `connect` seconds.
     """
 
     def __init__(
@@ -238,13 +244,13 @@ class Transports:
 
 # --- channel, rpci, tclo ---
 class Protocol(enum.Enum):
-    """RPCI: the guest asks. TCLO: the host asks."""
+    """The protocol of a channel. In RPCI the guest asks; in TCLO the host asks."""
 
     RPCI = 0x49435052
     TCLO = 0x4F4C4354
 
 class Channel:
-    """One message channel. Methods raise ChannelError, or MessageSizeError for one too large."""
+    """One message channel. Its methods raise ChannelError and, for a size, MessageSizeError."""
 
     def open(self) -> None: ...
     def close(self) -> None: ...
@@ -254,7 +260,7 @@ class Channel:
     def exchange(self, message: bytes) -> bytes | None: ...
 
 class BackdoorChannel(Channel):
-    """A channel through the backdoor. `max_receive`: bytes of the largest reply that is taken."""
+    """A channel through the backdoor. It takes replies of up to `max_receive` bytes."""
 
     def __init__(
         self,
@@ -409,7 +415,7 @@ class Plan:
     def notes(self) -> list[str]: ...
 
 class PlanRequest:
-    """What to freeze: as the arguments of vmtpy.plan()."""
+    """The choice of what to freeze, with the arguments of vmtpy.plan()."""
 
     def __init__(
         self,
@@ -426,7 +432,7 @@ class PlanRequest:
     def volumes(self) -> list[str]: ...
 
 class PlanSources:
-    """Where the plan is read from. Other paths are for tests; `root` is put before each of them."""
+    """The files that a plan is read from. Tests set other paths; `root` is put before each."""
 
     def __init__(
         self,
@@ -439,13 +445,14 @@ class PlanSources:
     ) -> None: ...
 
 def make_plan(request: PlanRequest = ..., sources: PlanSources = ...) -> Plan:
-    """The plan for a request. Raises PlanError, and SystemCallError where there is no mountinfo."""
+    """Makes the plan for a request. Raises PlanError; SystemCallError if there is no mountinfo."""
 
 # --- session, record, marker ---
 class System:
-    """The system calls of a freeze. real_system() gives the kernel's; tests have others."""
+    """The system calls of a freeze. real_system() returns the kernel's; tests use others."""
 
-def real_system() -> System: ...
+def real_system() -> System:
+    """Returns the kernel's system calls."""
 
 class Outcome(enum.Enum):
     """How a freeze ended."""
@@ -458,7 +465,7 @@ class Outcome(enum.Enum):
     LOST = 5
 
 class FilesystemRun:
-    """What happened to one filesystem; seconds. vmtpy.FilesystemRun has each attribute."""
+    """What happened to one filesystem. vmtpy.FilesystemRun says what each attribute means."""
 
     @property
     def path(self) -> str: ...
@@ -546,32 +553,33 @@ class RunRecord:
     def left_out(self) -> list[LeftOut]: ...
 
 class Converge(enum.Enum):
-    """How writers are slowed down: not at all, by each device's bound, by that of the machine."""
+    """How writers are slowed down: not at all, by each device's bound, or by the machine's."""
 
     OFF = 0
     AUTO = 1
     GLOBAL = 2
 
 class AlreadyFrozen(enum.Enum):
-    """What becomes of a filesystem that someone else has frozen: the freeze fails, or it counts."""
+    """How a filesystem that someone else has frozen is treated: as an error, or as frozen."""
 
     ERROR = 0
     ACCEPT = 1
 
 class FreezeOptions:
-    """How a session freezes. Durations are seconds; one out of range is a ValueError.
+    """How a session freezes. Durations are seconds; one out of range raises ValueError.
 
-    What the constructor takes; the keys of the configuration's [quiesce] are called as there:
-        timeout: from the first freeze until everything is thawed, whatever happens.
-        filesystem_timeout: for the freeze of one filesystem.
-        presync_timeout: for writing dirty pages before.
+    The constructor takes these arguments. Keys of the configuration's [quiesce] have the same name
+    there.
+        timeout: the limit from the first freeze until everything is thawed, whatever happens.
+        filesystem_timeout: the limit for the freeze of one filesystem.
+        presync_timeout: the limit for writing dirty pages before the freeze.
         expedite_rcu: whether /sys/kernel/rcu_expedited is set while freezing.
-        guardian: a process of its own thaws if this one dies.
-        run_directory: where the marker is kept.
-        already_frozen: what becomes of a filesystem that someone else has frozen.
-        left_out: what the plan left out although it is writable; the record names it.
+        guardian: whether a second process thaws if this one dies.
+        run_directory: the directory of the marker.
+        already_frozen: how a filesystem that someone else has frozen is treated.
+        left_out: the writable filesystems that the plan left out; the record names them.
         stall_goal: how long the freeze may hold writers.
-        converge: how writers are slowed down where it would be longer.
+        converge: how writers are slowed down if the freeze would hold them for longer.
     """
 
     def __init__(
@@ -590,7 +598,7 @@ class FreezeOptions:
     ) -> None: ...
 
 class Phase(enum.Enum):
-    """How far a session is. It only moves on."""
+    """The phase of a session. A session never goes back to an earlier phase."""
 
     NEW = 0
     PREPARING = 1
@@ -600,12 +608,12 @@ class Phase(enum.Enum):
     ENDED = 5
 
 class FreezeSession:
-    """One freeze, from the open directories to the last thaw, on a native thread of its own.
+    """One freeze, from opening the directories to the last thaw, on a native thread of its own.
 
     Any thread may use it. start() returns at once, and raises PlanError when there is nothing to
-    freeze. release() and abort() ask for the thaw and do not wait; the first one counts. wait_for()
-    returns whether the phase was reached within `timeout` seconds. Letting go of the object aborts
-    and waits until all is thawed.
+    freeze. release() and abort() ask for the thaw and do not wait; the first call counts.
+    wait_for() returns whether the phase was reached within `timeout` seconds. The end of the object
+    aborts the session and waits until all is thawed.
     """
 
     def __init__(
@@ -636,7 +644,7 @@ class Rescue(enum.Enum):
     FAILED = 5
 
 class RescueResult:
-    """One filesystem of a marker: `text` is the sentence for people."""
+    """What became of one filesystem of a marker; `text` says it in a sentence."""
 
     @property
     def result(self) -> Rescue: ...
@@ -652,11 +660,14 @@ class RescueResult:
 def thaw_from_markers(
     system: System, run_directory: _Path = "/run/vmtpy", force: bool = False, patience: float = 10.0
 ) -> list[RescueResult]:
-    """Thaws what agents left frozen that died with their guardians. `patience` is seconds."""
+    """Thaws what was left frozen by agents that died together with their guardians.
+
+    `patience` is in seconds.
+    """
 
 # --- agent ---
 class BackupCode(enum.Enum):
-    """The code with which a refused backup ends, as the host knows it."""
+    """The host's code for the reason of a refused backup."""
 
     SCRIPT = 2
     SYNC = 3
@@ -691,9 +702,14 @@ class BackupEvent(enum.Enum):
     HOST_GONE = 10
     LATE = 11
 
-def host_commands() -> list[tuple[str, bool]]: ...
-def parse_start_with_options(body: bytes) -> tuple[QuiesceRequest, bytes]: ...
-def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None: ...
+def host_commands() -> list[tuple[str, bool]]:
+    """Returns the host's commands, sorted by name, each with whether its body is binary."""
+
+def parse_start_with_options(body: bytes) -> tuple[QuiesceRequest, bytes]:
+    """Reads the XDR body of vmbackup.startWithOpts. Returns the request and an error, or b""."""
+
+def backup_edge(state: BackupState, event: BackupEvent) -> BackupState | None:
+    """Returns the backup machine's state after an event; None if the event has no edge."""
 
 class ConversationState(enum.Enum):
     """The states of the conversation with the host. ARCHITECTURE.md has its table."""
@@ -716,10 +732,14 @@ class ConversationEvent(enum.Enum):
 
 def conversation_edge(
     state: ConversationState, event: ConversationEvent
-) -> ConversationState | None: ...
+) -> ConversationState | None:
+    """Returns the conversation's state after an event; None if the event has no edge."""
 
 class QuiesceRequest:
-    """What the host asks for when a backup starts. `timeout`: seconds for all; 0: as configured."""
+    """The host's request at the start of a backup.
+
+    `timeout` is the longest time from start to thaw in seconds; 0 means the configured one.
+    """
 
     @property
     def manifest(self) -> bool: ...
@@ -735,7 +755,7 @@ class QuiesceRequest:
     def script_argument(self) -> str: ...
 
 class AgentEvent:
-    """What the native loop has for Python. Which attributes count depends on `kind`."""
+    """An event of the native loop for Python. `kind` decides which attributes are set."""
 
     class Kind(enum.Enum):
         START = 0
@@ -763,10 +783,10 @@ class AgentEvent:
     def warning(self) -> bool: ...
 
 def answer_vix(request: bytes, state: ToolsState) -> bytes:
-    """The answer to what follows `Vix_1_Relayed_Command `."""
+    """Returns the answer to a VIX request: the bytes that follow `Vix_1_Relayed_Command `."""
 
 class ToolsState:
-    """What a host hears that asks for the state of the tools; what is empty is left out."""
+    """The answer to a host that asks for the state of the tools; empty fields are left out."""
 
     def __init__(
         self,
@@ -779,7 +799,7 @@ class ToolsState:
     ) -> None: ...
 
 class AgentOptions:
-    """How the loop polls and announces. All durations are seconds."""
+    """How the loop polls, and what it announces. All durations are seconds."""
 
     def __init__(
         self,
@@ -798,7 +818,12 @@ class AgentOptions:
     ) -> None: ...
 
 class LoopStatus:
-    """How the loop is. Times are those of the clock in seconds, 0.0 for never."""
+    """The state of the loop. Times are the clock's, in seconds; 0.0 means never.
+
+    Attributes:
+        busy_since: when the session began to freeze; 0.0 while nothing is frozen.
+        stuck_since: when Python, which owes an answer, was last heard of; 0.0 while it is well.
+    """
 
     @property
     def connected(self) -> bool: ...
@@ -830,11 +855,11 @@ class LoopStatus:
     def losses(self) -> int: ...
 
 class Agent:
-    """The native loop: polls the host, answers it, and runs the backup machine on its own thread.
+    """The native loop polls the host, answers it, and runs the backup machine on its own thread.
 
-    status(), preparing(), request_stop(), arm(), skip(), refuse() and finish() may be called from
-    any thread, the others from that of the owner. next_event() waits `timeout` seconds, without an
-    end if that is None.
+    Any thread may call status(), preparing(), request_stop(), arm(), skip(), refuse() and finish();
+    only the owner's thread may call the others. next_event() waits `timeout` seconds; with None it
+    waits without a limit.
     """
 
     @overload
@@ -848,7 +873,7 @@ class Agent:
     def skip(self, timeout: float) -> None: ...
     def refuse(self, code: BackupCode, text: str) -> None: ...
     def finish(self, path: str = "", manifest: bytes = b"") -> None:
-        """Ends a backup: what the host may fetch from now on, and by which path; "" for none."""
+        """Ends a backup. The host may fetch `manifest` by `path` from now on; "" for none."""
     def answer(self, id: int, text: bytes) -> None: ...  # noqa: A002
     def settle(self, id: int) -> None: ...  # noqa: A002
     def configure(self, options: AgentOptions) -> None: ...
@@ -867,21 +892,27 @@ class Agent:
     def step(self) -> float | None: ...
 
 class SignalEvents:
-    """While it lives, the signals write to the eventfd `event_fd`, without Python.
+    """Has the signals write to the eventfd `event_fd`, without Python, while the object exists.
 
-    Raises VmtError for a signal that another one has.
+    Raises VmtError for a signal that another object has.
     """
 
     def __init__(self, event_fd: int, signals: Sequence[int]) -> None: ...
 
-def lock_memory() -> bool: ...
+def lock_memory() -> bool:
+    """Locks this process's memory. Returns False, and locks nothing, where it may not."""
 
 class Role(enum.Enum):
-    """What a thread is allowed to do."""
+    """The role of a thread, which decides what it may do."""
 
     MAIN = 0
     STATUS = 1
 
-def confine_process() -> None: ...
-def take_role(role: Role) -> None: ...
-def effective_capabilities() -> str: ...
+def confine_process() -> None:
+    """Makes take_role() effective from now on. The main thread calls it before any take_role()."""
+
+def take_role(role: Role) -> None:
+    """Leaves the calling thread only what its role needs, for good."""
+
+def effective_capabilities() -> str:
+    """Returns the effective capabilities of the calling thread."""

@@ -1,4 +1,4 @@
-"""Types of the emulated host and the means of tests."""
+"""Types of the emulated host and of the tests' doubles. The headers in csrc say more of each."""
 
 import enum
 from collections.abc import Sequence
@@ -7,16 +7,21 @@ from vmtpy import _core
 
 # --- device, emulated backdoor ---
 class MessageKind(enum.Enum):
+    """The kind of a message: a request of the guest, the host's command, or the guest's reply."""
+
     RPCI = 0
     TCLO_COMMAND = 1
     TCLO_REPLY = 2
 
 class Transport(enum.Enum):
+    """The way by which a message came."""
+
     BACKDOOR = 0
     VSOCK = 1
     PRIVILEGED_VSOCK = 2
 
 class TranscriptEntry:
+    """One message between the guest and the host, with its time."""
     @property
     def kind(self) -> MessageKind: ...
     @property
@@ -29,6 +34,10 @@ class TranscriptEntry:
     def reply(self) -> bytes: ...
 
 class Device:
+    """VMware, played at register level. It keeps a transcript of all messages and counts the traps.
+
+    Any thread may call it. Deadlines are times of its clock.
+    """
     def __init__(
         self,
         clock: _core.Clock,
@@ -74,14 +83,18 @@ class Device:
     def high_in(self, registers: dict[str, int], room: int) -> tuple[dict[str, int], bytes]: ...
 
 class EmulatedBackdoor(_core.Backdoor):
+    """A backdoor whose traps a Device in the same process answers."""
     def __init__(self, device: Device, *, high_bandwidth: bool = True) -> None: ...
 
 class EmulatedHypercall(_core.Backdoor):
+    """The real backdoor by hypercall, except that a Device answers in place of the instruction."""
     def __init__(
         self, device: Device, instruction: str, *, high_bandwidth: bool = True
     ) -> None: ...
 
 class VsockFault(enum.Enum):
+    """The ways in which the emulated host breaks the protocol of vsock at one packet."""
+
     RESET = 0
     CLOSE = 1
     SILENCE = 2
@@ -94,6 +107,10 @@ class VsockFault(enum.Enum):
     SLOW = 9
 
 class VsockService:
+    """The emulated host on vsock. It listens for RPCI and, with `tclo`, for TCLO.
+
+    `base` begins its AF_UNIX names; "" listens on AF_VSOCK. Any thread may call it.
+    """
     def __init__(self, device: Device, base: str = "", *, tclo: bool = True) -> None: ...
     def stop_listening(self) -> None: ...
     def listen_again(self) -> None: ...
@@ -106,6 +123,7 @@ class VsockService:
     def counts(self) -> dict[str, int]: ...
 
 class Frame:
+    """One trap, with the registers before and after it."""
     @property
     def instruction(self) -> str: ...
     @property
@@ -114,6 +132,7 @@ class Frame:
     def after(self) -> dict[str, int]: ...
 
 class RecordingBackdoor(_core.Backdoor):
+    """Records the traps of another backdoor, and changes answers on request."""
     def __init__(self, inner: _core.Backdoor) -> None: ...
     def change(self, nth: int, register: str, value: int) -> None: ...
     def break_down(self, times: int) -> None: ...
@@ -123,22 +142,37 @@ class RecordingBackdoor(_core.Backdoor):
 
 # --- trap host ---
 class CpuidMethod(enum.Enum):
+    """How CPUID is answered: the processor faults on it, or the instruction is overwritten."""
+
     NONE = 0
     FAULT = 1
     PATCH = 2
 
-def decode(rax: int, rdx: int, code: bytes) -> str: ...
-def read_instruction(code: bytes) -> tuple[int, str, int] | None: ...
-def cpuid_sites(path: str) -> list[int]: ...
-def faulting_hypercalls() -> int: ...
+def decode(rax: int, rdx: int, code: bytes) -> str:
+    """Returns the kind of instruction that a program faulted on."""
+
+def read_instruction(code: bytes) -> tuple[int, str, int] | None:
+    """Returns the first instruction's size, flow and target; None if it is no instruction."""
+
+def cpuid_sites(path: str) -> list[int]:
+    """Returns the places in a program's file at which CPUID would be overwritten."""
+
+def faulting_hypercalls() -> int:
+    """Returns the hypercalls of VMware that fault here, as bits of ECX of VMware's CPUID leaf."""
 
 class BackdoorKind(enum.Enum):
+    """The backdoor's instructions that are answered; the others fault, as outside VMware."""
+
     NONE = 0
     FULL = 1
     HYPERCALL = 2
     VMPORT = 3
 
 class TrapHost:
+    """Runs an unmodified x86-64 program by ptrace, and answers its backdoor by a Device.
+
+    With `vsock`, its AF_VSOCK sockets lead to the VsockService of that base.
+    """
     def __init__(
         self,
         device: Device,
@@ -160,10 +194,15 @@ class TrapHost:
 
 # --- vsock: dialer, packets ---
 class UnixDialer(_core.Dialer):
+    """A dialer for tests, which connects to AF_UNIX sockets in place of AF_VSOCK."""
+
     def __init__(self, base: str, device: Device | None = None) -> None:
-        """With a `device`, what it says of pairs of ports that the host still holds counts."""
+        """With a `device`, an attempt from a port whose pair the host still holds is reset."""
     def fail(self, error: int, *, times: int = 0, later: bool = False) -> None:
-        """Attempts end with this errno: so many (0: all, until fail(0)); `later`: on their way."""
+        """Makes `times` attempts end with this errno; 0 means all, until fail(0).
+
+        They end at once or, with `later`, while they connect.
+        """
     def hold(self, held: bool) -> None: ...
     def forbid_privilege(self) -> None: ...
     @property
@@ -172,6 +211,7 @@ class UnixDialer(_core.Dialer):
     def privileged_dials(self) -> int: ...
 
 class Packet:
+    """One packet of the vsock transport."""
     @property
     def ping(self) -> bool: ...
     @property
@@ -180,6 +220,7 @@ class Packet:
     def close(self) -> bool: ...
 
 class PacketDecoder:
+    """Decodes packets from bytes as they arrive."""
     def __init__(self, max_payload: int = 65536) -> None: ...
     def feed(self, bytes: bytes) -> None: ...  # noqa: A002
     def take(self) -> Packet | None: ...
@@ -188,27 +229,35 @@ class PacketDecoder:
     @property
     def kept(self) -> int: ...
 
-def encode_packet(payload: bytes, *, ping: bool = False, close: bool = False) -> bytes: ...
+def encode_packet(payload: bytes, *, ping: bool = False, close: bool = False) -> bytes:
+    """Encodes a packet. Raises MessageSizeError for a payload larger than the wire allows."""
 
 # --- faulty system, simulated disk, manual clock ---
 class ManualClock(_core.Clock):
+    """A clock that tests turn by hand. advance() wakes every waiter; jump() wakes nobody."""
     def __init__(self) -> None: ...
     def advance(self, seconds: float) -> None: ...
     def jump(self, seconds: float) -> None: ...
 
 class FaultySystem(_core.System):
+    """A System whose nth call fails, counted from 1; with `for_good` every later call does, too."""
     def __init__(self, real: _core.System) -> None: ...
     def fail(self, nth: int, error: int, for_good: bool, call: str = "") -> None: ...
     def fired(self) -> bool: ...
     def calls(self) -> list[str]: ...
 
 class StoppingSystem(_core.System):
+    """A System whose calls stop at a chosen place until a test lets them go on.
+
+    The places are in the file `path`, which every process maps.
+    """
     def __init__(self, real: _core.System, path: str) -> None: ...
     def stop(self, place: str) -> None: ...
     def stopped(self, place: str) -> bool: ...
     def let_go(self, place: str) -> None: ...
 
 class SimulatedDisk(_core.System):
+    """A System with simulated filesystems: its freeze blocks write() until the thaw."""
     def __init__(self, paths: list[str]) -> None: ...
     def filesystems(self) -> list[_core.Filesystem]: ...
     def write(self, path: str) -> float: ...
@@ -231,6 +280,10 @@ class SimulatedDisk(_core.System):
     def longest_stop(self, path: str) -> float: ...
 
 class Convergence:
+    """The bounds on dirty pages that bring a freeze down to `goal` seconds, before `deadline`.
+
+    It only calculates: observe() takes facts and the time, and `bounds` follow from them.
+    """
     def __init__(self, goal: float, deadline: float) -> None: ...
     def observe(
         self,
@@ -258,4 +311,5 @@ class Convergence:
     def expected_hold(self) -> float: ...
 
 # --- what the guardian closes ---
-def close_all_but(kept: Sequence[int]) -> None: ...
+def close_all_but(kept: Sequence[int]) -> None:
+    """Closes all descriptors of this process except those in `kept`, which must ascend."""

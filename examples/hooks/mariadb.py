@@ -1,18 +1,19 @@
 #!/usr/bin/python3
-"""MariaDB or MySQL around a quiesced snapshot, as /etc/vmtpy/hooks.d/50-mariadb.
+"""This hook locks MariaDB or MySQL during a quiesced snapshot: /etc/vmtpy/hooks.d/50-mariadb.
 
-Called with `freeze`, then `thaw` or `freezeFail`. A process in the background holds one session
-open in between, with BACKUP STAGE (MariaDB 10.4 and later) or FLUSH TABLES WITH READ LOCK (MySQL).
-The locks are the session's: they are gone at the thaw, when the limit is over, when the agent ends,
-and when that process dies, however it dies. What that is good for and what it costs:
-docs/hooks-mariadb.md. Needs Python 3.8 and the server's command-line client, nothing else.
+The agent calls it with `freeze`, then with `thaw` or `freezeFail`. Between the two, a process in
+the background holds one session open with BACKUP STAGE (MariaDB 10.4 and later) or FLUSH TABLES
+WITH READ LOCK (MySQL). The locks belong to the session, so the server drops them at the thaw, when
+the limit is over, when the agent ends, and when that process dies for any reason.
+docs/hooks-mariadb.md says what the hook is good for and what it costs. It needs only Python 3.8 and
+the server's command-line client.
 
-Settings, from the environment of the agent's service:
+It reads these settings from the environment of the agent's service (defaults in parentheses):
     VMTPY_MARIADB_CLIENT  the client and its options (`mariadb`, else `mysql`)
     VMTPY_MARIADB_LOCK    BLOCK_COMMIT, BLOCK_DDL or READ_LOCK (by the server's version)
-    VMTPY_MARIADB_WAIT    seconds to wait for statements that run (5)
-    VMTPY_MARIADB_LIMIT   seconds that the session is held (60)
-    VMTPY_MARIADB_STATE   a file (/run/vmtpy-mariadb)
+    VMTPY_MARIADB_WAIT    the seconds to wait for statements that run (5)
+    VMTPY_MARIADB_LIMIT   the seconds for which the session may be held (60)
+    VMTPY_MARIADB_STATE   the file that names the background process (/run/vmtpy-mariadb)
 """
 
 import fcntl
@@ -36,23 +37,23 @@ DONE = "vmtpy: done"
 RELEASED = "released"
 STAGES = ("START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT")
 LOOK = 0.2  # seconds between two looks at the agent
-ENDING = 20.0  # seconds for the session's end
+ENDING = 20.0  # seconds that the end of the session may take
 
 
 class HookError(Exception):
-    """What the log is to show."""
+    """The hook fails; the agent logs the text."""
 
 
 class ReleaseError(Exception):
-    """SIGTERM: the thaw, or the agent has given this hook up."""
+    """SIGTERM has come: the thaw has begun, or the agent has given up this hook."""
 
 
 class Session:
-    """A session of the server's command-line client, which ends when its input does."""
+    """A session of the server's command-line client, which ends when its input ends."""
 
     def __init__(self, deadline):
         self.deadline = deadline
-        self.stages = False  # it holds a stage of BACKUP STAGE
+        self.stages = False  # true while the session holds a stage of BACKUP STAGE
         try:
             self.client = subprocess.Popen(
                 [*shlex.split(CLIENT), *FLAGS],
@@ -65,11 +66,11 @@ class Session:
             raise HookError(f"{CLIENT}: {error.strerror}") from error
 
     def ask(self, statement):
-        """Runs a statement. Returns the lines that it gave."""
+        """Runs a statement. Returns the lines of its result."""
         try:
             self.client.stdin.write(f"{statement};\nSELECT '{DONE}';\n".encode())
         except BrokenPipeError:
-            pass  # what the client said of its end is read now
+            pass  # the client has ended; the loop below reads why
         text = ""
         while not text.endswith(f"{DONE}\n"):
             left = self.deadline - time.monotonic()
@@ -85,12 +86,12 @@ class Session:
         return text.splitlines()[:-1]
 
     def has_ended(self, seconds):
-        """Waits; True as soon as the server or the client has ended the session."""
+        """Waits, and returns True as soon as the server or the client has ended the session."""
         return bool(select.select([self.client.stdout], [], [], seconds)[0])
 
     def close(self):
-        """Ends it: the server takes its locks back."""
-        self.client.stdin.close()  # raises nothing: it is not buffered
+        """Ends the session, so that the server drops its locks."""
+        self.client.stdin.close()  # this raises nothing, as stdin is not buffered
         try:
             self.client.wait(ENDING)
         except subprocess.TimeoutExpired:
@@ -99,10 +100,10 @@ class Session:
 
 
 def lock(session):
-    """Has the server flush and hold still. Raises HookError."""
+    """Makes the server flush its data and hold still. Raises HookError."""
     version = session.ask("SELECT VERSION()")[0]
     kind = LOCK or ("BLOCK_COMMIT" if "MariaDB" in version else "READ_LOCK")
-    # A statement that runs for long would keep all writers waiting behind this.
+    # All writers wait behind this lock while it waits for a statement that runs for long.
     session.ask(f"SET SESSION lock_wait_timeout = {WAIT}")
     if kind == "READ_LOCK":
         session.ask("FLUSH TABLES WITH READ LOCK")
@@ -117,7 +118,7 @@ def lock(session):
 
 
 def unlock(session):
-    """Lets the server go on. Returns RELEASED, or what shows that the session was lost before."""
+    """Lets the server go on. Returns RELEASED, or an error if the session was lost before."""
     session.deadline = time.monotonic() + ENDING
     try:
         session.ask("BACKUP STAGE END" if session.stages else "UNLOCK TABLES")
@@ -127,9 +128,11 @@ def unlock(session):
 
 
 def hold(agent, ready):
-    """The process in the background. `ready` takes "", or what went wrong."""
+    """Runs the background process. It closes the pipe `ready` when the server holds still, and
+    writes to it what went wrong otherwise.
+    """
     state = os.open(STATE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    fcntl.flock(state, fcntl.LOCK_EX)  # as long as this process lives
+    fcntl.flock(state, fcntl.LOCK_EX)  # this process holds the lock as long as it lives
     os.ftruncate(state, 0)
     os.write(state, f"{os.getpid()}\n".encode())
     signal.signal(signal.SIGTERM, asked)
@@ -160,7 +163,7 @@ def hold(agent, ready):
             try:
                 os.write(ready, why.encode())
             except BrokenPipeError:
-                pass  # `freeze` has been killed
+                pass  # the process of `freeze` has been killed
 
 
 def asked(*_):
@@ -168,7 +171,7 @@ def asked(*_):
 
 
 def lives(pid):
-    """False for a zombie, too."""
+    """Returns whether a process exists and is no zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
@@ -177,7 +180,7 @@ def lives(pid):
 
 
 def freeze():
-    """Returns when the server holds still."""
+    """Starts the background process. Returns the exit code when the server holds still or fails."""
     release()
     agent = os.getppid()
     reader, ready = os.pipe()
@@ -195,7 +198,9 @@ def freeze():
 
 
 def release():
-    """Ends the session. Returns why it had ended before, "" if it had not, None without one."""
+    """Ends the session. Returns "" on success, the reason if the session had ended before, and None
+    if there was no session.
+    """
     try:
         state = os.open(STATE, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:

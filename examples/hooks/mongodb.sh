@@ -1,14 +1,15 @@
 #!/bin/sh
-# MongoDB around a quiesced snapshot, as /etc/vmtpy/hooks.d/50-mongodb.
+# This hook locks MongoDB during a quiesced snapshot: /etc/vmtpy/hooks.d/50-mongodb.
 #
-# Called with `freeze`, then `thaw` or `freezeFail`. db.fsyncLock() is no session's: it would stay when
-# the client has gone. So a process in the background unlocks when the limit is over, and when the agent
-# has ended. What that is good for and what it costs: docs/hooks-mongodb.md. Needs mongosh.
+# The agent calls it with `freeze`, then with `thaw` or `freezeFail`. The lock of db.fsyncLock() belongs
+# to no session: it stays when the client has gone. So a process in the background unlocks when the limit
+# is over, and when the agent has ended. docs/hooks-mongodb.md says what the hook is good for and what it
+# costs. It needs mongosh.
 #
-# Settings, from the environment of the agent's service:
+# It reads these settings from the environment of the agent's service (defaults in parentheses):
 #   VMTPY_MONGODB_CLIENT  the client and its options (mongosh --quiet)
-#   VMTPY_MONGODB_LIMIT   seconds that it stays locked (60)
-#   VMTPY_MONGODB_STATE   a directory (/run/vmtpy-mongodb)
+#   VMTPY_MONGODB_LIMIT   the seconds for which MongoDB may stay locked (60)
+#   VMTPY_MONGODB_STATE   the directory that exists while it is locked (/run/vmtpy-mongodb)
 set -u
 client=${VMTPY_MONGODB_CLIENT:-mongosh --quiet}
 limit=${VMTPY_MONGODB_LIMIT:-60}
@@ -16,27 +17,27 @@ state=${VMTPY_MONGODB_STATE:-/run/vmtpy-mongodb}
 
 unlock='let left; do { left = db.fsyncUnlock().lockCount } while (left > 0)'
 
-# Runs JavaScript; fails where it throws.
+# Runs JavaScript, and fails if that throws.
 run() {
   # shellcheck disable=SC2086 # the client's options are words
   $client --eval "$1"
 }
 
-# True while this process is there and no zombie.
+# Succeeds while the process exists and is no zombie.
 lives() {
   case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) in
     "" | [ZX]*) return 1 ;;
   esac
 }
 
-# The process in the background. Ends when `state` is gone, which is when thaw is at work.
+# Runs the background process, which ends when `state` is gone, since the thaw unlocks then.
 guard() {
   rounds=$((limit * 5))
   while [ $((rounds -= 1)) -ge 0 ] && lives "$PPID"; do
     sleep 0.2
     [ -d "$state" ] || return
   done
-  # Only one of guard and thaw unlocks: the one that takes the directory away.
+  # Only one of guard and thaw unlocks: the one that removes the directory.
   if rmdir "$state" 2>/dev/null; then
     echo "unlocked before the thaw: the limit of $limit s is over, or the agent has ended"
     run "$unlock"
@@ -45,7 +46,7 @@ guard() {
 
 case ${1:-} in
   freeze)
-    # One that was left is taken over: its guard goes on, and would unlock too early.
+    # A directory that exists belongs to an earlier freeze, whose guard would unlock too early.
     mkdir -m 700 "$state" 2>/dev/null || {
       echo "$state is there: an earlier freeze is still held"
       exit 1

@@ -1,15 +1,17 @@
 #!/bin/sh
-# Redis or Valkey before a quiesced snapshot, as /etc/vmtpy/hooks.d/50-redis.
+# This hook has Redis or Valkey write its data before a quiesced snapshot: /etc/vmtpy/hooks.d/50-redis.
 #
-# Called with `freeze`, then `thaw` or `freezeFail`. Holds nothing while the filesystems are frozen:
-#   without an append-only file  a new dump (BGSAVE) is written, and waited for;
-#   with one                     it holds all that is acknowledged; where the server has WAITAOF (7.2
-#                                and later), what was acknowledged until now is on the disk as well.
-# What that is good for and what it costs: docs/hooks-redis.md. Needs redis-cli.
+# The agent calls it with `freeze`, then with `thaw` or `freezeFail`. It locks nothing while the
+# filesystems are frozen.
+#   Without an append-only file  the hook has the server write a new dump (BGSAVE), and waits for it.
+#   With an append-only file     that file holds all that the server has acknowledged. Where the server
+#                                has WAITAOF (7.2 and later), the hook also waits until what was
+#                                acknowledged until now is on the disk.
+# docs/hooks-redis.md says what the hook is good for and what it costs. It needs redis-cli.
 #
-# Settings, from the environment of the agent's service:
+# It reads these settings from the environment of the agent's service (defaults in parentheses):
 #   VMTPY_REDIS_CLIENT  the client and its options (redis-cli); REDISCLI_AUTH has the password
-#   VMTPY_REDIS_LIMIT   seconds for all of it (50); [hooks] timeout must be more
+#   VMTPY_REDIS_LIMIT   the seconds that the hook may take (50); [hooks] timeout must be more
 set -u
 client=${VMTPY_REDIS_CLIENT:-redis-cli}
 limit=${VMTPY_REDIS_LIMIT:-50}
@@ -19,25 +21,25 @@ fail() {
   exit 1
 }
 
-# What the server answers to one command.
+# Prints the server's answer to one command.
 ask() {
   # shellcheck disable=SC2086 # the client's options are words
   $client "$@" 2>&1 | tr -d '\r'
 }
 
-# One field of `INFO persistence`, "" without it.
+# Prints one field of `INFO persistence`, or nothing if the server does not have it.
 field() {
   ask INFO persistence | sed -n "s/^$1://p"
 }
 
-# Waits a little. Fails when the limit is over.
+# Waits a little, and fails when the limit is over.
 pause() {
   [ "$(date +%s)" -lt "$end" ] || fail "$* after $limit s"
   sleep 0.1
 }
 
 save() {
-  # It answers with an error while another dump or the append-only file is being written.
+  # The server answers with an error while it writes another dump or the append-only file.
   while answer=$(ask BGSAVE); do
     case $answer in
       *started*) break ;;
@@ -53,7 +55,7 @@ save() {
 
 flush() {
   [ "$(field aof_last_write_status)" = ok ] || fail "the append-only file cannot be written"
-  # WAITAOF waits for writes of its own connection, and with them for all before.
+  # WAITAOF waits for the writes of its own connection, and so for all writes before them.
   # shellcheck disable=SC2086
   answer=$(printf 'SET vmtpy:freeze 1 EX 3600\nWAITAOF 1 0 %d000\n' "$limit" | $client 2>&1 |
     tr -d '\r' | tail -n +2)

@@ -1,6 +1,6 @@
-"""Cross-compiles the wheels with zig: each C++ file once a target, each binding once a Python.
+"""Cross-compiles the wheels with zig: C++ files once for each target, bindings for each Python.
 
-Run by .ci/wheels, which makes the environment. The sources and their flags are setup.py's.
+.ci/wheels runs it and makes its environment. setup.py lists the sources and their flags.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ PYTHONS = sorted([*python_headers.SUITES, *python_headers.ELSEWHERE])
 
 @dataclass(frozen=True)
 class Target:
-    """A platform tag, and what the compiler and CPython call that platform."""
+    """A platform tag, and the compiler's and CPython's names of that platform."""
 
     tag: str
     machine: str
-    triple: str  # the compiler's
-    suffix: str  # of an extension's file name
+    triple: str  # the compiler's name
+    suffix: str  # the end of an extension's file name
 
     @property
     def objects(self) -> Path:
@@ -54,7 +54,7 @@ TARGETS = [
     Target("musllinux_1_2_aarch64", "aarch64", "aarch64-linux-musl", "aarch64-linux-musl"),
 ]
 
-# A target costs two and a half minutes of processor time, half a minute more for each Python.
+# A target costs two and a half minutes of processor time, and each Python half a minute more.
 IN_CI = {
     "manylinux_2_28_x86_64": PYTHONS,
     "musllinux_1_2_x86_64": PYTHONS[-1:],
@@ -64,7 +64,7 @@ IN_CI = {
 
 @dataclass(frozen=True)
 class Compilation:
-    """One file that becomes one object."""
+    """The compilation of one source into one object."""
 
     source: str
     built: Path
@@ -72,7 +72,7 @@ class Compilation:
 
 
 def load_setup(machine: str) -> ModuleType:
-    """setup.py as it is for `machine`: its lists of sources and its flags."""
+    """Loads setup.py as it is for `machine`, with its lists of sources and its flags."""
     os.environ["VMTPY_MACHINE"] = machine
     spec = importlib.util.spec_from_file_location("vmtpy_setup", "setup.py")
     assert spec is not None
@@ -93,10 +93,10 @@ def compilation(target: Target, flags: list[str], source: str, into: Path) -> Co
 
 
 def type_comparison(target: Target) -> Compilation:
-    """The part of the C++ runtime that compares types when an exception is caught.
+    """Compiles the part of the C++ runtime that compares types when an exception is caught.
 
-    libc++ takes types of two libraries for different ones, even if they have one name. Here
-    exceptions of _host are caught in _core, so names are compared, as libstdc++ does.
+    libc++ treats types of two libraries as different, even if they have the same name. vmtpy
+    catches exceptions of _host in _core, so it compares the names, as libstdc++ does.
     """
     source = LIBRARY / "libcxxabi/src/private_typeinfo.cpp"
     flags = [
@@ -114,7 +114,7 @@ def type_comparison(target: Target) -> Compilation:
 
 
 class Build:
-    """All objects and wheels of one target."""
+    """The objects and wheels of one target."""
 
     def __init__(self, target: Target, pythons: list[str]) -> None:
         self._target = target
@@ -161,7 +161,7 @@ class Build:
         }
 
     def compile(self) -> None:
-        """Two at a time, the slowest first."""
+        """Compiles what is stale, one file for each processor, the slowest files first."""
         bindings = [self._bindings(python) for python in self._pythons]
         wanted = [one for found in bindings for group in found.values() for one in group]
         wanted += [self._types, *self._core, *self._host, *self._programs.values()]
@@ -185,13 +185,14 @@ class Build:
             flags = ["-shared", "-s", "-Wl,-z,relro,-z,now", "-pthread", "-o", str(extension)]
             subprocess.run([*compiler(self._target), *objects, *flags], check=True)
             if self._target.tag.startswith("musl"):
-                # musl takes any name that begins so for itself; the tag promises only this one.
+                # musl takes any name that begins with "libc." as its own, but the tag promises
+                # only this one.
                 name_libc(extension, f"libc.musl-{self._target.machine}.so.1")
             built.append(extension)
         return built
 
     def link_programs(self, into: Path) -> None:
-        """With glibc of this target; those for musl are static."""
+        """Links the programs with this target's glibc; those for musl are static."""
         into.mkdir(parents=True)
         for name, main in self._programs.items():
             objects = [str(one.built) for one in [main, *self._program, self._types]]
@@ -199,7 +200,7 @@ class Build:
             subprocess.run([*compiler(self._target), *objects, *flags], check=True)
 
     def pack(self, python: str, pure: Path) -> Path:
-        """The wheel without extensions, with those of this target and its tags."""
+        """Makes a wheel of the pure tree, this target's extensions and its tags."""
         tag = f"cp{python.replace('.', '')}"
         tree = self._objects(python) / "tree"
         shutil.rmtree(tree, ignore_errors=True)
@@ -227,7 +228,7 @@ def run_wheel(*words: str) -> None:
 
 
 def run_python(program: str, environment: dict[str, str] | None = None) -> None:
-    """Shows what it says where it fails."""
+    """Runs a Python program. If it fails, this shows its output and exits."""
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -235,14 +236,14 @@ def run_python(program: str, environment: dict[str, str] | None = None) -> None:
 
 
 def make_sdist() -> None:
-    """The source archive, from which .ci/try_wheels takes the tests."""
+    """Makes the source archive, from which .ci/try_wheels takes the tests."""
     for old in WHEELHOUSE.glob("*.tar.gz"):
         old.unlink()
     run_python(f"from setuptools import build_meta; build_meta.build_sdist({str(WHEELHOUSE)!r})")
 
 
 def pure_tree() -> Path:
-    """The unpacked wheel of everything but the extensions, made by setuptools and setup.py."""
+    """Has setuptools make the wheel without extensions, and returns its unpacked tree."""
     into = INTO / "pure"
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
@@ -256,7 +257,7 @@ def pure_tree() -> Path:
 
 
 def audit(wheel: Path, target: Target) -> None:
-    """Ends the build if the wheel needs a newer libc, or more libraries, than its tag says."""
+    """Ends the build if the wheel needs a newer libc or more libraries than its tag allows."""
     command = [sys.executable, "-m", "auditwheel", "show", str(wheel)]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     said = " ".join(told.split())

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 INTO = Path("build/debian")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# A mirror that is being updated has lists and packages that do not fit together for some minutes.
+# While a mirror is updated, its lists and packages do not match for some minutes.
 PAUSES = (15, 60, 180)
 
 
 class Archive:
-    """Some suites together, by an apt of its own, which leaves the system's lists alone.
+    """One or more suites, read by an apt with lists of its own, apart from the system's.
 
-    Of a package that several suites have it takes the latest version.
+    If several suites have a package, the latest version is taken.
     """
 
     def __init__(self, suites: list[str], architectures: list[str]) -> None:
@@ -39,12 +39,12 @@ class Archive:
         mirror = subprocess.run(
             [".ci/mirror"], check=True, capture_output=True, text=True
         ).stdout.strip()
-        # An unstable suite's Release file is valid for a week, and a mirror may be older.
+        # The Release file of an unstable suite is valid for a week, and a mirror's may be older.
         options = f"signed-by={KEYRING} check-valid-until=no arch={','.join(architectures)}"
         (self._state / "sources.list").write_text(
             "".join(f"deb [{options}] {mirror} {suite} main\n" for suite in suites)
         )
-        # Backports and experimental suites would stand behind the others.
+        # Without this, apt prefers other suites to backports and experimental ones.
         (self._state / "preferences").write_text("Package: *\nPin: release *\nPin-Priority: 500\n")
         (self._state / "conf").write_text(
             f'Dir::Etc "{self._state}/etc";\n'
@@ -64,22 +64,22 @@ class Archive:
 
     def update(self) -> None:
         """Fetches the lists of packages."""
-        # Without this a list that cannot be had is a warning.
+        # Without this option a list that cannot be fetched is only a warning.
         self._apt("apt-get", "-qq", "update", "-o", "APT::Update::Error-Mode=any")
 
     def depends(self, package: str) -> list[str]:
-        """The names that a package says it depends on."""
+        """Returns the names of the packages that a package depends on."""
         lines = self._apt("apt-cache", "depends", package).splitlines()
         words = [line.strip(" |").split() for line in lines]
         return [word[1] for word in words if word[0] == "Depends:"]
 
     def files(self, packages: list[str]) -> list[str]:
-        """The names of the packages' files, with their versions."""
+        """Returns the names of the packages' files, which have their versions."""
         lines = self._apt("apt-get", "-qq", "download", "--print-uris", *packages).splitlines()
         return sorted(line.split()[1] for line in lines)
 
     def download(self, packages: list[str]) -> list[Path]:
-        """Fetches packages; their files."""
+        """Fetches packages, and returns their files."""
         fetched = self._state / "fetched"
         shutil.rmtree(fetched, ignore_errors=True)
         fetched.mkdir()
@@ -93,7 +93,7 @@ class Archive:
 
 
 def patiently(step: Callable[[], T]) -> T:
-    """What a step returns that asks a mirror. Tries again where the mirror fails."""
+    """Runs a step that asks a mirror, again if the mirror fails. Returns the step's result."""
     for pause in PAUSES:
         try:
             return step()
@@ -104,7 +104,7 @@ def patiently(step: Callable[[], T]) -> T:
 
 
 def extract(files: list[Path], into: Path) -> None:
-    """Unpacks packages over one another."""
+    """Unpacks packages into one tree, and deletes them."""
     into.mkdir(parents=True, exist_ok=True)
     for file in files:
         subprocess.run(["dpkg-deb", "-x", file, into], check=True)
@@ -112,7 +112,7 @@ def extract(files: list[Path], into: Path) -> None:
 
 
 def unpack(suite: str, packages: list[str], architectures: list[str], into: Path) -> None:
-    """Each package of each architecture, over one another; once."""
+    """Fetches the packages of all architectures and unpacks them into one tree, only once."""
     wanted = {f"{package}:{name}" for package in packages for name in architectures}
     done = into / ".unpacked"
     if done.exists() and wanted <= set(done.read_text().split()):

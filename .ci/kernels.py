@@ -17,7 +17,7 @@ import debian_packages
 
 @dataclass(frozen=True)
 class Kernel:
-    """Where a kernel comes from, and where in build/ it goes."""
+    """The source of a kernel, and its directory in build/."""
 
     into: str
     suites: tuple[str, ...]
@@ -25,7 +25,7 @@ class Kernel:
     package: str = "linux-image-amd64"
 
 
-# Debian 10, which had Linux 4.19, is on no mirror any more.
+# No mirror has Debian 10 any more, which had Linux 4.19.
 KERNELS = {
     "amd64": Kernel("kernel", ("bookworm",)),
     "arm64": Kernel("kernel-arm64", ("bookworm",), "arm64", "linux-image-cloud-arm64"),
@@ -33,12 +33,12 @@ KERNELS = {
     "6.12": Kernel("kernel-6.12", ("trixie",)),
     "newest": Kernel("kernel-newest", ("sid", "trixie-backports")),
 }
-# From Linux 7 on image and modules are packages that the one for the kernel depends on.
+# From Linux 7 on, the image and the modules are packages on which the kernel's package depends.
 PARTS = re.compile(r"linux-(image|base|binary|modules)-[0-9]")
 
 
 def packages_of(archive: debian_packages.Archive, package: str) -> list[str]:
-    """What has the kernel of a package that names the current one."""
+    """Returns the packages of the kernel to which `package` refers."""
     parts = [name for name in archive.depends(package) if PARTS.match(name)]
     return sorted({name for part in parts for name in (part, *packages_of(archive, part))})
 

@@ -1,9 +1,8 @@
-"""Has the loaders of old libcs resolve all that the extensions of a wheel need, and starts its
-programs with them.
+"""Checks with the loaders of old libcs that a wheel's extensions resolve and its programs start.
 
-Debian 11 has glibc 2.31 and musl 1.2.2, the oldest of any suite here, and a Python that is
-too old to import the extensions. Nothing but CPython's own symbols may stay unresolved. For arm64
-the loaders run under QEMU (apt install qemu-user-static).
+Debian 11 has glibc 2.31 and musl 1.2.2, the oldest of any suite here, and a Python that is too old
+to import the extensions. Only CPython's own symbols may stay unresolved. For arm64 the loaders run
+under QEMU (apt install qemu-user-static).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def fetch(machines: set[str]) -> None:
 
 
 def loader(tag: str) -> tuple[list[str], dict[str, str]]:
-    """The command that resolves a library, and its environment."""
+    """Returns the command that resolves a library, and its environment."""
     machine = tag.split("_", 3)[3]
     root = INTO / machine
     if tag.startswith("musl"):
@@ -42,9 +41,9 @@ def loader(tag: str) -> tuple[list[str], dict[str, str]]:
 
 
 def unresolved(tag: str, extension: Path) -> tuple[set[str], str]:
-    """The symbols that are found nowhere, and all that the loader says."""
+    """Returns the symbols that are found nowhere, and the whole output of the loader."""
     command, environment = loader(tag)
-    # QEMU hands its guest the environment.
+    # QEMU passes the environment on to the loader.
     done = subprocess.run(
         [*command, extension], env=environment, capture_output=True, text=True, check=False
     )
@@ -53,9 +52,9 @@ def unresolved(tag: str, extension: Path) -> tuple[set[str], str]:
 
 
 def unversioned(extension: Path) -> set[str]:
-    """The symbols that no library was found for when linking, and so none had a version of.
+    """Returns the symbols without a version, since no library had them when the linker ran.
 
-    A newer glibc than the oldest that the wheel is for may have them.
+    A glibc that is newer than the oldest one of the wheel's tag may have them.
     """
     command = ["readelf", "-W", "--dyn-syms", str(extension)]
     table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -82,7 +81,7 @@ def check(wheel: Path, tag: str) -> None:
 
 
 def start(wheel: Path, tag: str, program: Path) -> None:
-    """Runs a program with the old libc; those for musl are static."""
+    """Runs a program with the old glibc; the programs for musl are static."""
     program.chmod(0o755)
     command = RUNNERS[tag.split("_", 3)[3]] if tag.startswith("musl") else loader(tag)[0]
     done = subprocess.run(

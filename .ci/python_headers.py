@@ -1,7 +1,7 @@
-"""The headers of Pythons: from Debian's suites, and of interpreters that are on this machine.
+"""Finds the headers of Pythons: in Debian's suites, and beside interpreters of this machine.
 
-Debian has no Python 3.10 and 3.12 in any suite, and no package of PyPI or npm ships their headers.
-pyenv compiles them; where it has not, their wheels are made by cibuildwheel alone (pyproject.toml).
+No suite of Debian has Python 3.10 or 3.12, and no package of PyPI or npm ships their headers. pyenv
+compiles them. Where pyenv has not, only cibuildwheel makes their wheels (pyproject.toml).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ sys.exit(not found or platform.python_version_tuple()[:2] != tuple(sys.argv[1].s
 
 
 def interpreter(python: str) -> str:
-    """An interpreter of this version that is on this machine with its headers; "" if none is."""
+    """Returns an interpreter of this version that has its headers here; "" if there is none."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = [shutil.which(f"python{python}") or ""]
     found += map(str, sorted(pyenv.glob(f"versions/{python}.*/bin/python{python}")))
     for program in filter(None, found):
-        # pyenv's own programs are there for each version, and run only those that are chosen.
+        # pyenv has a program for each version, which works only if the version is selected.
         command = [program, "-c", HAS_HEADERS, python]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return program
@@ -40,13 +40,13 @@ def interpreter(python: str) -> str:
 
 
 def available(machine: str) -> list[str]:
-    """The Pythons for which wheels can be made here, for this machine."""
+    """Returns the Pythons for which wheels for `machine` can be made here."""
     here = [one for one in ELSEWHERE if machine == platform.machine() and interpreter(one)]
     return sorted([*SUITES, *here])
 
 
 def include(python: str) -> list[Path]:
-    """Where a compiler looks for them; what comes from Debian, `fetch` has unpacked."""
+    """Returns the directories of a Python's headers; fetch() must have unpacked Debian's."""
     if python in SUITES:
         headers = INTO / python / "usr" / "include"
         return [headers / f"python{python}", headers]

@@ -1,4 +1,4 @@
-"""Compares the stubs with what is there at run time: stubtest, but for what no stub can say."""
+"""Compares the stubs with the modules at run time, by stubtest, except where no stub can match."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# pybind11's classes have a metaclass of their own, and without a constructor they inherit one that
-# takes anything and raises.
+# pybind11's classes have a metaclass of their own. A class without a constructor inherits one that
+# takes any arguments and raises.
 PYBIND11 = r"metaclass differs$|__init__ is inconsistent, stub does not have \*args parameter"
 ALLOWED = Path(__file__).with_name("stubs_allowed.txt")
 

@@ -152,7 +152,9 @@ def parse(packet: bytes) -> Reply:
         HEADER.unpack_from(packet)
     )
     if (version, new_header, header_size) != (_VERSION, _NEW_HEADER, HEADER.size):
-        raise HgfsError(f"no HGFS header of version 1: {packet[: HEADER.size].hex()}")
+        raise HgfsError(
+            f"the packet has no HGFS header of version 1: {packet[: HEADER.size].hex()}"
+        )
     if size != len(packet):
         raise HgfsError(f"a packet of {len(packet)} bytes says that it has {size}")
     if flags != _REPLY:
@@ -257,7 +259,7 @@ class Hgfs:
         session, count, _, _, _ = self._fields("<QIIII4x", reply.body)
         listed = reply.body[28:]
         if len(listed) != 8 * count:
-            raise HgfsError(f"{count} capabilities in {len(listed)} bytes")
+            raise HgfsError(f"the reply lists {count} capabilities in {len(listed)} bytes")
         if session == NO_SESSION:
             raise HgfsError("the guest has given no number to the session")
         self.session = session
@@ -292,7 +294,9 @@ class Hgfs:
         data = body[12:]
         # open-vm-tools sends one byte too many, as its structure ends with an array of one byte.
         if got > size or len(data) not in (got, got + 1):
-            raise HgfsError(f"{got} bytes of the {size} asked for in {len(data)}")
+            raise HgfsError(
+                f"the reply claims {got} of the {size} bytes asked for, and has {len(data)}"
+            )
         return data[:got]
 
     def close(self, handle: int) -> None:
@@ -307,14 +311,16 @@ class Hgfs:
         reply = self.call(Op.GETATTR_V2, body).body
         (target,) = self._fields("<8x104xI", reply)
         if len(reply) not in (116 + target, 117 + target):
-            raise HgfsError(f"a link's target of {target} bytes in a reply of {len(reply)}")
+            raise HgfsError(
+                f"a reply of {len(reply)} bytes claims a link's target of {target} bytes"
+            )
         return Attributes(*ATTRIBUTES.unpack_from(reply, 8)[:3])
 
     @staticmethod
     def _fields(layout: str, body: bytes, whole: bool = False) -> tuple[int, ...]:
         size = struct.calcsize(layout)
         if len(body) < size or (whole and len(body) != size):
-            raise HgfsError(f"a reply of {len(body)} bytes that should have {size}")
+            raise HgfsError(f"a reply has {len(body)} bytes instead of {size}")
         return struct.unpack_from(layout, body)
 
 
@@ -378,7 +384,11 @@ def commands_to(device: Device, listener: Listener, patience: float = PATIENCE) 
         finally:
             listener.leave(follower)
         if answer is None:
-            what = "the guest has ended" if follower.ended else f"no answer within {patience:g} s"
+            what = (
+                "the guest has ended"
+                if follower.ended
+                else f"the guest gave no answer within {patience:g} s"
+            )
             raise HgfsError(what)
         return answer.request
 

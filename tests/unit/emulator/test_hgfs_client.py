@@ -111,7 +111,7 @@ def test_a_reply_of_another_length_or_operation_is_refused(
 
 def test_more_bytes_than_were_asked_for_are_refused() -> None:
     guest = answering(reply(Op.READ_V3, struct.pack("<IQ", 5, 0) + b"abcde"))
-    with pytest.raises(HgfsError, match="5 bytes of the 4 asked for"):
+    with pytest.raises(HgfsError, match="claims 5 of the 4 bytes asked for"):
         guest.read(1, 0, 4)
 
 

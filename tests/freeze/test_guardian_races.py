@@ -124,5 +124,5 @@ def test_a_freeze_that_ends_behind_the_guardians_thaw_is_thawed_although_its_thr
 
 def test_an_unknown_place_to_stop_at_is_an_error(tmp_path: Path) -> None:
     stops = StoppingSystem(_core.real_system(), str(tmp_path / "stops"))
-    with pytest.raises(VmtError, match='no place "before lunch"'):
+    with pytest.raises(VmtError, match='"before lunch" is no place to stop'):
         stops.stop("before lunch")

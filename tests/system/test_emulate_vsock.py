@@ -116,7 +116,7 @@ def test_without_the_backdoor_its_instructions_fault() -> None:
 def test_a_host_without_any_way_is_refused() -> None:
     run = emulate("true", options=("--no-backdoor",))
     assert run.code == 2
-    assert b"--no-backdoor leaves no way" in run.stderr
+    assert b"--no-backdoor without --vsock leaves no way" in run.stderr
 
 
 RPC = (sys.executable, "-m", "vmtpy", "rpc")
@@ -137,7 +137,7 @@ def test_where_a_secure_host_has_no_vsock_the_remedy_is_told() -> None:
     assert run.code == 1
     assert [line["way"] for line in run.of_kind("rpci")] == ["backdoor"]
     assert run.stderr.startswith(b"Permission denied\n")
-    assert b"only a vsock connection from a port below 1024" in run.stderr
+    assert b"only over vsock from a port below 1024" in run.stderr
 
 
 @pytest.mark.parametrize("transport", ["auto", "vsock"])
@@ -154,7 +154,7 @@ def test_without_a_backdoor_facts_are_unknown_and_the_doctor_says_so() -> None:
     run = emulate(sys.executable, "-c", show, options=options)
     assert run.stdout == b"None None\n", run
     run = emulate(sys.executable, "-m", "vmtpy", "doctor", options=options)
-    assert b"VMware is reached over vsock alone" in run.stdout, run
+    assert b"VMware can be reached only over vsock" in run.stdout, run
 
 
 def test_with_vsock_alone_it_is_said_why_it_cannot_be_had() -> None:

@@ -92,7 +92,7 @@ def test_scripts_are_missed_aloud_until_the_machine_has_migrated(
         [*machine, *VMTPY, "migrate"], capture_output=True, text=True, check=True, timeout=60
     )
     assert f"{legacy.POST_THAW}\n" in done.stdout
-    assert "/etc/vmtpy/vmtpy.toml written" in done.stdout
+    assert "wrote /etc/vmtpy/vmtpy.toml\n" in done.stdout
 
     (good,) = doctor(machine)
     assert (good["level"], good["text"]) == ("ok", "2 executables")  # the pair is one

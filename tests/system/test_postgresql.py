@@ -230,4 +230,4 @@ def test_an_optional_server_that_is_down_is_logged_and_the_rest_is_quiesced(
             guest.freeze()
             assert guest.command("vmbackup.snapshotDone") == b"OK "
             guest.done()
-            assert "it is optional, the backup goes on" in guest.text()
+            assert "the hook is optional, so the backup goes on" in guest.text()

@@ -2,6 +2,8 @@
 // holding its own mutex.
 #include "doubles/manual_clock.h"
 
+#include <algorithm>
+
 namespace vmtpy::doubles {
 
 Time ManualClock::now() const {
@@ -19,7 +21,7 @@ bool ManualClock::wait_until(std::unique_lock<std::mutex>& lock, std::condition_
   {
     MutexLock guard(mutex_);
     if (now_ >= deadline) return false;
-    me = waiters_.insert(waiters_.end(), {lock.mutex(), &changed});
+    me = waiters_.insert(waiters_.end(), {.mutex = lock.mutex(), .changed = &changed});
   }
   changed.wait(lock);
   MutexLock guard(mutex_);
@@ -35,12 +37,18 @@ void ManualClock::advance(Duration by) {
   {
     MutexLock guard(mutex_);
     now_ += by;
+    for (Waiter& waiter : waiters_) waiter.woken = true;
     waiting = waiters_;
   }
   for (const Waiter& waiter : waiting) {
     std::lock_guard guard(*waiter.mutex);
     waiter.changed->notify_all();
   }
+}
+
+int ManualClock::waiting() const {
+  MutexLock guard(mutex_);
+  return static_cast<int>(std::ranges::count(waiters_, false, &Waiter::woken));
 }
 
 void ManualClock::jump(Duration by) {

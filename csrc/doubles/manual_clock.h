@@ -21,11 +21,15 @@ class ManualClock final : public Clock {
   // Moves the time, also backwards, and wakes nobody. A process finds the time like this after it
   // was stopped or slept.
   void jump(Duration by);
+  // The waiters that sleep and that advance() has not woken. Right after advance() it is 0, until
+  // a woken thread has done its work and waits anew.
+  int waiting() const;
 
  private:
   struct Waiter {
     std::mutex* mutex;
     std::condition_variable* changed;
+    bool woken = false;
   };
   mutable Mutex mutex_;
   Time now_ GUARDED_BY(mutex_){std::chrono::seconds(1)};

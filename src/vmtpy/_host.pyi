@@ -234,10 +234,14 @@ def encode_packet(payload: bytes, *, ping: bool = False, close: bool = False) ->
 
 # --- faulty system, simulated disk, manual clock ---
 class ManualClock(_core.Clock):
-    """A clock that tests turn by hand. advance() wakes every waiter; jump() wakes nobody."""
+    """A clock that tests turn by hand. advance() wakes every waiter; jump() wakes nobody.
+
+    waiting() is the number of waiters that sleep and that advance() has not woken.
+    """
     def __init__(self) -> None: ...
     def advance(self, seconds: float) -> None: ...
     def jump(self, seconds: float) -> None: ...
+    def waiting(self) -> int: ...
 
 class FaultySystem(_core.System):
     """A System whose nth call fails, counted from 1; with `for_good` every later call does, too."""

@@ -33,7 +33,8 @@ void bind_manual_clock(py::module_& module) {
           [](ManualClock& clock, double seconds) {
             clock.jump(from_seconds("seconds", seconds, -MOST_SECONDS));
           },
-          py::arg("seconds"));
+          py::arg("seconds"))
+      .def("waiting", &ManualClock::waiting);
 }
 
 void bind_failing_systems(py::module_& module) {

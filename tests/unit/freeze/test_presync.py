@@ -34,7 +34,6 @@ def bounds(disk: SimulatedDisk) -> dict[str, str]:
 
 
 def play(bench: Bench, until: Phase = Phase.FROZEN) -> None:
-    """Time passes for the disk and for the session, which has looked before it goes on."""
     play_until(bench, lambda: bench.session.phase().value >= until.value)
 
 
@@ -42,9 +41,18 @@ def play_until(bench: Bench, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
-        bench.disk.pass_time(LOOK)
-        bench.clock.advance(LOOK)
-        time.sleep(0.002)
+        look(bench)
+
+
+def look(bench: Bench) -> None:
+    """Time passes for the disk and for the session, which has done what it does then."""
+    bench.disk.pass_time(LOOK)
+    bench.clock.advance(LOOK)
+    patience = time.monotonic() + 1.0  # where the session waits for a thread and not for time
+    while time.monotonic() < patience and bench.session.phase() != Phase.ENDED:
+        time.sleep(0.001)
+        if bench.clock.waiting() and bench.session.phase() != Phase.FREEZING:
+            return
 
 
 def test_a_disk_that_its_writers_outrun_is_frozen_when_little_is_left() -> None:
@@ -275,9 +283,7 @@ def await_paced(bench: Bench, looks: int = 3) -> None:
     bound = ""
     while looks:
         assert time.monotonic() < deadline
-        bench.disk.pass_time(LOOK)
-        bench.clock.advance(LOOK)
-        time.sleep(0.002)
+        look(bench)
         files = bench.disk.files()
         if files[BDI + "strict_limit"].strip() == "1" and files[BDI + "max_bytes"] != bound:
             bound = files[BDI + "max_bytes"]

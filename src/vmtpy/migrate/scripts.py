@@ -32,7 +32,10 @@ OPERATIONS = {
 }
 # SHA-256 of the code lines of open-vm-tools' own *-vm-default. That script runs the scripts in
 # scripts/*-vm-default.d, and scripts/vmware/network, which acts only at suspend and resume.
-DEFAULT_SCRIPTS = {"aaa22bf1fa46299795fde79011127697f5dd3ea56707df63d553decdb315fdaa"}
+DEFAULT_SCRIPTS = {
+    "aaa22bf1fa46299795fde79011127697f5dd3ea56707df63d553decdb315fdaa",  # 12.2
+    "08e82b439d3bdf2a1e499eb4f59c33a151ede628c40ba0cbc8c35d245309bcfd",  # 12.5 and 13.0
+}
 TIMEOUT = 600  # seconds; open-vm-tools has no limit for a script, and this is vmtpy's highest
 NETWORK = f"{DIRECTORY}/scripts/vmware/{legacy.NETWORK}"
 

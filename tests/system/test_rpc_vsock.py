@@ -88,5 +88,5 @@ def test_who_may_not_is_told_what_would_help() -> None:
     run = emulate("setpriv", "--inh-caps=-all", "--bounding-set=-all", *SET, options=SECURE)
     assert run.code == 1
     assert b"Permission denied\n" in run.stderr + run.stdout
-    assert b"a vsock connection from a port below 1024" in run.stderr
+    assert b"only over vsock from a port below 1024" in run.stderr
     assert "1 " not in [line["reply"] for line in run.of_kind("rpci")]

@@ -57,7 +57,7 @@ class Talk:
 
     def tell(self) -> None:
         entries = self.device.take_transcript()
-        ways = [entry.way.name.lower() for entry in entries if entry.kind == MessageKind.RPCI]
+        ways = [entry.transport.name.lower() for entry in entries if entry.kind == MessageKind.RPCI]
         print(json.dumps({"ways": ways, "trouble": self.trouble()}))
 
 

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "base/thread_safety.h"
-#include "linux/system.h"
+#include "doubles/intercepting_system.h"
 
 namespace vmtpy::doubles {
 
 // Owned by the test, and longer-lived than the sessions that use it. It has its own lock, so any
 // thread may call it.
-class FaultySystem final : public linux::System {
+class FaultySystem final : public InterceptingSystem {
  public:
   explicit FaultySystem(linux::System& real);
   // The nth call (counted from 1; only calls named `call` count, if it is not empty: "freeze",
@@ -24,22 +24,12 @@ class FaultySystem final : public linux::System {
   bool fired() const;
   std::vector<std::string> calls() const;  // names in order, for tests of order
 
-  int open_directory(const std::string& path) override;
   int close(int descriptor) override;
-  int mount_id(int descriptor, linux::MountId& id) override;
-  int sync(int descriptor) override;
-  int freeze(int descriptor) override;
-  int thaw(int descriptor) override;
-  pid_t fork() override;
-  int read_file(const std::string& path, std::string& text) override;
-  int write_file(const std::string& path, std::string_view text) override;
-  int create_file(const std::string& path, std::string_view text) override;
-  int make_directory(const std::string& path) override;
-  int remove_file(const std::string& path) override;
 
  private:
+  int before(Call call) override;
+  void after(Call, int) override {}
   int fault(const char* call);  // 0, or the negative error to return
-  linux::System& real_;
   const pid_t process_;
   mutable Mutex mutex_;
   std::vector<std::string> calls_ GUARDED_BY(mutex_);

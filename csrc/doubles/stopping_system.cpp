@@ -8,9 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <iterator>
 
 #include "base/bare_syscall.h"
 #include "base/errors.h"
@@ -19,41 +17,22 @@ namespace vmtpy::doubles {
 
 namespace {
 
-// Each call has two places: before and after it.
-enum Call : int {
-  OPEN_DIRECTORY,
-  FREEZE,
-  THAW,
-  GUARDIANS_THAW,
-  FORK,
-  WRITE_FILE,
-  CREATE_FILE,
-  REMOVE_FILE,
-  CALLS
-};
-constexpr const char* NAMES[] = {"open_directory", "freeze",     "thaw",        "guardian's thaw",
-                                 "fork",           "write_file", "create_file", "remove_file"};
-static_assert(std::size(NAMES) == CALLS);
-
-constexpr int before(int call) {
-  return 2 * call;
-}
-constexpr int after(int call) {
-  return 2 * call + 1;
-}
-
 enum State : std::uint32_t { OPEN, ARMED, STOPPED };
 
 constexpr int LONGEST_STOP = 30000;  // milliseconds
 
 }  // namespace
 
+struct StoppingSystem::Places {
+  std::atomic<std::uint32_t> before, after;
+};
+
 struct StoppingSystem::Page {
-  std::atomic<std::uint32_t> places[2 * CALLS];
+  Places places[CALLS + 1];
 };
 
 StoppingSystem::StoppingSystem(linux::System& real, const std::string& path)
-    : real_(real), process_(getpid()) {
+    : InterceptingSystem(real), process_(getpid()) {
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file < 0) throw SystemError("open", path, errno);
   const int sized = ftruncate(file, sizeof(Page));
@@ -70,10 +49,20 @@ StoppingSystem::~StoppingSystem() {
   munmap(page_, sizeof(Page));
 }
 
+void StoppingSystem::wait_at(std::atomic<std::uint32_t>& state) {
+  std::uint32_t expected = ARMED;
+  if (!state.compare_exchange_strong(expected, STOPPED)) return;
+  const timespec pause = {0, 1000000};
+  for (int waited = 0; state == STOPPED && waited < LONGEST_STOP; ++waited) {
+    bare_syscall(SYS_nanosleep, reinterpret_cast<long>(&pause));
+  }
+}
+
 std::atomic<std::uint32_t>& StoppingSystem::at(const std::string& place) const {
-  for (int call = 0; call < CALLS; ++call) {
-    if (place == std::string("before ") + NAMES[call]) return page_->places[before(call)];
-    if (place == std::string("after ") + NAMES[call]) return page_->places[after(call)];
+  for (int call = 0; call <= GUARDIANS_THAW; ++call) {
+    const char* name = call == GUARDIANS_THAW ? "guardian's thaw" : NAMES[call];
+    if (place == std::string("before ") + name) return page_->places[call].before;
+    if (place == std::string("after ") + name) return page_->places[call].after;
   }
   throw Error("\"" + place + "\" is no place to stop: name a call after \"before\" or \"after\"");
 }
@@ -90,76 +79,19 @@ void StoppingSystem::let_go(const std::string& place) {
   at(place) = OPEN;
 }
 
-void StoppingSystem::pass(int place) {
-  std::atomic<std::uint32_t>& state = page_->places[place];
-  std::uint32_t expected = ARMED;
-  if (!state.compare_exchange_strong(expected, STOPPED)) return;
-  const timespec pause = {0, 1000000};
-  for (int waited = 0; state == STOPPED && waited < LONGEST_STOP; ++waited) {
-    bare_syscall(SYS_nanosleep, reinterpret_cast<long>(&pause));
-  }
+// In the guardian a thaw has places of its own.
+StoppingSystem::Places& StoppingSystem::places_of(Call call) const {
+  return page_->places[call == THAW && getpid() != process_ ? GUARDIANS_THAW : call];
 }
 
-int StoppingSystem::open_directory(const std::string& path) {
-  pass(before(OPEN_DIRECTORY));
-  const int result = real_.open_directory(path);
-  pass(after(OPEN_DIRECTORY));
-  return result;
+int StoppingSystem::before(Call call) {
+  wait_at(places_of(call).before);
+  return 0;
 }
 
-int StoppingSystem::freeze(int descriptor) {
-  pass(before(FREEZE));
-  const int result = real_.freeze(descriptor);
-  pass(after(FREEZE));
-  return result;
-}
-
-int StoppingSystem::thaw(int descriptor) {
-  const int call = getpid() == process_ ? THAW : GUARDIANS_THAW;
-  pass(before(call));
-  const int result = real_.thaw(descriptor);
-  pass(after(call));
-  return result;
-}
-
-int StoppingSystem::close(int descriptor) {
-  return real_.close(descriptor);
-}
-int StoppingSystem::mount_id(int descriptor, linux::MountId& id) {
-  return real_.mount_id(descriptor, id);
-}
-int StoppingSystem::sync(int descriptor) {
-  return real_.sync(descriptor);
-}
-pid_t StoppingSystem::fork() {
-  pass(before(FORK));
-  const pid_t result = real_.fork();
-  if (result != 0) pass(after(FORK));
-  return result;
-}
-int StoppingSystem::read_file(const std::string& path, std::string& text) {
-  return real_.read_file(path, text);
-}
-int StoppingSystem::write_file(const std::string& path, std::string_view text) {
-  pass(before(WRITE_FILE));
-  const int result = real_.write_file(path, text);
-  pass(after(WRITE_FILE));
-  return result;
-}
-int StoppingSystem::create_file(const std::string& path, std::string_view text) {
-  pass(before(CREATE_FILE));
-  const int result = real_.create_file(path, text);
-  pass(after(CREATE_FILE));
-  return result;
-}
-int StoppingSystem::make_directory(const std::string& path) {
-  return real_.make_directory(path);
-}
-int StoppingSystem::remove_file(const std::string& path) {
-  pass(before(REMOVE_FILE));
-  const int result = real_.remove_file(path);
-  pass(after(REMOVE_FILE));
-  return result;
+void StoppingSystem::after(Call call, int result) {
+  const bool new_guardian = call == FORK && result == 0;
+  if (!new_guardian) wait_at(places_of(call).after);
 }
 
 }  // namespace vmtpy::doubles

@@ -7,16 +7,15 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
-#include "linux/system.h"
+#include "doubles/intercepting_system.h"
 
 namespace vmtpy::doubles {
 
 // Owned by the test, and longer-lived than the sessions that use it. Any thread and the guardian
 // may call it: once it is made, nothing in it allocates or takes a lock, since the guardian is a
 // bare clone.
-class StoppingSystem final : public linux::System {
+class StoppingSystem final : public InterceptingSystem {
  public:
   // Makes the file `path`, or joins the processes that use it. Throws SystemError.
   StoppingSystem(linux::System& real, const std::string& path);
@@ -25,32 +24,23 @@ class StoppingSystem final : public linux::System {
   StoppingSystem& operator=(const StoppingSystem&) = delete;
 
   // Stops the next call that comes to `place`, for 30 s at most. `place` is "before" or "after" and
-  // one of "open_directory", "freeze", "thaw", "guardian's thaw", "fork" (in the parent),
-  // "write_file", "create_file" and "remove_file". Throws Error for another place.
+  // the name of a call: "open_directory", "fork" (in the parent), … or "guardian's thaw". Throws
+  // Error for another place.
   void stop(const std::string& place);
   // Says whether a call has come there and waits.
   bool stopped(const std::string& place) const;
   void let_go(const std::string& place);
 
-  int open_directory(const std::string& path) override;
-  int close(int descriptor) override;
-  int mount_id(int descriptor, linux::MountId& id) override;
-  int sync(int descriptor) override;
-  int freeze(int descriptor) override;
-  int thaw(int descriptor) override;
-  pid_t fork() override;
-  int read_file(const std::string& path, std::string& text) override;
-  int write_file(const std::string& path, std::string_view text) override;
-  int create_file(const std::string& path, std::string_view text) override;
-  int make_directory(const std::string& path) override;
-  int remove_file(const std::string& path) override;
-
  private:
+  struct Places;
   struct Page;
+  static constexpr int GUARDIANS_THAW = CALLS;
+  int before(Call call) override;
+  void after(Call call, int result) override;
   std::atomic<std::uint32_t>& at(const std::string& place) const;
-  void pass(int place);
+  Places& places_of(Call call) const;
+  static void wait_at(std::atomic<std::uint32_t>& state);
 
-  linux::System& real_;
   const pid_t process_;  // the guardian's process is another one
   Page* page_ = nullptr;
 };

@@ -107,8 +107,10 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
       facts.kernel_rate = std::max(facts.kernel_rate, stats.rate);
     }
   } else {
-    const auto dirty = dirty_bytes(system_);
+    std::int64_t writing = 0;
+    const auto dirty = dirty_bytes(system_, &writing);
     known = dirty.has_value();
+    facts.busy = writing > 0;
     facts.dirty.push_back(dirty.value_or(0));
   }
   for (const std::string& sink : group.sinks) {

@@ -85,14 +85,14 @@ bool Conductor::await_resumed() {
 }
 
 int Conductor::find_suspended() {
-  std::string text;
   for (std::size_t index = 0; index < freezer_->size(); ++index) {
-    for (const std::string& device : freezer_->filesystems()[index].mapped) {
-      if (!is_suspended(system_, device)) continue;
-      const bool named = system_.read_file("/sys/dev/block/" + device + "/dm/name", text) == 0;
-      suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
-      return static_cast<int>(index);
-    }
+    const int which = freezer_->find_suspended(index);
+    if (which < 0) continue;
+    const std::string& device = freezer_->filesystems()[index].mapped[which];
+    std::string text;
+    const bool named = system_.read_file("/sys/dev/block/" + device + "/dm/name", text) == 0;
+    suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
+    return static_cast<int>(index);
   }
   return -1;
 }

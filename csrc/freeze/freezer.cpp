@@ -28,19 +28,25 @@ std::string describe(const std::string& type, const std::string& source,
   return type + " " + source + " (" + device + ")";
 }
 
-}  // namespace
-
-bool is_suspended(linux::System& system, const std::string& device) {
-  std::string text;
-  const int error = system.read_file("/sys/dev/block/" + device + "/dm/suspended", text);
-  return error == 0 && text.starts_with('1');
+// The files that say whether device-mapper has suspended a device below each filesystem.
+std::vector<std::vector<std::string>> suspended_files(const std::vector<plan::Filesystem>& all) {
+  std::vector<std::vector<std::string>> files(all.size());
+  for (std::size_t index = 0; index < all.size(); ++index) {
+    for (const std::string& device : all[index].mapped) {
+      files[index].push_back("/sys/dev/block/" + device + "/dm/suspended");
+    }
+  }
+  return files;
 }
+
+}  // namespace
 
 Freezer::Freezer(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
                  AlreadyFrozen already_frozen)
     : system_(system),
       clock_(clock),
       filesystems_(std::move(filesystems)),
+      suspended_files_(suspended_files(filesystems_)),
       already_frozen_(already_frozen),
       descriptors_(filesystems_.size(), -1),
       unique_ids_(filesystems_.size()),
@@ -103,6 +109,15 @@ int Freezer::compare_mounts(std::size_t& index, std::string& what) {
     }
   }
   return 0;
+}
+
+int Freezer::find_suspended(std::size_t index) {
+  const std::vector<std::string>& files = suspended_files_[index];
+  std::string text;  // so short a text needs no memory
+  const auto found = std::find_if(files.begin(), files.end(), [&](const std::string& file) {
+    return system_.read_file(file, text) == 0 && text.starts_with('1');
+  });
+  return found == files.end() ? -1 : static_cast<int>(found - files.begin());
 }
 
 int Freezer::start_threads(const std::shared_ptr<Freezer>& self) {
@@ -195,7 +210,7 @@ void Freezer::freeze(std::size_t index, MutexLock& lock) {
     const int result = sync_only ? system_.sync(descriptors_[index]) : try_to_freeze(index);
     const Time ended = clock_.now();
     const bool retry = again && result == -EBUSY && !filesystems_[index].mapped.empty();
-    again = retry && is_on_suspended(index);  // resumed by now: one more try tells
+    again = retry && find_suspended(index) >= 0;  // resumed by now: one more try tells
     mutex.lock();
     if (!retry || giving_up_) return end_freeze(index, result, ended);
     if (again) clock_.wait_until(lock, me.wake, ended + RESUME_LOOK);
@@ -211,12 +226,6 @@ int Freezer::try_to_freeze(std::size_t index) {
     guardian_.set_thawed(index);
   }
   return result;
-}
-
-bool Freezer::is_on_suspended(std::size_t index) {
-  const std::vector<std::string>& mapped = filesystems_[index].mapped;
-  return std::any_of(mapped.begin(), mapped.end(),
-                     [this](const std::string& device) { return is_suspended(system_, device); });
 }
 
 void Freezer::end_freeze(std::size_t index, int result, Time ended) {

@@ -41,9 +41,6 @@ struct Progress {
   int thaw_error = 0;
 };
 
-// Whether device-mapper has suspended a device ("major:minor"), as it does for a snapshot of it.
-bool is_suspended(linux::System& system, const std::string& device);
-
 // Owned by the conductor and by its own threads together, so it lives until the last of them has
 // ended. The conductor's thread calls it.
 class Freezer {
@@ -57,6 +54,10 @@ class Freezer {
   std::size_t size() const { return filesystems_.size(); }
   const std::vector<int>& descriptors() const { return descriptors_; }
   Guardian& guardian() { return guardian_; }
+
+  // Returns which of the filesystem's mapped devices device-mapper has suspended, as it does for a
+  // snapshot of one, or -1. Any thread may call it at any time.
+  int find_suspended(std::size_t index);
 
   // These functions are called before anything is frozen, without the lock.
   //
@@ -103,7 +104,6 @@ class Freezer {
   void freeze(std::size_t index, MutexLock& lock) REQUIRES(mutex);
   void thaw(std::size_t index, MutexLock& lock) REQUIRES(mutex);
   int try_to_freeze(std::size_t index) EXCLUDES(mutex);
-  bool is_on_suspended(std::size_t index);
   void end_freeze(std::size_t index, int result, Time ended) REQUIRES(mutex);
   void fail(std::size_t index, const char* call, int error) REQUIRES(mutex);
   void finish(std::size_t index) REQUIRES(mutex);
@@ -111,6 +111,7 @@ class Freezer {
   linux::System& system_;
   Clock& clock_;
   const std::vector<plan::Filesystem> filesystems_;
+  const std::vector<std::vector<std::string>> suspended_files_;
   const AlreadyFrozen already_frozen_;
   std::vector<int> descriptors_;
   std::vector<std::uint64_t> unique_ids_;         // the unique ids of the open mounts

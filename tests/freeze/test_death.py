@@ -48,7 +48,9 @@ except ProcessLookupError:
 def frozen(mount: LoopMount, run_directory: Path, **options: float) -> Iterator[FreezingProcess]:
     """A process that holds `mount` frozen."""
     mount.check_ours()
-    with FreezingProcess([mount.path], run_directory, **{"timeout": FAR, **options}) as agent:
+    with FreezingProcess(
+        [mount.path], run_directory, **{"timeout": FAR, "filesystem_timeout": FAR, **options}
+    ) as agent:
         assert agent.line() == "frozen"
         yield agent
 

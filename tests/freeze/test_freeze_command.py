@@ -166,7 +166,9 @@ def test_thaw_thaws_what_the_dead_left_frozen(
             assert thaw_command.main(["--json"]) == 1
             [told] = json.loads(capsys.readouterr().out)
             assert told["result"] == "refused"
-            os.kill(agent.guardian(), signal.SIGKILL)
+            guardian = agent.guardian()
+            os.kill(agent.pid, signal.SIGSTOP)  # it would thaw as soon as its guardian is gone
+            os.kill(guardian, signal.SIGKILL)
             agent.process.kill()
             agent.process.wait(timeout=PATIENCE)
         assert thaw_command.main([]) == 0

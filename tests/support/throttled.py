@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 SIZE = 512 * MIB
 HELD = ("--snapshot-command", "sleep 0.1", "--end-after-backup")
-VMTPY = ("python", "-m", "vmtpy", "run", "--record", "/run/record")
+RECORD = "/run/record"
+VMTPY = ("python", "-m", "vmtpy", "run", "--record", RECORD)
 OPEN_VM_TOOLS = ("vmtoolsd", "-n", "vmsvc")
 DISK = "virtio0"
 
@@ -52,12 +53,14 @@ class Backup:
         error: what the host was told.
         moments: when its phases were reached, by name; seconds of the guest's monotonic clock.
         gaps: by writer, the times without a finished write, as guest/pace.py tells them.
+        record: vmtpy's own; empty for another agent.
     """
 
     outcome: str
     error: str
     moments: dict[str, float]
     gaps: dict[str, list[tuple[float, float]]]
+    record: dict[str, Any]
 
 
 @contextmanager
@@ -101,4 +104,5 @@ def back_up(machine: VirtualMachine, agent: tuple[str, ...], limits: Limits, loa
     ended = phases.get("backup ended", {})
     moments = {name: phase["monotonic"] for name, phase in phases.items()}
     gaps = json.loads(machine.read("/run/pace"))
-    return Backup(ended.get("outcome", "no end"), ended.get("error", ""), moments, gaps)
+    record = json.loads(machine.read(RECORD).splitlines()[-1]) if RECORD in agent else {}
+    return Backup(ended.get("outcome", "no end"), ended.get("error", ""), moments, gaps, record)

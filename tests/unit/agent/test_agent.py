@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    one = Rig()
-    yield one
-    if one.session is not None:
-        one.session.abort("the test is over")
+    rig = Rig()
+    yield rig
+    if rig.session is not None:
+        rig.session.abort("the test is over")
 
 
 def test_a_backup_from_start_to_done(rig: Rig) -> None:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    one = Rig()
-    yield one
-    if one.session is not None:
-        one.session.abort("the test is over")
+    rig = Rig()
+    yield rig
+    if rig.session is not None:
+        rig.session.abort("the test is over")
 
 
 def queued(rig: Rig) -> list[_core.AgentEvent]:

@@ -54,7 +54,7 @@ def begin(rig: Rig, state: State) -> None:
 
 
 @pytest.mark.parametrize("answer", LATE_ANSWERS)
-@pytest.mark.parametrize("state", [State.PREPARING, State.CANCELLED], ids=lambda one: one.name)
+@pytest.mark.parametrize("state", [State.PREPARING, State.CANCELLED], ids=lambda state: state.name)
 def test_a_python_that_never_answers_is_given_up_and_refused_until_it_does(
     rig: Rig, state: State, answer: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_a_python_that_never_answers_is_given_up_and_refused_until_it_does(
     assert rig.finish().outcome == _core.Outcome.RELEASED
 
 
-@pytest.mark.parametrize("state", [State.PREPARING, State.CANCELLED], ids=lambda one: one.name)
+@pytest.mark.parametrize("state", [State.PREPARING, State.CANCELLED], ids=lambda state: state.name)
 def test_the_log_says_once_that_python_is_stuck(rig: Rig, state: State) -> None:
     begin(rig, state)
     for _ in range(10):

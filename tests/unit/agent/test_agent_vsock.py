@@ -26,11 +26,11 @@ BOTH = (Transport.VSOCK, Transport.PRIVILEGED_VSOCK)
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    one = Rig(vsock=True)
-    one.until(lambda: on_vsock(one))
-    yield one
-    if one.session is not None:
-        one.session.abort("the test is over")
+    rig = Rig(vsock=True)
+    rig.until(lambda: on_vsock(rig))
+    yield rig
+    if rig.session is not None:
+        rig.session.abort("the test is over")
 
 
 def on_vsock(rig: Rig) -> bool:
@@ -378,7 +378,7 @@ MOMENTS = ["idle", "preparing", "armed", "frozen", "late in the freeze", "thawin
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("blow", BLOWS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("blow", BLOWS, ids=lambda blow: blow.__name__)
 def test_vsock_that_dies_in_whatever_state_of_a_backup_does_not_cost_it(
     blow: Callable[[Rig], None], moment: str
 ) -> None:

@@ -21,10 +21,10 @@ LIMIT = 3  # seconds that the host gives
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
-    one = Rig()
-    yield one
-    if one.session is not None:
-        one.session.abort("the test is over")
+    rig = Rig()
+    yield rig
+    if rig.session is not None:
+        rig.session.abort("the test is over")
 
 
 def start(rig: Rig) -> None:

@@ -31,7 +31,7 @@ EXPECTED = {
 @pytest.mark.parametrize(
     ("state", "event"),
     list(itertools.product(S, E)),
-    ids=lambda one: one.name,
+    ids=lambda value: value.name,
 )
 def test_each_state_and_event_lead_where_they_should(
     state: _core.ConversationState, event: _core.ConversationEvent

@@ -40,12 +40,12 @@ NO_PACKET = b"ERROR Invalid HGFS packet"
 
 @pytest.fixture(params=[False, True], ids=["backdoor", "vsock"])
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    one = Rig(vsock=request.param)
+    rig = Rig(vsock=request.param)
     if request.param:
-        one.until(lambda: one.agent.status().transport == "vsock")
-    yield one
-    if one.session is not None:
-        one.session.abort("the test is over")
+        rig.until(lambda: rig.agent.status().transport == "vsock")
+    yield rig
+    if rig.session is not None:
+        rig.session.abort("the test is over")
 
 
 def exchange(rig: Rig) -> Callable[[bytes], bytes]:

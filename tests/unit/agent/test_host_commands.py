@@ -25,13 +25,13 @@ BINARY = {name for name, binary in _core.host_commands() if binary}
 @pytest.fixture(params=["backdoor", "vsock"])
 def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
     vsock = request.param == "vsock"
-    one = Rig(vsock=vsock)
-    one.until(lambda: one.agent.status().connected)
+    rig = Rig(vsock=vsock)
+    rig.until(lambda: rig.agent.status().connected)
     if vsock:
-        one.until(lambda: one.agent.status().transport == "vsock")
-    yield one
-    if one.session is not None:
-        one.session.abort("the test is over")
+        rig.until(lambda: rig.agent.status().transport == "vsock")
+    yield rig
+    if rig.session is not None:
+        rig.session.abort("the test is over")
 
 
 def answered_by_python(rig: Rig, text: bytes, end: bytes) -> bytes:

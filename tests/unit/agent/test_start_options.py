@@ -37,12 +37,12 @@ def refusal(body: bytes) -> bytes:
     return error
 
 
-TEXT = st.binary(max_size=3200).map(lambda one: one.replace(b"\0", b"x"))
+TEXT = st.binary(max_size=3200).map(lambda text: text.replace(b"\0", b"x"))
 OPTIONS = st.fixed_dictionaries(
     {
         "version": st.integers(1, 2),
         **dict.fromkeys(("manifest", "applications", "filesystems", "writable", "scripts"), BITS),
-        "argument": TEXT.map(lambda one: one[:256]),
+        "argument": TEXT.map(lambda text: text[:256]),
         "timeout": NUMBERS,
         "volumes": TEXT,
     }
@@ -53,7 +53,7 @@ OPTIONS = st.fixed_dictionaries(
 def test_a_good_body_is_read_in_full_in_both_versions(options: dict[str, Any]) -> None:
     request = parse(start_options(**options))
     read = (request.manifest, request.freeze, request.scripts)
-    assert read == tuple(bool(options[one]) for one in ("manifest", "filesystems", "scripts"))
+    assert read == tuple(bool(options[option]) for option in ("manifest", "filesystems", "scripts"))
     assert request.timeout == options["timeout"]
     assert request.script_argument.encode(errors="surrogateescape") == options["argument"]
     assert request.volumes.encode(errors="surrogateescape") == options["volumes"]
@@ -132,8 +132,8 @@ class Guest(SimulatedGuest):
 
 @pytest.fixture
 def guest() -> Iterator[Guest]:
-    with Guest() as one:
-        yield one
+    with Guest() as guest:
+        yield guest
 
 
 def test_a_backup_with_options_freezes_what_they_name(guest: Guest) -> None:

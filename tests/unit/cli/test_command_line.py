@@ -36,7 +36,7 @@ def need(program: str) -> str:
 
 
 def with_actions() -> list[Command]:
-    return [one for command in KNOWN for one in (command, *command.actions)]
+    return [action for command in KNOWN for action in (command, *command.actions)]
 
 
 def test_help_says_what_the_option_says(capsys: Capture) -> None:
@@ -63,7 +63,7 @@ def test_no_man_page_is_left_of_a_command_that_is_gone() -> None:
     assert {file.name for file in (ROOT / "man").iterdir()} == set(pages())
 
 
-@pytest.mark.parametrize("command", KNOWN, ids=lambda one: one.name)
+@pytest.mark.parametrize("command", KNOWN, ids=lambda command: command.name)
 def test_a_man_page_shows_all_that_help_says(command: Command, capsys: Capture) -> None:
     groff = need("groff")
     assert main(["help", "--man", command.name.removeprefix("vmtpy ")]) == 0
@@ -78,8 +78,8 @@ def test_a_man_page_shows_all_that_help_says(command: Command, capsys: Capture) 
     )
     assert done.stderr == b"", "groff warns of something"
     shown = " ".join(done.stdout.decode().split())
-    for one in (command, *command.actions):
-        for argument in (*one.options, *one.words):
+    for action in (command, *command.actions):
+        for argument in (*action.options, *action.words):
             assert all(name in shown for name in argument.names)
             text = argument.text.replace("…", "...").replace("`", "`")
             assert " ".join(text.split())[:60] in shown

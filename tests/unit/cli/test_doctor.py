@@ -30,8 +30,8 @@ def levels(found: Iterable[Finding]) -> list[tuple[str, str]]:
 
 
 def only(found: Iterable[Finding]) -> Finding:
-    (one,) = found
-    return one
+    (finding,) = found
+    return finding
 
 
 def process(

@@ -163,6 +163,6 @@ def test_an_include_that_is_no_list_of_paths_is_a_type_error(include: object) ->
 
 
 def test_attributes_of_a_plan_are_read_only(machine: Machine) -> None:
-    (one, *_) = machine.plan().filesystems
+    (filesystem, *_) = machine.plan().filesystems
     with pytest.raises(AttributeError):
-        one.path = "/other"  # type: ignore[misc]
+        filesystem.path = "/other"  # type: ignore[misc]

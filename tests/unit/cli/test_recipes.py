@@ -75,7 +75,7 @@ def names() -> dict[str, Callable[..., Any]]:
 
 
 def test_every_kind_of_recipe_is_there() -> None:
-    assert {one: len(blocks(one)) for one in ("json", "python", "sh", "yaml")} == {
+    assert {language: len(blocks(language)) for language in ("json", "python", "sh", "yaml")} == {
         "json": 1,
         "python": 2,
         "sh": 1,

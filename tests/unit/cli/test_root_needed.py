@@ -23,7 +23,7 @@ NEEDED = "this command needs root: run it with sudo\n"
 def as_user(*arguments: str) -> subprocess.CompletedProcess[str]:
     """vmtpy as somebody who is not root."""
     interpreter = Path(sys.executable).resolve()
-    if not all(one.stat().st_mode & 0o001 for one in [interpreter, *interpreter.parents]):
+    if not all(path.stat().st_mode & 0o001 for path in [interpreter, *interpreter.parents]):
         pytest.skip("capability missing: a Python that other users may run")
     command = [sys.executable, "-m", "vmtpy", *arguments]
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}

@@ -130,9 +130,9 @@ def test_no_answer_brings_another_error(noise: bytes, place: int) -> None:
     size = len(whole) - guestlib.HEAD.size
     for answer in (noise, whole[:place] + noise + whole[place + len(noise) :]):
         head = whole[:12] + (len(answer[16:]) if len(answer) >= 16 else size).to_bytes(4, "little")
-        for one in (answer, head + answer[16:]):
+        for body in (answer, head + answer[16:]):
             with contextlib.suppress(guestlib.GuestLibError):
-                guestlib.parse(one)
+                guestlib.parse(body)
 
 
 def test_a_newer_host_is_read_as_far_as_it_is_known() -> None:

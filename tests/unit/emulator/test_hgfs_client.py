@@ -88,7 +88,7 @@ def test_an_error_has_no_body() -> None:
             struct.pack("<QIIII4xII", SESSION, 1, 0xF800, 0, 1, 0, 1),
         ),
     ],
-    ids=lambda one: one.name if isinstance(one, Op) else "",
+    ids=lambda value: value.name if isinstance(value, Op) else "",
 )
 def test_a_reply_of_another_length_or_operation_is_refused(
     call: Callable[[Hgfs], object], op: Op, good: bytes

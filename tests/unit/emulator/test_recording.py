@@ -38,11 +38,12 @@ def test_any_message_comes_back(
     ]
     found = read(written(messages))
     assert found.salt is None
-    assert [(one.kind, one.transport, one.request, one.reply) for one in found.messages] == [
-        (one.kind, one.transport, one.request, one.reply) for one in messages
-    ]
-    assert [one.time for one in found.messages] == [float(n) for n in range(len(many))]
-    assert [one.line for one in found.messages] == [n + 2 for n in range(len(many))]
+    assert [
+        (message.kind, message.transport, message.request, message.reply)
+        for message in found.messages
+    ] == [(message.kind, message.transport, message.request, message.reply) for message in messages]
+    assert [message.time for message in found.messages] == [float(n) for n in range(len(many))]
+    assert [message.line for message in found.messages] == [n + 2 for n in range(len(many))]
 
 
 def test_a_redacted_one_has_its_salt() -> None:

@@ -39,7 +39,7 @@ def played(
         with vmtpy.Rpci(host.backdoor) as conversation:
             guest(conversation)
         host.close()
-        return [(one.kind, one.text) for one in replay.differences()]
+        return [(difference.kind, difference.text) for difference in replay.differences()]
 
 
 def test_equal_requests_get_their_answers_in_order_and_then_the_last() -> None:
@@ -154,15 +154,17 @@ def test_what_an_agent_says_otherwise_is_told_with_its_place(
     monkeypatch.setattr(module, "PATIENCE", 0.5)
     recording = a_life()
     differences, _ = replayed(recording, refuse=5)
-    missing = [one for one in differences if one.kind == "missing"]
-    (commit,) = (one for one in missing if b"prov.snapshotCommit" in one.text)
+    missing = [difference for difference in differences if difference.kind == "missing"]
+    (commit,) = (difference for difference in missing if b"prov.snapshotCommit" in difference.text)
     assert commit.line is not None
-    (entry,) = (one for one in recording.messages if one.line == commit.line)
+    (entry,) = (message for message in recording.messages if message.line == commit.line)
     assert entry.request == commit.text
-    additional = [one.text for one in differences if one.kind == "additional"]
-    assert any(one.endswith(b" FIFREEZE /srv: Input/output error") for one in additional)
-    answers = [one for one in differences if one.answers == b"vmbackup.snapshotDone"]
-    assert [one.kind for one in answers] == ["missing", "additional"]
+    additional = [difference.text for difference in differences if difference.kind == "additional"]
+    assert any(text.endswith(b" FIFREEZE /srv: Input/output error") for text in additional)
+    answers = [
+        difference for difference in differences if difference.answers == b"vmbackup.snapshotDone"
+    ]
+    assert [difference.kind for difference in answers] == ["missing", "additional"]
 
 
 def test_a_failed_backup_fails_alike() -> None:
@@ -186,8 +188,8 @@ def test_a_command_that_was_redacted_is_not_sent_and_its_answer_not_missed() -> 
         with SimulatedGuest(host):
             replay.play()
         host.close()
-        assert [one.line for one in replay.unplayed] == [4]
-        assert [one.kind for one in replay.differences() if one.answers] == []
+        assert [message.line for message in replay.unplayed] == [4]
+        assert [difference.kind for difference in replay.differences() if difference.answers] == []
 
 
 def test_pauses_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,5 +208,5 @@ def test_pauses_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
             thread = threading.Thread(target=replay.play)
             thread.start()
             thread.join(PATIENCE)
-    assert any(1.0 < one <= 1.5 for one in slept)
+    assert any(1.0 < pause <= 1.5 for pause in slept)
     assert max(slept) <= module.MOST_PAUSE

@@ -49,7 +49,12 @@ class Machine:
     def freeze(self, *paths: str) -> FreezeSession:
         """As the dead agent has."""
         left = [filesystem for filesystem in self.disk.filesystems() if filesystem.path in paths]
-        self.mount(*(self.line(f"/{one.mount_id}", one.device, one.mount_id) for one in left))
+        self.mount(
+            *(
+                self.line(f"/{filesystem.mount_id}", filesystem.device, filesystem.mount_id)
+                for filesystem in left
+            )
+        )
         options = FreezeOptions(guardian=False, expedite_rcu=False)
         session = FreezeSession(self.disk, ManualClock(), left, options)
         session.start()

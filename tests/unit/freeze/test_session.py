@@ -56,7 +56,9 @@ def test_levels_freeze_one_after_the_other_and_thaw_in_reverse() -> None:
     await_true(lambda: system.calls().count("thaw") == 1)
     time.sleep(0.05)
     assert system.calls().count("thaw") == 1  # the inner one waits for the outer one
-    inner, outer = sorted(bench.session.record().filesystems, key=lambda one: one.path)
+    inner, outer = sorted(
+        bench.session.record().filesystems, key=lambda filesystem: filesystem.path
+    )
     assert (inner.level, outer.level) == (0, 1)
     assert (inner.call, outer.call) == ("", "FITHAW")
     system.fail(1 << 30, 5, for_good=False)

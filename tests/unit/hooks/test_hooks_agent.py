@@ -43,9 +43,9 @@ class Rig(SimulatedGuest):
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    one = tmp_path / "hooks.d"
-    one.mkdir(mode=0o755)
-    return one
+    directory = tmp_path / "hooks.d"
+    directory.mkdir(mode=0o755)
+    return directory
 
 
 def test_hooks_run_before_the_first_freeze_and_after_the_last_thaw(place: Path) -> None:

@@ -25,9 +25,9 @@ LIMIT = 4.0  # seconds, in which a hook has done its part on a busy machine
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    one = tmp_path / "hooks.d"
-    one.mkdir(mode=0o755)
-    return one
+    directory = tmp_path / "hooks.d"
+    directory.mkdir(mode=0o755)
+    return directory
 
 
 def hooks_of(place: Path, log: list[str] | None = None, **config: object) -> Hooks:
@@ -257,7 +257,7 @@ def test_a_hook_gets_the_signals_and_descriptors_of_a_fresh_program() -> None:
     }
     try:
         status = dict(line.split(":", 1) for line in run_program("/bin/cat", "/proc/self/status"))
-        descriptors = {int(one) for one in run_program("/bin/ls", "/proc/self/fd")}
+        descriptors = {int(name) for name in run_program("/bin/ls", "/proc/self/fd")}
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     standard = (1 << 31) - 1  # 32 and 33 belong to the C library

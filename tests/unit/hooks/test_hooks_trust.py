@@ -21,9 +21,9 @@ NOBODY = 65534
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    one = tmp_path / "hooks.d"
-    one.mkdir(mode=0o755)
-    return one
+    directory = tmp_path / "hooks.d"
+    directory.mkdir(mode=0o755)
+    return directory
 
 
 def refusal(place: Path, **config: object) -> str:

@@ -130,7 +130,7 @@ def installed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_doctor_calls_them_a_problem(installed: Path) -> None:
     (found,) = storage.check_hooks(Config(hooks=HooksConfig(directory="")))
     assert (found.check, found.level) == ("hooks", "problem")
-    assert all(str(installed / one.lstrip("/")) in found.text for one in ALL)
+    assert all(str(installed / script.lstrip("/")) in found.text for script in ALL)
     assert "[hooks] legacy = true" in found.remedy
 
 

@@ -33,7 +33,7 @@ if sys.argv[2] == "none left":
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 2000))
 else:
     resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000))
-old_kernel.refuse([int(one) for one in sys.argv[3:]])
+old_kernel.refuse([int(word) for word in sys.argv[3:]])
 kept = [1, 2, opened[7], opened[8], opened[300]]
 _host.close_all_but(kept)
 assert still_open() == kept, still_open()

@@ -56,9 +56,9 @@ def address(tmp_path: Path) -> str:
 
 @pytest.fixture
 def manager(address: str) -> Iterator[Manager]:
-    one = Manager(address, watchdog=2.0)
-    yield one
-    one.socket.close()
+    manager = Manager(address, watchdog=2.0)
+    yield manager
+    manager.socket.close()
 
 
 def test_it_is_ready_after_the_first_turn_whether_or_not_the_host_answers(manager: Manager) -> None:

@@ -85,12 +85,12 @@ class Machine:
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    one = Machine()
-    one.thread.start()
-    one.until(lambda: one.status()["channel"]["connected"])
-    yield one
-    one.agent.stop()
-    one.thread.join(PATIENCE)
+    machine = Machine()
+    machine.thread.start()
+    machine.until(lambda: machine.status()["channel"]["connected"])
+    yield machine
+    machine.agent.stop()
+    machine.thread.join(PATIENCE)
 
 
 def test_the_status_tells_of_host_channel_and_announcement(machine: Machine) -> None:

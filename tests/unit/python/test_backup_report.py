@@ -97,7 +97,7 @@ def test_it_is_told_when_all_is_over_for_the_host(tmp_path: Path) -> None:
         guest.report()
         requests = guest.host.requests
     done = requests.index(b"vmbackup.eventSet req.done 0 ")
-    (told,) = (place for place, one in enumerate(requests) if one.startswith(SET))
+    (told,) = (place for place, request in enumerate(requests) if request.startswith(SET))
     assert told > done
     assert len(requests[told]) <= len(SET) + backup_report.MOST
 

@@ -25,14 +25,17 @@ def bases_of(name: str) -> tuple[type, ...]:
 def public_calls() -> dict[str, Any]:
     """Functions, and methods of classes and of `guestinfo`, that a program calls."""
     bases = [base for name in vmtpy.testing.__all__ for base in bases_of(name)]
-    owners = [vmtpy.hardware, *(one for one in bases if one.__module__.startswith("vmtpy.testing"))]
+    owners = [
+        vmtpy.hardware,
+        *(base for base in bases if base.__module__.startswith("vmtpy.testing")),
+    ]
     found = {}
     for name in NAMES:
-        one = getattr(vmtpy, name)
-        if inspect.isfunction(one):
-            found[name] = one
-        elif inspect.isclass(one) and not issubclass(one, (Exception, enum.Enum, tuple)):
-            owners.append(one)
+        public = getattr(vmtpy, name)
+        if inspect.isfunction(public):
+            found[name] = public
+        elif inspect.isclass(public) and not issubclass(public, (Exception, enum.Enum, tuple)):
+            owners.append(public)
     for owner in owners:
         own = {key: value for key, value in vars(owner).items() if inspect.isfunction(value)}
         found |= {

@@ -75,8 +75,11 @@ def test_counts_come_from_the_status_of_the_moment() -> None:
 
 
 def test_the_last_success_has_its_fraction_of_a_second() -> None:
-    one = metrics(MetricsConfig(), [], last_success=1764110827.25)
-    assert values(one.page())["vmtpy_last_success_timestamp_seconds", frozenset()] == 1764110827.25
+    exporter = metrics(MetricsConfig(), [], last_success=1764110827.25)
+    assert (
+        values(exporter.page())["vmtpy_last_success_timestamp_seconds", frozenset()]
+        == 1764110827.25
+    )
 
 
 def test_what_was_left_out_of_the_last_backup_is_named_with_its_reason() -> None:
@@ -98,8 +101,8 @@ def test_what_was_left_out_of_the_last_backup_is_named_with_its_reason() -> None
 
 
 def test_an_unknown_time_difference_is_not_a_zero() -> None:
-    one = metrics(MetricsConfig(), [], time_difference=None)
-    assert b"time_difference" not in one.page()
+    exporter = metrics(MetricsConfig(), [], time_difference=None)
+    assert b"time_difference" not in exporter.page()
 
 
 def record(*, paced: float = 0.0, **times: float) -> Any:  # noqa: ANN401 (a RunRecord is made by C++)
@@ -110,15 +113,15 @@ def record(*, paced: float = 0.0, **times: float) -> Any:  # noqa: ANN401 (a Run
 
 
 def test_records_fill_the_histograms_as_far_as_they_came() -> None:
-    one = metrics(MetricsConfig(), [])
+    exporter = metrics(MetricsConfig(), [])
     whole = record(first_freeze=5.0, all_frozen=5.004, all_thawed=5.3)
     failed = record(first_freeze=9.0, all_frozen=0.0, all_thawed=9.1)
     refused = record(first_freeze=0.0, all_frozen=0.0, all_thawed=0.0)
     paced = record(paced=12.5, first_freeze=0.0, all_frozen=0.0, all_thawed=0.0)
     for ended in (whole, failed, refused, paced):
-        one.record(ended)
-    text = one.page().decode()
-    assert values(one.page())["vmtpy_stall_seconds_sum", frozenset()] == pytest.approx(0.4)
+        exporter.record(ended)
+    text = exporter.page().decode()
+    assert values(exporter.page())["vmtpy_stall_seconds_sum", frozenset()] == pytest.approx(0.4)
     assert 'vmtpy_freeze_seconds_bucket{le="0.005"} 1.0' in text
     assert "vmtpy_freeze_seconds_count 1.0" in text
     assert 'vmtpy_stall_seconds_bucket{le="0.2"} 1.0' in text
@@ -151,14 +154,14 @@ def test_the_textfile_is_readable_for_others_under_the_units_umask(tmp_path: Pat
 
 def test_a_backup_that_ends_is_in_the_textfile_before_the_interval(tmp_path: Path) -> None:
     file = tmp_path / "vmtpy.prom"
-    one = metrics(MetricsConfig(textfile=str(file), interval=FAR), [])
-    one.start()
+    exporter = metrics(MetricsConfig(textfile=str(file), interval=FAR), [])
+    exporter.start()
     await_true(lambda: file.exists() and "vmtpy_freeze_seconds_count 0.0" in file.read_text())
-    one.record(record(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))
+    exporter.record(record(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))
     await_true(lambda: "vmtpy_freeze_seconds_count 1.0" in file.read_text())
-    one.record(record(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))
+    exporter.record(record(first_freeze=5.0, all_frozen=5.1, all_thawed=5.2))
     await_true(lambda: "vmtpy_freeze_seconds_count 2.0" in file.read_text())
-    one.write = lambda: None  # type: ignore[method-assign]  # the directory goes before the thread
+    exporter.write = lambda: None  # type: ignore[method-assign]  # the directory goes before the thread
 
 
 def test_a_textfile_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -172,9 +175,9 @@ def test_a_textfile_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: P
 
 def test_a_textfile_that_cannot_be_written_is_logged_once() -> None:
     lines: list[str] = []
-    one = metrics(MetricsConfig(textfile="/nowhere/vmtpy.prom"), lines)
-    one.write()
-    one.write()
+    exporter = metrics(MetricsConfig(textfile="/nowhere/vmtpy.prom"), lines)
+    exporter.write()
+    exporter.write()
     assert len(lines) == 1
     assert lines[0].startswith("[metrics] textfile: ")
 

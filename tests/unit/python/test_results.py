@@ -48,19 +48,19 @@ def frozen_once() -> vmtpy.RunRecord:
     return record_of(session.record())
 
 
-@pytest.mark.parametrize(("public", "native"), PAIRS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(("public", "native"), PAIRS, ids=lambda kind: kind.__name__)
 def test_each_fact_of_the_core_is_public_under_its_name(public: Any, native: Any) -> None:  # noqa: ANN401
     names = [name for name, value in vars(native).items() if isinstance(value, property)]
     assert sorted(field.name for field in dataclasses.fields(public)) == sorted(names)
 
 
-@pytest.mark.parametrize("kind", VALUES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("kind", VALUES, ids=lambda kind: kind.__name__)
 def test_each_attribute_is_described(kind: Any) -> None:  # noqa: ANN401
     for field in dataclasses.fields(kind):
         assert f"{field.name}:" in kind.__doc__ or f"{field.name}," in kind.__doc__, field.name
 
 
-@pytest.mark.parametrize("kind", VALUES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("kind", VALUES, ids=lambda kind: kind.__name__)
 def test_a_value_has_slots_and_is_frozen(kind: Any) -> None:  # noqa: ANN401
     value = kind(*([None] * len(dataclasses.fields(kind))))
     assert not hasattr(value, "__dict__")
@@ -78,8 +78,13 @@ def test_a_value_compares_hashes_prints_and_pickles(value: Any) -> None:  # noqa
 
 
 def test_lists_of_the_core_are_tuples() -> None:
-    (one,) = made().filesystems
-    assert (one.path, one.level, one.also, one.disks) == (PATH, 1, ("/a",), ())
+    (filesystem,) = made().filesystems
+    assert (filesystem.path, filesystem.level, filesystem.also, filesystem.disks) == (
+        PATH,
+        1,
+        ("/a",),
+        (),
+    )
     record = frozen_once()
     assert record.outcome is vmtpy.Outcome.RELEASED
     assert [run.path for run in record.filesystems] == [PATH]
@@ -87,15 +92,15 @@ def test_lists_of_the_core_are_tuples() -> None:
     assert (record.warnings, record.left_out) == ((), ())
 
 
-@pytest.mark.parametrize("kind", ENUMS, ids=lambda one: one.__qualname__)
+@pytest.mark.parametrize("kind", ENUMS, ids=lambda kind: kind.__qualname__)
 def test_enums_are_enums(kind: type[enum.Enum]) -> None:
-    for one in kind:
-        assert isinstance(one, enum.Enum)
-        assert kind(one.value) is one
-        assert kind[one.name] is one
-        assert pickle.loads(pickle.dumps(one)) is one
+    for member in kind:
+        assert isinstance(member, enum.Enum)
+        assert kind(member.value) is member
+        assert kind[member.name] is member
+        assert pickle.loads(pickle.dumps(member)) is member
 
 
 def test_there_are_enums() -> None:
-    names = {one.__qualname__ for one in ENUMS}
+    names = {kind.__qualname__ for kind in ENUMS}
     assert {"Cause", "Outcome", "Phase", "AgentEvent.Kind", "VsockFault"} <= names

@@ -219,7 +219,7 @@ def test_one_look_that_fails_does_not_lose_the_others(
 
 def test_guestinfo_ip_is_kept_only_while_the_host_wants_it(rig: Rig) -> None:
     def told(look: Callable[[], list[bytes]]) -> list[bytes]:
-        return [one for one in look() if one.startswith(b"info-set")]
+        return [request for request in look() if request.startswith(b"info-set")]
 
     assert told(rig.update) == []
     rig.info.broadcast(on=True)

@@ -56,8 +56,8 @@ def test_each_next_hop_of_a_multipath_route_counts() -> None:
         rest = attribute(5, bytes((10, 0, 0, index)))
         hops += struct.pack("=HBBi", 8 + len(rest), 0, 0, index) + rest
     assert [
-        (one.interface, one.gateway[-1])
-        for one in netlink.parse_route(route() + attribute(9, hops))
+        (parsed.interface, parsed.gateway[-1])
+        for parsed in netlink.parse_route(route() + attribute(9, hops))
     ] == [
         (2, 2),
         (3, 3),
@@ -78,12 +78,12 @@ def test_this_machines_links_are_those_of_sysfs() -> None:
     found = {link.name: link for link in netlink.links()}
     there = {entry.name for entry in Path("/sys/class/net").iterdir() if entry.is_dir()}
     assert found.keys() == there
-    for name, one in found.items():
+    for name, link in found.items():
         base = Path("/sys/class/net", name)
-        assert one.interface == int((base / "ifindex").read_text())
-        assert one.hardware == int((base / "type").read_text())
+        assert link.interface == int((base / "ifindex").read_text())
+        assert link.hardware == int((base / "type").read_text())
         mac = (base / "address").read_text().strip()
-        assert ":".join(f"{byte:02x}" for byte in one.mac) == mac
+        assert ":".join(f"{byte:02x}" for byte in link.mac) == mac
 
 
 def test_this_machine_has_its_loopback_address() -> None:

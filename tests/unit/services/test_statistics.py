@@ -102,10 +102,10 @@ def test_the_record_has_the_statistics_that_open_vm_tools_sends(machine: Machine
     fixed, ours = read(taken.take(1.0))
     their_fixed, theirs = read(THEIRS)
     assert list(ours) == list(theirs), "the same ones in the same order"
-    assert {key: one[:2] for key, one in ours.items()} == {
-        key: one[:2] for key, one in theirs.items()
+    assert {key: statistic[:2] for key, statistic in ours.items()} == {
+        key: statistic[:2] for key, statistic in theirs.items()
     }
-    assert all(one.value is not None for one in (*ours.values(), *theirs.values()))
+    assert all(statistic.value is not None for statistic in (*ours.values(), *theirs.values()))
     assert fixed[:2] == their_fixed[:2] == (5, 0x401)
     assert their_fixed[2] == theirs[6].value
 
@@ -114,7 +114,11 @@ def test_numbers_are_encoded_as_open_vm_tools_does() -> None:
     """Their record, read and written again, is the same to the byte."""
     _, theirs = read(THEIRS)
     names = {identifier: name for name, identifier, _, _ in statistics.STATISTICS}
-    values = {names[key]: one.value for key, one in theirs.items() if one.value is not None}
+    values = {
+        names[key]: statistic.value
+        for key, statistic in theirs.items()
+        if statistic.value is not None
+    }
     assert statistics.encode(values) == THEIRS
 
 
@@ -123,7 +127,9 @@ def test_the_values_are_the_kernels(machine: Machine) -> None:
     physical = 1004000 * PAGE // 1024
     reserve = physical // 20
     assert fixed == (5, 0x401, physical, 3)
-    values = {key: one.value for key, one in found.items() if one.value is not None}
+    values = {
+        key: statistic.value for key, statistic in found.items() if statistic.value is not None
+    }
     assert values == {
         11: 2048,
         6: physical,
@@ -146,7 +152,7 @@ def test_the_values_are_the_kernels(machine: Machine) -> None:
 def test_the_first_record_has_no_rates_and_the_next_one_those_since(machine: Machine) -> None:
     taken = machine.statistics()
     _, first = read(taken.take(100.0))
-    assert {key for key, one in first.items() if one.value is None} == {7, 8, 2, 62, 63}
+    assert {key for key, statistic in first.items() if statistic.value is None} == {7, 8, 2, 62, 63}
     machine.write(read=3000, switched=50, waited=4000)
     _, then = read(taken.take(120.0))
     assert then[7].value == 100.0
@@ -230,5 +236,5 @@ def test_this_machine_has_them_all() -> None:
     taken = Statistics()
     taken.take(0.0)
     _, found = read(taken.take(1.0))
-    missing = {key for key, one in found.items() if one.value is None}
+    missing = {key for key, statistic in found.items() if statistic.value is None}
     assert missing <= {62, 63}, "a container may have no disk"

@@ -77,7 +77,9 @@ def test_a_command_is_answered_and_a_reset_announces_the_guest_anew(
     assert vmware_host.command("nonsense").startswith(b"ERROR ")
     version = b"tools.set.version "
     vmware_host.greet()
-    vmware_host.wait_until(lambda: any(one.startswith(version) for one in vmware_host.requests))
+    vmware_host.wait_until(
+        lambda: any(request.startswith(version) for request in vmware_host.requests)
+    )
     before = len(vmware_host.requests)
     vmware_host.reset()
     assert vmware_host.command("ping").startswith(b"OK")

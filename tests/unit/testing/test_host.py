@@ -221,7 +221,9 @@ def test_under_ptrace_the_real_program_comes_before_the_stand_in(
     assert done.returncode == 0
     path = done.stdout.decode().splitlines()[0]
     real = [
-        one for one in os.environ["PATH"].split(":")[1:] if shutil.which("vmware-rpctool", path=one)
+        directory
+        for directory in os.environ["PATH"].split(":")[1:]
+        if shutil.which("vmware-rpctool", path=directory)
     ]
     assert (path == stand_in) is (not real)
     assert vmware_host.requests == [b"log hello"]

@@ -22,4 +22,4 @@ def test_each_test_of_the_page_passes(
     for number, program in enumerate(programs):
         Path(pytester.path, f"test_{number}.py").write_text(program)
     result = pytester.runpytest_subprocess("-p", "vmtpy.pytest_plugin", "-W", "error")
-    result.assert_outcomes(passed=sum(one.count("def test_") for one in programs))
+    result.assert_outcomes(passed=sum(program.count("def test_") for program in programs))

@@ -129,8 +129,8 @@ def test_however_the_bytes_arrive_the_packets_are_the_same(
         decoder.feed(data[:size])
         data = data[size:]
         turn += 1
-        while one := decoder.take():
-            found.append(one.payload)
+        while packet := decoder.take():
+            found.append(packet.payload)
     assert found == payloads
     assert not decoder.in_the_middle
 

@@ -52,7 +52,7 @@ def test_no_handler_of_the_process_runs_and_none_is_left() -> None:
         from pathlib import Path
         def signals():
             lines = Path("/proc/thread-self/status").read_text().splitlines()
-            return [one for one in lines if one.startswith("Sig") and "SigQ" not in one]
+            return [line for line in lines if line.startswith("Sig") and "SigQ" not in line]
         caught = []
         for number in (signal.SIGSEGV, signal.SIGILL, signal.SIGBUS, signal.SIGCHLD):
             signal.signal(number, lambda n, _: caught.append(n))
@@ -185,7 +185,7 @@ def test_a_filter_that_kills_whoever_asks_for_privilege_kills_nobody_here() -> N
         import ctypes, struct
         from vmtpy import _core
         code = [(0x20, 0, 0, 0), (0x15, 0, 1, 172), (6, 0, 0, 0x80000000), (6, 0, 0, 0x7FFF0000)]
-        filters = b"".join(struct.pack("<HBBI", *one) for one in code)
+        filters = b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
         buffer = ctypes.create_string_buffer(filters)
         program = struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(buffer))
         libc = ctypes.CDLL(None)

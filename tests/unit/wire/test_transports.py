@@ -73,9 +73,9 @@ class Host:
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    one = Host()
-    yield one
-    one.rpci.close()
+    host = Host()
+    yield host
+    host.rpci.close()
 
 
 def serving(host: Host) -> VsockService:
@@ -190,7 +190,7 @@ SILENT = (VsockFault.SILENCE, VsockFault.STALL)
 HARMLESS = (VsockFault.PING_STORM, VsockFault.SLOW)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.name.lower())
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.lower())
 def test_a_request_over_vsock_that_breaks_goes_over_the_backdoor_in_the_same_call(
     fault: VsockFault,
 ) -> None:
@@ -206,7 +206,7 @@ def test_a_request_over_vsock_that_breaks_goes_over_the_backdoor_in_the_same_cal
     assert host.rpci.over_vsock
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.name.lower())
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.lower())
 def test_without_a_backdoor_a_request_that_breaks_goes_over_a_new_connection(
     fault: VsockFault,
 ) -> None:

@@ -33,7 +33,7 @@ HARDENING = ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fstack-protector-stro
 # faster and take a third less memory at run time.
 FLAGS = [*WARNINGS, *HARDENING, "-Os", "-MMD"]
 LINK_FLAGS = ["-pthread", "-Wl,-z,relro,-z,now"]
-# VMTPY_SANITIZE=address,undefined builds both extensions with those sanitizers.
+# VMTPY_SANITIZE=address,undefined builds extensions and programs with those sanitizers.
 if sanitizers := os.environ.get("VMTPY_SANITIZE", ""):
     SANITIZE = [
         f"-fsanitize={sanitizers}",

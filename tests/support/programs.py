@@ -21,6 +21,8 @@ def rpctool() -> str:
     built = tree if package.parent.name == "src" else Path(sysconfig.get_path("scripts"))
     found = built / "vmtpy-rpctool"
     assert found.exists(), f"{found} is missing: install the package, or build it in place"
+    if "address" in os.environ.get("VMTPY_SANITIZE", ""):  # it is looked over, too
+        assert b"__asan_init" in found.read_bytes()
     return str(found)
 
 

@@ -107,6 +107,12 @@ class StackedGuest(BusyGuest):
         for device in (*(f"virtio{number}" for number in range(len(SIZES))), "path0", "path1"):
             throttle(self.machine, device, Limits(rate))
 
+    def dirty(self) -> int:
+        """How many bytes wait to be written, to all devices."""
+        lines = self.machine.read("/proc/meminfo").splitlines()
+        values = dict(line.split(":", 1) for line in lines)
+        return int(values["Dirty"].split()[0]) << 10
+
     def bounds(self) -> dict[str, str]:
         """How the dirty pages of each device are bounded."""
         files = "/sys/class/bdi/*/strict_limit /sys/class/bdi/*/m??_ratio_fine"

@@ -1,5 +1,6 @@
-// Disks and files in memory. The pacing of writers is a simple model of Linux: the nearer to the
-// bound, the slower, and no further than it.
+// Disks and files in memory. The pacing of writers is a simple model of Linux: a writer above three
+// quarters of the bound has the kernel write until half of it is left; the nearer to the bound, the
+// slower, and no further than it. A sync leaves what is dirty, as if it belonged to others.
 #include "doubles/simulated_disk.h"
 
 #include <algorithm>
@@ -152,7 +153,9 @@ void SimulatedDisk::pass(Disk& disk, double seconds) {
   const std::string directory = CLASS + disk.bdi;
   const bool strict = files_[directory + "/strict_limit"].starts_with('1');
   const double bound = strict ? std::atof(files_[directory + "/max_bytes"].c_str()) : limit_;
-  if (!strict || disk.dirty > bound / 2) {
+  if (disk.writer_rate > 0 && (!strict || disk.dirty > bound * 3 / 4)) disk.flushing = true;
+  if (strict && disk.dirty <= bound / 2) disk.flushing = false;
+  if (disk.flushing) {
     const double out = std::min(disk.dirty, disk.disk_rate * seconds);
     disk.dirty -= out;
     disk.flushed += out;
@@ -167,8 +170,8 @@ void SimulatedDisk::pass(Disk& disk, double seconds) {
 void SimulatedDisk::tell(const Disk& disk) {
   const auto kilobytes = [](double bytes) { return std::to_string(std::llround(bytes / 1024)); };
   files_["/sys/kernel/debug/bdi/" + disk.bdi + "/stats"] =
-      "BdiWriteback: " + kilobytes(disk.dirty / 2) +
-      " kB\nBdiReclaimable: " + kilobytes(disk.dirty / 2) +
+      "BdiWriteback: " + kilobytes(disk.flushing ? disk.dirty / 2 : 0) +
+      " kB\nBdiReclaimable: " + kilobytes(disk.flushing ? disk.dirty / 2 : disk.dirty) +
       " kB\nBdiWritten: " + kilobytes(disk.flushed) + " kB\nBdiWriteBandwidth: 102400 kBps\n";
 }
 

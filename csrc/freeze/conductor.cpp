@@ -100,9 +100,9 @@ int Conductor::find_suspended() {
 bool Conductor::protect() {
   if (!await_resumed()) return false;
   {
-    const auto dirty = dirty_bytes(system_);
+    const auto dirty = dirty_pages(system_);
     MutexLock lock(freezer_->mutex);
-    state_.times.dirty_left = dirty;
+    if (dirty) state_.times.dirty_left = dirty->bytes();
   }
   deadline_ = clock_.now() + options_.timeout;
   if (!stand_guard(deadline_ + GUARDIAN_GRACE, false)) return false;

@@ -20,8 +20,18 @@ constexpr double LEAST_WRITTEN = 4 << 20;  // a rate takes this many bytes
 // Where less is dirty, a disk is as slow as its writers, which does not tell what it could take.
 constexpr std::int64_t ENOUGH_DIRTY = 8 << 20;
 constexpr double USUAL_RATE = 25 << 20;  // bytes a second, used where nothing is known
+// Bytes. Where less is being written at once, the disk waits for its writers.
+constexpr std::int64_t FLOW = 256 << 10;
 
-constexpr double START = 1.3;  // the first bound, × what is dirty
+// The first bound, × what is dirty, and that of a disk which is faster than its writers. At 1.33
+// the kernel would not begin to write.
+constexpr double START = 1.3;
+// Writers outrun a disk if they dirty more than this part of what it takes. Below CALM they have
+// stopped, unless it is the pacing that slows them down.
+constexpr double OUTRUN = 0.75;
+constexpr double CALM = 0.2;
+constexpr double PACED = 0.75;          // × the bound; from here on the kernel paces
+constexpr double LEAST_COMPARED = 0.3;  // in seconds of watching the writers
 // No bound comes nearer to what is dirty than this multiple. There writers get about half of what
 // the disk takes, and hardly a tenth where the bound has to fall steeply and their pauses are
 // longer.
@@ -52,6 +62,10 @@ constexpr double LEAST_BOUND = 128 << 10;   // bytes
 // Seconds of watching before the goal may be called hopeless.
 constexpr double SURE_AFTER = 10.0;
 
+double total(const std::vector<std::int64_t>& bytes) {
+  return static_cast<double>(std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0}));
+}
+
 }  // namespace
 
 Convergence::Convergence(Duration goal, Time deadline)
@@ -74,8 +88,8 @@ void Convergence::measure(Duration passed, const WritebackFacts& facts) {
   const std::int64_t dirty =
       std::accumulate(facts.dirty.begin(), facts.dirty.end(), std::int64_t{0});
   const double written = std::max<double>(0, static_cast<double>(facts.written - facts_.written));
-  flows_ = flows_ || facts.busy || written > 0;
-  if (dirty_ >= ENOUGH_DIRTY && (facts.busy || facts_.busy || written > 0)) {
+  if (facts.writing >= FLOW) flowed_at_ = last_ + passed;
+  if (dirty_ >= ENOUGH_DIRTY && (facts.writing >= FLOW || facts_.writing >= FLOW)) {
     busy_bytes_ = busy_bytes_ * kept + written;
     busy_seconds_ = busy_seconds_ * kept + seconds;
   }
@@ -127,7 +141,7 @@ bool Convergence::hopeless() const {
 
 void Convergence::begin() {
   begun_at_ = last_;
-  flows_ = facts_.busy;
+  flowed_at_ = last_;
   bounds_.clear();
   const double least = target() * floor_ / static_cast<double>(facts_.dirty.size());
   for (const std::int64_t dirty : facts_.dirty) {
@@ -136,26 +150,35 @@ void Convergence::begin() {
   }
 }
 
+void Convergence::compare_rates() {
+  if (!has_measured() || seconds_ < LEAST_COMPARED) return;
+  const double part = writer_rate() / disk_rate();
+  const bool paced = static_cast<double>(dirty_) >= PACED * total(bounds_);
+  if (part > OUTRUN) outrun_ = true;
+  if (part < CALM && !paced) outrun_ = false;
+}
+
 void Convergence::lower(Duration passed) {
+  compare_rates();
   const double seconds = Seconds(passed).count();
-  const double total = static_cast<double>(
-      std::max<std::int64_t>(1, std::accumulate(bounds_.begin(), bounds_.end(), std::int64_t{0})));
+  const double all = std::max(1.0, total(bounds_));
   const double goal = target();
   const double part_of_disk = share();
   const double fall = part_of_disk * disk_rate() * seconds;
   const double steep = (part_of_disk - GENTLE) / (STEEP - GENTLE);
   const double margin = MARGIN - steep * (MARGIN - STEEP_MARGIN);
-  if (total <= goal * floor_ * MARGIN) {
+  if (all <= goal * floor_ * MARGIN) {
     floor_ = std::max(LOWEST_FLOOR, floor_ - FLOOR_FALL * seconds);
   }
   for (std::size_t index = 0; index < bounds_.size(); ++index) {
     const double dirty = static_cast<double>(facts_.dirty[index]);
     const double bound = static_cast<double>(bounds_[index]);
     const double nearest = dirty * margin;
-    const double part = bound / total;
+    const double part = bound / all;
     const double quick = dirty < bound / 2 ? IDLE_FALL : 1;
     const double least = std::max(goal * floor_ * part, LEAST_BOUND);
-    const double next = std::max({bound - fall * part * quick, nearest, least});
+    const double next = outrun_ ? std::max({bound - fall * part * quick, nearest, least})
+                                : std::max(dirty * START, least);
     bounds_[index] = static_cast<std::int64_t>(next);
   }
 }

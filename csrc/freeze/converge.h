@@ -2,10 +2,12 @@
 // devices come down, and when little enough is dirty for a freeze. Facts and the time go in; bounds
 // and a verdict come out. It serves storage.cpp and touches nothing of the machine.
 //
-// While a device's dirty pages are below the bound the kernel paces its writers, with pauses of 200
-// ms at most. Above the bound they stand still, and rounds of writeback take half a second of the
-// disk's time. So a bound starts well above what is dirty, comes down by a part of what the disk
-// takes, and is raised before the dirty pages touch it.
+// From three quarters of the bound on the kernel writes back, until half of it is left, and paces
+// the device's writers, with pauses of 200 ms at most. Above the bound they stand still. So a bound
+// starts well above what is dirty. Where the disk is faster than its writers the bound follows what
+// is dirty, at a distance that keeps the kernel writing and hardly slows anybody. Where it is not,
+// the bound comes down by a part of what the disk takes, and is raised before the dirty pages touch
+// it.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +22,7 @@ namespace vmtpy::freeze {
 struct WritebackFacts {
   std::vector<std::int64_t> dirty;  // of each device: waiting to be written or being written
   std::int64_t written = 0;         // written by all of them since some moment
-  bool busy = false;                // true while something is being written
+  std::int64_t writing = 0;         // the part of what is dirty that is being written
   double kernel_rate = 0;           // the kernel's own estimate in bytes a second, 0 for none
 };
 
@@ -39,8 +41,10 @@ class Convergence {
   double writer_rate() const;
   // True when the disk's rate is measured by what it wrote while there was enough to write.
   bool has_measured() const;
-  bool flows() const { return flows_; }  // true if something was written since begin()
-  Duration expected_hold() const;        // the hold of a freeze that begins now
+  // For how long nothing has been written since begin(), and true if anything has been.
+  Duration idle() const { return last_ - flowed_at_; }
+  bool has_flowed() const { return flowed_at_ != begun_at_; }
+  Duration expected_hold() const;  // the hold of a freeze that begins now
 
   // Begins the pacing. From here on each observe() moves the bounds.
   void begin();
@@ -52,20 +56,21 @@ class Convergence {
 
  private:
   void measure(Duration passed, const WritebackFacts& facts);
+  void compare_rates();
   void lower(Duration passed);
   double target() const;
   double share() const;
 
   Duration goal_;
   Time deadline_;
-  Time last_{}, begun_at_{};
+  Time last_{}, begun_at_{}, flowed_at_{};
   WritebackFacts facts_;
   std::int64_t dirty_ = 0;
   // What the disk wrote, and how long that took.
   double busy_bytes_ = 0, busy_seconds_ = 0;
   double gained_bytes_ = 0, seconds_ = 0;  // what writers dirtied, and for how long
   double floor_ = 0;                       // no bound falls below this multiple of the target
-  bool flows_ = false;
+  bool outrun_ = false;                    // true while the writers, let go, would outrun the disk
   std::vector<std::int64_t> bounds_;
 };
 

@@ -19,14 +19,13 @@ std::optional<std::int64_t> value_of(const std::string& text, const std::string&
 
 }  // namespace
 
-std::optional<std::int64_t> dirty_bytes(linux::System& system, std::int64_t* writing) {
+std::optional<DirtyPages> dirty_pages(linux::System& system) {
   std::string text;
   if (system.read_file("/proc/meminfo", text) != 0) return std::nullopt;
   const auto waiting = value_of(text, "Dirty");
   const auto going = value_of(text, "Writeback");
   if (!waiting || !going) return std::nullopt;
-  if (writing != nullptr) *writing = *going;
-  return *waiting + *going;
+  return DirtyPages{*waiting, *going};
 }
 
 }  // namespace vmtpy::freeze

@@ -9,9 +9,14 @@
 
 namespace vmtpy::freeze {
 
-// Returns the bytes of page cache that wait to be written or are being written, on all disks
-// together: the sum of Dirty and Writeback in /proc/meminfo. Returns nothing if that cannot be
-// read. `writing` is set to Writeback.
-std::optional<std::int64_t> dirty_bytes(linux::System& system, std::int64_t* writing = nullptr);
+// Bytes of page cache on all disks together.
+struct DirtyPages {
+  std::int64_t waiting = 0;  // to be written
+  std::int64_t writing = 0;  // being written
+  std::int64_t bytes() const { return waiting + writing; }
+};
+
+// Reads Dirty and Writeback in /proc/meminfo. Returns nothing if they cannot be read.
+std::optional<DirtyPages> dirty_pages(linux::System& system);
 
 }  // namespace vmtpy::freeze

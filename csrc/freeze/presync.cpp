@@ -16,8 +16,6 @@ using namespace std::chrono_literals;
 constexpr int ROUNDS = 3;
 constexpr Duration SHORT_ROUND = 5ms;  // after such a round hardly anything is left to sync
 constexpr Duration LOOK = 50ms;        // between two looks at what is dirty
-// Writers that are paced make the flusher write at once. Where there are none, a syncfs has to.
-constexpr Duration FLOW_PATIENCE = 40ms;
 // If everything can be written in this time, it is synced without pacing anybody.
 constexpr Duration FAST = 300ms;
 constexpr Duration FAST_FOUND = 500ms;  // how long the pre-sync may take to find that out
@@ -50,12 +48,12 @@ struct Conductor::Rounds {
 bool Conductor::presync() {
   const Time began = clock_.now();
   const Time deadline = began + options_.presync_timeout;
-  const auto dirty = dirty_bytes(system_);
+  const auto dirty = dirty_pages(system_);
   storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
   storage_.keep_before();
   {
     MutexLock lock(freezer_->mutex);
-    state_.times.dirty_before = dirty;
+    if (dirty) state_.times.dirty_before = dirty->bytes();
   }
   const bool done = write_back(deadline);
   if (!done) restore_bounds();
@@ -112,7 +110,11 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
     return Judgement::GO_ON;
   }
   if (rounds.due) return Judgement::GO_ON;
-  if (is_ready(rounds)) return Judgement::FREEZE;
+  if (is_ready(rounds)) {
+    // The kernel has written data so far. A syncfs writes what else a freeze would have to write.
+    rounds.due = rounds.count == 0;
+    return rounds.due ? Judgement::GO_ON : Judgement::FREEZE;
+  }
   if (!storage_.pacing()) {
     if (storage_.can_pace()) return pace(deadline) ? Judgement::GO_ON : Judgement::END;
     return expected_hold(rounds) <= options_.filesystem_timeout ? Judgement::FREEZE : refuse();
@@ -124,7 +126,9 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
     rounds.due = true;
     return Judgement::GO_ON;
   }
-  const bool stands = rounds.count == 0 && now - began >= FLOW_PATIENCE && !storage_.flows();
+  const bool stands = storage_.stands();
+  // What is dirty there and has not gone out with a syncfs belongs to other filesystems.
+  if (stands && rounds.last <= options_.stall_goal) return Judgement::FREEZE;
   const bool uncounted = !storage_.counts_each() && now - rounds.ended >= ROUND_PAUSE;
   rounds.due = stands || uncounted;
   return Judgement::GO_ON;

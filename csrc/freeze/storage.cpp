@@ -15,8 +15,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration SLOW = 1s;  // a group is slow if it takes longer to write what is dirty
-constexpr std::int64_t MUCH = std::int64_t{64} << 20;  // in bytes; less is synced at once
+// A writer that is paced makes the kernel write. Without one the kernel would wait for seconds.
+constexpr Duration PATIENCE = 300ms;
+constexpr Duration PATIENCE_WITH_NOBODY = 40ms;
+constexpr double NOBODY = 1 << 20;                    // bytes a second that are no writer
+constexpr std::int64_t MUCH = std::int64_t{8} << 20;  // in bytes; less is synced at once
 constexpr double MIB = 1 << 20;
 
 bool is_block_device(const std::string& name) {
@@ -103,15 +106,14 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
       BdiStats stats;
       known = read_bdi_stats(system_, name, stats) == 0 && known;
       facts.dirty.push_back(stats.dirty);
-      facts.busy = facts.busy || stats.writing > 0;
+      facts.writing += stats.writing;
       facts.kernel_rate = std::max(facts.kernel_rate, stats.rate);
     }
   } else {
-    std::int64_t writing = 0;
-    const auto dirty = dirty_bytes(system_, &writing);
-    known = dirty.has_value();
-    facts.busy = writing > 0;
-    facts.dirty.push_back(dirty.value_or(0));
+    const auto pages = dirty_pages(system_);
+    known = pages.has_value();
+    facts.dirty.push_back(known ? pages->bytes() : 0);
+    facts.writing = known ? pages->writing : 0;
   }
   for (const std::string& sink : group.sinks) {
     std::int64_t bytes = 0;
@@ -197,14 +199,18 @@ bool Storage::has_measured() const {
 }
 
 bool Storage::seems_slow() const {
-  return std::any_of(groups_.begin(), groups_.end(), [](const Group& group) {
-    return group.convergence.dirty() >= MUCH && group.convergence.expected_hold() > SLOW;
+  return std::any_of(groups_.begin(), groups_.end(), [this](const Group& group) {
+    return group.convergence.dirty() >= MUCH && !is_ready(group);
   });
 }
 
-bool Storage::flows() const {
-  return std::all_of(groups_.begin(), groups_.end(),
-                     [](const Group& group) { return !group.paced || group.convergence.flows(); });
+bool Storage::stands() const {
+  return std::any_of(groups_.begin(), groups_.end(), [this](const Group& group) {
+    const Convergence& facts = group.convergence;
+    const bool nobody = !facts.has_flowed() && facts.writer_rate() < NOBODY;
+    return group.paced && !is_ready(group) &&
+           facts.idle() >= (nobody ? PATIENCE_WITH_NOBODY : PATIENCE);
+  });
 }
 
 Duration Storage::expected_hold() const {

@@ -45,9 +45,10 @@ class Storage {
 
   // True when dirty pages are counted for each device.
   bool counts_each() const { return by_debugfs_; }
-  bool has_measured() const;       // true when the rate of the slowest group is measured
-  bool seems_slow() const;         // true when a group has so much to write that it takes long
-  bool flows() const;              // true when each paced group is being written
+  bool has_measured() const;  // true when the rate of the slowest group is measured
+  bool seems_slow() const;    // true when a group has so much to write that it takes long
+  // True when a group is paced and nothing is being written there, so that only a syncfs helps.
+  bool stands() const;
   bool ready() const;              // true when each freeze would end within the goal
   Duration expected_hold() const;  // the longest of the expected holds
   std::size_t slowest() const;     // a filesystem of the slowest group

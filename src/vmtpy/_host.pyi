@@ -295,7 +295,7 @@ class Convergence:
         *,
         dirty: list[int],
         written: int,
-        busy: bool,
+        writing: int,
         kernel_rate: float = 0.0,
     ) -> None: ...
     def begin(self) -> None: ...

@@ -100,11 +100,11 @@ void bind_convergence(py::module_& module) {
       .def(
           "observe",
           [](freeze::Convergence& convergence, double now, std::vector<std::int64_t> dirty,
-             std::int64_t written, bool busy, double kernel_rate) {
+             std::int64_t written, std::int64_t writing, double kernel_rate) {
             convergence.observe(Time{from_seconds("now", now)},
-                                {std::move(dirty), written, busy, kernel_rate});
+                                {std::move(dirty), written, writing, kernel_rate});
           },
-          py::arg("now"), py::kw_only(), py::arg("dirty"), py::arg("written"), py::arg("busy"),
+          py::arg("now"), py::kw_only(), py::arg("dirty"), py::arg("written"), py::arg("writing"),
           py::arg("kernel_rate") = 0.0)
       .def("begin", &freeze::Convergence::begin)
       .def_property_readonly("bounds", &freeze::Convergence::bounds)

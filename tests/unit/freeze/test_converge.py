@@ -61,7 +61,7 @@ def observe(convergence: Convergence, storage: Storage) -> None:
         storage.now,
         dirty=[int(storage.dirty)],
         written=int(storage.written),
-        busy=storage.dirty > 0,
+        writing=int(storage.dirty),
     )
 
 
@@ -98,6 +98,17 @@ def test_it_reaches_the_goal_and_stops_no_writer(disk: int, writer: int, burst: 
     assert storage.dirty <= 1.11 * GOAL * convergence.disk_rate
     assert convergence.disk_rate == pytest.approx(disk * MIB, rel=0.35)
     assert storage.longest_stop < 0.25
+
+
+def test_a_bound_keeps_its_distance_while_the_disk_is_faster_than_its_writers() -> None:
+    storage = Storage(100 * MIB, 40 * MIB, 400 * MIB)
+    convergence = begun(storage)
+    began = storage.now
+    while not convergence.reached:
+        look(convergence, storage)
+        assert convergence.bounds[0] >= 1.25 * storage.dirty
+    # 60 MiB/s are more than the writers add; a bound that falls by half of the disk takes 8 s.
+    assert storage.now - began < 7.5
 
 
 @pytest.mark.parametrize(("disk", "writer"), [(100, 90), (40, 100)])
@@ -148,14 +159,14 @@ def test_a_disk_with_little_to_write_tells_nothing_of_its_speed() -> None:
     """A log that is synced each time takes as long as each sync, whatever the disk could take."""
     convergence = Convergence(GOAL, 100.0)
     for step in range(100):
-        convergence.observe(step * LOOK, dirty=[64 << 10], written=step << 12, busy=True)
+        convergence.observe(step * LOOK, dirty=[64 << 10], written=step << 12, writing=64 << 10)
     assert not convergence.measured
     assert convergence.expected_hold < 0.01
 
 
 def test_the_kernel_s_own_estimate_stands_in_for_a_measurement() -> None:
     convergence = Convergence(GOAL, 100.0)
-    convergence.observe(1.0, dirty=[500 * MIB], written=0, busy=False, kernel_rate=100.0 * MIB)
+    convergence.observe(1.0, dirty=[500 * MIB], written=0, writing=0, kernel_rate=100.0 * MIB)
     assert convergence.expected_hold == pytest.approx(5.0)
 
 
@@ -163,19 +174,19 @@ def test_devices_share_the_goal_by_what_is_dirty_of_them() -> None:
     convergence = Convergence(GOAL, 100.0)
     dirty, written, now = [300 * MIB, 100 * MIB], 0, 1.0
     for _ in range(20):
-        convergence.observe(now, dirty=dirty, written=written, busy=True)
+        convergence.observe(now, dirty=dirty, written=written, writing=sum(dirty))
         now, written = now + LOOK, written + 2 * MIB
     convergence.begin()
     first = convergence.bounds
     assert first[0] > 300 * MIB
     assert first[1] > 100 * MIB
     for _ in range(20):
-        convergence.observe(now, dirty=dirty, written=written, busy=True)
+        convergence.observe(now, dirty=dirty, written=written, writing=sum(dirty))
         now, written = now + LOOK, written + 2 * MIB
     lost = [one - other for one, other in zip(first, convergence.bounds, strict=True)]
     assert lost[0] == pytest.approx(3 * lost[1], rel=0.1)
     # What is dirty is never reached by the bound.
     for _ in range(200):
-        convergence.observe(now, dirty=dirty, written=written, busy=True)
+        convergence.observe(now, dirty=dirty, written=written, writing=sum(dirty))
         now, written = now + LOOK, written + 2 * MIB
     assert all(one > other for one, other in zip(convergence.bounds, dirty, strict=True))

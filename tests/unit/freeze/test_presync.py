@@ -172,6 +172,41 @@ def test_a_disk_that_keeps_up_is_frozen_without_pacing_anybody() -> None:
     assert bench.end().filesystems[0].paced == 0
 
 
+def test_what_nobody_writes_is_synced_and_what_then_is_left_belongs_to_others() -> None:
+    disk = simulated(dirty=400, disk=40, writer=0)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
+    play(bench)
+    assert "sync" in system.calls()
+    assert bounds(disk) == FOUND
+    bench.session.release()
+    record = bench.end()
+    assert record.outcome == Outcome.RELEASED
+    assert 0 < record.filesystems[0].paced < 1
+
+
+def test_a_disk_that_is_faster_than_its_writers_is_frozen_as_soon_as_it_can_be() -> None:
+    disk = simulated(dirty=250, disk=100, writer=50)
+    bench = Bench(disk=disk)
+    play(bench)
+    assert disk.dirty_at_freeze("/a") < 12 * MIB
+    assert disk.longest_stop("/a") == 0
+    bench.session.release()
+    (run,) = bench.end().filesystems
+    assert 2 < run.paced < 8  # 250 MiB, of which writers add half of what the disk takes
+
+
+def test_the_rest_is_synced_while_writers_run() -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
+    play(bench)
+    calls = system.calls()
+    assert calls.index("write_file") < calls.index("sync") < calls.index("freeze")
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
 def test_somebody_else_s_bound_is_left_alone() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
     disk.put_file(BDI + "strict_limit", "1\n")

@@ -47,8 +47,8 @@ CONFIG = "[quiesce]\ntimeout = {}\n"
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 @pytest.fixture

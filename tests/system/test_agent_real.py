@@ -32,8 +32,8 @@ LATE = b"ERROR Error: no quiesce operation in progress"
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 @pytest.mark.parametrize("turn", range(3))
@@ -44,14 +44,14 @@ def test_a_copy_taken_between_commit_and_done_is_clean_and_complete(
     require_loop(fs)
     copied = tmp_path / "copy.img"
     with (
-        loop_mount(fs) as one,
-        Writer(one.path / "log") as writer,
-        running_guest([one], tmp_path / "log") as guest,
+        loop_mount(fs) as mount,
+        Writer(mount.path / "log") as writer,
+        running_guest([mount], tmp_path / "log") as guest,
     ):
         writer.wait_for(50)
         guest.freeze()
         acknowledged = writer.acknowledged
-        disk.copy(one.image, copied)
+        disk.copy(mount.image, copied)
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
         writer.wait_for_more()

@@ -30,8 +30,8 @@ RPCI_PORT, TCLO_PORT = 976, 975
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 def config(tmp_path: Path, more: str = "") -> str:

@@ -106,11 +106,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """One that had open-vm-tools, and to which the role has been applied."""
     require_root()
     require_ansible()
-    one = Machine(tmp_path_factory.mktemp("ansible"))
-    one.write("/etc/vmware-tools/tools.conf", TOOLS)
-    changed, one.said = one.apply()
-    assert changed > 5, one.said
-    return one
+    machine = Machine(tmp_path_factory.mktemp("ansible"))
+    machine.write("/etc/vmware-tools/tools.conf", TOOLS)
+    changed, machine.said = machine.apply()
+    assert changed > 5, machine.said
+    return machine
 
 
 def test_a_machine_with_open_vm_tools_changes_over_and_a_second_run_changes_nothing(

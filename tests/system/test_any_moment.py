@@ -38,14 +38,14 @@ CONFIG = "[quiesce]\ntimeout = {}\n[guest_info]\nenabled = false\n"
 
 @pytest.fixture(scope="module")
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 @pytest.fixture(scope="module")
 def writer(mount: LoopMount) -> Iterator[Writer]:
-    with Writer(mount.path / "log") as one:
-        yield one
+    with Writer(mount.path / "log") as writer:
+        yield writer
 
 
 def moments() -> list[float]:

@@ -248,7 +248,7 @@ def test_runs_are_added_to_those_that_are_there(tmp_path: Path) -> None:
     assert benchmarks("rpc", "-n", "2", "--more", *only).returncode == 0
     facts = json.loads((tmp_path / "rpc.json").read_text())
     (before,), (after,) = first, facts["results"]
-    runs, runs_before = (one["metrics"]["round_trip_us"]["runs"] for one in (after, before))
+    runs, runs_before = (report["metrics"]["round_trip_us"]["runs"] for report in (after, before))
     assert runs[:1] == runs_before
     assert len(runs) == facts["runs"] == 2
     assert facts["storage"] == "disk images in memory"

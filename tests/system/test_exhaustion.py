@@ -49,8 +49,8 @@ while read_events() == before:
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 def back_up(guest: Guest) -> None:

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    one = tmp_path / "hooks.d"
-    one.mkdir(mode=0o755)
-    return one
+    directory = tmp_path / "hooks.d"
+    directory.mkdir(mode=0o755)
+    return directory
 
 
 def config(place: Path, more: str = "") -> str:

@@ -100,7 +100,9 @@ def test_scripts_are_missed_aloud_until_the_machine_has_migrated(
     assert b"PROBLEM" not in after.stderr
     assert after.code == 0
     (verdict,) = after.of_kind("verdict")
-    assert [one["state"] for one in verdict["snapshots"]] == ["quiesced, the host has the manifest"]
+    assert [snapshot["state"] for snapshot in verdict["snapshots"]] == [
+        "quiesced, the host has the manifest"
+    ]
     assert (tmp_path / "calls").read_text().splitlines() == [
         "pre-freeze-script freeze",
         "10-db freeze",

@@ -31,12 +31,12 @@ HOOK = str(HOOKS / "mariadb.py")
 class Counter:
     """A client that inserts 1, 2, 3, …, a statement a row, and knows what was acknowledged."""
 
-    def __init__(self, one: Server, table: str) -> None:
+    def __init__(self, mariadb: Server, table: str) -> None:
         self.table = table
         self.acknowledged = 0
         self._stop = threading.Event()
         self._client = subprocess.Popen(
-            [*one.client.split(), "--batch", "--skip-column-names", "--unbuffered", "shop"],
+            [*mariadb.client.split(), "--batch", "--skip-column-names", "--unbuffered", "shop"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -70,23 +70,23 @@ class Counter:
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
     require_root()
-    with template() as one:
-        yield one
+    with template() as directory:
+        yield directory
 
 
 @pytest.fixture(scope="module")
 def running(made: Path) -> Iterator[Server]:
     """A server for tests that freeze no filesystem."""
-    with place() as directory, server(made, directory) as one:
-        one.sql("CREATE DATABASE shop; CREATE TABLE shop.t (number int)")
-        yield one
+    with place() as directory, server(made, directory) as mariadb:
+        mariadb.sql("CREATE DATABASE shop; CREATE TABLE shop.t (number int)")
+        yield mariadb
 
 
-def prepare(one: Server) -> None:
-    one.sql("CREATE DATABASE shop")
+def prepare(mariadb: Server) -> None:
+    mariadb.sql("CREATE DATABASE shop")
     for table, engine in TABLES.items():
         transactional = " TRANSACTIONAL=0" if engine == "Aria" else ""
-        one.sql(f"CREATE TABLE shop.{table} (number int) ENGINE={engine}{transactional}")
+        mariadb.sql(f"CREATE TABLE shop.{table} (number int) ENGINE={engine}{transactional}")
 
 
 def check_copy(copy: Server, acknowledged: dict[str, int]) -> None:
@@ -116,10 +116,10 @@ def test_the_copy_of_a_busy_server_starts_and_is_complete(
         tmp_path / "s",
         tmp_path / "c",
     )
-    with loop_mount("ext4", size=SIZE) as mount, server(made, mount.path) as one:
-        prepare(one)
-        counters = [Counter(one, table) for table in TABLES]
-        for key, value in environment(one, state, VMTPY_MARIADB_LOCK=lock).items():
+    with loop_mount("ext4", size=SIZE) as mount, server(made, mount.path) as mariadb:
+        prepare(mariadb)
+        counters = [Counter(mariadb, table) for table in TABLES]
+        for key, value in environment(mariadb, state, VMTPY_MARIADB_LOCK=lock).items():
             monkeypatch.setenv(key, value)
         config = f'[hooks]\ndirectory = "{hook.parent}"\n'
         with counters[0], counters[1], counters[2]:
@@ -144,20 +144,20 @@ def test_the_copy_of_a_busy_server_starts_and_is_complete(
             check_copy(Server(path / "data", work), low)
 
 
-def frozen(one: Server, state: Path, **settings: str) -> subprocess.Popen[str]:
+def frozen(mariadb: Server, state: Path, **settings: str) -> subprocess.Popen[str]:
     """A shell that has called the hook with `freeze`, in the place of the agent."""
     return subprocess.Popen(
         ["/bin/sh", "-c", f"{HOOK} freeze; echo $?; exec sleep 600 >&- 2>&-"],
-        env=environment(one, state, **settings),
+        env=environment(mariadb, state, **settings),
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def thawed(one: Server, state: Path, phase: str = "thaw") -> tuple[int, str]:
+def thawed(mariadb: Server, state: Path, phase: str = "thaw") -> tuple[int, str]:
     done = subprocess.run(
         [HOOK, phase],
-        env=environment(one, state),
+        env=environment(mariadb, state),
         stdout=subprocess.PIPE,
         text=True,
         timeout=PATIENCE,
@@ -269,12 +269,12 @@ def test_a_freeze_that_is_given_up_while_it_waits_leaves_no_session(
 
 
 def test_a_server_that_is_down_is_named(tmp_path: Path) -> None:
-    one = Server(tmp_path, tmp_path)
-    agent = frozen(one, tmp_path / "state")
+    mariadb = Server(tmp_path, tmp_path)
+    agent = frozen(mariadb, tmp_path / "state")
     try:
         assert agent.stdout
         assert "Can't connect to local server" in agent.stdout.readline()
     finally:
         agent.kill()
         agent.communicate(timeout=PATIENCE)
-    assert thawed(one, tmp_path / "state", "freezeFail") == (0, "")
+    assert thawed(mariadb, tmp_path / "state", "freezeFail") == (0, "")

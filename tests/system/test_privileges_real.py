@@ -58,8 +58,8 @@ class Thread(NamedTuple):
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 def read(status: Path) -> tuple[str, dict[str, str]]:
@@ -70,11 +70,11 @@ def read(status: Path) -> tuple[str, dict[str, str]]:
 def look_at(process: int) -> dict[str, Thread]:
     """The threads of a process by their names. Python's second one answers `vmtpy status`."""
     found = {}
-    for task in sorted(Path(f"/proc/{process}/task").iterdir(), key=lambda one: int(one.name)):
+    for task in sorted(Path(f"/proc/{process}/task").iterdir(), key=lambda entry: int(entry.name)):
         name, facts = read(task / "status")
         if not name.startswith("vmtpy-"):
             name = "main" if int(task.name) == process else "vmtpy-status"
-        sets = [int(facts[one], 16) for one in ("CapEff", "CapPrm", "CapInh", "CapAmb")]
+        sets = [int(facts[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")]
         found[name] = Thread(*sets, facts["NoNewPrivs"] == "1", int(facts["Seccomp_filters"]))
     return found
 

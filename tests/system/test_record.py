@@ -66,9 +66,9 @@ def test_requests_and_answers_are_recorded_and_come_again(file: Path) -> None:
     assert again.of_kind("replay")[-1]["agrees"] is True
     other = emulate(*VMTPY, "rpc", ANSWER, options=("--replay", str(file)))
     assert (other.code, other.stdout) == (124, b"42\n")
-    assert [(one["difference"], one["text"], one["line"]) for one in findings(other)] == [
-        ("missing", "nonsense", 3)
-    ]
+    assert [
+        (finding["difference"], finding["text"], finding["line"]) for finding in findings(other)
+    ] == [("missing", "nonsense", 3)]
 
 
 def test_what_the_program_starts_is_recorded_rpctool_too(file: Path) -> None:
@@ -103,8 +103,10 @@ def test_redacted_it_has_no_value_and_is_compared_by_hash(file: Path) -> None:
     assert emulate(*guest, "clandestine", options=replay).code == 0
     other = emulate(*guest, "conspicuous", options=replay)
     assert other.code == 124
-    assert [one["difference"] for one in findings(other)] == ["missing", "additional"]
-    assert all("guestinfo.state <redacted 11 bytes" in one["text"] for one in findings(other))
+    assert [finding["difference"] for finding in findings(other)] == ["missing", "additional"]
+    assert all(
+        "guestinfo.state <redacted 11 bytes" in finding["text"] for finding in findings(other)
+    )
 
 
 def test_what_emulate_writes_is_a_recording_as_well(file: Path) -> None:
@@ -150,8 +152,8 @@ def test_the_file_that_the_page_shows_is_a_recording() -> None:
 @pytest.fixture(scope="module")
 def mount() -> Iterator[LoopMount]:
     require_root()
-    with loop_mount() as one:
-        yield one
+    with loop_mount() as mount:
+        yield mount
 
 
 @pytest.mark.parametrize("redact", [False, True])
@@ -175,4 +177,4 @@ def test_a_backup_of_an_agent_is_recorded_and_played_again(
     assert again.code == 0, (findings(again), again.stderr)
     other = emulate(*VMTPY, "run", "--include", "/nowhere", options=("--replay", str(file)))
     assert other.code == 124
-    assert any("prov.snapshotCommit" in one["text"] for one in findings(other))
+    assert any("prov.snapshotCommit" in finding["text"] for finding in findings(other))

@@ -27,13 +27,13 @@ HOOK = str(HOOKS / "redis.sh")
 class Counter:
     """A client that appends 1, 2, 3, … to a list of its own, and knows what was acknowledged."""
 
-    def __init__(self, one: Server, name: str) -> None:
+    def __init__(self, redis: Server, name: str) -> None:
         self.name = name
         self.acknowledged = 0
         self._stop = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(PATIENCE)
-        self._socket.connect(f"{one.work}/socket")
+        self._socket.connect(f"{redis.work}/socket")
         self._thread = threading.Thread(target=self._count)
 
     def _count(self) -> None:
@@ -58,11 +58,11 @@ class Counter:
         self._socket.close()
 
 
-def call(one: Server, phase: str = "freeze", **settings: str) -> tuple[int, str]:
+def call(redis: Server, phase: str = "freeze", **settings: str) -> tuple[int, str]:
     """Calls the hook as the agent does."""
     done = subprocess.run(
         [HOOK, phase],
-        env={**os.environ, "VMTPY_REDIS_CLIENT": one.client, **settings},
+        env={**os.environ, "VMTPY_REDIS_CLIENT": redis.client, **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -81,10 +81,10 @@ def test_the_copy_of_a_busy_server_starts_and_is_complete(
     hook, copied = install("redis.sh", tmp_path / "hooks.d"), tmp_path / "copy.img"
     with (
         loop_mount("ext4", size=256 << 20) as mount,
-        server(mount.path / "data", tmp_path / "work", options) as one,
+        server(mount.path / "data", tmp_path / "work", options) as redis,
     ):
-        counters = [Counter(one, f"counter{number}") for number in range(CLIENTS)]
-        monkeypatch.setenv("VMTPY_REDIS_CLIENT", one.client)
+        counters = [Counter(redis, f"counter{number}") for number in range(CLIENTS)]
+        monkeypatch.setenv("VMTPY_REDIS_CLIENT", redis.client)
         config = f'[hooks]\ndirectory = "{hook.parent}"\n'
         with (
             counters[0],
@@ -105,7 +105,7 @@ def test_the_copy_of_a_busy_server_starts_and_is_complete(
             high = {name: number + 1 for name, number in low.items()}
             for counter in counters:
                 counter.wait_for(high[counter.name] + 5)  # they go on
-        one.stop()
+        redis.stop()
     least = low if options is LOG else at_start
     with (
         mounted(copied, tmp_path / "mnt") as path,
@@ -120,35 +120,35 @@ def test_the_copy_of_a_busy_server_starts_and_is_complete(
 
 
 def test_a_dump_that_is_being_made_is_waited_for_and_another_is_made(tmp_path: Path) -> None:
-    with server(tmp_path / "data", tmp_path / "work", DUMPS) as one:
-        one.ask("SET", "first", "1")
-        one.ask("CONFIG", "SET", "rdb-key-save-delay", "1000000")  # a second for each key
-        assert one.ask("BGSAVE") == "Background saving started"
-        one.ask("SET", "second", "1")
-        assert call(one) == (0, "")
-        one.stop()
-        one.start()
-        assert one.ask("GET", "second") == "1"
-        assert call(one, "thaw") == call(one, "freezeFail") == (0, "")
+    with server(tmp_path / "data", tmp_path / "work", DUMPS) as redis:
+        redis.ask("SET", "first", "1")
+        redis.ask("CONFIG", "SET", "rdb-key-save-delay", "1000000")  # a second for each key
+        assert redis.ask("BGSAVE") == "Background saving started"
+        redis.ask("SET", "second", "1")
+        assert call(redis) == (0, "")
+        redis.stop()
+        redis.start()
+        assert redis.ask("GET", "second") == "1"
+        assert call(redis, "thaw") == call(redis, "freezeFail") == (0, "")
 
 
 def test_a_dump_that_takes_too_long_or_fails_fails_the_backup(tmp_path: Path) -> None:
-    with server(tmp_path / "data", tmp_path / "work", DUMPS) as one:
+    with server(tmp_path / "data", tmp_path / "work", DUMPS) as redis:
         for number in range(60):
-            one.ask("SET", f"key{number}", "1")
-        one.ask("CONFIG", "SET", "rdb-key-save-delay", "1000000")
-        assert call(one, VMTPY_REDIS_LIMIT="1") == (1, "BGSAVE has not ended after 1 s")
-        for pid in children_of(one):
+            redis.ask("SET", f"key{number}", "1")
+        redis.ask("CONFIG", "SET", "rdb-key-save-delay", "1000000")
+        assert call(redis, VMTPY_REDIS_LIMIT="1") == (1, "BGSAVE has not ended after 1 s")
+        for pid in children_of(redis):
             os.kill(pid, signal.SIGKILL)
-        await_true(lambda: "rdb_bgsave_in_progress:0" in one.ask("INFO", "persistence"))
-        one.ask("CONFIG", "SET", "rdb-key-save-delay", "0")
-        one.data.joinpath("dump.rdb").mkdir()
-        assert call(one) == (1, "BGSAVE has failed; the server's log says why")
+        await_true(lambda: "rdb_bgsave_in_progress:0" in redis.ask("INFO", "persistence"))
+        redis.ask("CONFIG", "SET", "rdb-key-save-delay", "0")
+        redis.data.joinpath("dump.rdb").mkdir()
+        assert call(redis) == (1, "BGSAVE has failed; the server's log says why")
 
 
-def children_of(one: Server) -> list[int]:
-    assert one.process
-    pid = one.process.pid
+def children_of(redis: Server) -> list[int]:
+    assert redis.process
+    pid = redis.process.pid
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -157,8 +157,8 @@ def test_a_server_that_is_down_or_wants_a_password_is_named(tmp_path: Path) -> N
     code, text = call(Server(tmp_path, tmp_path, DUMPS))
     assert code == 1
     assert text.startswith("INFO persistence: Could not connect to Redis at ")
-    with server(tmp_path / "data", tmp_path / "work", DUMPS) as one:
-        one.ask("CONFIG", "SET", "requirepass", "secret")
-        code, text = call(one)
+    with server(tmp_path / "data", tmp_path / "work", DUMPS) as redis:
+        redis.ask("CONFIG", "SET", "requirepass", "secret")
+        code, text = call(redis)
         assert (code, text) == (1, "INFO persistence: NOAUTH Authentication required.")
-        assert call(one, REDISCLI_AUTH="secret") == (0, "")
+        assert call(redis, REDISCLI_AUTH="secret") == (0, "")

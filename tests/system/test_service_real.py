@@ -36,8 +36,8 @@ VMTPY = [sys.executable, "-m", "vmtpy"]
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 def table(path: Path) -> str:
@@ -74,9 +74,9 @@ class Manager:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
-    one = Manager(tmp_path / "notify")
-    yield one
-    one.socket.close()
+    manager = Manager(tmp_path / "notify")
+    yield manager
+    manager.socket.close()
 
 
 def test_the_units_command_is_ready_feeds_its_watchdog_while_frozen_and_says_its_end(

@@ -184,8 +184,8 @@ def descendants(process: int) -> list[int]:
 def processes_running(process: int) -> bool:
     """One of a process and its descendants is not stopped by its tracer."""
     states = [
-        Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[0]
-        for one in [process, *descendants(process)]
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        for pid in [process, *descendants(process)]
     ]
     return any(state != "t" for state in states)
 

@@ -31,8 +31,8 @@ COMPLETE = [
 
 @pytest.fixture
 def mount() -> Iterator[LoopMount]:
-    with loop_mount("ext4") as one:
-        yield one
+    with loop_mount("ext4") as mount:
+        yield mount
 
 
 def transports(guest: Guest, kind: MessageKind) -> set[Transport]:
@@ -44,15 +44,15 @@ def test_a_copy_taken_over_vsock_is_clean_and_complete(backdoor: bool, tmp_path:
     require_loop("ext4")
     copied = tmp_path / "copy.img"
     with (
-        loop_mount("ext4") as one,
-        Writer(one.path / "log") as writer,
-        running_guest([one], tmp_path / "log", vsock=True, backdoor=backdoor) as guest,
+        loop_mount("ext4") as mount,
+        Writer(mount.path / "log") as writer,
+        running_guest([mount], tmp_path / "log", vsock=True, backdoor=backdoor) as guest,
     ):
         until_on_vsock(guest)
         writer.wait_for(50)
         guest.freeze()
         acknowledged = writer.acknowledged
-        disk.copy(one.image, copied)
+        disk.copy(mount.image, copied)
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()
         writer.wait_for_more()

@@ -53,7 +53,7 @@ class Machine:
             "vmtpy_wheel": str(make_wheel(place)),
             "vmtpy_python": sys.executable,
             "vmtpy_python_packages": [],
-            "vmtpy_pip_arguments": "--no-index --no-deps" if sys.version_info >= (3, 11) else "",
+            "vmtpy_pip_arguments": f"--no-index --find-links={place}",
             "vmtpy_root": "/",
         }
         self.said = ""

@@ -47,7 +47,7 @@ AGENT = "vmtpy run --include /media"
 SNAPSHOT = f"vmtpy emulate --as esxi --backup-after 1 --end-after-backup -- {AGENT}"
 SESSION = (
     f"{sys.executable} -m venv /usr/local/vmtpy",
-    "/usr/local/vmtpy/bin/pip install -q --no-index --no-deps vmtpy-*.whl",
+    "/usr/local/vmtpy/bin/pip install -q --no-index --find-links . vmtpy-*.whl",
     "ln -s /usr/local/vmtpy/bin/vmtpy /usr/local/bin/",
     "vmtpy --version",
     SNAPSHOT,

@@ -25,7 +25,8 @@ class Follower:
     """The queue of messages of one reader, from the time when the follower was made."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[TranscriptEntry | None] = queue.SimpleQueue()
+        # Python 3.10's SimpleQueue may wait forever when the timeout is 0.
+        self._queue: queue.Queue[TranscriptEntry | None] = queue.Queue()
         self._ended = False
 
     def put(self, entry: TranscriptEntry | None) -> None:

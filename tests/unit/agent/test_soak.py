@@ -98,7 +98,7 @@ def test_64_hours_of_the_hosts_traffic_cost_no_memory_and_no_descriptors() -> No
         guest.hour()
     assert guest.done == 2 * 68
     assert guest.polls > 64 * HOUR / 0.5
-    assert descriptors() == files
+    assert descriptors() <= files  # an earlier test's may still be closed
     assert resident() - memory < 256 << 10
 
 

@@ -60,6 +60,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   struct Rounds;  // the rounds of syncfs
   enum class Judgement { GO_ON, FREEZE, END };
   bool write_back(Time deadline);
+  void end_round(Rounds& rounds);
   Judgement judge(Rounds& rounds, Time began, Time deadline);
   Judgement judge_late(const Rounds& rounds);
   Judgement refuse();

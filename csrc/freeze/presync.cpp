@@ -31,6 +31,7 @@ constexpr Duration GUARDIAN_GRACE = 1s;
 // The rounds of syncfs. Another round helps only while each is clearly shorter than the last.
 struct Conductor::Rounds {
   int count = 0;
+  Duration expected{};  // how long the dirty pages should take the one that runs
   Duration last = Duration::max();
   Time began{}, ended{};
   bool running = false;
@@ -74,11 +75,12 @@ bool Conductor::write_back(Time deadline) {
       MutexLock lock(freezer_->mutex);
       if (state_.asked != Asked::NOTHING) return end_as_asked();
       if (freezer_->failed() >= 0) return end_as_failed();
-      if (rounds.running && freezer_->running() == 0) rounds.end(clock_.now());
+      if (rounds.running && freezer_->running() == 0) end_round(rounds);
       if (rounds.due && !rounds.running && (rounds.count == 0 || clock_.now() < deadline)) {
         rounds.due = false;
         rounds.running = true;
         rounds.began = clock_.now();
+        rounds.expected = storage_.writing_time();
         ++rounds.count;
         freezer_->begin(Task::SYNC, -1);
       }
@@ -101,6 +103,13 @@ bool Conductor::write_back(Time deadline) {
   }
 }
 
+// A syncfs of hardly anything costs about what a freeze does: its commit of the journal, its
+// flushes.
+void Conductor::end_round(Rounds& rounds) {
+  rounds.end(clock_.now());
+  if (rounds.expected <= options_.stall_goal) storage_.set_cost(rounds.last - rounds.expected);
+}
+
 Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline) {
   const Time now = clock_.now();
   if (now >= deadline) return judge_late(rounds);
@@ -115,7 +124,7 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
     rounds.due = rounds.count == 0;
     return rounds.due ? Judgement::GO_ON : Judgement::FREEZE;
   }
-  if (!storage_.pacing()) {
+  if (!storage_.pacing() && !storage_.ready()) {
     if (storage_.can_pace()) return pace(deadline) ? Judgement::GO_ON : Judgement::END;
     return expected_hold(rounds) <= options_.filesystem_timeout ? Judgement::FREEZE : refuse();
   }
@@ -129,15 +138,16 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
   const bool stands = storage_.stands();
   // What is dirty there and has not gone out with a syncfs belongs to other filesystems.
   if (stands && rounds.last <= options_.stall_goal) return Judgement::FREEZE;
-  const bool uncounted = !storage_.counts_each() && now - rounds.ended >= ROUND_PAUSE;
-  rounds.due = stands || uncounted;
+  const bool untold = !storage_.counts_each() || storage_.ready();
+  rounds.due = stands || (untold && now - rounds.ended >= ROUND_PAUSE);
   return Judgement::GO_ON;
 }
 
 // Judges after the deadline. The goal has been missed, and nothing may be frozen that would not end
 // in time.
 Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
-  if (rounds.running && !storage_.has_measured()) {
+  const bool known = storage_.expected_hold() > options_.filesystem_timeout;
+  if (rounds.running && !storage_.has_measured() && !known) {
     MutexLock lock(freezer_->mutex);
     const int busy = find_busy(Task::SYNC);
     if (busy < 0) return Judgement::GO_ON;
@@ -157,6 +167,7 @@ Duration Conductor::expected_hold(const Rounds& rounds) const {
 }
 
 bool Conductor::is_ready(const Rounds& rounds) const {
+  if (storage_.expected_hold() > options_.filesystem_timeout) return false;
   if (storage_.counts_each()) return storage_.ready();
   return storage_.ready() || expected_hold(rounds) <= options_.stall_goal;
 }

@@ -158,7 +158,7 @@ void Storage::observe(Time now) {
       figures.dirty_left = group.convergence.dirty();
       figures.disk_rate = group.convergence.has_measured() ? group.convergence.disk_rate() : 0;
       figures.writer_rate = group.convergence.writer_rate();
-      figures.expected_hold = group.convergence.expected_hold();
+      figures.expected_hold = group.convergence.expected_hold() + cost_;
     }
   }
 }
@@ -213,7 +213,7 @@ bool Storage::stands() const {
   });
 }
 
-Duration Storage::expected_hold() const {
+Duration Storage::writing_time() const {
   const Group* slowest = slowest_group();
   return slowest == nullptr ? Duration::zero() : slowest->convergence.expected_hold();
 }
@@ -232,7 +232,7 @@ std::string Storage::describe() const {
   const Group* slowest = slowest_group();
   if (slowest == nullptr) return "";
   const Convergence& facts = slowest->convergence;
-  const double hold = std::chrono::duration<double>(facts.expected_hold()).count();
+  const double hold = std::chrono::duration<double>(facts.expected_hold() + cost_).count();
   char text[64];
   std::snprintf(text, sizeof text, "%.2g s", hold);
   if (hold >= 10) std::snprintf(text, sizeof text, "%.0f s", hold);

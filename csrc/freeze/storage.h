@@ -3,6 +3,7 @@
 // pre-sync (presync.cpp), and relies on bdi.h and converge.h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -49,9 +50,12 @@ class Storage {
   bool seems_slow() const;    // true when a group has so much to write that it takes long
   // True when a group is paced and nothing is being written there, so that only a syncfs helps.
   bool stands() const;
-  bool ready() const;              // true when each freeze would end within the goal
-  Duration expected_hold() const;  // the longest of the expected holds
-  std::size_t slowest() const;     // a filesystem of the slowest group
+  bool ready() const;             // true when each freeze would end within the goal
+  Duration writing_time() const;  // how long the slowest group takes for what is dirty
+  // What a freeze costs beyond its dirty pages; 0 until something tells.
+  void set_cost(Duration cost) { cost_ = std::max(cost, Duration::zero()); }
+  Duration expected_hold() const { return writing_time() + cost_; }
+  std::size_t slowest() const;  // a filesystem of the slowest group
   bool hopeless() const;
   // "writers dirty 90 MiB/s, the disk takes 40 MiB/s: freezing would hold them about 12 s"
   std::string describe() const;
@@ -92,6 +96,7 @@ class Storage {
   std::vector<Group> groups_;
   std::vector<StorageFigures> figures_, before_;
   bool by_debugfs_ = false;
+  Duration cost_{};
   Time last_{}, paced_since_{};
   Duration paced_{};
   bool unable_ = false;  // a bound could not be set

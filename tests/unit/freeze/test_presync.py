@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bench import Bench
-from support.patience import PATIENCE
+from support.patience import PATIENCE, await_true
 
 from vmtpy._core import Converge, Outcome, Phase
 from vmtpy._host import FaultySystem, SimulatedDisk
@@ -205,6 +205,55 @@ def test_the_rest_is_synced_while_writers_run() -> None:
     assert calls.index("write_file") < calls.index("sync") < calls.index("freeze")
     bench.session.release()
     assert bench.end().outcome == Outcome.RELEASED
+
+
+def sync_for(bench: Bench, system: FaultySystem, *durations: float) -> None:
+    for number, duration in enumerate(durations, 1):
+        await_true(lambda number=number: system.calls().count("sync") == number)  # type: ignore[misc]
+        bench.clock.advance(duration)
+        bench.disk.let_sync_go("/a")
+
+
+def test_what_a_syncfs_of_little_costs_is_expected_of_the_freeze() -> None:
+    system = FaultySystem(disk := simulated(dirty=2, disk=100, writer=0))
+    disk.hold_syncs("/a")
+    bench = Bench(disk=disk, system=system)
+    sync_for(bench, system, 0.5, 0.4)
+    bench.reach(Phase.FROZEN)
+    bench.session.release()
+    (run,) = bench.end().filesystems
+    assert run.expected_hold == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_disk_that_took_too_long_for_a_syncfs_of_little_is_asked_again() -> None:
+    system = FaultySystem(disk := simulated(dirty=2, disk=100, writer=0))
+    disk.hold_syncs("/a")
+    bench = Bench(disk=disk, system=system)
+    sync_for(bench, system, 4.0, 3.0)
+    bench.advance_until(lambda: system.calls().count("sync") == 3)
+    assert "freeze" not in system.calls()
+    disk.let_sync_go("/a")
+    bench.reach(Phase.FROZEN)
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
+def test_nothing_is_frozen_where_even_a_syncfs_of_little_takes_too_long() -> None:
+    system = FaultySystem(disk := simulated(dirty=2, disk=100, writer=0))
+    disk.hold_syncs("/a")
+    bench = Bench(disk=disk, system=system)
+    ended = 0
+    while bench.session.phase() != Phase.ENDED:
+        begun = system.calls().count("sync")
+        bench.clock.advance(3.0)
+        if begun > ended:
+            disk.let_sync_go("/a")
+            ended = begun
+        time.sleep(0.01)
+    record = bench.session.record()
+    assert record.outcome == Outcome.FAILED
+    assert "freezing would hold them about 3 s; nothing was frozen" in record.error
+    assert "freeze" not in system.calls()
 
 
 def test_somebody_else_s_bound_is_left_alone() -> None:

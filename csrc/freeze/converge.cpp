@@ -26,6 +26,9 @@ constexpr std::int64_t FLOW = 256 << 10;
 // The first bound, × what is dirty, and that of a disk which is faster than its writers. At 1.33
 // the kernel would not begin to write.
 constexpr double START = 1.3;
+// After so long without a write the bound comes nearer: where vm.dirty_background_ratio is more
+// than half of vm.dirty_ratio, the kernel begins later.
+constexpr Duration IDLE = std::chrono::milliseconds(200);
 // Writers outrun a disk if they dirty more than this part of what it takes. Below CALM they have
 // stopped, unless it is the pacing that slows them down.
 constexpr double OUTRUN = 0.75;
@@ -178,7 +181,7 @@ void Convergence::lower(Duration passed) {
     const double quick = dirty < bound / 2 ? IDLE_FALL : 1;
     const double least = std::max(goal * floor_ * part, LEAST_BOUND);
     const double next = outrun_ ? std::max({bound - fall * part * quick, nearest, least})
-                                : std::max(dirty * START, least);
+                                : std::max(dirty * (idle() < IDLE ? START : MARGIN), least);
     bounds_[index] = static_cast<std::int64_t>(next);
   }
 }

@@ -111,6 +111,16 @@ def test_a_bound_keeps_its_distance_while_the_disk_is_faster_than_its_writers() 
     assert storage.now - began < 7.5
 
 
+def test_a_bound_comes_nearer_if_the_kernel_does_not_begin_to_write() -> None:
+    convergence = Convergence(GOAL, 100.0)
+    for number in range(12):
+        convergence.observe(1 + number * LOOK, dirty=[400 * MIB], written=0, writing=0)
+        if number == 5:
+            convergence.begin()
+            assert convergence.bounds[0] == pytest.approx(1.3 * 400 * MIB)
+    assert convergence.bounds[0] == pytest.approx(1.06 * 400 * MIB)
+
+
 @pytest.mark.parametrize(("disk", "writer"), [(100, 90), (40, 100)])
 def test_writers_keep_half_of_the_disk_meanwhile(disk: int, writer: int) -> None:
     storage = Storage(disk * MIB, writer * MIB, disk * 10 * MIB)

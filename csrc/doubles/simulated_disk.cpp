@@ -146,6 +146,7 @@ void SimulatedDisk::pass(Duration time) {
     constexpr Duration STEP = std::chrono::milliseconds(1);
     for (Duration passed{}; passed < time; passed += STEP) pass(disk, 0.001);
     tell(disk);
+    disk.synced = false;
   }
 }
 
@@ -169,9 +170,10 @@ void SimulatedDisk::pass(Disk& disk, double seconds) {
 
 void SimulatedDisk::tell(const Disk& disk) {
   const auto kilobytes = [](double bytes) { return std::to_string(std::llround(bytes / 1024)); };
+  const double writing = disk.flushing || disk.synced ? disk.dirty / 2 : 0;
   files_["/sys/kernel/debug/bdi/" + disk.bdi + "/stats"] =
-      "BdiWriteback: " + kilobytes(disk.flushing ? disk.dirty / 2 : 0) +
-      " kB\nBdiReclaimable: " + kilobytes(disk.flushing ? disk.dirty / 2 : disk.dirty) +
+      "BdiWriteback: " + kilobytes(writing) +
+      " kB\nBdiReclaimable: " + kilobytes(disk.dirty - writing) +
       " kB\nBdiWritten: " + kilobytes(disk.flushed) + " kB\nBdiWriteBandwidth: 102400 kBps\n";
 }
 
@@ -231,6 +233,7 @@ int SimulatedDisk::sync(int descriptor) {
   MutexLock lock(mutex_);
   Disk* disk = at(descriptor);
   if (!disk) return -EBADF;
+  disk->synced = true;
   changed_.wait(lock, [disk] { return !disk->syncs_held || disk->syncs_let_go > 0; });
   if (disk->syncs_held) --disk->syncs_let_go;
   return 0;

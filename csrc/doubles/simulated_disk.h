@@ -76,7 +76,7 @@ class SimulatedDisk final : public linux::System {
     int syncs_let_go = 0;
     std::uint64_t written = 0;
     std::string bdi;  // "" until put_storage()
-    bool flushing = false;
+    bool flushing = false, synced = false;
     double dirty = 0, disk_rate = 0, writer_rate = 0, flushed = 0, dirty_at_freeze = 0;
     Duration stop{}, longest_stop{};
   };

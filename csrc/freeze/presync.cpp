@@ -32,6 +32,7 @@ constexpr Duration GUARDIAN_GRACE = 1s;
 struct Conductor::Rounds {
   int count = 0;
   Duration expected{};  // how long the dirty pages should take the one that runs
+  Duration left{};      // how long what was dirty after the last one should take
   Duration last = Duration::max();
   Time began{}, ended{};
   bool running = false;
@@ -71,11 +72,12 @@ bool Conductor::write_back(Time deadline) {
   rounds.due = !storage_.pacing();
   const Time began = clock_.now();
   for (;;) {
+    bool ended = false;
     {
       MutexLock lock(freezer_->mutex);
       if (state_.asked != Asked::NOTHING) return end_as_asked();
       if (freezer_->failed() >= 0) return end_as_failed();
-      if (rounds.running && freezer_->running() == 0) end_round(rounds);
+      ended = rounds.running && freezer_->running() == 0;
       if (rounds.due && !rounds.running && (rounds.count == 0 || clock_.now() < deadline)) {
         rounds.due = false;
         rounds.running = true;
@@ -86,6 +88,7 @@ bool Conductor::write_back(Time deadline) {
       }
     }
     storage_.observe(clock_.now());
+    if (ended) end_round(rounds);
     switch (judge(rounds, began, deadline)) {
       case Judgement::FREEZE:
         return true;
@@ -107,6 +110,7 @@ bool Conductor::write_back(Time deadline) {
 // flushes.
 void Conductor::end_round(Rounds& rounds) {
   rounds.end(clock_.now());
+  rounds.left = storage_.writing_time();
   if (rounds.expected <= options_.stall_goal) storage_.set_cost(rounds.last - rounds.expected);
 }
 
@@ -137,7 +141,10 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
   }
   const bool stands = storage_.stands();
   // What is dirty there and has not gone out with a syncfs belongs to other filesystems.
-  if (stands && rounds.last <= options_.stall_goal) return Judgement::FREEZE;
+  const Duration since = std::max(storage_.writing_time() - rounds.left, Duration::zero());
+  if (stands && rounds.count > 0 && rounds.last + since <= options_.stall_goal) {
+    return Judgement::FREEZE;
+  }
   const bool untold = !storage_.counts_each() || storage_.ready();
   rounds.due = stands || (untold && now - rounds.ended >= ROUND_PAUSE);
   return Judgement::GO_ON;

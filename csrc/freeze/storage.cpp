@@ -160,7 +160,7 @@ void Storage::observe(Time now) {
       figures.dirty_left = group.convergence.dirty();
       figures.disk_rate = group.convergence.has_measured() ? group.convergence.disk_rate() : 0;
       figures.writer_rate = group.convergence.writer_rate();
-      figures.expected_hold = group.convergence.expected_hold() + cost_;
+      figures.expected_hold = group.convergence.expected_hold();
     }
   }
 }
@@ -312,6 +312,7 @@ std::vector<StorageFigures> Storage::figures() const {
   std::vector<StorageFigures> all = figures_;
   for (std::size_t index = 0; index < all.size(); ++index) {
     if (index < before_.size()) all[index].dirty_before = before_[index].dirty_left;
+    all[index].expected_hold += cost_;
   }
   for (const Group& group : groups_) {
     for (const std::size_t index : group.filesystems) {

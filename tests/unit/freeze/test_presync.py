@@ -185,6 +185,29 @@ def test_what_nobody_writes_is_synced_and_what_then_is_left_belongs_to_others() 
     assert 0 < record.filesystems[0].paced < 1
 
 
+def test_what_was_written_since_the_syncfs_is_synced_before_the_freeze() -> None:
+    disk = simulated(dirty=400, disk=40, writer=0)
+    disk.hold_syncs("/a")
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, stall_goal=1.0)
+    play_until(bench, lambda: "sync" in system.calls())
+    for count in (2, 3):  # the second is hardly shorter, so that it is the last
+        look(bench)
+        bench.clock.advance(LOOK / count)
+        disk.let_sync_go("/a")
+        if count == 2:
+            await_true(lambda: system.calls().count("sync") == 2)
+    look(bench)
+    disk.put_storage("/a", 600 * MIB, 40 * MIB, 0)
+    play_until(bench, lambda: system.calls().count("sync") == 3)
+    assert "freeze" not in system.calls()
+    disk.let_sync_go("/a")
+    disk.let_sync_go("/a")
+    play(bench)
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
 def test_a_disk_that_is_faster_than_its_writers_is_frozen_as_soon_as_it_can_be() -> None:
     disk = simulated(dirty=250, disk=100, writer=50)
     bench = Bench(disk=disk)

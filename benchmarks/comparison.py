@@ -92,10 +92,10 @@ def slow_row(title: str, case: str, scenario: str = "slow") -> Row:
 
 ROWS = (
     row(
-        "longest wait of a write beyond the host's snapshot, idle disk",
-        ("quiesce", "*", "beyond_ms"),
+        "longest gap between two writes beyond the host's snapshot, idle disk",
+        ("quiesce", "*", "gap_ms"),
     ),
-    row("the same with 1 GiB of dirty pages", ("dirty", "*1 GiB*", "beyond_ms")),
+    row("the same with 1 GiB of dirty pages", ("dirty", "*1 GiB*", "gap_ms")),
     slow_row(SLOW.format(100, 50), "ext4, disk 100 MiB/s, writer 50"),
     slow_row(SLOW.format(100, 90), "ext4, disk 100 MiB/s, writer 90"),
     slow_row(SLOW.format(40, 100), "ext4, disk 40"),

@@ -26,6 +26,9 @@ constexpr std::int64_t FLOW = 256 << 10;
 // The first bound, × what is dirty, and that of a disk which is faster than its writers. At 1.33
 // the kernel would not begin to write.
 constexpr double START = 1.3;
+// The bound while the kernel has enough to write. It paces nobody then, unless more gets dirty than
+// there was.
+constexpr double FREE = 1.5;
 // After so long without a write the bound comes nearer: where vm.dirty_background_ratio is more
 // than half of vm.dirty_ratio, the kernel begins later.
 constexpr Duration IDLE = std::chrono::milliseconds(200);
@@ -40,8 +43,6 @@ constexpr double LEAST_COMPARED = 0.3;  // in seconds of watching the writers
 // longer.
 constexpr double MARGIN = 1.06;
 constexpr double STEEP_MARGIN = 1.01;
-// How much faster a bound falls where writers leave half of it unused.
-constexpr double IDLE_FALL = 4;
 
 // The part of what the disk takes by which the bounds fall. The writers keep the rest.
 constexpr double GENTLE = 0.5;
@@ -146,6 +147,7 @@ void Convergence::begin() {
   begun_at_ = last_;
   flowed_at_ = last_;
   bounds_.clear();
+  lowest_ = facts_.dirty;
   const double least = target() * floor_ / static_cast<double>(facts_.dirty.size());
   for (const std::int64_t dirty : facts_.dirty) {
     const double bound = static_cast<double>(dirty) * START;
@@ -173,16 +175,19 @@ void Convergence::lower(Duration passed) {
   if (all <= goal * floor_ * MARGIN) {
     floor_ = std::max(LOWEST_FLOOR, floor_ - FLOOR_FALL * seconds);
   }
+  const bool busy = static_cast<double>(facts_.writing) > disk_rate() * Seconds(goal_).count();
+  const double distance = busy ? FREE : idle() < IDLE ? START : MARGIN;
   for (std::size_t index = 0; index < bounds_.size(); ++index) {
     const double dirty = static_cast<double>(facts_.dirty[index]);
     const double bound = static_cast<double>(bounds_[index]);
-    const double nearest = dirty * margin;
     const double part = bound / all;
-    const double quick = dirty < bound / 2 ? IDLE_FALL : 1;
     const double least = std::max(goal * floor_ * part, LEAST_BOUND);
-    const double next = outrun_ ? std::max({bound - fall * part * quick, nearest, least})
-                                : std::max(dirty * (idle() < IDLE ? START : MARGIN), least);
-    bounds_[index] = static_cast<std::int64_t>(next);
+    const double paced = std::max(bound - fall * part, dirty * margin);
+    lowest_[index] = std::min(lowest_[index], facts_.dirty[index]);
+    const double most = static_cast<double>(lowest_[index]) * FREE;
+    double next = outrun_ ? paced : std::max(std::min(dirty * distance, most), dirty * margin);
+    if (facts_.writing < FLOW) next = std::min(next, dirty * distance);  // the kernel is to begin
+    bounds_[index] = static_cast<std::int64_t>(std::max(next, least));
   }
 }
 

@@ -89,7 +89,7 @@ def converge(convergence: Convergence, storage: Storage, most: float = 60.0) -> 
 
 
 @pytest.mark.parametrize("burst", [0.0, 0.25, 0.5], ids="bursts of {} s".format)
-@pytest.mark.parametrize(("disk", "writer"), [(100, 50), (100, 90), (40, 100), (40, 1000), (5, 20)])
+@pytest.mark.parametrize(("disk", "writer"), [(100, 50), (100, 90), (40, 100), (40, 400), (5, 20)])
 def test_it_reaches_the_goal_and_stops_no_writer(disk: int, writer: int, burst: float) -> None:
     storage = Storage(disk * MIB, writer * MIB, disk * 10 * MIB, burst=burst * disk * MIB)
     convergence = begun(storage)
@@ -109,6 +109,21 @@ def test_a_bound_keeps_its_distance_while_the_disk_is_faster_than_its_writers() 
         assert convergence.bounds[0] >= 1.25 * storage.dirty
     # 60 MiB/s are more than the writers add; a bound that falls by half of the disk takes 8 s.
     assert storage.now - began < 7.5
+
+
+def test_the_bound_paces_nobody_while_much_is_being_written_and_never_runs_away() -> None:
+    convergence = Convergence(GOAL, 100.0)
+    dirty, now = 400 * MIB, 1.0
+    convergence.observe(now, dirty=[dirty], written=0, writing=0)
+    convergence.begin()
+    for _ in range(4):
+        now += LOOK
+        convergence.observe(now, dirty=[dirty], written=0, writing=dirty // 4)
+    assert convergence.bounds[0] == pytest.approx(1.5 * dirty)
+    for _ in range(4):
+        now, dirty = now + LOOK, dirty * 5 // 4
+        convergence.observe(now, dirty=[dirty], written=0, writing=dirty // 4)
+        assert convergence.bounds[0] <= max(1.5 * 400 * MIB, 1.07 * dirty)
 
 
 def test_a_bound_comes_nearer_if_the_kernel_does_not_begin_to_write() -> None:

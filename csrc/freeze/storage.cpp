@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 // A writer that is paced makes the kernel write. Without one the kernel would wait for seconds. A
 // syncfs that comes too soon holds the writers of a slow disk for seconds, so that even a machine
 // that is short of processor time gets its chance to write.
-constexpr Duration PATIENCE = 500ms;
+constexpr Duration PATIENCE = 2s;
 constexpr Duration PATIENCE_WITH_NOBODY = 150ms;
 constexpr double NOBODY = 1 << 20;                    // bytes a second that are no writer
 constexpr std::int64_t MUCH = std::int64_t{8} << 20;  // in bytes; less is synced at once

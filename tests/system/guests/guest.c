@@ -161,9 +161,14 @@ static int block_all(void) {
 }
 
 static int job_control(void) {
+  int seen[2];
+  if (pipe(seen)) return finish(0, "pipe");
   pid_t child = fork();
   if (child == 0) {
     raise(SIGSTOP);
+    char told;
+    close(seen[1]);
+    if (read(seen[0], &told, 1) != 0) _exit(7); /* lives until its going on was seen */
     _exit(version() == 6 ? 5 : 6);
   }
   int status;
@@ -173,6 +178,7 @@ static int job_control(void) {
   good &= waitpid(child, &status, WNOHANG | WUNTRACED) == 0;
   kill(child, SIGCONT);
   good &= waitpid(child, &status, WCONTINUED) == child && WIFCONTINUED(status);
+  close(seen[1]);
   status = child_status(child);
   return finish(good && WIFEXITED(status) && WEXITSTATUS(status) == 5, "job control");
 }

@@ -37,7 +37,7 @@ constexpr Duration IDLE = std::chrono::milliseconds(200);
 constexpr double OUTRUN = 0.75;
 constexpr double CALM = 0.2;
 constexpr double PACED = 0.75;          // × the bound; from here on the kernel paces
-constexpr double LEAST_COMPARED = 0.3;  // in seconds of watching the writers
+constexpr double LEAST_COMPARED = 1.0;  // in seconds of watching the writers
 // No bound comes nearer to what is dirty than this multiple. There writers get about half of what
 // the disk takes, and hardly a tenth where the bound has to fall steeply and their pauses are
 // longer.
@@ -182,7 +182,7 @@ void Convergence::lower(Duration passed) {
     const double bound = static_cast<double>(bounds_[index]);
     const double part = bound / all;
     const double least = std::max(goal * floor_ * part, LEAST_BOUND);
-    const double paced = std::max(bound - fall * part, dirty * margin);
+    const double paced = std::max(std::min(bound, dirty * START) - fall * part, dirty * margin);
     lowest_[index] = std::min(lowest_[index], facts_.dirty[index]);
     const double most = static_cast<double>(lowest_[index]) * FREE;
     double next = outrun_ ? paced : std::max(std::min(dirty * distance, most), dirty * margin);

@@ -83,7 +83,7 @@ def row(
     return Row(Figure(title, scenario, cases, metric, "", at_most(0), peer, unit), text)
 
 
-SLOW = "the same, disk of {} MiB/s under a writer of {} MiB/s"
+SLOW = "the same, disk held to {} MiB/s under a writer of {} MiB/s"
 
 
 def slow_row(title: str, case: str, scenario: str = "slow") -> Row:
@@ -92,10 +92,13 @@ def slow_row(title: str, case: str, scenario: str = "slow") -> Row:
 
 ROWS = (
     row(
-        "longest gap between two writes beyond the host's snapshot, idle disk",
-        ("quiesce", "*", "gap_ms"),
+        "longest wait of a write beyond the host's snapshot, idle disk",
+        ("quiesce", "*", "beyond_ms"),
     ),
-    row("the same with 1 GiB of dirty pages", ("dirty", "*1 GiB*", "gap_ms")),
+    row(
+        "longest gap between two writes beyond it, 1 GiB of dirty pages",
+        ("dirty", "*1 GiB*", "gap_ms"),
+    ),
     slow_row(SLOW.format(100, 50), "ext4, disk 100 MiB/s, writer 50"),
     slow_row(SLOW.format(100, 90), "ext4, disk 100 MiB/s, writer 90"),
     slow_row(SLOW.format(40, 100), "ext4, disk 40"),

@@ -174,7 +174,7 @@ Duration Conductor::expected_hold(const Rounds& rounds) const {
 }
 
 bool Conductor::is_ready(const Rounds& rounds) const {
-  if (storage_.expected_hold() > options_.filesystem_timeout) return false;
+  if (expected_hold(rounds) > options_.filesystem_timeout) return false;
   if (storage_.counts_each()) return storage_.ready();
   return storage_.ready() || expected_hold(rounds) <= options_.stall_goal;
 }

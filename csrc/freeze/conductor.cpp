@@ -135,7 +135,8 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
                                    linux::root_groups(system_)};
     const int failed =
         freezer_->guardian().start(system_, freezer_->descriptors(), duties, deadline, settling);
-    if (failed < 0) return end(EndReason::CALL, -1, "fork", -failed);
+    const char* call = failed == -ETIMEDOUT ? "start the guardian" : "fork";
+    if (failed < 0) return end(EndReason::CALL, -1, call, -failed);
     linux::forbid_core_dumps();
     core_dumps_forbidden_ = true;
   }

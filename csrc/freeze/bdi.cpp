@@ -157,6 +157,7 @@ bool DirtyBound::lift() {
 }
 
 bool DirtyBound::restore() {
+  bytes_ = NONE;
   for (int attempt = 0; changed_ && attempt < TRIES; ++attempt) {
     changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& file) {
       const int error = system_.write_file(file.path, file.text);

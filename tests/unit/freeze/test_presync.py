@@ -219,6 +219,22 @@ def test_a_disk_that_is_faster_than_its_writers_is_frozen_as_soon_as_it_can_be()
     assert 2 < run.paced < 8  # 250 MiB, of which writers add half of what the disk takes
 
 
+def test_writers_let_go_by_a_burst_of_the_disk_are_paced_again_when_it_is_over() -> None:
+    disk = simulated(dirty=1000, disk=2500, writer=10)
+    disk.hold_syncs("/a")
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
+    await_paced(bench, looks=1)
+    play_until(bench, lambda: "sync" in system.calls())
+    assert bounds(disk) == FOUND
+    disk.put_storage("/a", 400 * MIB, 40 * MIB, 100 * MIB)
+    await_paced(bench)
+    bench.session.abort("enough")
+    disk.let_sync_go("/a")
+    assert bench.end().outcome == Outcome.ABORTED
+    assert bounds(disk) == FOUND
+
+
 def test_the_rest_is_synced_while_writers_run() -> None:
     disk = simulated(dirty=400, disk=40, writer=100)
     system = FaultySystem(disk)

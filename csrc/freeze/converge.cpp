@@ -47,6 +47,9 @@ constexpr double STEEP_MARGIN = 1.01;
 // The part of what the disk takes by which the bounds fall. The writers keep the rest.
 constexpr double GENTLE = 0.5;
 constexpr double STEEP = 0.9;
+// The part of what the disk has written by which the bounds fall whatever writers do. A kernel that
+// takes a disk for much faster than it is slows nobody down below the bound; they stop at it.
+constexpr double LEAST_FALL = 0.4;
 // In seconds; the goal should be reached this long before the deadline.
 constexpr double RESERVE = 10.0;
 // × what is needed, because dirty pages follow the bound with a delay.
@@ -92,6 +95,7 @@ void Convergence::measure(Duration passed, const WritebackFacts& facts) {
   const std::int64_t dirty =
       std::accumulate(facts.dirty.begin(), facts.dirty.end(), std::int64_t{0});
   const double written = std::max<double>(0, static_cast<double>(facts.written - facts_.written));
+  written_ = written;
   if (facts.writing >= FLOW) flowed_at_ = last_ + passed;
   if (dirty_ >= ENOUGH_DIRTY && (facts.writing >= FLOW || facts_.writing >= FLOW)) {
     busy_bytes_ = busy_bytes_ * kept + written;
@@ -159,12 +163,16 @@ void Convergence::compare_rates() {
   if (!has_measured() || seconds_ < LEAST_COMPARED) return;
   const double part = writer_rate() / disk_rate();
   const bool paced = static_cast<double>(dirty_) >= PACED * total(bounds_);
-  if (part > OUTRUN) outrun_ = true;
+  if (part > OUTRUN && !outrun_) {
+    outrun_ = true;
+    ceiling_ = std::max(total(bounds_), static_cast<double>(dirty_) * START);
+  }
   if (part < CALM && !paced) outrun_ = false;
 }
 
 void Convergence::lower(Duration passed) {
   compare_rates();
+  ceiling_ -= LEAST_FALL * written_;
   const double seconds = Seconds(passed).count();
   const double all = std::max(1.0, total(bounds_));
   const double goal = target();
@@ -182,7 +190,8 @@ void Convergence::lower(Duration passed) {
     const double bound = static_cast<double>(bounds_[index]);
     const double part = bound / all;
     const double least = std::max(goal * floor_ * part, LEAST_BOUND);
-    const double paced = std::max(std::min(bound, dirty * START) - fall * part, dirty * margin);
+    const double lower = std::max(std::min(bound, dirty * START) - fall * part, dirty * margin);
+    const double paced = std::min(lower, ceiling_ * part);
     lowest_[index] = std::min(lowest_[index], facts_.dirty[index]);
     const double most = static_cast<double>(lowest_[index]) * FREE;
     double next = outrun_ ? paced : std::max(std::min(dirty * distance, most), dirty * margin);

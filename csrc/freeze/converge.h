@@ -71,6 +71,8 @@ class Convergence {
   double gained_bytes_ = 0, seconds_ = 0;  // what writers dirtied, and for how long
   double floor_ = 0;                       // no bound falls below this multiple of the target
   bool outrun_ = false;                    // true while the writers, let go, would outrun the disk
+  double ceiling_ = 0;                     // of all bounds together while outrun_
+  double written_ = 0;                     // bytes since the last look
   std::vector<std::int64_t> bounds_, lowest_;  // lowest_: what was dirty when least was
 };
 

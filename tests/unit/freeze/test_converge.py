@@ -17,17 +17,22 @@ MIB = 1 << 20
 STEP = 0.001
 LOOK = 0.05
 GOAL = 0.1
-ESTIMATE = 1.2  # of what the disk takes: the idea that the kernel has of it, which lags behind
 
 
 @dataclass
 class Storage:
-    """Bytes and bytes a second; `burst`: what the disk gives back at once."""
+    """Bytes and bytes a second.
+
+    Attributes:
+        burst: what the disk gives back at once.
+        estimate: of what the disk takes, the idea that the kernel has of it, which lags behind.
+    """
 
     disk: float
     writer: float
     dirty: float
     burst: float = 0.0
+    estimate: float = 1.2
     written: float = 0.0
     now: float = 1.0
     stopped: float = 0.0
@@ -50,7 +55,7 @@ class Storage:
         rate = self.writer
         if self.dirty > 0.75 * bound:
             share = 1 - ((self.dirty - 0.75 * bound) / (0.25 * bound)) ** 3
-            rate = min(rate, ESTIMATE * self.disk * max(0.0, share))
+            rate = min(rate, self.estimate * self.disk * max(0.0, share))
         given = min(rate * STEP, max(0.0, bound - self.dirty))
         self.dirty += given
         self.accepted += given
@@ -97,6 +102,17 @@ def test_it_reaches_the_goal_and_stops_no_writer(disk: int, writer: int, burst: 
     assert convergence.reached
     assert storage.dirty <= 1.11 * GOAL * convergence.disk_rate
     assert convergence.disk_rate == pytest.approx(disk * MIB, rel=0.35)
+    assert storage.longest_stop < 0.25
+
+
+@pytest.mark.parametrize(("disk", "writer"), [(40, 100), (4, 8)])
+def test_writers_that_the_kernel_does_not_slow_down_in_time_stop_at_the_bound(
+    disk: int, writer: int
+) -> None:
+    storage = Storage(disk * MIB, writer * MIB, disk * 10 * MIB, estimate=20)
+    convergence = begun(storage)
+    converge(convergence, storage)
+    assert convergence.reached
     assert storage.longest_stop < 0.25
 
 

@@ -15,16 +15,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "freeze/writeback_rates.h"
 
 namespace vmtpy::freeze {
-
-// The facts about a group's devices at one moment. Amounts are bytes.
-struct WritebackFacts {
-  std::vector<std::int64_t> dirty;  // of each device: waiting to be written or being written
-  std::int64_t written = 0;         // written by all of them since some moment
-  std::int64_t writing = 0;         // the part of what is dirty that is being written
-  double kernel_rate = 0;           // the kernel's own estimate in bytes a second, 0 for none
-};
 
 // One object for each group of filesystems that share devices, owned by Storage and used by the
 // conductor only.
@@ -34,15 +27,10 @@ class Convergence {
   Convergence(Duration goal, Time deadline);
 
   void observe(Time now, const WritebackFacts& facts);
+  const WritebackRates& rates() const { return rates_; }
   std::int64_t dirty() const { return dirty_; }
-  // In bytes a second, over the last few seconds of writing. Before there was any, the disk's rate
-  // is the kernel's estimate.
-  double disk_rate() const;
-  double writer_rate() const;
-  // True when the disk's rate is measured by what it wrote while there was enough to write.
-  bool has_measured() const;
   // For how long nothing has been written since begin(), and true if anything has been.
-  Duration idle() const { return last_ - flowed_at_; }
+  Duration idle() const { return rates_.last() - flowed_at_; }
   bool has_flowed() const { return flowed_at_ != begun_at_; }
   Duration expected_hold() const;  // the hold of a freeze that begins now
 
@@ -55,24 +43,28 @@ class Convergence {
   bool hopeless() const;
 
  private:
-  void measure(Duration passed, const WritebackFacts& facts);
+  // By how much the bounds fall in a look, in bytes of them all, and the multiple of what is dirty
+  // that none falls below.
+  struct Step {
+    double fall, margin;
+  };
   void compare_rates();
   void lower(Duration passed);
+  Step step(double seconds) const;
+  double follow(std::size_t index, double margin);
+  double outrun(std::size_t index, double part, const Step& step) const;
+  double distance() const;
   double target() const;
   double share() const;
 
   Duration goal_;
   Time deadline_;
-  Time last_{}, begun_at_{}, flowed_at_{};
-  WritebackFacts facts_;
+  WritebackRates rates_;
   std::int64_t dirty_ = 0;
-  // What the disk wrote, and how long that took.
-  double busy_bytes_ = 0, busy_seconds_ = 0;
-  double gained_bytes_ = 0, seconds_ = 0;  // what writers dirtied, and for how long
-  double floor_ = 0;                       // no bound falls below this multiple of the target
-  bool outrun_ = false;                    // true while the writers, let go, would outrun the disk
-  double ceiling_ = 0;                     // of all bounds together while outrun_
-  double written_ = 0;                     // bytes since the last look
+  Time begun_at_{}, flowed_at_{};
+  double floor_;          // no bound falls below this multiple of the target
+  bool outruns_ = false;  // true while the writers, let go, would outrun the disk
+  double ceiling_ = 0;    // of all bounds together while outruns_
   std::vector<std::int64_t> bounds_, lowest_;  // lowest_: what was dirty when least was
 };
 

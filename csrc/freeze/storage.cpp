@@ -158,8 +158,9 @@ void Storage::observe(Time now) {
     for (const std::size_t index : group.filesystems) {
       StorageFigures& figures = figures_[index];
       figures.dirty_left = group.convergence.dirty();
-      figures.disk_rate = group.convergence.has_measured() ? group.convergence.disk_rate() : 0;
-      figures.writer_rate = group.convergence.writer_rate();
+      const WritebackRates& rates = group.convergence.rates();
+      figures.disk_rate = rates.has_measured() ? rates.disk_rate() : 0;
+      figures.writer_rate = rates.writer_rate();
       figures.expected_hold = group.convergence.expected_hold();
     }
   }
@@ -197,7 +198,7 @@ bool Storage::ready() const {
 
 bool Storage::has_measured() const {
   const Group* slowest = slowest_group();
-  return slowest != nullptr && slowest->convergence.has_measured();
+  return slowest != nullptr && slowest->convergence.rates().has_measured();
 }
 
 bool Storage::seems_slow() const {
@@ -209,7 +210,7 @@ bool Storage::seems_slow() const {
 bool Storage::stands() const {
   return std::any_of(groups_.begin(), groups_.end(), [this](const Group& group) {
     const Convergence& facts = group.convergence;
-    const bool nobody = !facts.has_flowed() && facts.writer_rate() < NOBODY;
+    const bool nobody = !facts.has_flowed() && facts.rates().writer_rate() < NOBODY;
     return group.paced && !is_ready(group) &&
            facts.idle() >= (nobody ? PATIENCE_WITH_NOBODY : PATIENCE);
   });
@@ -238,8 +239,8 @@ std::string Storage::describe() const {
   char text[64];
   std::snprintf(text, sizeof text, "%.2g s", hold);
   if (hold >= 10) std::snprintf(text, sizeof text, "%.0f s", hold);
-  return "writers dirty " + mebibytes(facts.writer_rate()) + ", the disk takes " +
-         mebibytes(facts.disk_rate()) + ": freezing would hold them about " + text;
+  return "writers dirty " + mebibytes(facts.rates().writer_rate()) + ", the disk takes " +
+         mebibytes(facts.rates().disk_rate()) + ": freezing would hold them about " + text;
 }
 
 bool Storage::can_bound(const Group& group) {

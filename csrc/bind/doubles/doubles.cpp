@@ -108,9 +108,15 @@ void bind_convergence(py::module_& module) {
           py::arg("kernel_rate") = 0.0)
       .def("begin", &freeze::Convergence::begin)
       .def_property_readonly("bounds", &freeze::Convergence::bounds)
-      .def_property_readonly("disk_rate", &freeze::Convergence::disk_rate)
-      .def_property_readonly("writer_rate", &freeze::Convergence::writer_rate)
-      .def_property_readonly("measured", &freeze::Convergence::has_measured)
+      .def_property_readonly(
+          "disk_rate",
+          [](const freeze::Convergence& convergence) { return convergence.rates().disk_rate(); })
+      .def_property_readonly(
+          "writer_rate",
+          [](const freeze::Convergence& convergence) { return convergence.rates().writer_rate(); })
+      .def_property_readonly(
+          "measured",
+          [](const freeze::Convergence& convergence) { return convergence.rates().has_measured(); })
       .def_property_readonly("reached", &freeze::Convergence::reached)
       .def_property_readonly("hopeless", &freeze::Convergence::hopeless)
       .def_property_readonly("expected_hold", [](const freeze::Convergence& convergence) {

@@ -105,6 +105,11 @@ ROWS = (
     slow_row(SLOW.format(40, 100) + ", xfs", "xfs, disk 40"),
     slow_row(SLOW.format(40, 100) + ", btrfs", "btrfs, disk 40"),
     slow_row(
+        SLOW.format(40, 100) + ", btrfs, limited behind its queue",
+        "btrfs, disk 40",
+        scenario="slow_queue",
+    ),
+    slow_row(
         SLOW.format(40, 100) + ", image in a file on a disk", "ext4, disk 40", scenario="slow_file"
     ),
     row("32 filesystems, from the first freeze to the last", ("many", "32 ext4", "first_last_ms")),

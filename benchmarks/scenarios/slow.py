@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,15 +127,22 @@ def measure(case: str, contender: str, place: Place) -> Measurement:
     return measured(CASES_OF[case], contender, place, drawn=case == PICTURE_CASE)
 
 
-def measured(rates: Rates, contender: str, place: Place, *, drawn: bool = False) -> Measurement:
-    """One run at these rates; with the gaps to be drawn, if wanted."""
+def measured(
+    rates: Rates,
+    contender: str,
+    place: Place,
+    *,
+    drawn: bool = False,
+    hold: Callable[[Disk, int], AbstractContextManager[None]] = throttled,
+) -> Measurement:
+    """One run at these rates; with the gaps to be drawn, if wanted. `hold` limits the disk."""
     with disks.made(rates.fs, 1, SIZES[rates.fs], place.store, place.work) as made:
         (disk,) = made.disks
         bulk_path = filled(disk.path / "bulk")
         with (
             Writers([disk.path / "writes"], place.shared, PAUSE, LONGEST) as small,
             freezers()[contender].running(made, place.shared) as guest,
-            throttled(disk, rates.disk),
+            hold(disk, rates.disk),
             Bulk(bulk_path, place.shared, rates.bulk, BULK_MIB) as bulk,
         ):
             time.sleep(rates.before)

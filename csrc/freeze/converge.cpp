@@ -54,6 +54,7 @@ constexpr double FLOOR_FALL = 0.1;
 constexpr double REACHED = 1.1;             // × the target
 constexpr double LEAST_TARGET = 256 << 10;  // bytes
 constexpr double LEAST_BOUND = 128 << 10;   // bytes
+constexpr double LEAST_PART = 0.5;          // of a device's share, if all had the same
 // Seconds of watching before the goal may be called hopeless.
 constexpr double SURE_AFTER = 10.0;
 
@@ -63,8 +64,7 @@ double total(const std::vector<std::int64_t>& bytes) {
 
 }  // namespace
 
-Convergence::Convergence(Duration goal, Time deadline)
-    : goal_(goal), deadline_(deadline), floor_(HIGHEST_FLOOR) {}
+Convergence::Convergence(Duration goal, Time deadline) : goal_(goal), deadline_(deadline) {}
 
 void Convergence::observe(Time now, const WritebackFacts& facts) {
   const Duration passed = rates_.observe(now, facts);
@@ -108,6 +108,8 @@ bool Convergence::hopeless() const {
 void Convergence::begin() {
   begun_at_ = rates_.last();
   flowed_at_ = rates_.last();
+  floor_ = HIGHEST_FLOOR;
+  outruns_ = false;
   bounds_.clear();
   lowest_ = rates_.facts().dirty;
   const double least = target() * floor_ / static_cast<double>(lowest_.size());
@@ -140,7 +142,9 @@ void Convergence::lower(Duration passed) {
   }
   for (std::size_t index = 0; index < bounds_.size(); ++index) {
     const double part = static_cast<double>(bounds_[index]) / all;
-    const double least = std::max(goal * floor_ * part, LEAST_BOUND);
+    // A device that had nothing to write when the pacing began may have something by now.
+    const double least_part = std::max(part, LEAST_PART / static_cast<double>(bounds_.size()));
+    const double least = std::max(goal * floor_ * least_part, LEAST_BOUND);
     const double followed = follow(index, step.margin);
     double next = outruns_ ? outrun(index, part, step) : followed;
     if (!rates_.facts().flows()) {  // the kernel is to begin

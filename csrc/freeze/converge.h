@@ -62,7 +62,7 @@ class Convergence {
   WritebackRates rates_;
   std::int64_t dirty_ = 0;
   Time begun_at_{}, flowed_at_{};
-  double floor_;          // no bound falls below this multiple of the target
+  double floor_ = 0;      // no bound falls below this multiple of the target
   bool outruns_ = false;  // true while the writers, let go, would outrun the disk
   double ceiling_ = 0;    // of all bounds together while outruns_
   std::vector<std::int64_t> bounds_, lowest_;  // lowest_: what was dirty when least was

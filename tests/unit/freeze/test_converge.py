@@ -116,6 +116,36 @@ def test_writers_that_the_kernel_does_not_slow_down_in_time_stop_at_the_bound(
     assert storage.longest_stop < 0.25
 
 
+def test_writers_that_are_paced_again_are_paced_as_if_for_the_first_time() -> None:
+    storage = Storage(400 * MIB, 380 * MIB, 40 * MIB)
+    convergence = begun(storage)
+    for _ in range(60):  # nobody is paced meanwhile
+        for _ in range(round(LOOK / STEP)):
+            storage.step(1e18)
+        observe(convergence, storage)
+    storage.disk, storage.dirty = 20 * MIB, 200 * MIB
+    look(convergence, storage)
+    convergence.begin()
+    for _ in range(40):
+        look(convergence, storage)
+        assert convergence.bounds[0] >= storage.dirty
+    assert storage.longest_stop < 0.25
+
+
+def test_a_device_that_has_nothing_to_write_at_first_is_left_room_to_begin() -> None:
+    convergence = Convergence(GOAL, 100.0)
+    dirty = [400 * MIB, 0]
+    convergence.observe(1.0, dirty=dirty, written=0, writing=0)
+    convergence.begin()
+    for number in range(1, 40):
+        written = number * 2 * MIB
+        dirty[0] += MIB
+        convergence.observe(1 + number * LOOK, dirty=dirty, written=written, writing=100 * MIB)
+    assert convergence.disk_rate == pytest.approx(40 * MIB)
+    # Of 40 MiB/s for 0.1 s, of which a little is left for the journal, a quarter is for this one.
+    assert convergence.bounds[1] >= 0.6 * GOAL * 40 * MIB / 4
+
+
 def test_a_bound_keeps_its_distance_while_the_disk_is_faster_than_its_writers() -> None:
     storage = Storage(100 * MIB, 40 * MIB, 400 * MIB)
     convergence = begun(storage)

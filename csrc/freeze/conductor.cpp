@@ -106,7 +106,8 @@ bool Conductor::protect() {
   }
   deadline_ = clock_.now() + options_.timeout;
   if (!stand_guard(deadline_ + GUARDIAN_GRACE, false)) return false;
-  if (rcu_.wanted()) {
+  // Somebody else may have set the switch since the marker was written.
+  if (rcu_.wanted() && rcu_.look()) {
     // The guardian hears of it first: a setting may be put back once too often, but never too
     // rarely.
     freezer_->guardian().set_rcu(true);
@@ -123,7 +124,7 @@ bool Conductor::protect() {
 bool Conductor::stand_guard(Time deadline, bool settling) {
   if (guarded_) {
     freezer_->guardian().set_deadline(deadline, settling);
-    return true;
+    return has_guardian();
   }
   if (options_.expedite_rcu) rcu_.look();
   const std::vector<Restore> bounds = storage_.restores();
@@ -149,6 +150,15 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
   }
   guarded_ = true;
   return true;
+}
+
+// Without a guardian a death of this process would leave bounds behind, or filesystems frozen, so
+// the run is given up.
+bool Conductor::has_guardian() {
+  const Guardian& guardian = freezer_->guardian();
+  if (!guardian.started()) return true;
+  guardian.continue_if_stopped();
+  return guardian.alive() || end(EndReason::GUARDIAN_DIED);
 }
 
 bool Conductor::freeze() {

@@ -73,6 +73,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   // Starts the guardian and writes the marker, once. `settling` says that the deadline is set anew
   // later. Returns false when the run has ended.
   bool stand_guard(Time deadline, bool settling);
+  bool has_guardian();  // false when it has died, which ends the run
   bool await_resumed();
   int find_suspended();
   bool freeze_level(int level, MutexLock& lock) REQUIRES(freezer_->mutex);

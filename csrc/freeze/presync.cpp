@@ -23,8 +23,9 @@ constexpr Duration SLOW_ROUND = 300ms;  // after this time in a syncfs its disk 
 constexpr Duration SLOW = 1s;           // a disk is slow if it takes longer to write what is dirty
 // The pause where only a syncfs tells how long a freeze would take.
 constexpr Duration ROUND_PAUSE = 2s;
-// The guardian's deadline is later than that of the pacing by this.
-constexpr Duration GUARDIAN_GRACE = 1s;
+// The guardian's deadline is later than that of the pacing by this, as the freeze may have to wait
+// for a snapshot of a volume below.
+constexpr Duration GUARDIAN_GRACE = 4s;
 
 }  // namespace
 
@@ -51,7 +52,8 @@ bool Conductor::presync() {
   const Time began = clock_.now();
   const Time deadline = began + options_.presync_timeout;
   const auto dirty = dirty_pages(system_);
-  storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
+  const Duration goal = std::min(options_.stall_goal, options_.filesystem_timeout);
+  storage_.look(freezer_->filesystems(), goal, began, deadline);
   storage_.keep_before();
   {
     MutexLock lock(freezer_->mutex);
@@ -87,6 +89,7 @@ bool Conductor::write_back(Time deadline) {
         freezer_->begin(Task::SYNC, -1);
       }
     }
+    if (!has_guardian()) return false;
     storage_.observe(clock_.now());
     if (ended) end_round(rounds);
     switch (judge(rounds, began, deadline)) {
@@ -153,8 +156,7 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
 // Judges after the deadline. The goal has been missed, and nothing may be frozen that would not end
 // in time.
 Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
-  const bool known = storage_.expected_hold() > options_.filesystem_timeout;
-  if (rounds.running && !storage_.has_measured() && !known) {
+  if (rounds.running && storage_.expected_hold() <= options_.filesystem_timeout) {
     MutexLock lock(freezer_->mutex);
     const int busy = find_busy(Task::SYNC);
     if (busy < 0) return Judgement::GO_ON;

@@ -64,8 +64,8 @@ std::string describe_failure(const RunFacts& facts, const std::string& path) {
     case EndReason::TOO_SLOW:
       return path + ": " + facts.slow + "; nothing was frozen";
     case EndReason::GUARDIAN_DIED:
-      return "the guardian, process " + std::to_string(facts.guardian) +
-             ", has died, so vmtpy has thawed everything";
+      return "the guardian, process " + std::to_string(facts.guardian) + ", has died, so vmtpy " +
+             (facts.run.times.first_freeze == Time{} ? "froze nothing" : "has thawed everything");
     case EndReason::REPLACED:
       return path + ": " + facts.replaced;
     case EndReason::SUSPENDED:

@@ -77,7 +77,12 @@ void Storage::group(const std::vector<plan::Filesystem>& filesystems, Duration g
   for (std::size_t index = 0; index < filesystems.size(); ++index) {
     const plan::Filesystem& filesystem = filesystems[index];
     if (filesystem.bdis.empty()) continue;
-    Group fresh{{index}, filesystem.bdis, filesystem.sinks, {}, Convergence(goal, deadline)};
+    Group fresh{{index},
+                filesystem.bdis,
+                filesystem.sinks,
+                filesystem.disks,
+                {},
+                Convergence(goal, deadline)};
     std::vector<std::string> key = filesystem.bdis;
     merge(key, filesystem.disks);
     for (std::size_t at = groups_.size(); at-- > 0;) {
@@ -87,6 +92,7 @@ void Storage::group(const std::vector<plan::Filesystem>& filesystems, Duration g
                                same.filesystems.end());
       merge(fresh.devices, same.devices);
       merge(fresh.sinks, same.sinks);
+      merge(fresh.disks, same.disks);
       merge(key, keys[at]);
       groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(at));
       keys.erase(keys.begin() + static_cast<std::ptrdiff_t>(at));
@@ -117,19 +123,17 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
     facts.dirty.push_back(known ? pages->bytes() : 0);
     facts.writing = known ? pages->writing : 0;
   }
-  for (const std::string& sink : group.sinks) {
+  // Of an anonymous device only debugfs tells what it has written.
+  const bool by_sinks =
+      by_debugfs_ || std::all_of(group.sinks.begin(), group.sinks.end(), is_block_device);
+  for (const std::string& sink : by_sinks ? group.sinks : group.disks) {
     std::int64_t bytes = 0;
     BdiStats stats;
     if (is_block_device(sink)) {
       known = read_device_written(system_, sink, bytes) == 0 && known;
-    } else if (by_debugfs_) {
+    } else {
       known = read_bdi_stats(system_, sink, stats) == 0 && known;
       bytes = stats.written;
-    } else {  // for an anonymous device its disks count
-      for (const std::string& name : group.devices) {
-        std::int64_t more = 0;
-        if (is_block_device(name) && read_device_written(system_, name, more) == 0) bytes += more;
-      }
     }
     facts.written += bytes;
   }

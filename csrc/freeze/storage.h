@@ -78,6 +78,7 @@ class Storage {
     std::vector<std::size_t> filesystems;
     std::vector<std::string> devices;  // names of their bdis
     std::vector<std::string> sinks;    // block devices, or names of bdis, that tell what is written
+    std::vector<std::string> disks;    // they tell it where a bdi does not
     std::vector<DirtyBound> bounds;
     Convergence convergence;
     bool paced = false;

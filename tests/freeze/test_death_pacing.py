@@ -73,6 +73,19 @@ def step(stops: StoppingSystem, writes: int, place: str) -> None:
         await_true(lambda: stops.stopped("after write_file"))
 
 
+def test_a_guardian_that_dies_while_writers_are_paced_ends_the_run_before_a_freeze(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with slow(mount, 4, dirty=96), FreezingProcess([mount.path], run) as agent:
+        await_true(lambda: paced(mount))
+        guardian = agent.guardian()
+        os.kill(guardian, signal.SIGKILL)
+        died = f"the guardian, process {guardian}, has died, so vmtpy froze nothing"
+        assert agent.line() == f"FAILED {died}"
+        check_nothing_left(mount, run)
+
+
 def test_an_agent_killed_while_it_paces_writers_has_the_bound_put_back(
     mount: LoopMount, tmp_path: Path
 ) -> None:

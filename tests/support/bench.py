@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from support.patience import PATIENCE
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RCU = "/sys/kernel/rcu_expedited"
+
+
+class Storage(NamedTuple):
+    """The names of what a filesystem stands on, as a plan has them."""
+
+    bdis: tuple[str, ...]
+    sinks: tuple[str, ...]
+    disks: tuple[str, ...]
 
 
 class Bench:
@@ -27,12 +35,17 @@ class Bench:
         levels: dict[str, int] | None = None,
         sync_only: tuple[str, ...] = (),
         mapped: dict[str, list[str]] | None = None,
+        storage: dict[str, Storage] | None = None,
         start: bool = True,
         **options: float,
     ) -> None:
         self.disk = disk or SimulatedDisk(list(paths))
         self.system = system or self.disk
         self.clock = ManualClock()
+        storages = {
+            filesystem.path: Storage(filesystem.bdis, filesystem.sinks, filesystem.disks)
+            for filesystem in self.disk.filesystems()
+        } | (storage or {})
         filesystems = [
             Filesystem(
                 filesystem.path,
@@ -43,8 +56,7 @@ class Bench:
                 level=(levels or {}).get(filesystem.path, 0),
                 sync_only=filesystem.path in sync_only,
                 mapped=(mapped or {}).get(filesystem.path, ()),
-                bdis=filesystem.bdis,
-                sinks=filesystem.sinks,
+                **storages[filesystem.path]._asdict(),
             )
             for filesystem in self.disk.filesystems()
         ]

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bench import Bench
+from support.bench import RCU, Bench, Storage
 from support.patience import PATIENCE, await_true
 
 from vmtpy._core import Converge, Outcome, Phase
@@ -295,6 +295,41 @@ def test_nothing_is_frozen_where_even_a_syncfs_of_little_takes_too_long() -> Non
     assert "freeze" not in system.calls()
 
 
+def test_a_syncfs_that_does_not_end_is_named_although_another_disk_is_known_to_be_fast() -> None:
+    disk = SimulatedDisk(["/a", "/b"])
+    disk.put_storage("/a", 2 * MIB, 100 * MIB, 0)
+    disk.put_storage("/b", 400 * MIB, 40 * MIB, 100 * MIB)
+    disk.hold_syncs("/a")
+    bench = Bench(disk=disk)
+    play(bench, Phase.ENDED)
+    record = bench.session.record()
+    disk.let_sync_go("/a")
+    assert (record.outcome, record.path) == (Outcome.FAILED, "/a")
+    assert record.error == "syncfs /a: not done within 60 s"
+    assert not any(run.freeze for run in record.filesystems)
+
+
+def test_a_goal_above_the_time_for_a_freeze_does_not_keep_writers_from_being_paced() -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    bench = Bench(disk=disk, stall_goal=5.0, filesystem_timeout=2.0)
+    play(bench)
+    bench.session.release()
+    (run,) = bench.end().filesystems
+    assert run.paced > 0
+    assert run.expected_hold <= 2.0
+
+
+def test_a_switch_that_somebody_else_sets_while_writers_are_paced_stays_set() -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    bench = Bench(disk=disk)
+    await_paced(bench)
+    disk.put_file(RCU, "1\n")
+    play(bench)
+    bench.session.release()
+    assert not bench.end().rcu_expedited
+    assert disk.files()[RCU] == "1\n"
+
+
 def test_somebody_else_s_bound_is_left_alone() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
     disk.put_file(BDI + "strict_limit", "1\n")
@@ -381,11 +416,12 @@ def test_a_bound_that_cannot_be_put_back_is_named_and_tried_on() -> None:
     bench.advance_until(lambda: bounds(disk) == FOUND)
 
 
-def put_machine_s_figures(disk: SimulatedDisk, dirty: int) -> None:
-    """What is known without debugfs: so many MiB are dirty on all disks together."""
+def put_machine_s_figures(disk: SimulatedDisk, dirty: int, writing: int = 0) -> None:
+    """What is known without debugfs: so many MiB are dirty, or being written, on all disks."""
     disk.put_file("/proc/sys/vm/dirty_bytes", "0\n")
     disk.put_file("/proc/sys/vm/dirty_ratio", "20\n")
-    disk.put_file("/proc/meminfo", f"MemTotal: 9 kB\nDirty: {dirty << 10} kB\nWriteback: 0 kB\n")
+    pages = f"Dirty: {dirty << 10} kB\nWriteback: {writing << 10} kB\n"
+    disk.put_file("/proc/meminfo", f"MemTotal: 9 kB\n{pages}")
 
 
 def test_what_other_disks_have_to_write_keeps_nobody_from_freezing_after_a_short_syncfs() -> None:
@@ -416,6 +452,38 @@ def test_the_machine_s_own_bound_is_only_touched_where_that_is_asked_for() -> No
     disk.let_sync_go("/a")
     assert disk.files()["/proc/sys/vm/dirty_ratio"] == "20"
     assert bounds(disk) == FOUND
+
+
+def test_what_a_disk_has_written_counts_once_whatever_stands_on_it() -> None:
+    """The one filesystem is an ext4, the other a btrfs in two layers, of which nothing is told."""
+    disk = SimulatedDisk(["/a", "/b"])
+    put_machine_s_figures(disk, 400, writing=40)
+    sectors = 1000
+    for number in ("8:0", "253:0"):
+        disk.put_file(f"/sys/dev/block/{number}/stat", stat(sectors))
+    disk.hold_syncs("/a")
+    bench = Bench(
+        disk=disk,
+        storage={
+            "/a": Storage(bdis=("8:0",), sinks=("8:1",), disks=("8:0",)),
+            "/b": Storage(bdis=("btrfs-1", "253:0", "8:0"), sinks=("btrfs-1",), disks=("8:0",)),
+        },
+        converge=Converge.GLOBAL,
+    )
+    for _ in range(30):
+        sectors += round(40 * MIB * LOOK / 512)
+        for number in ("8:0", "253:0"):
+            disk.put_file(f"/sys/dev/block/{number}/stat", stat(sectors))
+        look(bench)
+    bench.session.abort("enough")
+    disk.let_sync_go("/a")
+    for run in bench.end().filesystems:
+        assert run.disk_rate == pytest.approx(40 * MIB, rel=0.1)
+
+
+def stat(sectors: int) -> str:
+    """The file of that name of a block device that has written so many sectors."""
+    return f"1 2 3 4 5 6 {sectors} 8 9 10 11\n"
 
 
 def await_paced(bench: Bench, looks: int = 3) -> None:

@@ -67,6 +67,7 @@ class DirtyBound {
   std::vector<Restore> restores_;
   static constexpr std::int64_t NONE = std::numeric_limits<std::int64_t>::max();
   std::int64_t bytes_ = NONE;  // the bound that the kernel has taken
+  std::int64_t most_ = NONE;   // the machine's own limit, which GLOBAL never raises
   bool wanted_ = false;
   bool changed_ = false;
 };

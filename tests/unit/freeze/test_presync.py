@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import time
 from typing import TYPE_CHECKING
 
@@ -440,6 +441,8 @@ def test_what_other_disks_have_to_write_keeps_nobody_from_freezing_after_a_short
 def test_the_machine_s_own_bound_is_only_touched_where_that_is_asked_for() -> None:
     disk = simulated(dirty=400, disk=40, writer=100)
     put_machine_s_figures(disk, 400)
+    limit = 450 * MIB  # less than a first bound has above what is dirty
+    disk.put_file("/proc/vmstat", f"nr_x 1\nnr_dirty_threshold {limit // mmap.PAGESIZE}\n")
     disk.hold_syncs("/a")
     bench = Bench(disk=disk, converge=Converge.GLOBAL)
     deadline = time.monotonic() + PATIENCE
@@ -447,6 +450,7 @@ def test_the_machine_s_own_bound_is_only_touched_where_that_is_asked_for() -> No
         assert time.monotonic() < deadline
         bench.clock.advance(LOOK)
         time.sleep(0.002)
+    assert int(disk.files()["/proc/sys/vm/dirty_bytes"]) == limit
     bench.session.abort("enough")
     assert bench.end().dirty_source == "meminfo"
     disk.let_sync_go("/a")

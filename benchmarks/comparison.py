@@ -109,9 +109,6 @@ ROWS = (
         "btrfs, disk 40",
         scenario="slow_queue",
     ),
-    slow_row(
-        SLOW.format(40, 100) + ", image in a file on a disk", "ext4, disk 40", scenario="slow_file"
-    ),
     row("32 filesystems, from the first freeze to the last", ("many", "32 ext4", "first_last_ms")),
     row(
         "from the host's start to the report that all is frozen",

@@ -141,11 +141,13 @@ void Backup::stop() {
 
 void Backup::recover(const std::string& reason) {
   answer("ERROR Error: " + reason);
-  if (session_) {
-    session_->abort(reason);
-    if (state_ != S::FINISHING) return enter(S::ABORTING);
-    session_.reset();
+  if (session_) session_->abort(reason);
+  if (session_ && state_ != S::FINISHING) {
+    enter(S::ABORTING);
+    if (reason_.empty()) reason_ = reason;
+    return;
   }
+  session_.reset();
   if (state_ == S::IDLE || state_ == S::PREPARING || state_ == S::CANCELLED) return;
   if (state_ == S::UNFROZEN) {
     take(E::LATE, reason);
@@ -349,17 +351,17 @@ void Backup::release() {
   session_->release();
 }
 
-// Reports a session that ended before the snapshot. A snapshot that is taken after the guest's own
-// thaw is not what the host asked for. The host hears that, and a later snapshotDone is an error
-// (no quiesce operation is in progress any more).
+// Reports a session that ended before the snapshot, or whose thaw the host heard to have failed. A
+// snapshot that is taken after the guest's own thaw is not what the host asked for. The host hears
+// that, and a later snapshotDone is an error (no quiesce operation is in progress any more).
 void Backup::report() {
   VMTPY_ASSERT(session_ && session_->phase() == freeze::Phase::ENDED);
   freeze::RunRecord record = session_->record();
   session_.reset();
-  const bool given_up =
-      record.outcome == freeze::Outcome::ABORTED || record.outcome == freeze::Outcome::EXPIRED;
-  if (given_up || record.outcome == freeze::Outcome::RELEASED) {
-    tell("req.aborted", BackupCode::ABORT, record.error.empty() ? reason_ : record.error);
+  if (record.outcome == freeze::Outcome::RELEASED) record.outcome = freeze::Outcome::ABORTED;
+  if (record.error.empty()) record.error = reason_;
+  if (record.outcome == freeze::Outcome::ABORTED || record.outcome == freeze::Outcome::EXPIRED) {
+    tell("req.aborted", BackupCode::ABORT, record.error);
   } else {
     tell("req.error", BackupCode::SYNC, record.error);
   }

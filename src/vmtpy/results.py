@@ -159,8 +159,9 @@ class RunRecord:
 
     Attributes:
         outcome: RELEASED: all filesystems were frozen until the thaw was requested. ABORTED: the
-            freeze was given up on request. FAILED: a filesystem could not be frozen. EXPIRED: the
-            limit passed. LOST: another program thawed a filesystem. NONE: it has not ended.
+            freeze was given up on request, or the host was told that its thaw failed. FAILED: a
+            filesystem could not be frozen. EXPIRED: the limit passed. LOST: another program thawed
+            a filesystem. NONE: it has not ended.
         error: the error message; "" without an error. It is also set if the outcome is RELEASED
             and a filesystem could not be thawed.
         code: the errno of the error; 0 if it has none.

@@ -70,8 +70,30 @@ def test_a_thaw_that_takes_much_longer_is_answered_before_its_end(rig: Rig, tmp_
     assert rig.agent.backup_state == State.ABORTING
     assert rig.disk.frozen("/srv")
     stops.let_go("before thaw")
-    rig.finish()
+    record = rig.finish()
     assert b"req.aborted 4 the thaw did not end in time" in rig.events()
+    assert (record.outcome, record.error) == (
+        _core.Outcome.ABORTED,
+        "the thaw did not end in time",
+    )
+
+
+def test_a_thaw_during_which_the_loop_fails_is_recorded_as_the_host_hears_it(
+    rig: Rig, tmp_path: Path
+) -> None:
+    stops = StoppingSystem(rig.disk, str(tmp_path / "stops"))
+    begin_a_thaw(rig, stops)
+    before = len(rig.replies())
+    rig.backdoor.break_down(1)
+    rig.turn(1.1)  # a keep-alive
+    assert rig.agent.backup_state == State.ABORTING
+    rig.until(lambda: len(rig.replies()) > before)
+    assert rig.replies()[-1].startswith(b"ERROR Error: the agent has failed: ")
+    stops.let_go("before thaw")
+    record = rig.finish()
+    assert record.outcome == _core.Outcome.ABORTED
+    assert b"req.aborted 4 " + record.error.encode() in rig.events()
+    assert record.error.startswith("the agent has failed: ")
 
 
 def test_hooks_after_the_thaw_have_their_own_time(rig: Rig) -> None:

@@ -16,6 +16,7 @@ from support.rig import KIND, Rig, State
 from support.start_options import start_options
 
 from vmtpy import _core
+from vmtpy._host import StoppingSystem
 from vmtpy.config import HooksConfig, QuiesceConfig
 from vmtpy.hooks import Hooks
 from vmtpy.log import Log
@@ -33,6 +34,7 @@ class Guest:
         self,
         clock: Callable[[], float] = lambda: 0.0,
         directory: str = "",
+        system: Callable[[_core.System], _core.System] = lambda disk: disk,
         **config: object,
     ) -> None:
         self.rig = Rig()
@@ -42,7 +44,7 @@ class Guest:
         self.quiesce = Quiesce(
             QuiesceConfig(**config),  # type: ignore[arg-type]
             self.hooks,
-            system=self.rig.disk,
+            system=system(self.rig.disk),
             clock=self.rig.clock,
             planner=lambda _: _core.Plan(self.rig.disk.filesystems()),
             guardian=False,
@@ -123,6 +125,33 @@ def test_the_host_hears_of_a_manifest_that_it_wants_after_a_good_backup_alone(
     told = [event.split()[0] for event in guest.rig.events()]
     assert told[-1] == b"req.done"
     assert (b"req.genericManifest" in told) == (good and argument == "1")
+
+
+def test_a_thaw_that_the_host_was_told_failed_is_a_failed_backup_here_too(tmp_path: Path) -> None:
+    place = tmp_path / "hooks.d"
+    place.mkdir(mode=0o755)
+    write_script(place / "a")
+    stops: list[StoppingSystem] = []
+
+    def stopping(disk: _core.System) -> StoppingSystem:
+        stops.append(StoppingSystem(disk, str(tmp_path / "stops")))
+        return stops[0]
+
+    guest = Guest(directory=str(place), system=stopping)
+    guest.freeze()
+    stops[0].stop("before thaw")
+    before = len(guest.rig.replies())
+    guest.rig.device.send_command("vmbackup.snapshotDone")
+    guest.rig.until(lambda: stops[0].stopped("before thaw"))
+    guest.rig.until(lambda: len(guest.rig.replies()) > before, seconds=1.0)
+    assert guest.rig.replies()[-1] == b"ERROR Error: the thaw did not end in time"
+    stops[0].let_go("before thaw")
+    assert guest.end().outcome == _core.Outcome.ABORTED
+    told = [event.split()[0] for event in guest.rig.events()]
+    assert told[-2:] == [b"req.aborted", b"req.done"]
+    assert b"req.genericManifest" not in told
+    assert seen(place) == ["a freeze", "a freezeFail"]
+    assert guest.log[-1] == "not quiesced (aborted): the thaw did not end in time"
 
 
 def test_scripts_get_the_hosts_argument_before_and_after(tmp_path: Path) -> None:

@@ -112,5 +112,8 @@ def cut(error: str) -> str:
 
 
 def readable(name: str) -> str:
-    """The text with escapes for bytes that are not UTF-8, which JSON cannot carry."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """The text with escapes for bytes that are not UTF-8, which JSON and the core cannot take."""
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # the words of a hook may have surrogates that stand for no byte
+        return name.encode("utf-8", "backslashreplace").decode()

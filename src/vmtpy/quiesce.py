@@ -101,11 +101,11 @@ class Quiesce:
                 self._system, self._clock, plan.filesystems, self._options(plan)
             )
         except HookError as error:
-            agent.refuse(_core.BackupCode.SCRIPT, str(error))
+            _refuse(agent, _core.BackupCode.SCRIPT, str(error))
         except VmtError as error:
-            agent.refuse(_core.BackupCode.SYNC, str(error))
+            _refuse(agent, _core.BackupCode.SYNC, str(error))
         except Exception as error:
-            agent.refuse(_core.BackupCode.UNEXPECTED, f"{type(error).__name__}: {error}")
+            _refuse(agent, _core.BackupCode.UNEXPECTED, f"{type(error).__name__}: {error}")
         else:
             agent.arm(self._session)
 
@@ -171,6 +171,12 @@ class Quiesce:
             stall_goal=self._config.stall_goal,
             converge=_core.Converge[self._config.converge.upper()],
         )
+
+
+def _refuse(agent: _core.Agent, code: _core.BackupCode, text: str) -> None:
+    from vmtpy.backup_report import readable
+
+    agent.refuse(code, readable(text))
 
 
 def reasons(plan: _core.Plan) -> list[str]:

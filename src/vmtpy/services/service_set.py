@@ -129,7 +129,7 @@ class ServiceSet:
             answer = self._power.request(name, number)
         except Exception as error:  # no failure of a command ends the agent
             self._log(f"{name}: {type(error).__name__}: {error}")
-            return f"ERROR {name}: {error}".encode()
+            return f"ERROR {name}: {error}".encode(errors="backslashreplace")
         self._resumed = number if name == "OS_Resume" else self._resumed
         return answer
 

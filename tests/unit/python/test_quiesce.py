@@ -18,7 +18,8 @@ from support.start_options import start_options
 from vmtpy import _core
 from vmtpy._host import StoppingSystem
 from vmtpy.config import HooksConfig, QuiesceConfig
-from vmtpy.hooks import Hooks
+from vmtpy.errors import PlanError
+from vmtpy.hooks import HookError, Hooks
 from vmtpy.log import Log
 from vmtpy.quiesce import Quiesce
 
@@ -203,6 +204,49 @@ def test_an_error_that_nobody_expected_is_told_to_the_host(monkeypatch: pytest.M
     guest.rig.until(lambda: guest.rig.agent.backup_state == State.FINISHING)
     guest.rig.turn()
     assert guest.rig.events()[-1] == b"req.error 5 ZeroDivisionError: of the planner"
+    assert guest.end().outcome == _core.Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PlanError("/caf\udcff is busy"), b"req.error 3 /caf\\xff is busy"),
+        (HookError("hook \udcff: no lock"), b"req.error 2 hook \\xff: no lock"),
+        (HookError("hook a: \ud800"), b"req.error 2 hook a: \\ud800"),
+        (ValueError("\udcff"), b"req.error 5 ValueError: \\xff"),
+    ],
+    ids=["plan", "hook", "no byte", "unexpected"],
+)
+def test_an_error_whose_text_is_no_utf_8_is_told_to_the_host_and_the_next_backup_works(
+    error: Exception, told: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = Guest()
+
+    def fail(_: _core.PlanRequest) -> _core.Plan:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guest.quiesce, "_planner", fail)
+        guest.start()
+    guest.rig.until(lambda: guest.rig.agent.backup_state == State.FINISHING)
+    guest.rig.turn()
+    assert guest.rig.events()[-1] == told
+    assert guest.end().outcome == _core.Outcome.FAILED
+    guest.freeze()
+    assert guest.rig.command("vmbackup.snapshotDone") == b"OK "
+    assert guest.end().outcome == _core.Outcome.RELEASED
+
+
+def test_a_hook_whose_name_is_no_utf_8_is_named_to_the_host(tmp_path: Path) -> None:
+    place = tmp_path / "hooks.d"
+    place.mkdir(mode=0o755)
+    write_script(place / "a\udcff", "exit 1")
+    guest = Guest(directory=str(place))
+    guest.start()
+    guest.rig.until(lambda: guest.rig.agent.backup_state == State.FINISHING)
+    guest.rig.turn()
+    told = rb"req.error 2 hook a\xff freeze failed with exit code 1"
+    assert guest.rig.events()[-1] == told
     assert guest.end().outcome == _core.Outcome.FAILED
 
 

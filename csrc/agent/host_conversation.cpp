@@ -173,7 +173,10 @@ std::string HostConversation::answer_here(std::string_view name) {
     take(E::FORGOTTEN);
     return "OK ATR toolbox";
   }
-  if (name == "Capabilities_Register") introduce();
+  if (name == "Capabilities_Register") {
+    tclo_.answer("OK ");  // leaves with the next poll, also if introduce() throws
+    introduce();
+  }
   return "OK ";
 }
 

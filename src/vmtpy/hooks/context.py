@@ -31,7 +31,11 @@ class ContextHook:
             raise HookError(f"hook {self.name} is still busy with an earlier backup")
         deadline = call.clock() + call.timeout
         visit = self._visit = _Visit(self._manager)
-        threading.Thread(target=visit.live, name=f"hook {self.name}", daemon=True).start()
+        try:
+            threading.Thread(target=visit.live, name=f"hook {self.name}", daemon=True).start()
+        except Exception as error:  # no thread lives, so nobody would ever end this visit
+            self._visit = None
+            raise HookError(f"hook {self.name}: {error}") from error
         if not _wait(visit.entered, call, deadline) and visit.abandon():
             why = f"was not ready after {call.timeout:g} s"
             if call.cancelled():

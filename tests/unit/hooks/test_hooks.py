@@ -156,6 +156,24 @@ def test_a_hook_that_hangs_fails_the_backup_and_the_others_are_left_at_once() ->
     assert bench.seen[6:] == ["b freeze", "b aborted", "b thaw"]
 
 
+def test_a_hook_whose_thread_cannot_be_started_is_not_busy_at_the_next_backup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    bench = Bench()
+    bench.add("a")
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(HookError, match=r"^hook a: can't start new thread$"):
+                bench.hooks.freeze()
+        bench.hooks.freeze()
+        bench.hooks.thaw(aborted=False)
+    assert bench.seen == 2 * ["a freeze", "a thaw"]
+
+
 def test_a_hook_that_hangs_at_the_thaw_is_reported_and_not_waited_for() -> None:
     bench = Bench()
     bench.add("a")

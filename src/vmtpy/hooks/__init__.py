@@ -102,6 +102,8 @@ class Hooks:
                 hook.thaw(call, aborted=aborted)
             except HookError as error:
                 self._log(str(error))
+            except Exception as error:  # no failure of a hook ends the agent
+                self._log(f"hook {hook.name} after the thaw: {type(error).__name__}: {error}")
             except BaseException as error:  # KeyboardInterrupt: the other hooks must still thaw
                 interrupted = error
         if interrupted is not None:

@@ -102,6 +102,14 @@ def _failure(ending: Ending, status: int, call: Call, cancelled: Callable[[], bo
     if ending is Ending.STUCK:
         return f"did not end after {call.timeout:g} s and SIGKILL"
     if os.WIFSIGNALED(status):
-        return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"was killed by {_signal(os.WTERMSIG(status))}"
     code = os.waitstatus_to_exitcode(status)
     return f"failed with exit code {code}" if code else ""
+
+
+def _signal(number: int) -> str:
+    """The name of a signal, or its number, since most real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -142,6 +142,27 @@ def test_a_hook_that_fails_at_the_thaw_is_reported_and_the_others_are_left() -> 
     assert bench.seen[-1] == "a thaw"
 
 
+def test_an_error_at_the_thaw_that_nobody_expected_is_logged_and_the_others_are_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    bench.add("a")
+    bench.add("b")
+
+    def fail(hook: ContextHook, call: Call, *, aborted: bool) -> None:
+        thaw(hook, call, aborted=aborted)
+        if hook.name == "b":
+            raise ValueError("of nobody")
+
+    thaw = ContextHook.thaw
+    bench.hooks.freeze()
+    with monkeypatch.context() as patch:
+        patch.setattr(ContextHook, "thaw", fail)
+        bench.hooks.thaw(aborted=False)
+    assert bench.log == ["hook b after the thaw: ValueError: of nobody"]
+    assert bench.seen == ["a freeze", "b freeze", "b thaw", "a thaw"]
+
+
 def test_a_hook_that_hangs_fails_the_backup_and_the_others_are_left_at_once() -> None:
     bench = Bench()
     bench.add("a")

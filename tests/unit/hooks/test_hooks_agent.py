@@ -168,3 +168,17 @@ def test_a_thaw_hook_that_fails_does_not_spoil_the_snapshot(place: Path) -> None
         rig.done()
         assert rig.events() == [b"reset 0 ", b"prov.snapshotCommit 0 ", b"req.done 0 "]
         assert "hook a thaw failed with exit code 1" in rig.log
+
+
+def test_a_thaw_hook_that_a_signal_without_a_name_kills_does_not_end_the_agent(
+    place: Path,
+) -> None:
+    write_script(place / "a", '[ "$1" = freeze ] || kill -40 $$')
+    with Rig(directory=str(place)) as rig:
+        for backup in (1, 2):
+            assert rig.command("vmbackup.start 1") == b"OK "
+            rig.until(lambda: rig.events()[-1:] == [b"prov.snapshotCommit 0 "])
+            assert rig.command("vmbackup.snapshotDone") == b"OK "
+            rig.done()
+            assert rig.events()[-2].startswith(b"req.genericManifest 0 ")
+            assert rig.log.count("hook a thaw was killed by signal 40") == backup

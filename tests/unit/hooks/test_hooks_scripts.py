@@ -236,6 +236,13 @@ def test_a_hook_killed_by_a_signal_says_so(place: Path) -> None:
         hooks_of(place).freeze()
 
 
+@pytest.mark.parametrize("number", [35, 40, 63])
+def test_a_hook_killed_by_a_signal_without_a_name_says_its_number(place: Path, number: int) -> None:
+    write_script(place / "a", f'[ "$1" = freeze ] && kill -{number} $$')
+    with pytest.raises(HookError, match=rf"^hook a freeze was killed by signal {number}$"):
+        hooks_of(place).freeze()
+
+
 def test_a_script_without_an_interpreter_line_is_run_by_sh(place: Path) -> None:
     (place / "a").write_text('[ "$1" = thaw ] || { echo "plain $1"; exit 1; }\n')
     (place / "a").chmod(0o755)

@@ -21,17 +21,18 @@ std::string one_line(std::string_view text, std::size_t longest) {
   return line;
 }
 
-void EventQueue::push(AgentEvent event) {
+bool EventQueue::push(AgentEvent event) {
   MutexLock guard(mutex_);
   if (event.can_be_dropped() && events_.size() >= MAX_EVENTS) {
     ++dropped_;
-    return;
+    return false;
   }
   const bool announced = event.kind == AgentEvent::Kind::ANNOUNCED;
-  if (announced && announced_) return;
+  if (announced && announced_) return true;
   events_.push_back(std::move(event));
   announced_ = announced_ || announced;
   signal_locked();
+  return true;
 }
 
 void EventQueue::log(std::string_view text, bool warning) {

@@ -55,7 +55,8 @@ class EventQueue {
   EventQueue(const EventQueue&) = delete;
   EventQueue& operator=(const EventQueue&) = delete;
 
-  void push(AgentEvent event);
+  // Returns false if the event was dropped, because Python has left too many in the queue.
+  bool push(AgentEvent event);
   void log(std::string_view text, bool warning = false);
   void hold(bool held);
   bool held() const;

@@ -25,11 +25,12 @@ std::optional<std::string> ServiceCommands::command(std::string_view name,
   const bool power = name.starts_with("OS_");
   if (power && changing_ != 0) return "ERROR State change already in progress";
   ++last_;
+  // Nobody would answer or settle a command that Python does not get.
+  if (!push(name, arguments, last_)) return "ERROR The guest agent is busy";
   if (power) changing_ = last_;
   name_ = name;
   due_ = clock_.now() + options_.patience;
   host_.defer(last());
-  push(name, arguments, last_);
   return std::nullopt;
 }
 
@@ -44,13 +45,13 @@ std::string ServiceCommands::take_option(std::string_view name, std::string_view
   return "OK ";
 }
 
-void ServiceCommands::push(std::string_view name, std::string_view arguments, std::uint64_t id) {
+bool ServiceCommands::push(std::string_view name, std::string_view arguments, std::uint64_t id) {
   AgentEvent event;
   event.kind = AgentEvent::Kind::COMMAND;
   event.id = id;
   event.text = name;
   event.arguments = arguments;
-  queue_.push(std::move(event));
+  return queue_.push(std::move(event));
 }
 
 HostConversation::Debt ServiceCommands::last() const {

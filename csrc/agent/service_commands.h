@@ -40,7 +40,7 @@ class ServiceCommands {
 
  private:
   std::string take_option(std::string_view name, std::string_view arguments);
-  void push(std::string_view name, std::string_view arguments, std::uint64_t id);
+  bool push(std::string_view name, std::string_view arguments, std::uint64_t id);
   HostConversation::Debt last() const;
 
   HostConversation& host_;

@@ -236,6 +236,31 @@ def test_a_host_that_floods_a_busy_guest_with_options_costs_it_no_memory(rig: Ri
     assert texts[-1] == "76 log lines and commands were dropped"
 
 
+@pytest.mark.parametrize("command", ["OS_Halt", "Time_Synchronize"])
+def test_a_command_that_a_full_queue_keeps_from_python_is_refused_and_can_be_repeated(
+    rig: Rig, command: str
+) -> None:
+    for _ in range(1100):
+        rig.device.send_command("Set_Option a 1")
+    for _ in range(200):
+        rig.turn(0.5)
+    for _ in range(2):
+        rig.device.send_command(command)
+        rig.turn(0.5)
+        rig.turn(0.5)
+        assert rig.replies()[-1] == b"ERROR The guest agent is busy"
+    while event := rig.agent.next_event(0):
+        assert event.text != command
+    for _ in range(2):
+        event = rig.ask(command)
+        assert event.text == command
+        rig.agent.settle(event.id)
+        rig.agent.answer(event.id, b"OK ")
+        rig.turn(0.5)
+        assert rig.replies()[-1] == b"OK "
+        assert rig.take(KIND.ANSWERED).id == event.id
+
+
 def test_the_arguments_may_be_any_bytes_up_to_the_largest_message(rig: Rig) -> None:
     event = rig.ask(b"Time_Synchronize \xff\xfe")
     assert event.arguments == "\udcff\udcfe"

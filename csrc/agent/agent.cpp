@@ -177,11 +177,11 @@ Time Agent::turn() {
   look_for_reload();
   commands_.step();
   talk_to_host(now);
-  next = std::min({next, publish(now), commands_.due(), host_.due()});
+  next = std::min({next, publish(clock_.now()), commands_.due(), host_.due()});
   if (life_ == Life::STOPPING) {
     next = std::min(next, std::max(stop_by_, now + host_.poll_busy()));
   }
-  due_ = next;
+  due_ = std::max(next, clock_.now());  // a slow host may have held this turn
   return next;
 }
 

@@ -136,6 +136,31 @@ def test_nobody_sees_it_idle_before_the_host_has_heard_the_end() -> None:
     rig.until(lambda: rig.agent.backup_state == State.IDLE)
 
 
+def test_a_turn_that_a_slow_host_holds_is_not_taken_for_a_slow_guest() -> None:
+    """The host takes its time with the reply to an announcement."""
+    rig = Rig(vsock=True, alone=True, patience=FAR)
+    rig.until(lambda: rig.agent.status().transport == "vsock")
+    rig.turn()
+    told = threading.Event()
+
+    def turn_until_told() -> None:
+        while not told.is_set():
+            rig.agent.step()
+
+    rig.service.misbehave(_host.VsockFault.SILENCE, port=976, times=1)
+    rig.device.send_command("Capabilities_Register")
+    turns = threading.Thread(target=turn_until_told)
+    turns.start()
+    await_told(rig, b"log hello")
+    told.set()
+    rig.clock.advance(10.0)
+    rig.service.drop_connections()
+    turns.join(PATIENCE)
+    assert not turns.is_alive()
+    assert rig.command("ping") == b"OK "
+    assert b"update.tools.health guest_slow" not in rig.requests()
+
+
 def test_its_status_says_frozen_while_a_turn_is_still_under_way() -> None:
     """The host takes its time with the reply to the commit."""
     rig = Rig(vsock=True, alone=True, patience=FAR, filesystem_timeout=3600.0)

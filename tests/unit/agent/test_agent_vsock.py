@@ -15,7 +15,7 @@ from support.rig import EVENT, KIND, QUICK, Rig, State
 
 from vmtpy import _core
 from vmtpy._core import Protocol
-from vmtpy._host import MessageKind, Transport, VsockFault
+from vmtpy._host import MessageKind, Transport, VsockFault, encode_packet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -254,6 +254,15 @@ def test_what_is_only_odd_is_lived_with(rig: Rig, fault: VsockFault) -> None:
     rig.service.misbehave(fault, port=TCLO_PORT, times=0)
     assert rig.command("ping") == b"OK "
     assert on_vsock(rig)
+
+
+def test_a_burst_of_empty_messages_is_not_taken_for_a_slow_guest(rig: Rig) -> None:
+    for _ in range(2):
+        rig.turn(3.0)
+    rig.service.send_raw(TCLO_PORT, 100 * encode_packet(b""))
+    assert rig.command("ping") == b"OK "
+    assert on_vsock(rig)
+    assert b"update.tools.health guest_slow" not in rig.requests()
 
 
 # --- no answer is lost ---

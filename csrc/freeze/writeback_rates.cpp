@@ -1,4 +1,5 @@
-// Measures the rates. Old looks count less and less.
+// Measures the rates, of which old looks have a smaller and smaller part. It relies on nothing but
+// the facts and times that it is given.
 #include "freeze/writeback_rates.h"
 
 #include <algorithm>

@@ -156,19 +156,34 @@ def test_a_configuration_that_no_agent_would_take_is_refused(machine: Machine) -
     assert file.read_text() == before
 
 
-def test_playbook_and_role_are_ansible_and_every_variable_is_explained() -> None:
-    require_ansible()
-    playbook = str(ROLES.parent / "site.yml")
+def check_syntax(playbook: Path, **environment: str) -> None:
     done = subprocess.run(
-        ["ansible-playbook", "--syntax-check", "-i", "localhost,", playbook],
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        ["ansible-playbook", "--syntax-check", "-i", "localhost,", str(playbook)],
+        env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
         check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_play_of_the_page_finds_the_role_and_the_hook_from_the_root(tmp_path: Path) -> None:
+    require_ansible()
+    text = (ROOT / "docs/ansible.md").read_text()
+    (play,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (roles,) = re.findall(r"`ANSIBLE_ROLES_PATH=(\S+) ansible-playbook ", text)
+    (tmp_path / "play.yml").write_text(play)
+    check_syntax(tmp_path / "play.yml", ANSIBLE_ROLES_PATH=roles)
+    for hook in re.findall(r"- src: (\S+)", play):
+        assert (ROOT / hook).is_file()
+
+
+def test_playbook_and_role_are_ansible_and_every_variable_is_explained() -> None:
+    require_ansible()
+    check_syntax(ROLES.parent / "site.yml")
     known = set(re.findall(r"^(vmtpy_\w+):", DEFAULTS.read_text(), re.MULTILINE))
     rows = re.findall(r"^\|(.*?)\|", (ROOT / "docs/ansible.md").read_text(), re.MULTILINE)
     assert known == set(re.findall(r"`(vmtpy_\w+)`", " ".join(rows)))

@@ -26,7 +26,7 @@ DESCRIPTION = (
 )
 NEXT = """\
 Run these next, in this order, because two running agents would share the host's commands:
-  systemctl disable --now open-vm-tools vmtoolsd
+  systemctl disable --now open-vm-tools || systemctl disable --now vmtoolsd
   vmtpy install-service
   vmtpy doctor
 """

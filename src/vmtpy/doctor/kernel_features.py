@@ -34,8 +34,8 @@ def check_bound(root: Path, release: str, converge: str) -> Iterator[Finding]:
     if not any((root / "sys/class/bdi" / disk / "max_bytes").exists() for disk in disks):
         text = (
             f"Linux {short(release)} has no limit on the dirty pages of one disk (Linux 6.2 and "
-            "later have): where writers outrun their disk, vmtpy cannot slow them down and refuses "
-            "the backup"
+            "later have): where writers outrun their disk, vmtpy cannot slow them down, and "
+            "refuses a backup that would hold them for longer than filesystem_timeout"
         )
         yield Finding("kernel", "note", text, GLOBAL)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 GUARDIAN = "vmtpy-guardian"
 # Other programs that poll the host for commands: /proc/PID/comm → remedy.
 CLIENTS = {
-    "vmtoolsd": "systemctl disable --now open-vm-tools vmtoolsd",
+    "vmtoolsd": "systemctl disable --now open-vm-tools || systemctl disable --now vmtoolsd",
     "vmware-guestd": "/etc/init.d/vmware-tools stop, and uninstall VMware Tools",
 }
 SYS_ADMIN = 21  # capabilities(7), by number

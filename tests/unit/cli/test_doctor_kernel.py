@@ -53,7 +53,8 @@ def test_a_kernel_without_a_limit_for_each_disk_cannot_slow_writers_down(root: P
     (found,) = said(root, OLD)
     assert found.text == (
         "Linux 5.10 has no limit on the dirty pages of one disk (Linux 6.2 and later have): where "
-        "writers outrun their disk, vmtpy cannot slow them down and refuses the backup"
+        "writers outrun their disk, vmtpy cannot slow them down, and refuses a backup that would "
+        "hold them for longer than filesystem_timeout"
     )
     assert 'converge = "global"' in found.remedy
 

@@ -11,11 +11,21 @@
 
 namespace vmtpy::freeze {
 
+namespace {
+
+// A freeze that would take longer than its limit never begins, whatever the goal.
+FreezeOptions sensible(FreezeOptions options) {
+  options.stall_goal = std::min(options.stall_goal, options.filesystem_timeout);
+  return options;
+}
+
+}  // namespace
+
 Conductor::Conductor(linux::System& system, Clock& clock, std::vector<plan::Filesystem> filesystems,
                      FreezeOptions options)
     : system_(system),
       clock_(clock),
-      options_(std::move(options)),
+      options_(sensible(std::move(options))),
       freezer_(std::make_shared<Freezer>(system, clock, std::move(filesystems),
                                          options_.already_frozen)),
       rcu_(system),

@@ -26,17 +26,18 @@ constexpr Duration IDLE = std::chrono::milliseconds(200);
 constexpr double OUTRUN = 0.75;
 constexpr double CALM = 0.2;
 constexpr double PACED = 0.75;  // × the bound; from here on the kernel paces
-// No bound comes nearer to what is dirty than this multiple. There writers get about half of what
-// the disk takes, and hardly a tenth where the bound has to fall steeply and their pauses are
-// longer.
+// But for LEAST_FALL no bound comes nearer to what is dirty than this multiple. There writers get
+// about half of what the disk takes, and hardly a tenth where the bound has to fall steeply and
+// their pauses are longer.
 constexpr double MARGIN = 1.06;
 constexpr double STEEP_MARGIN = 1.01;
 
 // The part of what the disk takes by which the bounds fall. The writers keep the rest.
 constexpr double GENTLE = 0.5;
 constexpr double STEEP = 0.9;
-// The part of what the disk has written by which the bounds fall whatever writers do. A kernel that
-// takes a disk for much faster than it is slows nobody down below the bound; they stop at it.
+// The part of what was written back by which the bounds fall whatever writers do. A kernel that
+// takes a disk for much faster than it is slows nobody down below the bound; they stop at it. (What
+// else a disk writes, such as direct I/O, makes no dirty page less.)
 constexpr double LEAST_FALL = 0.4;
 // In seconds; the goal should be reached this long before the deadline.
 constexpr double RESERVE = 10.0;
@@ -136,7 +137,7 @@ void Convergence::lower(Duration passed) {
   const double all = std::max(1.0, total(bounds_));
   const double goal = target();
   const Step step = this->step(seconds);
-  ceiling_ -= LEAST_FALL * static_cast<double>(rates_.written());
+  ceiling_ -= LEAST_FALL * static_cast<double>(rates_.written_back());
   if (all <= goal * floor_ * MARGIN) {
     floor_ = std::max(LOWEST_FLOOR, floor_ - FLOOR_FALL * seconds);
   }

@@ -7,7 +7,7 @@
 // starts well above what is dirty. Where the disk is faster than its writers the bound follows what
 // is dirty, at a distance that keeps the kernel writing and hardly slows anybody. Where it is not,
 // the bound comes down by a part of what the disk takes, and is raised before the dirty pages touch
-// it.
+// it, as long as it falls by a lesser part all the same.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +44,7 @@ class Convergence {
 
  private:
   // By how much the bounds fall in a look, in bytes of them all, and the multiple of what is dirty
-  // that none falls below.
+  // that none falls below but for the ceiling.
   struct Step {
     double fall, margin;
   };

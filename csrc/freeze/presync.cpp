@@ -52,8 +52,7 @@ bool Conductor::presync() {
   const Time began = clock_.now();
   const Time deadline = began + options_.presync_timeout;
   const auto dirty = dirty_pages(system_);
-  const Duration goal = std::min(options_.stall_goal, options_.filesystem_timeout);
-  storage_.look(freezer_->filesystems(), goal, began, deadline);
+  storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
   storage_.keep_before();
   {
     MutexLock lock(freezer_->mutex);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <utility>
 
 #include "freeze/dirty.h"
@@ -38,6 +39,16 @@ void merge(std::vector<std::string>& into, const std::vector<std::string>& from)
   for (const std::string& name : from) {
     if (std::find(into.begin(), into.end(), name) == into.end()) into.push_back(name);
   }
+}
+
+// Returns the block devices that tell what goes to the disks of an anonymous device. A loop image
+// in memory has no disk.
+std::vector<std::string> counted(const plan::Filesystem& filesystem) {
+  if (!filesystem.disks.empty()) return filesystem.disks;
+  std::vector<std::string> devices;
+  std::copy_if(filesystem.bdis.begin(), filesystem.bdis.end(), std::back_inserter(devices),
+               is_block_device);
+  return devices;
 }
 
 std::string mebibytes(double bytes) {
@@ -80,7 +91,7 @@ void Storage::group(const std::vector<plan::Filesystem>& filesystems, Duration g
     Group fresh{{index},
                 filesystem.bdis,
                 filesystem.sinks,
-                filesystem.disks,
+                counted(filesystem),
                 {},
                 Convergence(goal, deadline)};
     std::vector<std::string> key = filesystem.bdis;
@@ -115,6 +126,7 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
       known = read_bdi_stats(system_, name, stats) == 0 && known;
       facts.dirty.push_back(stats.dirty);
       facts.writing += stats.writing;
+      facts.written_back += stats.written;
       facts.kernel_rate = std::max(facts.kernel_rate, stats.rate);
     }
   } else {

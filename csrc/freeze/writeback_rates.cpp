@@ -46,13 +46,14 @@ void WritebackRates::measure(Duration passed, const WritebackFacts& facts) {
   const double seconds = std::chrono::duration<double>(passed).count();
   const double kept = std::exp(-seconds / MEMORY);
   const std::int64_t dirty = facts_.dirty_in_all();
-  written_ = std::max<std::int64_t>(0, facts.written - facts_.written);
+  const std::int64_t written = std::max<std::int64_t>(0, facts.written - facts_.written);
+  written_back_ = std::max<std::int64_t>(0, facts.written_back - facts_.written_back);
   if (dirty >= ENOUGH_DIRTY && (facts.flows() || facts_.flows())) {
-    busy_bytes_ = busy_bytes_ * kept + static_cast<double>(written_);
+    busy_bytes_ = busy_bytes_ * kept + static_cast<double>(written);
     busy_seconds_ = busy_seconds_ * kept + seconds;
   }
   gained_bytes_ =
-      gained_bytes_ * kept + static_cast<double>(written_ + facts.dirty_in_all() - dirty);
+      gained_bytes_ * kept + static_cast<double>(written + facts.dirty_in_all() - dirty);
   seconds_ = seconds_ * kept + seconds;
 }
 

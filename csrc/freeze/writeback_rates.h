@@ -14,6 +14,7 @@ namespace vmtpy::freeze {
 struct WritebackFacts {
   std::vector<std::int64_t> dirty;  // of each device: waiting to be written or being written
   std::int64_t written = 0;         // written by all of them since some moment
+  std::int64_t written_back = 0;    // of that what was dirty before, 0 if that is not told
   std::int64_t writing = 0;         // the part of what is dirty that is being written
   double kernel_rate = 0;           // the kernel's own estimate in bytes a second, 0 for none
 
@@ -29,7 +30,8 @@ class WritebackRates {
   Duration observe(Time now, const WritebackFacts& facts);
   const WritebackFacts& facts() const { return facts_; }  // of the last look
   Time last() const { return last_; }
-  std::int64_t written() const { return written_; }  // bytes between the last two looks
+  // Bytes of dirty pages written between the last two looks.
+  std::int64_t written_back() const { return written_back_; }
 
   // True when the disk's rate is measured by what it wrote while there was enough to write. Before
   // that it is the kernel's estimate.
@@ -43,7 +45,7 @@ class WritebackRates {
 
   Time last_{};
   WritebackFacts facts_;
-  std::int64_t written_ = 0;
+  std::int64_t written_back_ = 0;
   // What the disk wrote, and how long that took.
   double busy_bytes_ = 0, busy_seconds_ = 0;
   double gained_bytes_ = 0, seconds_ = 0;  // what writers dirtied, and for how long

@@ -1,5 +1,7 @@
 // Binds the doubles of tests: a System that fails or stops on request, simulated disks, a clock
 // turned by hand, and the controller and descriptor code that tests call directly.
+#include <optional>
+
 #include "bind/bind.h"
 #include "doubles/faulty_system.h"
 #include "doubles/manual_clock.h"
@@ -100,12 +102,14 @@ void bind_convergence(py::module_& module) {
       .def(
           "observe",
           [](freeze::Convergence& convergence, double now, std::vector<std::int64_t> dirty,
-             std::int64_t written, std::int64_t writing, double kernel_rate) {
-            convergence.observe(Time{from_seconds("now", now)},
-                                {std::move(dirty), written, writing, kernel_rate});
+             std::int64_t written, std::int64_t writing, double kernel_rate,
+             std::optional<std::int64_t> written_back) {
+            convergence.observe(
+                Time{from_seconds("now", now)},
+                {std::move(dirty), written, written_back.value_or(written), writing, kernel_rate});
           },
           py::arg("now"), py::kw_only(), py::arg("dirty"), py::arg("written"), py::arg("writing"),
-          py::arg("kernel_rate") = 0.0)
+          py::arg("kernel_rate") = 0.0, py::arg("written_back") = py::none())
       .def("begin", &freeze::Convergence::begin)
       .def_property_readonly("bounds", &freeze::Convergence::bounds)
       .def_property_readonly(

@@ -116,6 +116,26 @@ def test_writers_that_the_kernel_does_not_slow_down_in_time_stop_at_the_bound(
     assert storage.longest_stop < 0.25
 
 
+def test_what_a_disk_writes_past_the_page_cache_stops_no_writer() -> None:
+    """A database with direct I/O takes four fifths of the disk."""
+    storage = Storage(20 * MIB, 40 * MIB, 400 * MIB)
+    convergence = Convergence(GOAL, storage.now + 60)
+    for number in range(200):
+        if number == 10:
+            convergence.begin()
+        for _ in range(round(LOOK / STEP)):
+            storage.step(convergence.bounds[0] if convergence.bounds else 1e18)
+        convergence.observe(
+            storage.now,
+            dirty=[int(storage.dirty)],
+            written=5 * int(storage.written),
+            writing=int(storage.dirty),
+            written_back=int(storage.written),
+        )
+    assert convergence.disk_rate == pytest.approx(100 * MIB, rel=0.1)
+    assert storage.longest_stop < 0.25
+
+
 def test_writers_that_are_paced_again_are_paced_as_if_for_the_first_time() -> None:
     storage = Storage(400 * MIB, 380 * MIB, 40 * MIB)
     convergence = begun(storage)

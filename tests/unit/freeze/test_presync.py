@@ -446,11 +446,11 @@ def test_the_machine_s_own_bound_is_only_touched_where_that_is_asked_for() -> No
     disk.hold_syncs("/a")
     bench = Bench(disk=disk, converge=Converge.GLOBAL)
     deadline = time.monotonic() + PATIENCE
-    while disk.files()["/proc/sys/vm/dirty_bytes"] == "0\n":
+    while (bound := disk.files()["/proc/sys/vm/dirty_bytes"]) == "0\n":
         assert time.monotonic() < deadline
         bench.clock.advance(LOOK)
         time.sleep(0.002)
-    assert int(disk.files()["/proc/sys/vm/dirty_bytes"]) == limit
+    assert int(bound) == limit
     bench.session.abort("enough")
     assert bench.end().dirty_source == "meminfo"
     disk.let_sync_go("/a")

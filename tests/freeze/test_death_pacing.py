@@ -180,6 +180,7 @@ def test_when_both_are_killed_while_they_pace_the_rescue_puts_the_bound_back(
     run = tmp_path / "run"
     with slow(mount, 4, dirty=96), FreezingProcess([mount.path], run) as agent:
         await_true(lambda: paced(mount))
+        os.kill(agent.pid, signal.SIGSTOP)  # it would notice the death of its guardian
         for guardian in guardians_of(agent.pid):
             os.kill(guardian, signal.SIGKILL)
         agent.process.kill()
@@ -200,6 +201,7 @@ def test_the_machine_s_own_bound_is_put_back_after_a_death(
         guardians = guardians_of(agent.pid)
         assert guardians
         if dead == "both":
+            os.kill(agent.pid, signal.SIGSTOP)  # it would notice the death of its guardian
             for guardian in guardians:
                 os.kill(guardian, signal.SIGKILL)
         agent.process.kill()

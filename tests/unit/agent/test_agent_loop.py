@@ -149,7 +149,7 @@ def test_a_turn_that_a_slow_host_holds_is_not_taken_for_a_slow_guest() -> None:
 
     rig.service.misbehave(_host.VsockFault.SILENCE, port=976, times=1)
     rig.device.send_command("Capabilities_Register")
-    turns = threading.Thread(target=turn_until_told)
+    turns = threading.Thread(target=turn_until_told, daemon=True)
     turns.start()
     await_told(rig, b"log hello")
     told.set()

@@ -17,6 +17,7 @@
 
 #include "base/assertion.h"
 #include "base/errors.h"
+#include "freeze/unsettled.h"
 #include "linux/thread_role.h"
 #include "linux/threads.h"
 
@@ -37,6 +38,8 @@ void block_signals() {
 std::string in_words(const LoopStatus& status) {
   if (may_be_frozen(status.backup)) return "FROZEN for a snapshot";
   if (status.backup != BackupState::IDLE) return "taking part in a snapshot";
+  if (freeze::unsettled_since() != Time{})
+    return "an earlier snapshot has left a filesystem frozen";
   if (status.stuck_since != Time{}) return "Python is stuck: backups are refused";
   if (status.host.connected) return "serving the host";
   if (status.host.trouble.empty()) return "waiting for the host";
@@ -133,7 +136,11 @@ LoopStatus Agent::status() const {
     status = status_;
   }
   status.backup = backup_.state();  // the turn may still be under way
-  if (may_be_frozen(status.backup) && status.busy_since == Time{}) status.busy_since = clock_.now();
+  if (!may_be_frozen(status.backup)) {
+    status.busy_since = freeze::unsettled_since();
+  } else if (status.busy_since == Time{}) {
+    status.busy_since = clock_.now();
+  }
   return status;
 }
 

@@ -296,7 +296,7 @@ void Backup::push_end(freeze::RunRecord record) {
     queue_.push(std::move(event));
     owes_end_ = false;
   }
-  VMTPY_ASSERT(!session_);  // nothing is frozen: Python may write again
+  VMTPY_ASSERT(!session_);  // nothing is frozen, unless a call is stuck: Python may write again
   queue_.hold(false);
 }
 

@@ -11,7 +11,9 @@ namespace vmtpy::agent {
 struct LoopStatus {
   HostStatus host;
   BackupState backup = BackupState::IDLE;
-  Time busy_since{};  // when the session began to freeze; zero while nothing is frozen
+  // When the session began to freeze, or an earlier one ended with something left frozen. Zero
+  // while nothing is frozen.
+  Time busy_since{};
   // When Python, which owes an answer, was last heard of. Zero while it is well.
   Time stuck_since{};
 };
@@ -20,6 +22,11 @@ struct LoopStatus {
 inline bool may_be_frozen(BackupState state) {
   return state == BackupState::FREEZING || state == BackupState::FROZEN ||
          state == BackupState::THAWING || state == BackupState::ABORTING;
+}
+
+// A backup that has ended may have left a filesystem frozen whose FIFREEZE or FITHAW does not end.
+inline bool may_be_frozen(const LoopStatus& status) {
+  return status.busy_since != Time{};
 }
 
 }  // namespace vmtpy::agent

@@ -13,6 +13,7 @@
 #include "base/errors.h"
 #include "freeze/dirty.h"
 #include "freeze/marker.h"
+#include "freeze/unsettled.h"
 #include "linux/cgroups.h"
 #include "linux/core_dump.h"
 
@@ -272,6 +273,10 @@ void Conductor::conclude() {
     MutexLock lock(freezer_->mutex);
     settled = freezer_->settled();
   }
+  if (!settled) {
+    unsettled_ = true;
+    run_is_unsettled(clock_.now());
+  }
   if (settled && !rcu_.changed() && !storage_.changed()) {
     stand_down();
   } else if (end_.reason == EndReason::TIMEOUT) {
@@ -293,6 +298,7 @@ void Conductor::finish_stuck_calls() {
   {
     MutexLock lock(freezer_->mutex);
     while (!freezer_->settled()) freezer_->changed.wait(lock);
+    if (unsettled_) run_is_settled();
     while (!restore_all()) {
       clock_.wait_until(lock, freezer_->changed, clock_.now() + RCU_PAUSE);
     }

@@ -111,6 +111,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   std::string suspended_;        // the device that was found suspended
   Time deadline_ = Time::max();  // when the limit passes
   bool guarded_ = false;         // marker and guardian are there
+  bool unsettled_ = false;       // something may still be frozen at the end
   bool core_dumps_forbidden_ = false;
   RunEnd end_;
 

@@ -134,8 +134,7 @@ void bind_status(py::module_& module) {
           [](const agent::LoopStatus& status) { return to_text(status.host.transport_reason); })
       .def_readonly("backup", &agent::LoopStatus::backup)
       .def_property_readonly(
-          "frozen",
-          [](const agent::LoopStatus& status) { return agent::may_be_frozen(status.backup); })
+          "frozen", [](const agent::LoopStatus& status) { return agent::may_be_frozen(status); })
       .def_property_readonly(
           "last_poll",
           [](const agent::LoopStatus& status) { return to_seconds(status.host.last_poll); })

@@ -103,6 +103,8 @@ def channel(status: dict[str, Any]) -> str:
 
 
 def freeze(status: dict[str, Any]) -> str:
+    if status["frozen"] and status["backup_state"] == "idle":
+        return f"FROZEN for {status['frozen_for']:.0f} s: an earlier freeze or thaw does not end"
     if status["frozen"]:
         return f"FROZEN for {status['frozen_for']:.3f} s ({status['backup_state']})"
     if status["backup_state"] != "idle":

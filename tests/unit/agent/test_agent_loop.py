@@ -118,6 +118,22 @@ def test_told_to_stop_it_waits_for_a_freeze_in_the_kernel_whatever_that_takes() 
     assert not rig.disk.frozen("/srv")
 
 
+def test_the_status_is_frozen_while_a_freeze_of_a_backup_that_has_ended_is_in_the_kernel() -> None:
+    rig = Rig(filesystem_timeout=1.0)
+    assert not rig.agent.status().frozen
+    rig.disk.hold("/srv")
+    assert rig.command("vmbackup.start 1") == b"OK "
+    rig.take(KIND.START)
+    rig.arm()
+    assert rig.finish().error.startswith("FIFREEZE /srv: not frozen within 1 s")
+    assert rig.agent.backup_state == State.IDLE
+    assert rig.agent.status().frozen
+    assert rig.agent.status().busy_since != 0
+    rig.disk.let_go("/srv")
+    await_true(lambda: not rig.agent.status().frozen)
+    assert not rig.disk.frozen("/srv")
+
+
 def test_nobody_sees_it_idle_before_the_host_has_heard_the_end() -> None:
     """The host takes its time with the reply to req.done."""
     rig = Rig(vsock=True, alone=True, patience=FAR)

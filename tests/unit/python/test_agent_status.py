@@ -111,6 +111,8 @@ def test_while_frozen_it_says_so_and_afterwards_how_it_went(machine: Machine) ->
     assert found["frozen"] is True
     assert 0 <= found["frozen_for"] < 10
     assert dict(command.lines(found))["filesystems"].startswith("FROZEN for ")
+    ended = {**found, "backup_state": "idle", "frozen_for": 400.0}
+    assert command.freeze(ended) == "FROZEN for 400 s: an earlier freeze or thaw does not end"
     machine.thaw()
     found = machine.status()
     assert found["frozen"] is False

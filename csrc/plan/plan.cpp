@@ -65,6 +65,7 @@ class Planner {
   Refusal refusal_by_type(const Superblock& superblock);
   Refusal refusal_by_footing(const Superblock& superblock);
   bool loses_writes(const Superblock& superblock, Cause cause);
+  bool is_missed(const Superblock& superblock, Cause cause);
   std::string layered_on(const Superblock& superblock);
   void add(const Superblock& superblock);
   bool is_disk(const std::string& device) const;
@@ -100,15 +101,18 @@ void Planner::judge(const Superblock& superblock) {
     plan_.left_out.push_back({main.point, superblock.device, main.type, refused.cause,
                               refused.reason, loses_writes(superblock, refused.cause)});
   };
-  const bool on_volumes =
-      !volumes_.named_any() ||
-      volumes_.hold(superblock.device, stack_.foundation(superblock.device).devices);
+  const Footing below = volumes_.named_any() ? stack_.foundation(superblock.device) : Footing();
+  const bool on_volumes = !volumes_.named_any() || volumes_.hold(superblock.device, below.devices);
   const Refusal refused = refusal(superblock);
   const std::string named = selection_.named(superblock.device);
   if (refused && !named.empty()) {
     throw PlanError("include " + named + ": it cannot be frozen: " + refused.reason);
   }
-  if (refused) {
+  // A filesystem whose disks are not known may lie on a requested volume, as ZFS or an image on it.
+  const bool disks_known =
+      !below.devices.empty() && below.carriers.empty() && below.unknown.empty();
+  const bool elsewhere = !on_volumes && disks_known;
+  if (refused && !(elsewhere && is_missed(superblock, refused.cause))) {
     leave_out(refused);
   } else if (!on_volumes) {
     leave_out({Cause::NOT_REQUESTED, "not on the requested volumes"});
@@ -119,12 +123,15 @@ void Planner::judge(const Superblock& superblock) {
 
 Refusal Planner::refusal(const Superblock& superblock) {
   Refusal refused = refusal_by_type(superblock);
+  // What the user left out on purpose is not missed, even if it could not be frozen anyway.
+  if (superblock.visible() && loses_writes(superblock, refused.cause)) {
+    if (Refusal unwanted = selection_.refusal(superblock)) refused = std::move(unwanted);
+  }
   if (!refused && !superblock.visible()) {
     const Mount* over = mounts_.under(superblock.main().point);
     refused = {Cause::UNREACHABLE,
                over == nullptr ? "cannot be reached" : "hidden by a mount over " + over->point};
   }
-  if (!refused) refused = selection_.refusal(superblock);
   if (!refused && superblock.file_only) {
     refused = {Cause::UNREACHABLE, "only single files of it are mounted here"};
   }
@@ -148,6 +155,12 @@ Refusal Planner::refusal_by_type(const Superblock& superblock) {
 bool Planner::loses_writes(const Superblock& superblock, Cause cause) {
   if (superblock.read_only || cause == Cause::PSEUDO || cause == Cause::MEMORY) return false;
   return cause != Cause::LAYERED || stack_.footing(superblock.device).carriers.empty();
+}
+
+// It can lose writes, and the user did not leave it out on purpose.
+bool Planner::is_missed(const Superblock& superblock, Cause cause) {
+  return cause != Cause::EXCLUDED && cause != Cause::NOT_INCLUDED &&
+         loses_writes(superblock, cause);
 }
 
 std::string Planner::layered_on(const Superblock& superblock) {

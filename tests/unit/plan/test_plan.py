@@ -131,6 +131,58 @@ def test_what_was_not_wanted_is_told_apart(machine: Machine) -> None:
     assert set(requested.values()) == {Cause.NOT_REQUESTED}
     machine.mount("/srv", "ext4", "8:1", "/dev/sda1")
     assert causes(machine.plan()) == {"/srv": Cause.UNREACHABLE}
+    assert causes(machine.plan(exclude=("/s*",))) == {"/srv": Cause.UNREACHABLE}
+
+
+@pytest.mark.parametrize(
+    ("fs", "device", "options", "cause"),
+    [
+        ("nfs4", "0:50", "rw", Cause.NETWORK),
+        ("fuse.sshfs", "0:50", "rw", Cause.FUSE),
+        ("overlay", "0:50", "rw,lowerdir=a,upperdir=b", Cause.LAYERED),
+        ("zfs", "0:50", "rw", Cause.UNSUPPORTED),
+        ("ext5", "8:4", "rw", Cause.UNSUPPORTED),
+    ],
+)
+def test_what_cannot_be_frozen_and_is_not_wanted_is_not_wanted(
+    machine: Machine, fs: str, device: str, options: str, cause: Cause
+) -> None:
+    machine.mount("/data", fs, device, "source", super_options=options)
+
+    def cause_now(**request: tuple[str, ...]) -> Cause:
+        (left,) = (left for left in machine.plan(**request).left_out if left.path == "/data")
+        assert left.writable
+        return left.cause
+
+    assert cause_now() == cause
+    assert cause_now(exclude=("/da*",)) == Cause.EXCLUDED
+    assert cause_now(include=("/srv",)) == Cause.NOT_INCLUDED
+    assert cause_now(include=("/*",)) == cause
+    known = device == "8:4"  # else it may lie on the requested volume
+    assert cause_now(volumes=("/srv",)) == (Cause.NOT_REQUESTED if known else cause)
+    assert cause_now(volumes=("/srv",), exclude=("/data",)) == Cause.EXCLUDED
+    with pytest.raises(PlanError, match="include /data: it cannot be frozen: "):
+        machine.plan(include=("/data",), volumes=("/srv",))
+
+
+def test_an_image_on_a_filesystem_of_unknown_disks_may_lie_on_a_requested_one(
+    machine: Machine,
+) -> None:
+    machine.mount("/tank", "zfs", "0:50", "tank")
+    machine.loop("loop0", "7:0", "/tank/image")
+    machine.mount("/data", "ext5", "7:0", "/dev/loop0")
+    (left,) = (left for left in machine.plan(volumes=("/srv",)).left_out if left.path == "/data")
+    assert left.cause == Cause.UNSUPPORTED
+
+
+def test_a_view_of_other_filesystems_loses_nothing_even_if_it_is_not_wanted(
+    machine: Machine,
+) -> None:
+    options = "rw,lowerdir=/a,upperdir=/srv/u"
+    machine.mount("/data", "overlay", "0:50", "overlay", super_options=options)
+    for request in ({"exclude": ("/data",)}, {"include": ("/",)}, {"volumes": ("/boot/efi",)}):
+        (left,) = (left for left in machine.plan(**request).left_out if left.path == "/data")
+        assert (left.cause, left.writable) == (Cause.LAYERED, False)
 
 
 def test_of_a_machine_on_zfs_the_plan_says_that_its_root_is_left_out(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The end of a program that is interrupted or whose reader has closed the pipe: silent, with the
-exit codes that shells use for SIGINT and SIGPIPE. It serves all programs of vmtpy, and imports no
-large module because `vmtpy rpc` starts often.
+exit codes that shells use for SIGINT and SIGPIPE. A name that is no text ends no program. This
+module serves all programs of vmtpy, and imports no large module because `vmtpy rpc` starts often.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ INTERRUPTED, NO_READER = 130, 141
 
 def guarded(program: Callable[[], int]) -> int:
     """Runs a program and flushes its output. Returns its exit code."""
+    escape_names()
     try:
         try:
             return program()
@@ -37,6 +38,15 @@ def guarded(program: Callable[[], int]) -> int:
         abandon()
         print(f"vmtpy: the output could not be written: {error.strerror}", file=sys.stderr)
         return 1
+
+
+def escape_names() -> None:
+    """Lets print() write escapes for what the output's encoding lacks, as it does on stderr.
+
+    A path may have bytes that are not characters, and a strict output would raise an error.
+    """
+    if getattr(sys.stdout, "errors", None) == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def abandon() -> None:

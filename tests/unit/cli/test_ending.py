@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from vmtpy import ending
-from vmtpy.__main__ import COMMANDS
+from vmtpy import _core, ending
+from vmtpy.__main__ import COMMANDS, main
+from vmtpy.cli import thaw
 from vmtpy.command_line import parser_of
 from vmtpy.parser import Parser
 
@@ -101,6 +103,38 @@ def test_closed_from_the_start_it_says_nothing() -> None:
         ["sh", "-c", '"$@" >&- 2>&-', "sh", *VMTPY, "config", "show"], timeout=60, check=False
     )
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [("utf-8", "/srv/\\udcff → ä\n"), ("latin-1", "/srv/\\udcff \\u2192 ä\n")],
+)
+def test_what_the_encoding_lacks_is_written_with_escapes(
+    encoding: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def program() -> int:
+        print("/srv/\udcff → ä")
+        return 0
+
+    data = io.BytesIO()
+    out = io.TextIOWrapper(data, encoding)
+    assert out.errors == "strict"
+    monkeypatch.setattr(sys, "stdout", out)
+    assert ending.guarded(program) == 0
+    assert data.getvalue().decode(encoding) == written
+
+
+def test_a_thaw_names_every_filesystem_whatever_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = [
+        SimpleNamespace(result=_core.Rescue.THAWED, text=f"{path} was thawed")
+        for path in ("/srv/\udcff", "/srv/b")
+    ]
+    monkeypatch.setattr(thaw, "need_to_freeze", lambda: None)
+    monkeypatch.setattr(_core, "thaw_from_markers", lambda *_: results)
+    assert main(["thaw"]) == 0
+    assert capsys.readouterr().out == "/srv/\\udcff was thawed\n/srv/b was thawed\n"
 
 
 # The import of the command's module takes as long as the test likes.

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -124,6 +126,22 @@ def test_while_frozen_it_says_so_and_afterwards_how_it_went(machine: Machine) ->
     shown = dict(command.lines(found))
     assert shown["backups"] == "1 released"
     assert "quiesced: 1 filesystems were frozen for " in shown["last backup"]
+
+
+def test_names_that_are_no_text_are_shown_with_escapes(machine: Machine, tmp_path: Path) -> None:
+    status = {**machine.status(), "exclude": ["/srv/\udcff"]}
+    path = str(tmp_path / "status")
+    with served(path, lambda: status, collect([])):
+        done = subprocess.run(
+            [sys.executable, "-m", "vmtpy", "status", "--socket", path],
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the defaults, exclude /srv/\\udcff\n" in done.stdout
 
 
 def test_a_backup_that_fails_is_counted_and_its_reason_kept(machine: Machine) -> None:

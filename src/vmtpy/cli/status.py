@@ -120,6 +120,8 @@ def backup(record: dict[str, Any]) -> str:
     if record["started_unix_ns"]:
         begun = time.localtime(record["started_unix_ns"] / 1e9)
         when = time.strftime("%Y-%m-%d %H:%M:%S ", begun)
+    if record["outcome"] == "released" and not record["filesystems"]:
+        return f"{when}nothing was frozen, as the host asked"
     if record["outcome"] == "released":
         held = (record["all_thawed"] - record["first_freeze"]) * 1000
         count = len(record["filesystems"])

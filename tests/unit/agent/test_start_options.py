@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.patience import FAR, PATIENCE
+from support.patience import FAR, PATIENCE, await_true
 from support.start_options import start_options
 
 from vmtpy import _core
+from vmtpy.cli import status
 from vmtpy.config import QuiesceConfig
 from vmtpy.testing import BackupOutcome, BackupResult, EmulatedHost, SimulatedGuest
 from vmtpy.testing.guest import QUIET
@@ -158,6 +159,9 @@ def test_without_quiesce_fs_the_hooks_are_held_and_nothing_is_frozen(guest: Gues
     assert seen == [(False, ["entered"])]
     assert guest.hooked == ["entered", "left"]
     assert guest.planned == []
+    await_true(lambda: guest.agent.status()["last_backup"])
+    shown = dict(status.lines(guest.agent.status()))
+    assert shown["last backup"].endswith("nothing was frozen, as the host asked")
 
 
 def test_without_exec_scripts_no_hook_is_called(guest: Guest) -> None:

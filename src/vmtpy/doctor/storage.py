@@ -184,8 +184,10 @@ def hook_files(config: Config) -> Iterator[Path]:
         yield from (
             Path(name) for name in (legacy.PRE_FREEZE, legacy.POST_THAW) if os.path.lexists(name)
         )
-    if config.hooks.directory and Path(config.hooks.directory).is_dir():
-        yield from sorted(Path(config.hooks.directory).iterdir())
+    directories = [legacy.BACKUP_SCRIPTS] if config.hooks.legacy else []
+    for directory in [*directories, config.hooks.directory]:
+        if directory and Path(directory).is_dir():
+            yield from sorted(Path(directory).iterdir())
 
 
 def trouble_of(path: Path) -> tuple[str, str]:

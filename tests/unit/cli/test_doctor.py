@@ -16,6 +16,8 @@ from vmtpy.cli import doctor as command
 from vmtpy.config import Config, HooksConfig, PostgresqlConfig
 from vmtpy.doctor import Finding, machine, storage
 from vmtpy.errors import PlanError
+from vmtpy.hooks import directory as found_in
+from vmtpy.hooks import legacy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -244,6 +246,25 @@ def test_hooks_that_will_not_run_are_problems(hooks: Path) -> None:
     assert levels(found) == [("hooks", "problem")] * 2
     assert found[0].text.endswith("20-forgotten: not executable")
     assert "30-open is writable by everybody" in found[1].text
+
+
+def test_scripts_of_open_vm_tools_that_will_not_run_are_problems(
+    hooks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (legacy, found_in):
+        for name in ("PRE_FREEZE", "POST_THAW"):
+            monkeypatch.setattr(place, name, str(hooks.parent / "none"))
+        monkeypatch.setattr(place, "BACKUP_SCRIPTS", str(hooks))
+    config = Config(hooks=HooksConfig(directory="", legacy=True))
+    script = hooks / "10-db"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert only(storage.check_hooks(config)).text == "1 executables"
+    script.chmod(0o775)
+    found = only(storage.check_hooks(config))
+    assert found.level == "problem"
+    assert f"{script}: " in found.text
+    assert "is writable by its group" in found.text
 
 
 def test_a_hook_whose_interpreter_cannot_run_it_is_a_problem(hooks: Path) -> None:

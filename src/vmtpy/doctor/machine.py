@@ -26,6 +26,8 @@ CLIENTS = {
     "vmtoolsd": "systemctl disable --now open-vm-tools || systemctl disable --now vmtoolsd",
     "vmware-guestd": "/etc/init.d/vmware-tools stop, and uninstall VMware Tools",
 }
+# The desktop's vmtoolsd, which takes no snapshots, is started as `vmtoolsd -n vmusr`.
+DESKTOP = ("vmusr", "-nvmusr", "--name=vmusr")
 SYS_ADMIN = 21  # capabilities(7), by number
 AUDIT_LOG = Path("var/log/audit/audit.log")
 AUDIT_TAIL = 1 << 20
@@ -90,7 +92,7 @@ def check_clients(proc: Path) -> Iterator[Finding]:
     agents: dict[int, int] = {}
     rivals = False
     for process, name, command in processes(proc):
-        if name in CLIENTS:
+        if name in CLIENTS and not any(word in DESKTOP for word in command):
             rivals = True
             text = f"{name} (process {process}) also takes the host's commands: snapshots may fail"
             yield Finding("clients", "problem", text, CLIENTS[name])

@@ -109,6 +109,16 @@ def test_another_client_is_named_with_the_way_to_end_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("options", ["-n vmusr", "-nvmusr", "--name=vmusr", "--name vmusr"])
+def test_the_desktops_part_of_open_vm_tools_is_no_other_client(
+    options: str, tmp_path: Path
+) -> None:
+    process(tmp_path, 20, "vmtoolsd", f"/usr/bin/vmtoolsd {options} --blockFd 3")
+    assert only(machine.check_clients(tmp_path)).level == "ok"
+    process(tmp_path, 21, "vmtoolsd", "/usr/bin/vmtoolsd -n vmsvc")
+    assert "vmtoolsd (process 21)" in only(machine.check_clients(tmp_path)).text
+
+
 def test_two_agents_are_one_too_many_and_whoever_starts_one_is_not_counted(tmp_path: Path) -> None:
     process(tmp_path, 30, "vmtpy", "/usr/bin/python3 /usr/local/bin/vmtpy run")
     process(tmp_path, 31, "sudo", "sudo vmtpy plan --run")

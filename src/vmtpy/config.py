@@ -41,8 +41,9 @@ class Text(NamedTuple):
 PATHS = Items('paths or globs, like ["/srv", "/var/lib/*"]')
 PATH_OR_NONE = Text('an absolute path, or "" for none', r"(/.+)?")
 PROM_OR_NONE = Text('an absolute path that ends in .prom, or "" for none', r"(/.+\.prom)?")
+PORT = "([0-9]{1,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 ADDRESS_OR_NONE = Text(
-    'an address and a port like "127.0.0.1:9273", or "" for none', r"(\S+:[0-9]{1,5})?"
+    'an address and a port up to 65535 like "127.0.0.1:9273", or "" for none', rf"(\S+:{PORT})?"
 )
 COMMAND = Items('a program and its arguments, like ["systemctl", "reboot"]')
 

@@ -11,6 +11,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from vmtpy.errors import ConfigError
 from vmtpy.exposition import (
     Family,
     Histogram,
@@ -69,11 +70,14 @@ class Metrics:
     def start(self) -> None:
         """Starts the threads that serve the metrics. They end with the program.
 
-        Raises:
-            ConfigError: the agent cannot listen on the configured address.
+        If the agent cannot listen on the configured address, this is only logged, because an agent
+        without metrics still takes part in backups.
         """
         if self._config.listen:
-            serve(self._config.listen, self.page, self._log)
+            try:
+                serve(self._config.listen, self.page, self._log)
+            except ConfigError as error:
+                self._log.error(f"the metrics are not served: {error}")
         if self._config.textfile:
             threading.Thread(target=self._keep_writing, daemon=True).start()
 

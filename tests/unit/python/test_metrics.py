@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -183,11 +184,39 @@ def test_a_textfile_that_cannot_be_written_is_logged_once() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99999", "192.0.2.1:9273", "no..name:9273"])
-def test_an_address_that_cannot_be_listened_on_is_an_error_of_the_configuration(
-    address: str,
+def test_an_address_that_cannot_be_listened_on_is_an_error_in_the_log(
+    address: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"\[metrics\] listen = "):
-        metrics(MetricsConfig(listen=address), []).start()
+    lines: list[str] = []
+    file = tmp_path / "vmtpy.prom"
+    exporter = metrics(MetricsConfig(listen=address, textfile=str(file)), lines)
+    exporter.start()
+    await_true(file.exists)  # the textfile is written all the same
+    exporter.write = lambda: None  # type: ignore[method-assign]  # the directory goes before the thread
+    (line,) = lines
+    assert line.startswith(f"the metrics are not served: [metrics] listen = '{address}': ")
+
+
+def test_a_port_that_is_taken_is_an_error_in_the_log() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        lines: list[str] = []
+        metrics(MetricsConfig(listen=address), lines).start()
+    (line,) = lines
+    assert line.startswith(f"the metrics are not served: [metrics] listen = '{address}': ")
+    assert "Address already in use" in line
+
+
+@pytest.mark.parametrize("port", ["0", "9273", "09273", "65535"])
+def test_a_port_of_the_range_is_accepted(port: str) -> None:
+    address = f"[::1]:{port}"
+    assert parse({"metrics": {"listen": address}}, "here").metrics.listen == address
+
+
+@pytest.mark.parametrize("port", ["65536", "66000", "70000", "99999", "123456", ""])
+def test_a_port_above_the_range_is_refused(port: str) -> None:
+    with pytest.raises(ConfigError, match="must be an address and a port up to 65535 like"):
+        parse({"metrics": {"listen": f"127.0.0.1:{port}"}}, "here")
 
 
 @pytest.mark.parametrize(

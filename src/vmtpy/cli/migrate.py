@@ -58,11 +58,9 @@ def main(arguments: list[str]) -> int:
             print(f"\n{name} would be:\n\n{textwrap.indent(text, '  ')}", end="")
         return 0
     targets = {Path(f"{root}{name}"): content for name, content in files.items()}
-    if not options.force:  # all or none
-        configuration.refuse_existing(list(targets))
+    configuration.write_all(targets, force=options.force)
     print()
-    for file, (text, mode) in targets.items():
-        configuration.write(file, text, mode=mode, force=options.force)
+    for file in targets:
         print(f"wrote {file}")
     load(f"{root}{FILE}")
     print(NEXT, end="")

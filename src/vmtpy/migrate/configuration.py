@@ -6,6 +6,7 @@ migrate` and `vmtpy-toolbox-cmd config`.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ from vmtpy.config_edit import in_toml
 from vmtpy.errors import SystemCallError, VmtError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vmtpy.migrate import Outcome, Setting
 
 HEAD = """\
@@ -43,30 +46,55 @@ def render(outcome: Outcome) -> str:
     return "".join(parts)
 
 
-def refuse_existing(files: list[Path]) -> None:
-    """Raises ExistsError if one of the files exists."""
+def refuse_existing(files: Iterable[Path]) -> None:
+    """Raises ExistsError if one of the files exists, be it a link that leads nowhere."""
     for file in files:
-        if file.exists():
+        if os.path.lexists(file):
             raise ExistsError(f"{file} exists; vmtpy has changed nothing")
 
 
 def write(file: Path, text: str, *, mode: int = 0o644, force: bool = False) -> None:
-    """Writes a file.
+    """Writes a file; the arguments and errors are those of write_all()."""
+    write_all({file: (text, mode)}, force=force)
+
+
+def write_all(files: dict[Path, tuple[str, int]], *, force: bool = False) -> None:
+    """Writes all files or none.
 
     Args:
-        file: the path.
-        text: the contents.
-        mode: the mode of the file.
-        force: replace an existing file.
+        files: the path of each file → its contents and its mode.
+        force: replace existing files.
 
     Raises:
-        ExistsError: the file exists, and `force` is false.
-        SystemCallError: the file cannot be written.
+        ExistsError: a file exists, and `force` is false.
+        SystemCallError: a file cannot be written.
     """
     if not force:
-        refuse_existing([file])
+        refuse_existing(files)
+    prepared: dict[Path, Path] = {}
+    written: list[Path] = []
+    try:
+        for file, (text, mode) in files.items():
+            prepared[file] = _prepare(file, text, mode)
+        for file, new in prepared.items():
+            _put(new, file, force=force)
+            written.append(file)
+    except BaseException:
+        if not force:  # else an old file may have been replaced
+            for file in written:
+                file.unlink(missing_ok=True)
+        raise
+    finally:
+        for new in prepared.values():
+            new.unlink(missing_ok=True)
+
+
+def _prepare(file: Path, text: str, mode: int) -> Path:
+    """Writes the new file beside `file`."""
     new = ""
     try:
+        if file.is_dir() and not file.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, "")
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=".vmtpy-")
         with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
@@ -74,15 +102,22 @@ def write(file: Path, text: str, *, mode: int = 0o644, force: bool = False) -> N
             os.fchmod(descriptor, mode)
             opened.flush()
             os.fsync(descriptor)
-        if force:
-            Path(new).replace(file)
-        else:
-            os.link(new, file)  # fails if another program has made the file meanwhile
-            Path(new).unlink()
-    except FileExistsError as error:
-        Path(new).unlink(missing_ok=True)
-        raise ExistsError(f"{file} exists; vmtpy has not changed it") from error
     except OSError as error:
         if new:
             Path(new).unlink(missing_ok=True)
+        # The only thing that can exist is a file in place of the directory.
+        number = errno.ENOTDIR if isinstance(error, FileExistsError) else error.errno or 0
+        raise SystemCallError("write", str(file), number) from error
+    return Path(new)
+
+
+def _put(new: Path, file: Path, *, force: bool) -> None:
+    try:
+        if force:
+            new.replace(file)
+        else:
+            os.link(new, file)  # fails if another program has made the file meanwhile
+    except FileExistsError as error:
+        raise ExistsError(f"{file} exists; vmtpy has not changed it") from error
+    except OSError as error:
         raise SystemCallError("write", str(file), error.errno or 0) from error

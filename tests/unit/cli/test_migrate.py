@@ -245,6 +245,49 @@ def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> N
         configuration.write(tmp_path / "etc/vmtpy/vmtpy.toml", "x")
 
 
+@pytest.mark.parametrize("options", [(), ("--force",)])
+@pytest.mark.parametrize("obstacle", ["power.d", scripts.POWER_HOOK])
+def test_a_hook_that_cannot_be_written_leaves_no_configuration(
+    options: tuple[str, ...], obstacle: str, tmp_path: Path, put: Callable[..., Path]
+) -> None:
+    put("/etc/vmware-tools/resume-vm-default", "#!/bin/sh\necho mine\n")
+    if obstacle == "power.d":
+        put("/etc/vmtpy/power.d", "a file")
+    else:
+        (tmp_path / obstacle[1:]).mkdir(parents=True)
+    with pytest.raises((SystemCallError, configuration.ExistsError)) as caught:
+        migrated(tmp_path, *options)
+    assert scripts.POWER_HOOK in str(caught.value)
+    assert [entry.name for entry in (tmp_path / "etc/vmtpy").iterdir()] == ["power.d"]
+
+
+def test_what_was_written_goes_if_a_later_file_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setattr(configuration, "refuse_existing", lambda _: second.write_text("theirs"))
+    with pytest.raises(configuration.ExistsError, match="second exists"):
+        configuration.write_all({first: ("ours", 0o644), second: ("ours", 0o644)})
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["theirs"]
+
+
+@pytest.mark.parametrize("name", ["/etc/vmtpy/vmtpy.toml", scripts.POWER_HOOK])
+def test_a_link_that_leads_nowhere_exists(
+    name: str, tmp_path: Path, put: Callable[..., Path]
+) -> None:
+    put("/etc/vmware-tools/resume-vm-default", "#!/bin/sh\necho mine\n")
+    link = tmp_path / name[1:]
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/nowhere")
+    with pytest.raises(configuration.ExistsError, match="vmtpy has changed nothing"):
+        migrated(tmp_path)
+    files = [file for file in (tmp_path / "etc/vmtpy").rglob("*") if not file.is_dir()]
+    assert files == [link]
+    migrated(tmp_path, "--force")
+    assert link.is_file()
+    assert not link.is_symlink()
+
+
 def test_signs_of_use_are_told(
     tmp_path: Path, put: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

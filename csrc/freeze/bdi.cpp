@@ -2,14 +2,14 @@
 // tests can play the kernel.
 #include "freeze/bdi.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <sstream>
 #include <string_view>
+
+#include "freeze/dirty.h"
 
 namespace vmtpy::freeze {
 
@@ -29,19 +29,6 @@ std::int64_t kilobytes(const std::string& text, std::string_view name) {
   at = text.find(':', at);
   if (at == std::string::npos) return -1;
   return std::strtoll(text.c_str() + at + 1, nullptr, 10) * 1024;
-}
-
-// Returns the limit on the dirty pages of all devices in bytes, or the largest number if it is not
-// told.
-std::int64_t machine_limit(linux::System& system) {
-  const std::string name = "\nnr_dirty_threshold ";
-  std::string text;
-  const std::size_t at =
-      system.read_file("/proc/vmstat", text) == 0 ? text.find(name) : std::string::npos;
-  if (at == std::string::npos) return std::numeric_limits<std::int64_t>::max();
-  const std::int64_t page = sysconf(_SC_PAGESIZE);
-  const std::int64_t pages = std::strtoll(text.c_str() + at + name.size(), nullptr, 10);
-  return std::min(pages, std::numeric_limits<std::int64_t>::max() / page) * page;
 }
 
 std::string first_word(const std::string& text) {
@@ -130,7 +117,7 @@ bool DirtyBound::look_global() {
   if (wanted_) {
     restores_ = {bytes == "0" ? Restore{directory_ + "dirty_ratio", ratio}
                               : Restore{directory_ + "dirty_bytes", bytes}};
-    most_ = machine_limit(system_);
+    most_ = vmstat_bytes(system_, "nr_dirty_threshold").value_or(NONE);
   }
   return wanted_;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "linux/system.h"
 
@@ -18,5 +19,8 @@ struct DirtyPages {
 
 // Reads Dirty and Writeback in /proc/meminfo. Returns nothing if they cannot be read.
 std::optional<DirtyPages> dirty_pages(linux::System& system);
+// Reads a number of pages in /proc/vmstat, such as nr_written, in bytes. Returns nothing if it
+// cannot be read.
+std::optional<std::int64_t> vmstat_bytes(linux::System& system, const std::string& name);
 
 }  // namespace vmtpy::freeze

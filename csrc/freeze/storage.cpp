@@ -134,6 +134,7 @@ bool Storage::read(Group& group, WritebackFacts& facts) {
     known = pages.has_value();
     facts.dirty.push_back(known ? pages->bytes() : 0);
     facts.writing = known ? pages->writing : 0;
+    facts.written_back = vmstat_bytes(system_, "nr_written").value_or(0);
   }
   // Of an anonymous device only debugfs tells what it has written.
   const bool by_sinks =

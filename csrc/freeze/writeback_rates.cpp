@@ -47,7 +47,8 @@ void WritebackRates::measure(Duration passed, const WritebackFacts& facts) {
   const double kept = std::exp(-seconds / MEMORY);
   const std::int64_t dirty = facts_.dirty_in_all();
   const std::int64_t written = std::max<std::int64_t>(0, facts.written - facts_.written);
-  written_back_ = std::max<std::int64_t>(0, facts.written_back - facts_.written_back);
+  // With images in files a page is written back once for each layer.
+  written_back_ = std::clamp<std::int64_t>(facts.written_back - facts_.written_back, 0, written);
   if (dirty >= ENOUGH_DIRTY && (facts.flows() || facts_.flows())) {
     busy_bytes_ = busy_bytes_ * kept + static_cast<double>(written);
     busy_seconds_ = busy_seconds_ * kept + seconds;

@@ -136,6 +136,24 @@ def test_what_a_disk_writes_past_the_page_cache_stops_no_writer() -> None:
     assert storage.longest_stop < 0.25
 
 
+def test_what_is_written_back_in_each_of_three_layers_counts_once() -> None:
+    storage = Storage(40 * MIB, 100 * MIB, 400 * MIB)
+    convergence = Convergence(GOAL, storage.now + 60)
+    for number in range(200):
+        if number == 10:
+            convergence.begin()
+        for _ in range(round(LOOK / STEP)):
+            storage.step(convergence.bounds[0] if convergence.bounds else 1e18)
+        convergence.observe(
+            storage.now,
+            dirty=[int(storage.dirty)],
+            written=int(storage.written),
+            writing=int(storage.dirty),
+            written_back=3 * int(storage.written),
+        )
+    assert storage.longest_stop < 0.25
+
+
 def test_writers_that_are_paced_again_are_paced_as_if_for_the_first_time() -> None:
     storage = Storage(400 * MIB, 380 * MIB, 40 * MIB)
     convergence = begun(storage)

@@ -485,6 +485,24 @@ def test_what_a_disk_has_written_counts_once_whatever_stands_on_it() -> None:
         assert run.disk_rate == pytest.approx(40 * MIB, rel=0.1)
 
 
+def test_without_debugfs_the_machine_s_bound_falls_by_what_is_written_back_as_well() -> None:
+    """Writers whom the kernel slows down too late dirty as much as the disk takes."""
+    disk = SimulatedDisk(["/a"])
+    put_machine_s_figures(disk, 400, writing=40)
+    disk.hold_syncs("/a")
+    storage = Storage(bdis=("8:0",), sinks=("8:1",), disks=("8:0",))
+    bench = Bench(disk=disk, storage={"/a": storage}, converge=Converge.GLOBAL)
+    for number in range(1, 500):
+        written = round(number * 40 * MIB * LOOK)
+        disk.put_file("/sys/dev/block/8:1/stat", stat(written // 512))
+        disk.put_file("/proc/vmstat", f"nr_x 1\nnr_written {written // mmap.PAGESIZE}\n")
+        look(bench)
+    assert 0 < int(disk.files()["/proc/sys/vm/dirty_bytes"]) < 400 * MIB
+    bench.session.abort("enough")
+    disk.let_sync_go("/a")
+    assert bench.end().outcome == Outcome.ABORTED
+
+
 def stat(sectors: int) -> str:
     """The file of that name of a block device that has written so many sectors."""
     return f"1 2 3 4 5 6 {sectors} 8 9 10 11\n"

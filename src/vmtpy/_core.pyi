@@ -821,7 +821,8 @@ class LoopStatus:
     """The state of the loop. Times are the clock's, in seconds; 0.0 means never.
 
     Attributes:
-        busy_since: when the session began to freeze; 0.0 while nothing is frozen.
+        busy_since: when the session began to freeze, or an earlier one ended with something left
+            frozen; 0.0 while nothing is frozen.
         stuck_since: when Python, which owes an answer, was last heard of; 0.0 while it is well.
     """
 

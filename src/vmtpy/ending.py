@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal itself costs 7 ms
 import errno
+import io
 import os
 import sys
 
@@ -45,8 +46,9 @@ def escape_names() -> None:
 
     A path may have bytes that are not characters, and a strict output would raise an error.
     """
-    if getattr(sys.stdout, "errors", None) == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    output = sys.stdout
+    if isinstance(output, io.TextIOWrapper) and not output.closed and output.errors == "strict":
+        output.reconfigure(errors="backslashreplace")
 
 
 def abandon() -> None:

@@ -297,6 +297,7 @@ class Convergence:
         written: int,
         writing: int,
         kernel_rate: float = 0.0,
+        written_back: int | None = None,
     ) -> None: ...
     def begin(self) -> None: ...
     @property

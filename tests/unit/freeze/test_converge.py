@@ -26,6 +26,8 @@ class Storage:
     Attributes:
         burst: what the disk gives back at once.
         estimate: of what the disk takes, the idea that the kernel has of it, which lags behind.
+        direct: so many times what is written back the disk writes in all.
+        layers: of images in files, each of which counts what is written back.
     """
 
     disk: float
@@ -33,6 +35,8 @@ class Storage:
     dirty: float
     burst: float = 0.0
     estimate: float = 1.2
+    direct: int = 1
+    layers: int = 1
     written: float = 0.0
     now: float = 1.0
     stopped: float = 0.0
@@ -65,8 +69,9 @@ def observe(convergence: Convergence, storage: Storage) -> None:
     convergence.observe(
         storage.now,
         dirty=[int(storage.dirty)],
-        written=int(storage.written),
+        written=storage.direct * int(storage.written),
         writing=int(storage.dirty),
+        written_back=storage.layers * int(storage.written),
     )
 
 
@@ -118,39 +123,19 @@ def test_writers_that_the_kernel_does_not_slow_down_in_time_stop_at_the_bound(
 
 def test_what_a_disk_writes_past_the_page_cache_stops_no_writer() -> None:
     """A database with direct I/O takes four fifths of the disk."""
-    storage = Storage(20 * MIB, 40 * MIB, 400 * MIB)
-    convergence = Convergence(GOAL, storage.now + 60)
-    for number in range(200):
-        if number == 10:
-            convergence.begin()
-        for _ in range(round(LOOK / STEP)):
-            storage.step(convergence.bounds[0] if convergence.bounds else 1e18)
-        convergence.observe(
-            storage.now,
-            dirty=[int(storage.dirty)],
-            written=5 * int(storage.written),
-            writing=int(storage.dirty),
-            written_back=int(storage.written),
-        )
+    storage = Storage(20 * MIB, 40 * MIB, 400 * MIB, direct=5)
+    convergence = begun(storage)
+    for _ in range(190):
+        look(convergence, storage)
     assert convergence.disk_rate == pytest.approx(100 * MIB, rel=0.1)
     assert storage.longest_stop < 0.25
 
 
 def test_what_is_written_back_in_each_of_three_layers_counts_once() -> None:
-    storage = Storage(40 * MIB, 100 * MIB, 400 * MIB)
-    convergence = Convergence(GOAL, storage.now + 60)
-    for number in range(200):
-        if number == 10:
-            convergence.begin()
-        for _ in range(round(LOOK / STEP)):
-            storage.step(convergence.bounds[0] if convergence.bounds else 1e18)
-        convergence.observe(
-            storage.now,
-            dirty=[int(storage.dirty)],
-            written=int(storage.written),
-            writing=int(storage.dirty),
-            written_back=3 * int(storage.written),
-        )
+    storage = Storage(40 * MIB, 100 * MIB, 400 * MIB, layers=3)
+    convergence = begun(storage)
+    for _ in range(190):
+        look(convergence, storage)
     assert storage.longest_stop < 0.25
 
 

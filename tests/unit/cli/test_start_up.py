@@ -24,7 +24,7 @@ sys.stdout.flush()
 print(code, *sorted(set(sys.modules) - before), file=sys.stderr)
 """
 OURS = ["vmtpy._core", "vmtpy.backdoor", "vmtpy.cli", "vmtpy.cli.rpc", "vmtpy.ending"]
-OURS += ["errno", "vmtpy", "vmtpy.errors", "vmtpy.rpci", "vmtpy.transport"]
+OURS += ["errno", "io", "vmtpy", "vmtpy.errors", "vmtpy.rpci", "vmtpy.transport"]
 GUESTINFO = ["binascii", "vmtpy._arguments", "vmtpy._guestinfo", "vmtpy.encoding"]
 GUESTINFO += ["vmtpy.cli.guestinfo"]
 

@@ -78,7 +78,14 @@ class Script:
         except (OSError, ValueError) as error:  # ValueError: the host's argument contains NUL
             raise HookError(f"hook {self.name} {phase}: {error}") from error
         deadline = call.clock() + call.timeout
-        ending = process.wait(lambda: cancelled() or call.clock() >= deadline)
+        try:
+            ending = process.wait(lambda: cancelled() or call.clock() >= deadline)
+        except ChildProcessError as error:
+            process.rest()
+            raise HookError(
+                f"hook {self.name} {phase} has ended, but its exit code is unknown, because this "
+                "process ignores SIGCHLD or another part of it has waited for the hook"
+            ) from error
         for line in process.lines():
             call.log(f"hook {self.name} {phase}: {line}")
         failure = _failure(ending, process.status, call, cancelled)

@@ -202,3 +202,20 @@ def test_the_handler_is_what_it_was() -> None:
     with ending.at_once():
         assert signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, before)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_parent_that_ignores_sigchld_hides_no_exit_code() -> None:
+    """With it the kernel would keep none, and Python takes a lost one for 0."""
+    program = (
+        "import subprocess, sys\n"
+        "from vmtpy import __main__\n"
+        "__main__.dispatch = lambda _: subprocess.call(['/bin/sh', '-c', 'exit 3'])\n"
+        "sys.exit(__main__.main([]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3

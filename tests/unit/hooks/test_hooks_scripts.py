@@ -73,6 +73,18 @@ def test_they_freeze_in_the_order_of_their_names_and_thaw_in_reverse(place: Path
     ]
 
 
+def test_without_its_exit_code_a_hook_has_failed(place: Path) -> None:
+    write_script(place / "a")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    descriptors = descriptors_of_this_process()
+    try:
+        with pytest.raises(HookError, match="hook a freeze has ended, but its exit code is unknown"):
+            hooks_of(place).freeze()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert descriptors_of_this_process() == descriptors
+
+
 def test_an_aborted_backup_is_a_freeze_fail(place: Path) -> None:
     write_script(place / "a")
     hooks = hooks_of(place)

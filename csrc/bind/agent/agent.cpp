@@ -95,8 +95,8 @@ void bind_agent_options(py::module_& module) {
   py::class_<agent::AgentOptions>(module, "AgentOptions")
       .def(py::init([](double poll_min, double poll_max, double poll_busy,
                        std::vector<std::string> announce, std::vector<std::string> withdraw,
-                       std::string notify_socket, double watchdog, double patience,
-                       double patience_busy, double prepare_patience, wire::ToolsState tools) {
+                       FsText notify_socket, double watchdog, double patience, double patience_busy,
+                       double prepare_patience, wire::ToolsState tools) {
              agent::AgentOptions options;
              options.host.poll_min = from_seconds("poll_min", poll_min);
              options.host.poll_max = from_seconds("poll_max", poll_max);
@@ -104,7 +104,7 @@ void bind_agent_options(py::module_& module) {
              options.host.announce = std::move(announce);
              options.host.withdraw = std::move(withdraw);
              options.tools = std::move(tools);
-             options.service_manager.socket = std::move(notify_socket);
+             options.service_manager.socket = std::move(notify_socket.value);
              options.service_manager.watchdog = from_seconds("watchdog", watchdog);
              options.host.patience = from_seconds("patience", patience);
              options.backup.prepare_patience = from_seconds("prepare_patience", prepare_patience);
@@ -113,7 +113,7 @@ void bind_agent_options(py::module_& module) {
              return options;
            }),
            py::kw_only(), py::arg("poll_min"), py::arg("poll_max"), py::arg("poll_busy"),
-           py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = "",
+           py::arg("announce"), py::arg("withdraw"), py::arg("notify_socket") = FsText(),
            py::arg("watchdog") = 0.0, py::arg("patience") = 5.0, py::arg("patience_busy") = 1.0,
            py::arg("prepare_patience") = 180.0, py::arg("tools") = wire::ToolsState());
 }

@@ -122,6 +122,13 @@ def test_a_manager_that_does_not_read_holds_nobody_up(manager: Manager) -> None:
     assert 0 < len(manager.heard()) < 2000
 
 
+def test_a_socket_whose_path_is_no_utf8_is_reached(tmp_path: Path) -> None:
+    manager = Manager(os.fsdecode(os.fsencode(tmp_path) + b"/notif\xff"))
+    with manager.socket:
+        manager.agent.step()
+        assert b"READY=1" in manager.heard()
+
+
 @pytest.mark.parametrize("name", ["", "/nowhere/notify", "relative", "/" + "x" * 200])
 def test_without_a_socket_that_can_be_reached_it_goes_on(name: str) -> None:
     clock = _host.ManualClock()

@@ -19,6 +19,7 @@ from vmtpy.errors import VmtError
 from vmtpy.hooks import HookError, legacy
 from vmtpy.hooks.directory import executables, is_copy, is_hidden, why_not
 from vmtpy.hooks.interpreter import interpreter_trouble
+from vmtpy.hooks.postgresql import INSTALL
 from vmtpy.hooks.trust import distrust
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def check_hooks(config: Config) -> Iterator[Finding]:
     if config.postgresql.dsn and not has_psycopg():
         good = False
         text = "[postgresql] is configured, but psycopg is not installed"
-        yield Finding("hooks", "problem", text, "pip install 'vmtpy[postgresql]'")
+        yield Finding("hooks", "problem", text, INSTALL)
     if good:
         yield Finding("hooks", "ok", f"{count} executables" if count else "none")
 

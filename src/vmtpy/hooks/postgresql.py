@@ -14,6 +14,8 @@ The role needs only membership in pg_checkpoint (before PostgreSQL 15: superuser
 
 from __future__ import annotations
 
+import shlex
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ from vmtpy.errors import VmtError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The pip of this Python, whose environment the hook imports psycopg from.
+INSTALL = f"{shlex.quote(sys.executable)} -m pip install 'vmtpy[postgresql]'"
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def checkpointed(dsn: str, timeout: float = 60.0) -> Iterator[None]:
     try:
         import psycopg
     except ImportError as error:
-        raise VmtError("[postgresql] needs psycopg: pip install 'vmtpy[postgresql]'") from error
+        raise VmtError(f"[postgresql] needs psycopg: {INSTALL}") from error
     seconds = max(2, round(timeout))  # libpq treats 1 as 2
     with psycopg.connect(dsn, connect_timeout=seconds, autocommit=True) as connection:
         connection.execute("SELECT set_config('statement_timeout', %s, false)", [f"{seconds}s"])

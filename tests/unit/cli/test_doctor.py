@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -298,7 +299,8 @@ def test_a_hooks_directory_that_is_open_or_missing_is_a_problem(hooks: Path) -> 
 def test_postgresql_without_its_extra_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(hooks=HooksConfig(directory=""), postgresql=PostgresqlConfig("host=/run"))
     monkeypatch.setattr(storage, "has_psycopg", lambda: False)
-    assert only(storage.check_hooks(config)).remedy == "pip install 'vmtpy[postgresql]'"
+    remedy = f"{sys.executable} -m pip install 'vmtpy[postgresql]'"
+    assert only(storage.check_hooks(config)).remedy == remedy
     monkeypatch.setattr(storage, "has_psycopg", lambda: True)
     assert only(storage.check_hooks(config)).level == "ok"
 

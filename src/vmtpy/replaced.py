@@ -1,6 +1,6 @@
 """Replaces system files as a whole, and restores them if a later step fails.
 
-It serves `vmtpy install-service`.
+It serves `vmtpy install-service` and `vmtpy migrate`.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _text(hook: str) -> str:
     try:
         if Path(hook).stat().st_size > MOST_TEXT:
             return ""
-        return Path(hook).read_text("utf-8", "replace")
+        return Path(hook).read_text("utf-8", "surrogateescape")  # as paths are decoded
     except OSError:
         return ""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.config_edit import in_toml
 from vmtpy.errors import SystemCallError, VmtError
+from vmtpy.replaced import on_failure, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,18 +74,16 @@ def write_all(files: dict[Path, tuple[str, int]], *, force: bool = False) -> Non
     if not force:
         refuse_existing(files)
     prepared: dict[Path, Path] = {}
-    written: list[Path] = []
     try:
         for file, (text, mode) in files.items():
             prepared[file] = _prepare(file, text, mode)
-        for file, new in prepared.items():
-            _put(new, file, force=force)
-            written.append(file)
-    except BaseException:
-        if not force:  # else an old file may have been replaced
-            for file in written:
-                file.unlink(missing_ok=True)
-        raise
+        with ExitStack() as undo:
+            for file, new in prepared.items():
+                if force:
+                    undo.enter_context(put_back(file))
+                _put(new, file, force=force)
+                if not force:  # only now it is certain that this file is not another program's
+                    undo.enter_context(on_failure(file.unlink))
     finally:
         for new in prepared.values():
             new.unlink(missing_ok=True)
@@ -97,7 +97,8 @@ def _prepare(file: Path, text: str, mode: int) -> Path:
             raise IsADirectoryError(errno.EISDIR, "")
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=".vmtpy-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        # The names of scripts may have bytes that are not UTF-8.
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as opened:
             opened.write(text)
             os.fchmod(descriptor, mode)
             opened.flush()

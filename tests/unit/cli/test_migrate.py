@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -177,6 +178,23 @@ def test_power_scripts_are_called_as_open_vm_tools_would(
     assert seen.read_text().splitlines() == ["/etc/vmware-tools/mine ", *halted, *halted]
 
 
+def test_a_power_script_whose_name_is_no_utf8_is_called(
+    tmp_path: Path, put: Callable[..., Path]
+) -> None:
+    seen = tmp_path / "seen"
+    directory = "/etc/vmware-tools/scripts/poweron-vm-default.d"
+    script = put(f"{directory}/10-a", f"#!/bin/sh\necho $1 > {seen}\n")
+    script.rename(script.with_name(os.fsdecode(b"10-\xff")))
+    migrated(tmp_path)
+    assert legacy.power_not_run(str(tmp_path)) == []
+    hook = tmp_path / scripts.POWER_HOOK[1:]
+    text = hook.read_bytes()
+    assert f"{directory}/10-".encode() + b"\xff" in text
+    hook.write_bytes(text.replace(directory.encode(), str(script.parent).encode()))
+    subprocess.run([hook, "poweron"], check=True, timeout=60)
+    assert seen.read_text() == "poweron-vm\n"
+
+
 def test_a_power_script_that_fails_stops_the_operation_and_one_that_is_gone_does_not(
     tmp_path: Path, put: Callable[..., Path]
 ) -> None:
@@ -269,6 +287,29 @@ def test_what_was_written_goes_if_a_later_file_comes_meanwhile(
     with pytest.raises(configuration.ExistsError, match="second exists"):
         configuration.write_all({first: ("ours", 0o644), second: ("ours", 0o644)})
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["theirs"]
+
+
+def test_what_was_replaced_comes_back_if_a_later_file_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, link, last = tmp_path / "first", tmp_path / "link", tmp_path / "last"
+    first.write_text("theirs")
+    first.chmod(0o640)
+    link.symlink_to("first")
+    replace = Path.replace
+
+    def failing(new: Path, file: Path) -> Path:
+        if file == last:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(new, file)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    files = dict.fromkeys((first, link, last), ("ours", 0o644))
+    with pytest.raises(SystemCallError, match="last: No space left on device"):
+        configuration.write_all(files, force=True)
+    assert sorted(tmp_path.iterdir()) == [first, link]
+    assert (first.read_text(), first.stat().st_mode & 0o777) == ("theirs", 0o640)
+    assert str(link.readlink()) == "first"
 
 
 @pytest.mark.parametrize("name", ["/etc/vmtpy/vmtpy.toml", scripts.POWER_HOOK])

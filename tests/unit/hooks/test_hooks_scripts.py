@@ -78,7 +78,9 @@ def test_without_its_exit_code_a_hook_has_failed(place: Path) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     descriptors = descriptors_of_this_process()
     try:
-        with pytest.raises(HookError, match="hook a freeze has ended, but its exit code is unknown"):
+        with pytest.raises(
+            HookError, match="hook a freeze has ended, but its exit code is unknown"
+        ):
             hooks_of(place).freeze()
     finally:
         signal.signal(signal.SIGCHLD, before)

@@ -21,6 +21,20 @@ bool matches(const std::string& glob, const std::string& path) {
   return fnmatch(glob.c_str(), path.c_str(), 0) == 0;
 }
 
+// Returns why one of the excludes leaves a superblock out, or a refusal without a cause.
+Refusal excluded_by(const std::string& text, const Superblock& superblock) {
+  const std::string& main = superblock.main().point;
+  const std::string path = linux::normal_path(text);
+  const auto is_there = [&](const Mount* mount) { return mount->visible && mount->point == path; };
+  const auto& mounts = superblock.mounts;
+  if (matches(text, main) || path == main)
+    return {Cause::EXCLUDED, "excluded by exclude = " + text};
+  if (text.starts_with('/') && std::any_of(mounts.begin(), mounts.end(), is_there)) {
+    return {Cause::EXCLUDED, "excluded by exclude = " + text + ", which is the same filesystem"};
+  }
+  return {};
+}
+
 }  // namespace
 
 Selection::Selection(const PlanRequest& request, const Mounts& mounts)
@@ -58,21 +72,23 @@ void Selection::add_include(const std::string& text, const Mounts& mounts) {
 }
 
 Refusal Selection::refusal(const Superblock& superblock) const {
-  const std::string& main = superblock.main().point;
   for (const std::string& text : exclude_) {
-    const std::string path = linux::normal_path(text);
-    const auto is_there = [&](const Mount* mount) {
-      return mount->visible && mount->point == path;
-    };
-    const auto& mounts = superblock.mounts;
-    if (matches(text, main) || path == main)
-      return {Cause::EXCLUDED, "excluded by exclude = " + text};
-    if (text.starts_with('/') && std::any_of(mounts.begin(), mounts.end(), is_there)) {
-      return {Cause::EXCLUDED, "excluded by exclude = " + text + ", which is the same filesystem"};
-    }
+    if (Refusal excluded = excluded_by(text, superblock)) return excluded;
   }
   if (all_ || included_.contains(superblock.device)) return {};
   return {Cause::NOT_INCLUDED, "not included"};
+}
+
+std::vector<std::string> Selection::idle_excludes(const Mounts& mounts) const {
+  std::vector<std::string> idle;
+  for (const std::string& text : exclude_) {
+    const auto is_excluded = [&](const Superblock& superblock) {
+      return static_cast<bool>(excluded_by(text, superblock));
+    };
+    const std::vector<Superblock>& all = mounts.superblocks();
+    if (std::none_of(all.begin(), all.end(), is_excluded)) idle.push_back(text);
+  }
+  return idle;
 }
 
 std::string Selection::named(const std::string& superblock) const {

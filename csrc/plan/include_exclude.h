@@ -28,6 +28,8 @@ class Selection {
 
   // Returns why a superblock is not wanted, or a refusal without a cause if it is wanted.
   Refusal refusal(const Superblock& superblock) const;
+  // Returns the excludes that match no superblock, whatever its type.
+  std::vector<std::string> idle_excludes(const Mounts& mounts) const;
   // Returns the include that names this superblock by its path, "" if none does.
   std::string named(const std::string& superblock) const;
 

@@ -71,6 +71,7 @@ class Planner {
   bool is_disk(const std::string& device) const;
   void refuse_mere_sync() const;
   void note_garbage();
+  void note_idle_excludes();
   void note_swaps();
   void note_swap(const std::string& name, const std::set<std::string>& carriers);
 
@@ -91,6 +92,7 @@ Plan Planner::make() {
             [](const LeftOut& left, const LeftOut& right) { return left.path < right.path; });
   plan_.unmatched = volumes_.unmatched();
   note_garbage();
+  note_idle_excludes();
   note_swaps();
   return std::move(plan_);
 }
@@ -247,6 +249,14 @@ void Planner::note_garbage() {
   if (mounts_.garbage() == 0) return;
   plan_.notes.push_back(std::to_string(mounts_.garbage()) + " lines of " + sources_.mountinfo +
                         " were not understood");
+}
+
+void Planner::note_idle_excludes() {
+  for (const std::string& text : selection_.idle_excludes(mounts_)) {
+    plan_.notes.push_back("exclude " + text +
+                          " leaves nothing out: it matches none of the mount points that "
+                          "`vmtpy plan --all` lists");
+  }
 }
 
 // A swap file on a frozen filesystem works, because swap is written below the filesystem. But

@@ -292,6 +292,20 @@ def test_exclude_leaves_out_and_says_by_which_glob(machine: Machine, glob: str) 
     assert reasons(plan)["/srv"] == f"excluded by exclude = {glob}"
 
 
+@pytest.mark.parametrize("text", ["/srv/data", "/sr", "/srvv*", "/nowhere"])
+def test_an_exclude_that_leaves_nothing_out_is_noted(machine: Machine, text: str) -> None:
+    plan = machine.plan(exclude=("/srv", text, "/boot*"))
+    assert plan.notes == [
+        f"exclude {text} leaves nothing out: it matches none of the mount points that "
+        "`vmtpy plan --all` lists"
+    ]
+
+
+@pytest.mark.parametrize("text", ["/srv/", "/sr?", "*", "/proc"])
+def test_an_exclude_that_matches_any_filesystem_is_not_noted(machine: Machine, text: str) -> None:
+    assert machine.plan(exclude=(text,)).notes == []
+
+
 def test_an_exclude_glob_reaches_below_slashes(machine: Machine) -> None:
     machine.mount("/mnt/a/b", "ext4", "8:4", "/dev/sda4")
     assert "/mnt/a/b" in reasons(machine.plan(exclude=("/mnt/*",)))

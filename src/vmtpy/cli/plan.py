@@ -137,7 +137,7 @@ def show(made: Plan, *, everything: bool) -> None:
     ):
         if lines:
             trees.append(tree(title, map(shown, lines)))
-    plain = "utf" not in (sys.stdout.encoding or "").lower()
+    plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()  # None: closed
     for top in trees:
         print(top.title)
         for line in drawn(top, ("|-- ", "|   ", "`-- ") if plain else ("├── ", "│   ", "└── ")):

@@ -98,9 +98,10 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_closed_from_the_start_it_says_nothing() -> None:
+@pytest.mark.parametrize("command", [["config", "show"], ["plan"]], ids=" ".join)
+def test_closed_from_the_start_it_says_nothing(command: list[str]) -> None:
     done = subprocess.run(
-        ["sh", "-c", '"$@" >&- 2>&-', "sh", *VMTPY, "config", "show"], timeout=60, check=False
+        ["sh", "-c", '"$@" >&- 2>&-', "sh", *VMTPY, *command], timeout=60, check=False
     )
     assert done.returncode == 0
 

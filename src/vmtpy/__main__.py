@@ -92,7 +92,8 @@ def run(command: str, arguments: list[str]) -> int:
         print(f"vmtpy {command}: {error}", file=sys.stderr)
         if error.hint:
             print(f"vmtpy {command}: {error.hint}", file=sys.stderr)
-        return 1
+        # A command whose exit code is that of another program has a code of its own for this.
+        return int(getattr(module, "EXIT_OWN_FAILURE", 1))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ import pytest
 from support.emulation import EMULATE, TIMEOUT, compile_c, emulate, emulating, require_ptrace
 from support.patience import PATIENCE
 
+from vmtpy.__main__ import main
+
 GUESTS = Path(__file__).parent / "guests"
 
 
@@ -77,6 +79,16 @@ def test_a_program_that_does_not_exist_is_127_and_one_that_cannot_run_126(
     run = emulate(tmp_path / "text")
     assert run.code == 126
     assert b"Permission denied" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("emulate", "--replay", "missing"), ("emulate", "-o", "/"), ("record", "-o", "/")]
+)
+def test_an_error_before_the_program_has_a_code_that_is_not_the_programs(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--", "true"]) == 125
+    assert f"vmtpy {command[0]}: {command[-1]}: " in capsys.readouterr().err
 
 
 def test_stdin_environment_and_directory_are_the_programs() -> None:
@@ -191,7 +203,7 @@ def test_guestinfo_may_come_from_a_file_and_be_no_text(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_wrong_command_line_runs_nothing(options: tuple[str, ...]) -> None:
     run = subprocess.run([*EMULATE, *options], check=False, capture_output=True, timeout=TIMEOUT)
-    assert run.returncode in (1, 2)
+    assert run.returncode in (2, 125)
     assert b"vmtpy emulate: " in run.stderr
 
 

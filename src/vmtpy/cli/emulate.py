@@ -181,10 +181,10 @@ def add_vsock(made: argparse.ArgumentParser) -> None:
     """Adds the options for vsock, the second way to the host."""
     vsock = made.add_argument_group(
         "vsock",
-        "A seccomp filter redirects the program's system calls on AF_VSOCK sockets to the emulated "
-        "host. Without CAP_SYS_ADMIN the kernel requires no_new_privs for the filter, so that "
-        "set-user-ID programs run without their rights. With --vsock, io_uring and 32-bit programs "
-        "have no vsock.",
+        "A seccomp filter redirects the program's system calls on AF_VSOCK sockets to the\n"
+        "emulated host. Without CAP_SYS_ADMIN the kernel requires no_new_privs for the filter, so\n"
+        "that set-user-ID programs run without their rights. With --vsock, io_uring and 32-bit\n"
+        "programs have no vsock.",
     )
     served = vsock.add_mutually_exclusive_group()
     served.add_argument(

@@ -95,7 +95,9 @@ def load(path: Path) -> Recording:
     try:
         with path.open(encoding="utf-8") as lines:
             return read(lines)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise VmtError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise VmtError(f"{path}: {error}") from error
     except VmtError as error:
         raise VmtError(f"{path}: {error}") from error
@@ -113,8 +115,12 @@ def read(lines: Iterable[str]) -> Recording:
                 salt = _read_head(facts)
             elif facts["kind"] in _KINDS:
                 messages.append(_read_message(facts, number))
-        except (KeyError, TypeError, ValueError) as error:
-            raise VmtError(f"line {number} is not one of a recording: {error!r}") from error
+        except KeyError as error:
+            raise VmtError(
+                f"line {number} is not one of a recording: {error} is missing or unknown"
+            ) from error
+        except (TypeError, ValueError) as error:
+            raise VmtError(f"line {number} is not one of a recording: {error}") from error
     if number == 0:
         raise VmtError("the file is empty, and no recording")
     return Recording(tuple(messages), salt)

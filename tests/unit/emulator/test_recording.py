@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from vmtpy._host import MessageKind, Transport
 from vmtpy.errors import VmtError
-from vmtpy.host.recording import RecordedMessage, head, read
+from vmtpy.host.recording import RecordedMessage, head, load, read
 from vmtpy.host.timeline import Timeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KINDS = st.sampled_from(list(MessageKind))
 TRANSPORTS = st.sampled_from(list(Transport))
@@ -66,9 +70,12 @@ def test_people_can_read_it() -> None:
         ([], "empty"),
         (['{"kind": "phase"}'], 'does not have the kind "recording"'),
         (['{"kind": "recording", "version": 2}'], "version 1, not 2"),
-        (["no JSON"], "line 1 is not"),
+        (["no JSON"], r"line 1 is not one of a recording: Expecting value"),
         (["[]"], "line 1 is not"),
-        (['{"kind": "recording", "version": 1}', '{"kind": "rpci"}'], "line 2 is not.*'way'"),
+        (
+            ['{"kind": "recording", "version": 1}', '{"kind": "rpci"}'],
+            "line 2 is not.*'way' is missing",
+        ),
         (
             [
                 '{"kind": "recording", "version": 1}',
@@ -81,3 +88,10 @@ def test_people_can_read_it() -> None:
 def test_what_is_no_recording_is_named(lines: list[str], error: str) -> None:
     with pytest.raises(VmtError, match=error):
         read(lines)
+
+
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    file = tmp_path / "none"
+    with pytest.raises(VmtError) as caught:
+        load(file)
+    assert str(caught.value) == f"{file}: No such file or directory"

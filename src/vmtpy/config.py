@@ -26,9 +26,10 @@ class Range(NamedTuple):
 
 
 class Items(NamedTuple):
-    """A list of strings, which `words` describe."""
+    """A list of strings that match `pattern`, which `words` describe."""
 
     words: str
+    pattern: str = ".+"
 
 
 class Text(NamedTuple):
@@ -38,7 +39,8 @@ class Text(NamedTuple):
     pattern: str = ".*"
 
 
-PATHS = Items('paths or globs, like ["/srv", "/var/lib/*"]')
+# fnmatch(3) lets a glob's first character also match the "/" of a mount point.
+PATHS = Items('absolute paths or globs, like ["/srv", "/var/lib/*"]', r"[/*?\[].*")
 PATH_OR_NONE = Text('an absolute path, or "" for none', r"(/.+)?")
 PROM_OR_NONE = Text('an absolute path that ends in .prom, or "" for none', r"(/.+\.prom)?")
 PORT = "([0-9]{1,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -356,7 +358,9 @@ def _value(hint: Any, default: object, value: object, where: str) -> object:  # 
         if isinstance(value, str) and re.fullmatch(rule.pattern, value):
             return value
         raise ConfigError(f"{where}: the value must be {rule.words}")
-    is_texts = isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    is_texts = isinstance(value, list) and all(
+        isinstance(item, str) and re.fullmatch(rule.pattern, item, re.DOTALL) for item in value
+    )
     if is_texts and (value or not default):  # a command must not be empty
         return tuple(value)  # type: ignore[arg-type]
     raise ConfigError(f"{where}: the value must be a list of {rule.words}")

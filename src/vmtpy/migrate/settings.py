@@ -5,8 +5,10 @@ It serves `vmtpy migrate` and `vmtpy-toolbox-cmd config`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from vmtpy.config import PATHS
 from vmtpy.config_edit import in_toml
 from vmtpy.migrate import Fate, Outcome, Setting, Value
 
@@ -114,10 +116,21 @@ def printable(text: str) -> str:
 
 
 def exclude(value: str, thing: str) -> Made:
-    paths = [path.strip() for path in value.split(",") if path.strip()]
-    if not paths:
+    given = [path.strip() for path in value.split(",") if path.strip()]
+    if not given:
         return [Fate(thing, "", "the list is empty")]
-    return becomes("quiesce", "exclude", list(paths), thing)
+    paths = [path for path in given if re.fullmatch(PATHS.pattern, path)]
+    vain = [printable(path) for path in given if path not in paths]
+    note = (
+        f"these begin without a slash, so they match no mount point: {', '.join(vain)}"
+        if vain
+        else ""
+    )
+    return (
+        becomes("quiesce", "exclude", list(paths), thing, note)
+        if paths
+        else [Fate(thing, "", note)]
+    )
 
 
 def already_frozen(value: str, thing: str) -> Made:

@@ -59,6 +59,7 @@ def fates(root: Path) -> dict[str, str]:
             "quiesce",
             {"exclude": ("/mnt/*", "/srv/a b")},
         ),
+        ("[vmbackup]\nexcludedFileSystems=mnt,*/b\n", "quiesce", {"exclude": ("*/b",)}),
         (
             "[vmbackup]\nignoreFrozenFileSystems=true\n",
             "quiesce",
@@ -83,6 +84,7 @@ def test_a_setting_becomes_one_of_ours(
     [
         "",
         "[vmbackup]\nexcludedFileSystems=\n",
+        "[vmbackup]\nexcludedFileSystems=mnt,srv\n",
         "[vmbackup]\nignoreFrozenFileSystems=false\n",
         "[vmbackup]\nenableSyncDriver=true\nenableSyncDriver=false\n",
         "[guestinfo]\npoll-interval=often\nprimary-nics=eth0\n",

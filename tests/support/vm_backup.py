@@ -27,6 +27,8 @@ VMTPY = ("python", "-m", "vmtpy")
 EMULATE = (*VMTPY, "emulate", "--json", "-o", "/run/timeline", "--backup-after", "1")
 PORTS = ("acks", "snapshot")
 SNAPSHOT = ("--snapshot-command", "/opt/guest/snapshot", "--end-after-backup")
+# How soon writers are slow enough, and how long a freeze takes, is a matter of the machine's speed.
+PATIENT = "[quiesce]\ntimeout = 240\nfilesystem_timeout = 120\n"
 
 
 class Acknowledged:
@@ -79,18 +81,16 @@ class BusyGuest:
         machine.start("python", "/opt/guest/writers.py", where, *kinds, output="/run/writers")
         self.acknowledged.wait_for_more()
 
-    def freeze(self, config: str = "", *options: str) -> int:
+    def freeze(self, config: str = PATIENT, *options: str) -> int:
         """Starts agent and host, and waits for the commit. Returns the host's process id."""
         host = self.start(config, *options)
         self.committed()
         return host
 
-    def start(self, config: str = "", *options: str) -> int:
+    def start(self, config: str = PATIENT, *options: str) -> int:
         """Starts agent and host, which begins a backup. Returns the host's process id."""
-        agent = [*VMTPY, "run", "--record", "/run/record"]
-        if config:
-            self.machine.write("/run/vmtpy.toml", config)
-            agent += ["--config", "/run/vmtpy.toml"]
+        self.machine.write("/run/vmtpy.toml", config)
+        agent = [*VMTPY, "run", "--record", "/run/record", "--config", "/run/vmtpy.toml"]
         return self.machine.start(
             *EMULATE, *SNAPSHOT, *options, "--", *agent, output="/run/emulate"
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(900)
 
 SUSPENDED = 40.0
+LIMITED = "[quiesce]\ntimeout = 15\nfilesystem_timeout = 120\n"
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +32,13 @@ def guest(root: Root, disk: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield made
 
 
-def limit(seconds: int) -> str:
-    """A configuration with this time limit of a freeze."""
-    return f"[quiesce]\ntimeout = {seconds}\n"
-
-
 def uptime(guest: BusyGuest) -> float:
     """The guest's monotonic clock."""
     return float(guest.machine.python("import time; print(time.monotonic())").out)
 
 
 def test_a_clock_stepped_by_hours_while_frozen_changes_nothing(guest: BusyGuest) -> None:
-    host = guest.freeze(limit(240))
+    host = guest.freeze()
     now = int(guest.machine.check("date", "+%s"))
     frozen = guest.acknowledged.now()
     for hours in (5, -5, 0):
@@ -59,7 +55,7 @@ def test_a_clock_stepped_by_hours_while_frozen_changes_nothing(guest: BusyGuest)
 def test_an_agent_that_the_oom_killer_ends_while_frozen_is_survived_by_its_guardian(
     guest: BusyGuest,
 ) -> None:
-    host = guest.freeze(limit(240))
+    host = guest.freeze()
     agent = guest.agent()
     frozen = guest.acknowledged.now()
     guest.machine.run("python", "/opt/guest/hog.py", str(agent))  # itself killed, perhaps
@@ -74,7 +70,7 @@ def test_an_agent_that_the_oom_killer_ends_while_frozen_is_survived_by_its_guard
 def test_after_a_suspend_and_resume_the_limit_strikes_and_the_host_is_told(
     guest: BusyGuest,
 ) -> None:
-    host = guest.freeze(limit(15))
+    host = guest.freeze(LIMITED)
     began = time.monotonic()
     before = uptime(guest)
     guest.machine.qmp.execute("stop")
@@ -95,7 +91,7 @@ def test_a_machine_that_is_reset_while_frozen_boots_with_nothing_frozen(
 ) -> None:
     image = tmp_path / "disk.qcow2"
     with busy_guest(root, image, disk, "synced", "buffered", "churn") as guest:
-        guest.freeze(limit(240))
+        guest.freeze()
         before = guest.acknowledged.now()
         assert guest.markers() != []
         guest.machine.qmp.execute("system_reset")

@@ -13,7 +13,7 @@ import pytest
 from support.images import filled
 from support.initramfs import found
 from support.patience import PATIENCE, await_true
-from support.vm_backup import VMTPY, busy_guest
+from support.vm_backup import PATIENT, VMTPY, busy_guest
 
 from vmtpy.demo.writers import read_log
 
@@ -32,7 +32,7 @@ KERNELS = {"5.10": "5.10.", "amd64": "6.1.", "6.12": "6.12.", "newest": ""}
 SOURCES = {"5.10": "debugfs", "amd64": "meminfo", "6.12": "meminfo", "newest": "debugfs"}
 MIB = 1 << 20
 HOOK = "#!/bin/sh\necho $1 >>/data/hooks\n"
-CONFIG = '[quiesce]\ntimeout = 240\n[hooks]\ndirectory = "/run/hooks.d"\n'
+CONFIG = PATIENT + '[hooks]\ndirectory = "/run/hooks.d"\n'
 BOUNDS = ("strict_limit", "min_ratio_fine", "max_ratio_fine")
 FOUND = {"strict_limit": "0", "min_ratio_fine": "10000", "max_ratio_fine": "800000"}
 

@@ -12,7 +12,7 @@ from support import stacks
 from support.patience import await_true
 from support.roots import make_root, missing
 from support.stacks import STACKS
-from support.vm_backup import KINDS
+from support.vm_backup import KINDS, PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,6 @@ pytestmark = pytest.mark.timeout(1800)
 KERNEL = "6.12"
 PATIENCE = 600.0
 DIRTY = 24 << 20  # bytes: at least one of five disks at 3 MiB/s has more than it takes in a second
-# How soon its writers are slow enough, and a freeze ends, is a matter of the machine's speed.
-PATIENT = "[quiesce]\ntimeout = 240\nfilesystem_timeout = 120\n"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +126,7 @@ def test_copies_made_while_a_volume_is_snapshot_are_clean_and_complete_when_asse
 ) -> None:
     snapshots = ("python", "/opt/guest/snapshots.py", "group/linear")
     loop = guest.machine.start(*snapshots, output="/run/snapshots")
-    host = guest.freeze(PATIENT)
+    host = guest.freeze()
     before = guest.acknowledged.now()
     stacks.take_snapshots(guest.machine, work)
     guest.release()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.roots import missing
 from support.throttled import VMTPY, Limits, back_up, throttled_guest
+from support.vm_backup import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,6 @@ pytestmark = pytest.mark.timeout(1800)
 
 KERNEL = "6.12"  # can bound the dirty pages of a device
 BOUNDS = "grep '' /sys/class/bdi/*/strict_limit /sys/class/bdi/*/m??_ratio_fine"
-# How long a freeze takes is a matter of the machine's speed.
-CONFIG = "[quiesce]\ntimeout = 240\nfilesystem_timeout = 120\n"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMachine
     if lacking := missing(KERNEL):
         pytest.skip(f"needs {lacking}")
     with throttled_guest(KERNEL, tmp_path_factory.mktemp("throttled")) as made:
-        made.write("/run/vmtpy.toml", CONFIG)
+        made.write("/run/vmtpy.toml", PATIENT)
         yield made
 
 

@@ -11,7 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from support.vm_backup import EMULATE, SNAPSHOT, VMTPY, busy_guest
+from support.vm_backup import EMULATE, PATIENT, SNAPSHOT, VMTPY, busy_guest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def test_unmodified_open_vm_tools_is_backed_up_over_it(guest: BusyGuest) -> None
 
 def test_a_backup_runs_over_it(guest: BusyGuest) -> None:
     """While it connects, the backdoor may have been asked."""
-    host = guest.freeze("", LOOPBACK)
+    host = guest.freeze(PATIENT, LOOPBACK)
     status = json.loads(guest.machine.check(*VMTPY, "status", "--json"))
     guest.release()
     assert guest.machine.wait(host) == 0
@@ -68,7 +68,7 @@ def test_a_backup_runs_over_it(guest: BusyGuest) -> None:
 
 def test_without_the_backdoor_too(guest: BusyGuest) -> None:
     # The one that is left is QEMU's vmport: only who is told so goes past it.
-    host = guest.freeze('[host]\ntransport = "vsock"\n', LOOPBACK, "--no-backdoor")
+    host = guest.freeze(PATIENT + '[host]\ntransport = "vsock"\n', LOOPBACK, "--no-backdoor")
     guest.release()
     assert guest.machine.wait(host) == 0
     assert guest.phases()["backup ended"]["outcome"] == "done"

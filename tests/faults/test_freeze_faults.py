@@ -10,7 +10,7 @@ import errno
 
 import pytest
 from support.bench import RCU, Bench
-from support.patience import await_true
+from support.patience import FAR, await_true
 
 from vmtpy._core import Outcome, Phase, RunRecord
 from vmtpy._host import FaultySystem, SimulatedDisk
@@ -30,7 +30,8 @@ def run(
     disk = SimulatedDisk(PATHS)
     system = FaultySystem(disk)
     system.fail(nth, error, for_good, call)
-    bench = Bench(disk=disk, system=system, levels={"/c": 1})
+    # The clock runs on while the session's threads wait for a processor.
+    bench = Bench(disk=disk, system=system, levels={"/c": 1}, filesystem_timeout=FAR)
     bench.advance_until(lambda: bench.session.phase() in (Phase.FROZEN, Phase.ENDED), step=0.01)
     bench.session.release()
     return bench, system, bench.advance_to_end()

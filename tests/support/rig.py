@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from support.names import unique_base
-from support.patience import PATIENCE
+from support.patience import FAR, PATIENCE
 
 from vmtpy import _core, _host
 
@@ -49,7 +49,8 @@ class Rig:
         self.device = _host.Device(self.clock)
         self.backdoor = _host.RecordingBackdoor(_host.EmulatedBackdoor(self.device))
         self.disk = _host.SimulatedDisk(list(paths))
-        self.session_options = session
+        # A session whose threads wait for a processor, while until() turns the clock, has time.
+        self.session_options = {"filesystem_timeout": FAR, **session}
         self.session: _core.FreezeSession | None = None
         self.seen: list[_host.TranscriptEntry] = []
         options = _core.AgentOptions(
@@ -123,9 +124,10 @@ class Rig:
         self.until(look)
         return found[0]
 
-    def arm(self) -> None:
+    def arm(self, system: _core.System | None = None) -> None:
+        """Gives the agent a session; `system` stands between it and the disk."""
         self.session = _core.FreezeSession(
-            self.disk,
+            system or self.disk,
             self.clock,
             self.disk.filesystems(),
             _core.FreezeOptions(guardian=False, expedite_rcu=False, **self.session_options),

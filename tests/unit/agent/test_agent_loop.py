@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.patience import FAR, PATIENCE, await_true
+from support.patience import FAR, PATIENCE, await_true, fastest
 from support.rig import EVENT, KIND, Rig, State
 
 from vmtpy import _core, _host
@@ -47,8 +47,9 @@ def time_on_a_processor() -> float:
     """Seconds that threads with the loop's name have had so far."""
     spent = 0
     for thread in Path("/proc/self/task").iterdir():
-        if (thread / "comm").read_text() == "vmtpy-loop\n":
-            spent += int((thread / "schedstat").read_text().split()[0])
+        with suppress(OSError):  # one of an earlier test, which has ended meanwhile
+            if (thread / "comm").read_text() == "vmtpy-loop\n":
+                spent += int((thread / "schedstat").read_text().split()[0])
     return spent / 1e9
 
 
@@ -89,9 +90,14 @@ def test_it_sleeps_while_an_answer_is_owed_although_the_host_has_spoken() -> Non
         rig.device.send_command("OS_Halt")
         await_event(rig, KIND.COMMAND)
         rig.device.send_command("ping")
-        before = time_on_a_processor()
-        time.sleep(1)
-        assert time_on_a_processor() - before < 0.03
+
+        def spent() -> float:
+            """In a second. What a host of virtual machines takes meanwhile may be counted, too."""
+            before = time_on_a_processor()
+            time.sleep(1)
+            return time_on_a_processor() - before
+
+        assert fastest(spent, 0.03) < 0.03
         rig.agent.answer(1, b"OK ")
         rig.agent.settle(1)
         await_true(lambda: len(rig.device.take_transcript()) > 0)
@@ -100,11 +106,11 @@ def test_it_sleeps_while_an_answer_is_owed_although_the_host_has_spoken() -> Non
 def test_told_to_stop_it_waits_for_a_freeze_in_the_kernel_whatever_that_takes() -> None:
     rig = Rig(filesystem_timeout=3600.0)
     rig.disk.hold("/srv")
+    system = _host.FaultySystem(rig.disk)
     assert rig.command("vmbackup.start 1") == b"OK "
     rig.take(KIND.START)
-    rig.arm()
-    rig.until(lambda: any("/vmtpy/" in file for file in rig.disk.files()))  # the marker
-    time.sleep(0.2)  # by now it is in FIFREEZE
+    rig.arm(system)
+    rig.until(lambda: "freeze" in system.calls())
     rig.agent.request_stop()
     for _ in range(120):
         rig.turn(1.0)

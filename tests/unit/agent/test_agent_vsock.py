@@ -97,7 +97,8 @@ def test_a_ping_goes_every_second_after_the_first_answer(rig: Rig) -> None:
     for _ in range(5):
         rig.turn(1.0)
     assert rig.service.counts()["pings"] == 0
-    rig.command("ping")
+    rig.device.send_command("ping")
+    rig.until(lambda: rig.replies() == [b"OK "], 0.0)  # no second passes until it has arrived
     for _ in range(5):
         rig.turn(1.0)
     arrived(lambda: rig.service.counts()["pings"] == 5)
@@ -431,7 +432,8 @@ def test_vsock_that_dies_in_whatever_state_of_a_backup_does_not_cost_it(
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_host_that_stands_still_does_not_hold_the_loop_while_frozen(*, alone: bool) -> None:
-    patience = QUICK if alone else FAR
+    # It is as patient before the freeze, when the host is to be in time on a busy machine, too.
+    patience = 3.0 if alone else FAR
     rig = Rig(vsock=True, alone=alone, patience=patience, patience_busy=QUICK)
     rig.until(lambda: on_vsock(rig))
     rig.freeze()

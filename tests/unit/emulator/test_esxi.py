@@ -5,8 +5,10 @@ of options over a stun in the middle of a backup to the verdict. Its disk is sim
 from __future__ import annotations
 
 import pytest
+from support.patience import PATIENCE
 
 from vmtpy.config import Config, HooksConfig
+from vmtpy.host import esxi
 from vmtpy.host.esxi import BURST, PING
 from vmtpy.testing import EmulatedHost, Kind, SimulatedGuest
 
@@ -49,7 +51,9 @@ class Life:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["backdoor", "vsock"])
 def life(request: pytest.FixtureRequest) -> Life:
-    return Life(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(esxi, "_IN_FLIGHT", PATIENCE)  # a busy guest may be long about it
+        return Life(request.param)
 
 
 def test_vsphere_would_show_all_of_it_as_good(life: Life) -> None:

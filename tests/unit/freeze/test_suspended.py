@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bench import Bench
-from support.patience import await_true
+from support.patience import FAR, await_true
 
 from vmtpy._core import Outcome, Phase
 from vmtpy._host import FaultySystem, SimulatedDisk, StoppingSystem
@@ -46,7 +46,7 @@ def test_what_stands_on_a_suspended_device_is_not_frozen_and_the_device_is_named
 def test_a_device_that_is_resumed_in_time_is_waited_for() -> None:
     disk = make_disk("1\n")
     system = FaultySystem(disk)
-    bench = Bench(disk=disk, system=system, mapped=MAPPED)
+    bench = Bench(disk=disk, system=system, mapped=MAPPED, filesystem_timeout=FAR)
     await_true(lambda: "read_file" in system.calls())
     bench.clock.advance(1.5)
     assert bench.session.phase() == Phase.PREPARING
@@ -75,7 +75,7 @@ def test_a_snapshot_that_begins_between_look_and_freeze_is_waited_for(tmp_path: 
     disk = make_disk("0\n")
     stops = StoppingSystem(disk, str(tmp_path / "stops"))
     stops.stop("before create_file")
-    bench = Bench(disk=disk, system=stops, mapped=MAPPED)
+    bench = Bench(disk=disk, system=stops, mapped=MAPPED, filesystem_timeout=FAR)
     await_true(lambda: stops.stopped("before create_file"))
     disk.put_file(f"{HOME}/suspended", "1\n")
     disk.refuse_freeze("/b", errno.EBUSY)  # device-mapper has it frozen

@@ -239,8 +239,8 @@ def test_output_goes_to_the_log_line_by_line_and_bounded(place: Path) -> None:
 def test_a_hook_that_floods_its_output_is_limited_all_the_same(place: Path) -> None:
     write_script(place / "a", '[ "$1" = freeze ] && exec yes flood')
     log: list[str] = []
-    with pytest.raises(HookError, match=r"killed after 2 s: flood$"):
-        hooks_of(place, log, timeout=2.0).freeze()
+    with pytest.raises(HookError, match=r"killed after 4 s: flood$"):
+        hooks_of(place, log, timeout=LIMIT).freeze()
     assert sum(len(line) for line in log) < 6 * KEPT  # each line is a few bytes with its prefix
 
 
@@ -375,7 +375,8 @@ def test_a_process_leaves_no_descriptor_and_no_zombie(place: Path) -> None:
         assert process.status == 0
     with pytest.raises(OSError, match="No such file"):
         Process(str(place / "missing"), ["freeze"])
-    assert descriptors_of_this_process() == before
+    # An earlier test's may still be closed.
+    assert set(descriptors_of_this_process()) <= set(before)
     for pid in started:
         with pytest.raises(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)

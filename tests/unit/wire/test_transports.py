@@ -194,13 +194,15 @@ HARMLESS = (VsockFault.PING_STORM, VsockFault.SLOW)
 def test_a_request_over_vsock_that_breaks_goes_over_the_backdoor_in_the_same_call(
     fault: VsockFault,
 ) -> None:
-    host = Host(patience=QUICK if fault in SILENT else PATIENCE)
+    host = Host()
     host.device.set_guestinfo("k", "v")
     after = 0 if fault == VsockFault.RESET else 1
     serving(host).misbehave(fault, port=RPCI_PORT, after=after, times=1)
     host.rpci.call(b"log x")
+    host.rpci.set_patience(QUICK if fault in SILENT else PATIENCE)
     assert host.rpci.call(b"info-get guestinfo.k") == (True, b"v")
     assert host.rpci.over_vsock == (fault in HARMLESS)
+    host.rpci.set_patience(PATIENCE)
     host.clock.advance(2.1)
     assert host.rpci.call(b"info-get guestinfo.k") == (True, b"v")
     assert host.rpci.over_vsock
@@ -210,16 +212,18 @@ def test_a_request_over_vsock_that_breaks_goes_over_the_backdoor_in_the_same_cal
 def test_without_a_backdoor_a_request_that_breaks_goes_over_a_new_connection(
     fault: VsockFault,
 ) -> None:
-    host = Host(backdoor=False, patience=QUICK if fault in SILENT else PATIENCE)
+    host = Host(backdoor=False)
     host.device.set_guestinfo("k", "v")
     after = 0 if fault == VsockFault.RESET else 1
     serving(host).misbehave(fault, port=RPCI_PORT, after=after, times=1)
-    for _ in range(2):
+    for turn in range(2):
+        host.rpci.set_patience(QUICK if turn == after and fault in SILENT else PATIENCE)
         try:
             host.rpci.call(b"log x")
         except ChannelError:  # a connection that was closed as soon as it was accepted
             assert fault == VsockFault.RESET
             host.clock.advance(2.1)
+    host.rpci.set_patience(PATIENCE)
     assert host.rpci.call(b"info-get guestinfo.k") == (True, b"v")
 
 
@@ -230,10 +234,12 @@ def test_unknown_fields_of_a_reply_are_passed_over(host: Host) -> None:
 
 
 def test_a_reply_that_comes_late_is_not_taken_for_that_to_the_next_request() -> None:
-    host = Host(patience=QUICK)
+    host = Host()
     serving(host).misbehave(VsockFault.STALL, port=RPCI_PORT, times=1)
     host.device.set_guestinfo("k", "v")
+    host.rpci.set_patience(QUICK)
     host.rpci.call(b"log x")
+    host.rpci.set_patience(PATIENCE)
     host.clock.advance(2.1)
     assert host.rpci.call(b"info-get guestinfo.k") == (True, b"v")
     assert serving(host).counts()["connections"] == 2

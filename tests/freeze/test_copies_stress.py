@@ -38,7 +38,7 @@ def test_every_copy_of_a_busy_filesystem_is_clean_and_complete(fs: str) -> None:
             unsynced.wait_for_more()
             synced.wait_for_more()
             try:
-                with vmtpy.freeze([mount.path], timeout=20) as session:
+                with vmtpy.freeze([mount.path], timeout=20, filesystem_timeout=15) as session:
                     written = {log.path.name: log.acknowledged for log in (synced, unsynced)}
                     disk.copy(mount.image, copied)
                 assert session.record.outcome == Outcome.RELEASED

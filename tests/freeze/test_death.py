@@ -179,6 +179,7 @@ def test_the_marker_thaws_when_agent_and_guardian_have_both_died(fs: str, tmp_pa
     with loop_mount(fs) as mount, Writer(mount.path / "log") as writer:
         with frozen(mount, tmp_path) as agent:
             guardian = agent.guardian()
+            os.kill(agent.pid, signal.SIGSTOP)  # it would notice the death of its guardian
             os.kill(guardian, signal.SIGKILL)
             agent.process.kill()
             agent.process.wait(timeout=PATIENCE)

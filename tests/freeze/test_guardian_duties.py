@@ -122,7 +122,7 @@ def test_the_marker_stays_while_an_agent_that_is_late_may_still_set_the_switch(
     mount: LoopMount, tmp_path: Path
 ) -> None:
     """The guardian has acted at the limit; then both die, and only the marker knows."""
-    with Scene([mount], tmp_path, "before write_file", "after write_file", timeout=0.2) as scene:
+    with Scene([mount], tmp_path, "before write_file", "after write_file", timeout=LIMIT) as scene:
         scene.await_stop("before write_file")
         guardian = scene.agent.guardian()
         await_true(lambda: waits_for_an_end(guardian))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import loop
+from support.patience import await_true
 from support.writer import Writer, check_log
 
 CODE = """
@@ -29,7 +30,8 @@ def test_a_writer_stands_still_while_its_filesystem_is_frozen(fs: str) -> None:
     with loop.loop_mount(fs) as mount, Writer(mount.path / "log") as writer:
         mount.freeze()
         before = writer.acknowledged
-        time.sleep(0.2)
+        writer.forget_longest()
+        await_true(lambda: writer.longest >= 0.15)  # the record under way counts
         stopped = writer.acknowledged
         assert mount.thaw()
         writer.wait_for_more()

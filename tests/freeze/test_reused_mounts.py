@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
@@ -175,7 +176,8 @@ def left_frozen(mount: LoopMount, run_directory: Path) -> Iterator[None]:
     with FreezingProcess([mount.path], run_directory) as agent:
         assert agent.line() == "frozen"
         guardian = agent.guardian()
-        os.kill(guardian, 9)
+        os.kill(agent.pid, signal.SIGSTOP)  # it would notice the death of its guardian
+        os.kill(guardian, signal.SIGKILL)
         agent.process.kill()
         agent.process.wait(timeout=PATIENCE)
         await_gone(guardian)

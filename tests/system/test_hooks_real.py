@@ -117,7 +117,7 @@ def test_past_the_limit_of_the_freeze_hooks_hear_freeze_fail_after_the_thaw(
     mount: LoopMount, place: Path, tmp_path: Path
 ) -> None:
     writing_hook(place, mount, "a")
-    settings = config(place) + "[quiesce]\ntimeout = 1\n"
+    settings = config(place) + "[quiesce]\ntimeout = 4\n"  # in which a busy machine has frozen
     with running_guest([mount], tmp_path / "log", settings) as guest:
         guest.freeze()
         guest.done()

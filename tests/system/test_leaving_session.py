@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.emulation import require_ptrace
 from support.loop import loop_mount, require_loop
-from support.patience import PATIENCE
+from support.patience import FAR
 from support.wheel import make_wheel
 
 from vmtpy.hooks import legacy
@@ -128,7 +128,7 @@ def run(layers: Path, mount: LoopMount, wheels: Path) -> str:
         stdin=subprocess.DEVNULL,
         text=True,
         check=False,
-        timeout=2 * PATIENCE,
+        timeout=FAR,
     )
     assert done.returncode == 0, done.stdout
     return steady(done.stdout.replace(sys.executable, "python3"))

@@ -51,8 +51,8 @@ def said(command: list[str]) -> str:
     return done.stdout
 
 
-def until(guest: Guest, condition: Callable[[], object], timeout: float = 20.0) -> None:
-    guest.until(lambda: bool(condition()), timeout)
+def until(guest: Guest, condition: Callable[[], object]) -> None:
+    guest.until(lambda: bool(condition()))
 
 
 class Manager:
@@ -178,7 +178,7 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(
         assert "has no key 'timeot'" in guest.text()
         assert "timeot" in ask(str(tmp_path / "status"))["refused_configuration"]
         guest.freeze()
-        file.write_text("[quiesce]\ntimeout = 0.5\n[tools]\nversion = 7\n" + status)
+        file.write_text("[quiesce]\ntimeout = 4\n[tools]\nversion = 7\n" + status)
         guest.host.signal(signal.SIGHUP)  # waits for the end of the backup
         assert guest.command("vmbackup.snapshotDone") == b"OK "
         guest.done()

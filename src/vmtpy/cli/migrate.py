@@ -5,6 +5,7 @@ It is for administrators who replace open-vm-tools; vmtpy.migrate translates set
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from itertools import groupby
 from pathlib import Path
@@ -29,6 +30,11 @@ Run these next, in this order, because two running agents would share the host's
   systemctl disable --now open-vm-tools || systemctl disable --now vmtoolsd
   vmtpy install-service
   vmtpy doctor
+"""
+NEXT_IN_TREE = """\
+Run these next, because two agents in the image would share the host's commands:
+  systemctl --root={0} disable open-vm-tools || systemctl --root={0} disable vmtoolsd
+  vmtpy install-service --root {0}
 """
 
 
@@ -63,7 +69,7 @@ def main(arguments: list[str]) -> int:
     for file in targets:
         print(f"wrote {file}")
     load(f"{root}{FILE}")
-    print(NEXT, end="")
+    print(NEXT_IN_TREE.format(shlex.quote(root)) if root else NEXT, end="")
     return 0
 
 

@@ -234,6 +234,18 @@ def test_a_dry_run_shows_everything_and_writes_nothing(
     assert not (tmp_path / "etc/vmtpy").exists()
 
 
+def test_for_an_image_no_next_command_touches_this_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrated(tmp_path)
+    _, _, following = capsys.readouterr().out.partition("Run these next")
+    commands = [line for line in following.splitlines() if line.startswith("  ")]
+    assert len(commands) == 2
+    for command in (part for line in commands for part in line.split("||")):
+        assert str(tmp_path) in command
+        assert "--now" not in command
+
+
 def test_a_configuration_that_is_there_stays_unless_forced(
     tmp_path: Path, put: Callable[..., Path]
 ) -> None:

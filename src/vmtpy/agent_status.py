@@ -56,12 +56,10 @@ class AgentStatus:
         """Takes a new configuration. Returns the changed tables that have no effect until a
         restart.
         """
-        changed = [
-            table for table in FIXED if getattr(config, table) != getattr(self._config, table)
-        ]
-        self._config = config
+        kept = {table: getattr(self._config, table) for table in FIXED}
+        self._config = config._replace(**kept)
         self.refused = ""
-        return changed
+        return [table for table in FIXED if getattr(config, table) != kept[table]]
 
     def report(self, native: _core.LoopStatus, difference: float | None) -> dict[str, object]:
         """The agent's state, for JSON.
@@ -105,7 +103,15 @@ class AgentStatus:
             "include": list(self._config.quiesce.include),
             "exclude": list(self._config.quiesce.exclude),
             "refused_configuration": self.refused,
+            "configuration": in_force(self._config),
         }
+
+
+def in_force(config: Config) -> dict[str, dict[str, object]]:
+    """All values of a configuration, except the one that may contain a password."""
+    tables = {name: getattr(config, name)._asdict() for name in config._fields}
+    del tables["postgresql"]["dsn"]
+    return tables
 
 
 def host(backdoor: _core.Backdoor) -> dict[str, object]:

@@ -13,21 +13,24 @@ from vmtpy.errors import ConfigError
 from vmtpy.status_socket import AskingRefusedError, NotRunningError, ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
 
 class InForce(NamedTuple):
     """The configuration in force, and its source.
 
     Attributes:
-        config: the configuration, with the includes and excludes of the running agent unless the
-            caller named a file; the defaults if there is an `error`.
+        config: the configuration of the running agent, unless no agent answers or the caller named
+            a file. What the agent does not tell is from the file, and is the default if there is
+            an `error`.
         file: the configuration file; "" for none.
         status: the running agent's status; None if no agent answers.
         trouble: why there is no status; None if there is one.
         error: the mistake in the file, or None.
-        differing: keys whose values in the running agent and in the file differ: "include",
-            "exclude".
+        told: the tables and keys that the running agent has told; empty if `config` is that of the
+            file.
+        differing: the tables and keys whose values in the running agent and in the file differ; in
+            place of a file with an `error` the defaults are compared.
     """
 
     config: Config
@@ -35,7 +38,8 @@ class InForce(NamedTuple):
     status: dict[str, Any] | None
     trouble: NotRunningError | None
     error: ConfigError | None = None
-    differing: Sequence[str] = ()
+    told: Collection[tuple[str, str]] = ()
+    differing: Collection[tuple[str, str]] = ()
 
     @property
     def refused(self) -> bool:
@@ -45,9 +49,15 @@ class InForce(NamedTuple):
     @property
     def origin(self) -> str:
         """The source of the includes and excludes, for people."""
-        if self.status is not None and self.differing:
-            return f"the running agent, process {self.status['pid']}"
+        lists = (("quiesce", "include"), ("quiesce", "exclude"))
+        if any(key in self.differing for key in lists):
+            return self.agent
         return self.file or "the defaults"
+
+    @property
+    def agent(self) -> str:
+        """The running agent, for people."""
+        return f"the running agent, process {self.status['pid']}" if self.status else ""
 
 
 def in_force(named: str | None) -> InForce:
@@ -58,20 +68,31 @@ def in_force(named: str | None) -> InForce:
         config, error = load(file), None
     except ConfigError as problem:
         config, error = Config(), problem
-    if config.status != Config().status:
+    if config.status != Config().status and (named or status is None):
         status, trouble = status_of(config)
-    differing: list[str] = []
-    if status is not None and not named and "include" in status:
-        quiesce = config.quiesce._replace(
-            include=tuple(status["include"]), exclude=tuple(status["exclude"])
-        )
-        differing = [
-            key
-            for key in ("include", "exclude")
-            if getattr(quiesce, key) != getattr(config.quiesce, key)
-        ]
-        config = config._replace(quiesce=quiesce)
-    return InForce(config, file, status, trouble, error, differing)
+    values = {} if named or status is None else told(status, config)
+    running = config
+    for (table, key), value in values.items():
+        changed = getattr(running, table)._replace(**{key: value})
+        running = running._replace(**{table: changed})
+    differing = [
+        (table, key)
+        for (table, key), value in values.items()
+        if getattr(getattr(config, table), key) != value
+    ]
+    return InForce(running, file, status, trouble, error, values.keys(), differing)
+
+
+def told(status: dict[str, Any], known: Config) -> dict[tuple[str, str], Any]:
+    """The values that the running agent tells, by table and key. An agent of another version may
+    have others than `known`.
+    """
+    return {
+        (table, key): tuple(value) if isinstance(value, list) else value
+        for table, values in status.get("configuration", {}).items()
+        for key, value in values.items()
+        if key in getattr(getattr(known, table, None), "_fields", ())
+    }
 
 
 def status_of(config: Config) -> tuple[dict[str, Any] | None, NotRunningError | None]:

@@ -94,17 +94,27 @@ def mistakes(file: str) -> Iterator[str]:
 def show(named: str | None) -> int:
     """Prints all values in the form of a configuration file. Returns the exit code."""
     running = in_force(named)
-    if running.error is not None:
+    if running.error is not None and not running.told:
         raise running.error
-    written = read(running.file) if running.file else {}
+    if running.error is not None:
+        print(
+            "vmtpy config: the file has a mistake, and the running agent keeps its old values: "
+            f"{running.error}",
+            file=sys.stderr,
+        )
+    elif running.refused and not named:
+        print(f"vmtpy config: {running.trouble}; the values are those of the file", file=sys.stderr)
+    written = read(running.file) if running.file and running.error is None else {}
 
     def origin(table: str, key: str) -> str:
-        if table == "quiesce" and key in running.differing:
-            return running.origin
+        if (table, key) in running.differing:
+            return running.agent
+        if running.error is not None and (table, key) not in running.told:
+            return "not known: the agent does not tell it, and the file has a mistake"
         return running.file if key in written.get(table, {}) else "default"
 
-    if running.status is not None and not named:
-        print(f"# The configuration of the running agent, process {running.status['pid']}\n")
+    if running.told:
+        print(f"# The configuration of {running.agent}\n")
     for line in config_text.effective(running.config, origin):
         print(line)
     return 0

@@ -76,8 +76,14 @@ def main(arguments: list[str]) -> int:
     exclude, origin = options.exclude, ""
     if options.config or not (include or exclude):
         running = in_force(options.config)
-        if running.error is not None:
+        if running.error is not None and not running.told:
             raise running.error
+        if running.error is not None:
+            print(
+                "vmtpy plan: the file has a mistake, and the running agent keeps its old values: "
+                f"{running.error}",
+                file=sys.stderr,
+            )
         if running.refused and not options.config:
             print(
                 f"vmtpy plan: {running.trouble}; the running agent may have other includes",

@@ -97,7 +97,7 @@ def channel(status: dict[str, Any]) -> str:
     if facts["last_poll"] is None:
         return f"not connected: {facts['trouble'] or 'the agent has not tried yet'}"
     state = "connected" if facts["connected"] else f"NOT CONNECTED ({facts['trouble']})"
-    resets = f", {facts['resets']} resets" if facts["resets"] else ""
+    resets = f", resets: {facts['resets']}" if facts["resets"] else ""
     way = f"{status['transport']} ({status['transport_reason']})"
     return f"{way}, {state}, last answer {span(facts['last_poll'])} ago{resets}"
 
@@ -125,7 +125,8 @@ def backup(record: dict[str, Any]) -> str:
     if record["outcome"] == "released":
         held = (record["all_thawed"] - record["first_freeze"]) * 1000
         count = len(record["filesystems"])
-        return f"{when}quiesced: {count} filesystems were frozen for {held:.1f} ms"
+        what = f"{count} filesystem{'s were' if count > 1 else ' was'}"
+        return f"{when}quiesced: {what} frozen for {held:.1f} ms"
     return f"{when}{record['outcome']}: {record['error']}"
 
 

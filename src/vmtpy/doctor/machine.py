@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmtpy import __version__, kernel, udev
+from vmtpy.agent_status import FIXED
+from vmtpy.config_text import toml
 from vmtpy.doctor import Finding
 from vmtpy.errors import KernelError
 
@@ -34,17 +36,20 @@ AUDIT_TAIL = 1 << 20
 
 
 def check_configuration(running: InForce) -> Iterator[Finding]:
-    """Checks the file, and compares it with the includes and excludes of the running agent."""
+    """Checks the file, and compares it with the configuration of the running agent."""
     if running.error is not None:
         text, remedy = str(running.error), "correct the file; the agent does not start with it"
         yield Finding("configuration", "problem", text, remedy)
-    else:
-        yield Finding("configuration", "ok", running.file or "the defaults")
-    for key in running.differing:
-        values = ", ".join(getattr(running.config.quiesce, key)) or "nothing"
-        text = f"`{key}` of the running agent differs from {running.file or 'the defaults'}"
-        remedy = "`systemctl reload vmtpy`, unless the agent was started with --include"
-        yield Finding("configuration", "note", f"{text}: {values}", remedy)
+        return
+    yield Finding("configuration", "ok", running.file or "the defaults")
+    for table, key in running.differing:
+        value = toml(getattr(getattr(running.config, table), key))
+        file = running.file or "the defaults"
+        text = f"[{table}] {key} of the running agent differs from {file}: {value}"
+        remedy = f"`systemctl {'restart' if table in FIXED else 'reload'} vmtpy`"
+        if key == "include":
+            remedy += ", unless the agent was started with --include"
+        yield Finding("configuration", "note", text, remedy)
 
 
 def check_kernel(release: str) -> Iterator[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vmtpy import config_text
+from vmtpy import agent_status, config_text
 from vmtpy.__main__ import main
 from vmtpy.cli import run
 from vmtpy.config import Config, QuiesceConfig, find, load
@@ -41,7 +42,7 @@ def agent(default: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
     socket = tmp_path / "status"
     default.write_text(f'[quiesce]\ninclude = ["/srv"]\n[status]\nsocket = "{socket}"\n')
     told: dict[str, Any] = {"pid": 7, "configuration_file": str(default)}
-    told |= {"include": ["/srv"], "exclude": []}
+    told["configuration"] = json.loads(json.dumps(agent_status.in_force(load(default))))
     with served(str(socket), lambda: told, Log(lambda *_: None)):
         yield told
 
@@ -155,13 +156,37 @@ def test_the_running_agents_includes_count(
 ) -> None:
     found = in_force(None)
     assert (found.file, found.differing) == (str(default), [])
-    agent["include"] = ["/data"]
+    agent["configuration"]["quiesce"]["include"] = ["/data"]
     found = in_force(None)
     assert found.config.quiesce == QuiesceConfig(include=("/data",))
-    assert found.differing == ["include"]
+    assert found.differing == [("quiesce", "include")]
     assert main(["config", "show"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r'^include = \["/data"\] +# the running agent, process 7$', shown, re.M)
+
+
+def test_show_has_what_the_running_agent_has_and_not_what_the_file_has_become(
+    agent: dict[str, Any], default: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    status = load(default).status
+    monkeypatch.setattr("vmtpy.in_force.Config", lambda: Config(status=status))
+    text = default.read_text() + '[postgresql]\ndsn = "host=/x"\n'
+    default.write_text(text)
+    agent["configuration"]["hooks"]["timeout"] = 5.0
+    agent["configuration"]["hooks"]["of_a_later_version"] = 5.0
+    assert main(["config", "show"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("# The configuration of the running agent, process 7\n")
+    assert re.search(r"^timeout = 5 +# the running agent, process 7$", shown, re.M)
+    assert re.search(rf'^dsn = "host=/x" +# {default}$', shown, re.M)
+    default.write_text(text + "user = 1\n")
+    assert main(["config", "show"]) == 0
+    shown, said = capsys.readouterr()
+    assert "[postgresql] has no key 'user'" in said
+    assert re.search(r"^timeout = 5 +# the running agent, process 7$", shown, re.M)
+    assert re.search(r'^dsn = "" +# not known', shown, re.M)
+    assert main(["plan"]) == 1
+    assert "include /srv" in capsys.readouterr().err, "the agent's plan"
 
 
 def test_a_named_file_counts_instead_of_the_running_agents(
@@ -193,7 +218,7 @@ def test_plan_says_whose_includes_it_has(
     assert (
         capsys.readouterr().out.splitlines()[-1] == f"This plan applies include /srv of {default}"
     )
-    agent["include"], agent["exclude"] = ["/data"], ["/data/x", "/y"]
+    agent["configuration"]["quiesce"] |= {"include": ["/data"], "exclude": ["/data/x", "/y"]}
     assert main(["plan"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert (
@@ -221,6 +246,8 @@ def test_a_plan_made_without_the_agents_answer_says_so(
     assert "only root may ask the agent on " in capsys.readouterr().err
     assert main(["plan", "--config", "/dev/null"]) == 0
     assert capsys.readouterr().err == ""
+    assert main(["config", "show"]) == 0
+    assert "only root may ask the agent on " in capsys.readouterr().err
 
 
 def test_doctor_names_what_the_running_agent_has_otherwise(
@@ -228,8 +255,13 @@ def test_doctor_names_what_the_running_agent_has_otherwise(
 ) -> None:
     from vmtpy.doctor.machine import check_configuration
 
-    agent["include"] = ["/data"]
-    first, second = check_configuration(in_force(None))
+    agent["configuration"]["quiesce"]["include"] = ["/data"]
+    agent["configuration"]["metrics"]["listen"] = "127.0.0.1:1"
+    first, *others = check_configuration(in_force(None))
     assert (first.level, first.text) == ("ok", str(default))
-    assert second.level == "note"
-    assert second.text == f"`include` of the running agent differs from {default}: /data"
+    assert [other.level for other in others] == ["note", "note"]
+    differs = f"of the running agent differs from {default}"
+    assert others[0].text == f'[quiesce] include {differs}: ["/data"]'
+    assert others[0].remedy.startswith("`systemctl reload vmtpy`")
+    assert others[1].text == f'[metrics] listen {differs}: "127.0.0.1:1"'
+    assert others[1].remedy == "`systemctl restart vmtpy`"

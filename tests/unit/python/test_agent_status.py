@@ -125,7 +125,7 @@ def test_while_frozen_it_says_so_and_afterwards_how_it_went(machine: Machine) ->
     assert began < found["last_success"] < began + PATIENCE
     shown = dict(command.lines(found))
     assert shown["backups"] == "1 released"
-    assert "quiesced: 1 filesystems were frozen for " in shown["last backup"]
+    assert "quiesced: 1 filesystem was frozen for " in shown["last backup"]
 
 
 def test_names_that_are_no_text_are_shown_with_escapes(machine: Machine, tmp_path: Path) -> None:
@@ -200,6 +200,10 @@ def test_guest_information_can_be_turned_on_and_off_by_a_reload(machine: Machine
     machine.hup()
     machine.until(lambda: machine.lines.count(line) == 3)
     assert (4, "the new [status] takes effect only after a restart of the agent") in machine.lines
+    told = machine.status()["configuration"]
+    assert told["guest_info"]["enabled"] is True
+    assert told["status"]["socket"] == Config().status.socket, "as before the reload"
+    assert "dsn" not in told["postgresql"], "it may contain a password"
 
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays(machine: Machine) -> None:

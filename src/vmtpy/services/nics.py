@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from vmtpy.services import netlink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypeVar
+
     from _typeshed import StrPath
 
     from vmtpy.services.netlink import Address, Link, Route
+
+    T = TypeVar("T")
 
 MOST_NICS = 16
 MOST_ADDRESSES = 2048  # of an interface; older hosts accept 64
@@ -98,13 +103,17 @@ def choose(network: Network) -> list[Nic]:
     primary = primary_index(network)
     defaults = {route.interface for route in network.routes}
     by_index = {link.interface: link for link in network.links}
+    # A machine with containers may have thousands of links, so none of these steps looks at all
+    # links or addresses for each link.
+    ports = grouped((link.master, link) for link in network.links)
+    addresses = grouped((address.interface, address) for address in network.addresses)
     nics = []
     for link in network.links:
         if link.hardware != ETHERNET or link.flags & LOOPBACK or len(link.mac) != 6:
             continue
-        found = usable(network, link.interface)
+        found = usable(addresses.get(link.interface, []))
         port = by_index.get(link.master) is not None and by_index[link.master].kind != "vrf"
-        wanted = is_real(link, by_index, network.links) and (found or not port)
+        wanted = is_real(link, by_index, ports) and (found or not port)
         if wanted or link.interface == primary:
             nics.append(Nic(link, tuple(found)))
 
@@ -121,13 +130,20 @@ def choose(network: Network) -> list[Nic]:
     return sorted(nics, key=rank)[:MOST_NICS]
 
 
-def usable(network: Network, index: int) -> list[Address]:
-    """The addresses of an interface: IPv4 first, global addresses first, then by their bytes."""
+def grouped(pairs: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
+    """The second members of all pairs by the first."""
+    groups: dict[int, list[T]] = {}
+    for number, one in pairs:
+        groups.setdefault(number, []).append(one)
+    return groups
+
+
+def usable(addresses: Iterable[Address]) -> list[Address]:
+    """The usable addresses: IPv4 first, global addresses first, then by their bytes."""
     found = [
         address
-        for address in network.addresses
-        if address.interface == index
-        and address.scope < LOOPBACK_SCOPE
+        for address in addresses
+        if address.scope < LOOPBACK_SCOPE
         and not address.flags & UNUSABLE
         and len(address.address) in (4, 16)
     ]
@@ -149,7 +165,8 @@ def primary_index(network: Network) -> int:
 def primary_address(network: Network) -> str:
     """The address by which other machines reach this guest; "" if there is none."""
     primary = primary_index(network)
-    found = [one for one in usable(network, primary) if one.scope == 0]
+    own = usable(address for address in network.addresses if address.interface == primary)
+    found = [address for address in own if address.scope == 0]
     if not found:
         found = [
             address for nic in choose(network) for address in nic.addresses if address.scope == 0
@@ -157,18 +174,27 @@ def primary_address(network: Network) -> str:
     return readable(found[0].address) if found else ""
 
 
-def is_real(link: Link, by_index: dict[int, Link], links: tuple[Link, ...], depth: int = 8) -> bool:
-    """Whether this link, or one below it, is an interface with its own driver."""
+def is_real(
+    link: Link, by_index: dict[int, Link], ports: dict[int, list[Link]], depth: int = 8
+) -> bool:
+    """Whether this link, or one below it, is an interface with its own driver.
+
+    Args:
+        link: the link.
+        by_index: all links by their numbers.
+        ports: the ports of each bridge, bond and the like, by its number.
+        depth: how many links to follow.
+    """
     if not link.kind:
         return True
     if depth == 0:  # links can form a ring through veth pairs
         return False
     if link.kind in STANDS_ON_LOWER:
         lower = by_index.get(link.lower)
-        return lower is not None and is_real(lower, by_index, links, depth - 1)
+        return lower is not None and is_real(lower, by_index, ports, depth - 1)
     if link.kind in HAS_PORTS:
-        ports = [one for one in links if one.master == link.interface]
-        return any(is_real(port, by_index, links, depth - 1) for port in ports)
+        own = ports.get(link.interface, [])
+        return any(is_real(port, by_index, ports, depth - 1) for port in own)
     return False
 
 

@@ -175,6 +175,27 @@ def test_links_stacked_in_a_ring_end() -> None:
     assert names(Network(ring)) == []
 
 
+def test_thousands_of_links_do_not_cost_their_square() -> None:
+    """With two thousand containers it took a second of Python, again for each that came or went."""
+
+    class Counted(tuple):  # type: ignore[type-arg]
+        looks = 0
+
+        def __iter__(self) -> object:  # type: ignore[override]
+            Counted.looks += 1
+            return super().__iter__()
+
+    bridges = [link(index, kind="bridge") for index in range(100, 150)]
+    veths = [link(index, kind="veth", master=index - 100) for index in range(200, 250)]
+    network = Network(
+        Counted([link(2), *bridges, *veths]),
+        Counted([ip(index, f"10.0.0.{index}/24") for index in (2, *range(100, 250))]),
+        (default(2),),
+    )
+    assert names(network) == ["eth2"]
+    assert Counted.looks < 10
+
+
 def test_the_primary_is_told_even_if_it_is_virtual() -> None:
     network = Network((link(2, kind="veth", lower=9),), (ip(2, "10.0.0.2/24"),), (default(2),))
     assert names(network) == ["eth2"]

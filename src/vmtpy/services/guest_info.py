@@ -11,6 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from vmtpy.errors import VmtError
 from vmtpy.services import disks, nics, os_info, statistics
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 HOST_NAME, DISKS_OLD, OS_FULL_NAME, OS_NAME, UPTIME, STATISTICS = 1, 3, 5, 6, 7, 8
 NICS_OLD, NICS, OS_DETAILS = 9, 10, 11
-SETTLING = 0.1  # seconds to wait after a change of the network, since changes come in bursts
+# Seconds to wait after a change of the network, since changes come in bursts; the fewest seconds
+# between two looks, since routers and machines with many containers change without a pause.
+SETTLING, PAUSE = 0.1, 1.0
 # Uptime and disks change all the time, and each report costs 5 traps, so they are reported only in
 # every second interval.
 SLOW = 2
@@ -45,6 +48,7 @@ class GuestInfo:
         self._troubles: set[str] = set()
         self._statistics = statistics.Statistics()
         # On time.monotonic().
+        self._looked = -PAUSE
         self._look_due = 0.0
         self._uptime_due = 0.0
         self._disks_due = 0.0
@@ -69,7 +73,7 @@ class GuestInfo:
 
     def changed(self, now: float) -> None:
         """Schedules a report soon, because the network or the host name has changed."""
-        self._look_due = min(self._look_due, now + SETTLING)
+        self._look_due = min(self._look_due, max(now + SETTLING, self._looked + PAUSE))
 
     def broadcast(self, on: bool) -> None:
         """Sets whether the agent keeps the primary address in guestinfo.ip."""
@@ -80,7 +84,7 @@ class GuestInfo:
     def update(self, now: float) -> None:
         """Reads the facts that are due, and reports those that have changed."""
         if self._look_due <= now:
-            self._look_due = now + self._interval
+            self._looked, self._look_due = now, now + self._interval
             self._look(now)
         if self._statistics_due <= now:
             self._statistics_due = now + statistics.INTERVAL
@@ -93,7 +97,7 @@ class GuestInfo:
             try:
                 if look(now) is None:  # the host is away; all is reported when it is back
                     return
-            except OSError as error:
+            except (OSError, VmtError) as error:  # VmtError: a stack of disks cannot be followed
                 self._complain(f"the guest information could not be read: {error}")
 
     def _names(self, _now: float) -> bool | None:

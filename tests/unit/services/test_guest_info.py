@@ -12,6 +12,7 @@ import pytest
 from support.emulated import EmulatedHost
 from support.xdr import read_nics
 
+from vmtpy.errors import PlanError
 from vmtpy.services import disks, nics
 from vmtpy.services.disks import Disk
 from vmtpy.services.guest_info import GuestInfo
@@ -165,6 +166,18 @@ def test_a_change_is_looked_at_soon_but_not_in_the_middle_of_a_burst(rig: Rig) -
     assert rig.info.due == pytest.approx(101.1)
 
 
+def test_changes_without_a_pause_are_looked_at_once_a_second(rig: Rig) -> None:
+    """On a router they never end, and each look costs processor time."""
+    rig.update(100.0)
+    looks, now = 0, 100.0
+    while now < 110.0:
+        rig.info.changed(now)
+        now += 0.05
+        looks += rig.info.due <= now
+        rig.info.update(now)
+    assert 9 <= looks <= 10
+
+
 def test_a_host_without_key_10_gets_key_9_with_64_addresses(rig: Rig) -> None:
     many = tuple(Address(2, bytes((10, 0, n, 1)), 24) for n in range(100))
     rig.network = Network(rig.network.links, many, ())
@@ -215,6 +228,18 @@ def test_one_look_that_fails_does_not_lose_the_others(
     assert "SetGuestDiskInfo" in told
     rig.update()
     assert len(rig.lines) == 1
+
+
+def test_disks_that_cannot_be_planned_are_complained_of_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> list[Disk]:
+        raise PlanError("/vm stands on itself")
+
+    monkeypatch.setattr(disks, "read", broken)
+    assert "SetGuestInfo 8" in kinds(rig.update())
+    rig.update()
+    assert rig.lines == ["the guest information could not be read: /vm stands on itself"]
 
 
 def test_guestinfo_ip_is_kept_only_while_the_host_wants_it(rig: Rig) -> None:

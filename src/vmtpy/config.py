@@ -141,7 +141,8 @@ class TimeConfig(NamedTuple):
 
     Attributes:
         synchronize: whether the agent sets the guest's clock when the host asks for it and no NTP
-            daemon keeps the clock; if false, the agent only reports the difference.
+            daemon keeps the clock; it is set back only if the host asks for that. If false, the
+            agent only reports the difference.
         interval: the time between two comparisons.
     """
 

@@ -2,7 +2,9 @@
 allowed.
 
 The clock is set only with `[time] synchronize = true`, and never while an NTP daemon runs or the
-kernel reports that another program keeps the clock.
+kernel reports that another program keeps the clock. As with open-vm-tools, it is set back only if
+the host says so: by `Time_Synchronize 1`, by `time.synchronize.tools.startup.backward 1`, or when
+somebody switches the synchronization on.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
+from vmtpy.errors import SystemCallError
 from vmtpy.services.options import switch
 
 if TYPE_CHECKING:
@@ -74,26 +77,32 @@ class TimeSync:
         self._log = log
         self._setter = setter or Setter()
         self._now = now
-        self._wanted = False  # by the host
-        self._said = ""
+        self._wanted: bool | None = None  # by the host; None: it has not said
+        self._may_step_back = False  # at the next sample
+        self._startup_may_step_back = False
+        self._said: set[str] = set()  # the kinds of lines that need not be logged again
         self.difference: float | None = None  # seconds by which the guest is ahead; None: unknown
         self.due = 0.0  # on time.monotonic()
 
     def configure(self, config: TimeConfig) -> None:
         """Takes a new configuration and compares the clocks at once."""
         self._config = config
+        self._said.clear()
         self.due = 0.0
 
     def sample(self, now: float) -> None:
         """Measures the difference, and synchronizes the clock if the host has asked for it."""
         self.due = now + self._config.interval
         self.measure()
-        if self.difference is not None and abs(self.difference) >= NOTEWORTHY:
+        off = abs(self.difference or 0.0)
+        if self.difference is not None and off >= NOTEWORTHY:
             word = "ahead of" if self.difference > 0 else "behind"
-            seconds = f"{abs(self.difference):.1f} s"
-            self._say(f"this guest's clock is {seconds} {word} the host's clock")
+            self._say("off", f"this guest's clock is {off:.1f} s {word} the host's clock")
+        elif self.difference is not None and off < NOTEWORTHY / 2:
+            self._said.discard("off")
         if self._wanted:
-            self.synchronize()
+            self.synchronize(backward=self._may_step_back)
+            self._may_step_back = False
 
     def measure(self) -> float | None:
         """Measures by how many seconds the guest's clock is ahead; None without a host's time."""
@@ -103,49 +112,82 @@ class TimeSync:
         self.difference = None if host is None else (before + after) / 2 - host.unix_us / 1e6
         return self.difference
 
-    def synchronize(self) -> bool:
-        """Sets the guest's clock to the host's time, if allowed. Returns whether it was allowed."""
+    def synchronize(self, *, backward: bool) -> None:
+        """Sets the guest's clock to the host's time, if allowed.
+
+        Args:
+            backward: whether the clock may be stepped back.
+        """
         if not self._config.synchronize:
             self._say(
+                "forbidden",
                 "the host asks to set this guest's clock, but [time] synchronize is false; set it "
-                "to true, or run an NTP client"
+                "to true, or run an NTP client",
             )
-            return False
+            return
         if keeper := self._setter.kept():
-            self._say(f"the clock was not set to the host's time, because {keeper} keeps it")
-            return False
+            line = f"the clock was not set to the host's time, because {keeper} keeps it"
+            self._say("kept", line)
+            return
+        self._said.discard("kept")
         difference = self.measure()
         if difference is None:
-            return False
-        if abs(difference) >= STEP:
-            self._log(f"the clock was set by {-difference:+.3f} s to the host's time")
-            self._setter.step(-difference)
-        elif abs(difference) >= ENOUGH:
-            self._setter.slew(-difference)
-        return True
+            return
+        if difference < STEP:
+            self._said.discard("ahead")
+        elif not backward:
+            self._say(
+                "ahead",
+                f"this guest's clock is {difference:.1f} s ahead of the host's clock, and the host "
+                "does not ask to set it back",
+            )
+            return
+        try:
+            self._move(-difference)
+        except SystemCallError as error:
+            self._say("failed", f"the clock could not be set to the host's time: {error}")
+        else:
+            self._said.discard("failed")
+
+    def _move(self, by: float) -> None:
+        if abs(by) >= STEP:
+            self._setter.step(by)
+            self._log(f"the clock was set by {by:+.3f} s to the host's time")
+        elif abs(by) >= ENOUGH:
+            self._setter.slew(by)
 
     def want(self, value: str) -> bool:
         """`synctime 0|1`: begin or stop to synchronize the clock. False for another value."""
         on = switch(value)
         if on is None:
             return False
-        self._wanted = on
         if on:
+            # After "0" somebody has switched it on; hosts also say "1" each time the guest is new.
+            self._may_step_back = self._may_step_back or self._wanted is False
             self.due = 0.0
+        self._wanted = on
         return True
 
     def at_startup(self, value: str) -> bool:
         """`time.synchronize.tools.startup 0|1`: synchronize once, now. False for another value."""
         on = switch(value)
         if on:
-            self.synchronize()
+            self.synchronize(backward=self._startup_may_step_back)
+        return on is not None
+
+    def back_at_startup(self, value: str) -> bool:
+        """`time.synchronize.tools.startup.backward 0|1`: whether at_startup() may step back."""
+        on = switch(value)
+        if on is not None:
+            self._startup_may_step_back = on
         return on is not None
 
     def request(self, argument: str) -> bytes:
-        """`Time_Synchronize 0|1`: synchronize once, now. Returns the answer."""
-        if switch(argument) is None:
+        """`Time_Synchronize 0|1`: synchronize once, now; 1 also steps back. Returns the answer."""
+        backward = switch(argument)
+        if backward is None:
             return b"ERROR Time_Synchronize: expected 0 or 1"
-        self.synchronize()
+        self.synchronize(backward=backward)
         return b"OK "
 
     def options(self) -> dict[str, Callable[[str], bool]]:
@@ -155,13 +197,13 @@ class TimeSync:
             **accepted,
             "synctime": self.want,
             "time.synchronize.tools.startup": self.at_startup,
+            "time.synchronize.tools.startup.backward": self.back_at_startup,
         }
 
-    def _say(self, line: str) -> None:
-        """Logs a line, unless the last one was of the same kind."""
-        kind = line.partition(" is ")[0]
-        if kind != self._said:
-            self._said = kind
+    def _say(self, kind: str, line: str) -> None:
+        """Logs a line, unless one of its kind was logged and its cause has not gone since."""
+        if kind not in self._said:
+            self._said.add(kind)
             self._log(line)
 
 

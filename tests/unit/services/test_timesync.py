@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from support.emulated import EmulatedHost
 
 from vmtpy import _core
 from vmtpy.config import TimeConfig
+from vmtpy.errors import SystemCallError
 from vmtpy.services import timesync
 from vmtpy.services.timesync import Setter, TimeSync
 
@@ -109,7 +111,7 @@ def test_where_an_ntp_daemon_keeps_the_clock_it_is_left_alone() -> None:
 
 
 def test_synctime_keeps_the_clock_until_it_is_taken_back() -> None:
-    clock = MadeUpClock(9.0)
+    clock = MadeUpClock(-9.0)
     made, _ = service(clock)
     made.sample(0.0)
     assert clock.moves == []
@@ -117,11 +119,69 @@ def test_synctime_keeps_the_clock_until_it_is_taken_back() -> None:
     assert options["synctime"]("1")
     assert made.due == 0.0, "at once"
     made.sample(60.0)
-    assert clock.moves == [("step", -9.0)]
+    assert clock.moves == [("step", 9.0)]
     assert options["synctime"]("0")
-    clock.off = 9.0
+    clock.off = -9.0
     made.sample(120.0)
     assert len(clock.moves) == 1
+
+
+def test_the_clock_is_set_back_only_if_the_host_says_so() -> None:
+    clock = MadeUpClock(9.0)
+    made, lines = service(clock)
+    options = made.options()
+    assert made.request("0") == b"OK "
+    assert options["synctime"]("1")
+    assert options["time.synchronize.tools.startup"]("1")
+    made.sample(0.0)
+    made.sample(60.0)
+    assert clock.moves == []
+    assert lines == [
+        "this guest's clock is 9.0 s ahead of the host's clock, and the host does not ask to set "
+        "it back",
+        "this guest's clock is 9.0 s ahead of the host's clock",
+    ]
+    assert options["time.synchronize.tools.startup.backward"]("1")
+    assert options["time.synchronize.tools.startup"]("1")
+    assert clock.moves == [("step", -9.0)]
+    clock.off = 9.0
+    for value in ("0", "1"):  # somebody switches it on
+        assert options["synctime"](value)
+    made.sample(120.0)
+    made.sample(180.0)
+    assert clock.moves == [("step", -9.0)] * 2
+    clock.off = 9.0
+    made.sample(240.0)
+    assert len(clock.moves) == 2
+
+
+def test_what_has_gone_is_said_again_when_it_comes_back() -> None:
+    clock = MadeUpClock(-5.0, keeper="chronyd")
+    made, lines = service(clock)
+    assert made.want("1")
+    for moment in (0.0, 60.0, 120.0):  # two lines that take turns are not news each time
+        made.sample(moment)
+    assert len(lines) == 2
+    clock.off = 0.0
+    made.sample(180.0)
+    clock.off = -7.0
+    made.sample(240.0)
+    assert lines[2:] == ["this guest's clock is 7.0 s behind the host's clock"]
+
+
+def test_a_clock_that_cannot_be_set_is_not_said_to_be_set() -> None:
+    clock = MadeUpClock(-9.0)
+    made, lines = service(clock)
+
+    def refused(_by: float) -> None:
+        raise SystemCallError("adjtimex", "", errno.EPERM)
+
+    clock.step = refused  # type: ignore[method-assign]
+    made.request("1")
+    made.request("1")
+    assert lines == [
+        "the clock could not be set to the host's time: adjtimex: Operation not permitted"
+    ]
 
 
 @pytest.mark.parametrize("value", ["", "2", "yes", "1 "])
@@ -154,7 +214,7 @@ def test_without_the_right_to_set_the_clock_the_error_names_the_call() -> None:
             os.setgroups([])
             os.setuid(65534)
             _core.step_wall_clock(0)
-        except _core_error() as error:
+        except SystemCallError as error:
             code = 0 if "adjtimex: Operation not permitted" in str(error) else 2
         except PermissionError:
             code = 3
@@ -165,9 +225,3 @@ def test_without_the_right_to_set_the_clock_the_error_names_the_call() -> None:
     if code == 3:
         pytest.skip("needs root (to give it up)")
     assert code == 0
-
-
-def _core_error() -> type[OSError]:
-    from vmtpy.errors import SystemCallError
-
-    return SystemCallError

@@ -120,11 +120,11 @@ def change(section: str, key: str, value: str | None) -> None:
     if value is not None:
         for table, name, made in translated(section, key, value):
             text = config_edit.set_key(text, table, name, made)
-    parse(config_edit.tables(text), str(FILE))
+    made = parse(config_edit.tables(text), str(FILE))
     if text != old:
         mode = FILE.stat().st_mode & 0o777 if FILE.exists() else 0o644
         configuration.write(FILE, text, mode=mode, force=True)
-        reload()
+        reload(made.status.socket)
 
 
 def translated(section: str, key: str, value: str) -> list[tuple[str, str, object]]:
@@ -144,7 +144,11 @@ def read() -> str:
         raise VmtError(f"{FILE}: {error}") from error
 
 
-def reload() -> None:
-    """Makes a running agent reload its configuration, as `systemctl reload vmtpy` does."""
+def reload(socket: str) -> None:
+    """Makes a running agent reload its configuration, as `systemctl reload vmtpy` does.
+
+    Args:
+        socket: on which the agent tells its process number; "" if it does not.
+    """
     with suppress(NotRunningError, OSError, KeyError):
-        os.kill(ask(Config().status.socket)["pid"], signal.SIGHUP)
+        os.kill(ask(socket)["pid"], signal.SIGHUP)

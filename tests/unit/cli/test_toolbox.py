@@ -82,7 +82,9 @@ def test_what_cannot_be_read_is_said(file: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_running_agent_reads_it_anew(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(config, "ask", lambda _: {"pid": 4711})
+    file.write_text('[status]\nsocket = "/run/elsewhere"\n')
+    agents = {"/run/elsewhere": {"pid": 4711}}
+    monkeypatch.setattr(config, "ask", lambda socket: agents[socket])
     monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
     assert run("config", "set", "vmbackup", "execScripts", "true") == 0
     assert run("config", "set", "vmbackup", "execScripts", "true") == 0

@@ -63,6 +63,7 @@ class Agent:
     ) -> None:
         config = check(Config() if config is None else config)
         clock = _core.SteadyClock()
+        self._config = config
         ways = find_ways(config.host.transport, backdoor=backdoor, dialer=dialer, clock=clock)
         self._log = log = _as_log(log)
         self._hooks = Hooks(config.hooks, config.postgresql, log=log)
@@ -73,7 +74,7 @@ class Agent:
         self._on_native_record = on_native_record
         self._reload: Callable[[], Config] | None = None
         self._native = _core.Agent(ways.transports, clock, self._options(config))
-        self._services = ServiceSet(config, ways, self._native.settle, log)
+        self._services = ServiceSet(config, ways, self._native.settle, log, self._tell_names)
         self._status = AgentStatus(config, ways.backdoor)
         self._quiesce = Quiesce(
             config.quiesce,
@@ -211,10 +212,15 @@ class Agent:
         self._hooks.configure(config.hooks, config.postgresql)
         self._quiesce.configure(config.quiesce)
         self._services.configure(config)
+        self._config = config
         self._native.configure(self._options(config))
         for name in self._status.configure(config):
             self._log.warning(f"the new [{name}] takes effect only after a restart of the agent")
         self._log("the configuration was reloaded")
+
+    def _tell_names(self) -> None:
+        """Gives the native loop the new names, with which it answers a host that asks for them."""
+        self._native.configure(self._options(self._config))
 
     def _options(self, config: Config) -> _core.AgentOptions:
         return _core.AgentOptions(

@@ -36,12 +36,21 @@ class GuestInfo:
         interval: seconds between two reports.
         rpc: sends requests to the host.
         log: called with lines for the log.
+        renamed: called when the names of the guest or of its operating system have changed.
     """
 
-    def __init__(self, interval: float, rpc: Rpc, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        interval: float,
+        rpc: Rpc,
+        log: Callable[[str], None],
+        renamed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._interval = interval
         self._rpc = rpc
         self._log = log
+        self._renamed = renamed
+        self._known: tuple[str, os_info.OsInfo] | None = None  # the names at the last look
         self._sent: dict[str, bytes] = {}
         self._refused: set[str] = set()
         self._broadcast = False
@@ -101,9 +110,12 @@ class GuestInfo:
                 self._complain(f"the guest information could not be read: {error}")
 
     def _names(self, _now: float) -> bool | None:
-        system = os_info.read()
+        name, system = os.uname().nodename, os_info.read()
+        if self._known != (name, system):
+            self._known = (name, system)
+            self._renamed()
         facts = {
-            HOST_NAME: os.fsencode(os.uname().nodename),
+            HOST_NAME: os.fsencode(name),
             OS_FULL_NAME: system.full_name.encode(),
             OS_NAME: system.name.encode(),
             OS_DETAILS: os_info.encode(system),

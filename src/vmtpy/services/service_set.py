@@ -42,6 +42,7 @@ class ServiceSet:
         settled: called with the number of a power command when its hooks and its own command have
             ended.
         log: called with each line of the log.
+        renamed: called when the names of the guest or of its operating system have changed.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class ServiceSet:
         ways: Ways,
         settled: Callable[[int], None],
         log: Callable[[str], None],
+        renamed: Callable[[], None] = lambda: None,
     ) -> None:
         self._log = log
+        self._renamed = renamed
         self._rpc = Rpc(ways.transports, log)
         self._announced = False
         self._resumed = 0  # the number of the last OS_Resume
@@ -61,7 +64,7 @@ class ServiceSet:
         self._reporting = config.guest_info.enabled and config.guest_info.backup
         self._guest_info: GuestInfo | None = None
         if config.guest_info.enabled:
-            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log)
+            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, log, renamed)
         self._time = TimeSync(config.time, lambda: _core.read_host_time(ways.backdoor), log)
         self._power = Power(config.power, self._rpc, self._power_hooks, settled, log)
         self._hook_timeout = config.hooks.timeout
@@ -81,7 +84,8 @@ class ServiceSet:
         if not config.guest_info.enabled:
             self._guest_info = None
         elif self._guest_info is None:
-            self._guest_info = GuestInfo(config.guest_info.interval, self._rpc, self._log)
+            interval = config.guest_info.interval
+            self._guest_info = GuestInfo(interval, self._rpc, self._log, self._renamed)
             self._guest_info.broadcast(self._broadcasting)
         else:
             self._guest_info.configure(config.guest_info.interval)

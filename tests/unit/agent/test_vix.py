@@ -26,8 +26,10 @@ from support.vix import (
 
 import vmtpy
 from vmtpy import _core
+from vmtpy.config import Config, GuestInfoConfig
 from vmtpy.services import os_info
 from vmtpy.services.announce import tools_state
+from vmtpy.testing import EmulatedHost, SimulatedGuest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,6 +181,23 @@ def test_a_new_configuration_counts_for_the_next_request() -> None:
         )
     )
     assert parse_answer(rig.command(COMMAND + NAME + state_request())) == (0, 0, TOLD)
+
+
+def test_a_new_host_name_counts_for_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone gets its name after the agent has started."""
+    names = list(os.uname())
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(tuple(names)))
+    host = EmulatedHost()
+
+    def told() -> bytes:
+        return parse_answer(host.command(COMMAND + NAME + state_request()))[2][-1].value
+
+    config = Config(guest_info=GuestInfoConfig(interval=1.0))
+    with SimulatedGuest(host, config):
+        host.wait_for_tools()
+        assert told() == names[1].encode() + b"\0"
+        names[1] = "clone.example"
+        host.wait_until(lambda: told() == b"clone.example\0")
 
 
 @pytest.mark.parametrize("op", [62, 185])

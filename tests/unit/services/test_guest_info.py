@@ -230,6 +230,16 @@ def test_one_look_that_fails_does_not_lose_the_others(
     assert len(rig.lines) == 1
 
 
+def test_a_refusal_is_one_short_line_of_the_log(rig: Rig) -> None:
+    rig.host.device.answer_with(
+        "SetGuestInfo  6 ", "0 no\nvmtpy: all is well\x1b[2J" + "x" * 9999, 0
+    )
+    rig.update()
+    assert len(rig.lines) == 1
+    assert rig.lines[0].isprintable()
+    assert len(rig.lines[0]) < 500
+
+
 def test_disks_that_cannot_be_planned_are_complained_of_once(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

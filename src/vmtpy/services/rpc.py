@@ -13,6 +13,8 @@ from vmtpy.transport import DENIED, REMEDY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_WORDS = 400  # bytes of the host's words in the log
+
 
 class Rpc:
     """Sends requests to the host.
@@ -46,7 +48,7 @@ class Rpc:
             self._complain(f"{what}: {error}")
             return False
         if not ok:
-            reason = reply.decode("utf-8", "backslashreplace")
+            reason = one_line(reply)
             remedy = f" ({REMEDY})" if reply.startswith(DENIED) else ""
             self._complain(f"the host refused {what}: {reason}{remedy}")
         return ok
@@ -63,3 +65,9 @@ class Rpc:
         if trouble not in self._troubles and len(self._troubles) < 100:
             self._troubles.add(trouble)
             self._log(trouble)
+
+
+def one_line(words: bytes) -> str:
+    """The host's words for the log: one short line, without control characters."""
+    text = words[:MOST_WORDS].decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -10,19 +10,18 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vmtpy.services import netlink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import TypeVar
 
     from _typeshed import StrPath
 
     from vmtpy.services.netlink import Address, Link, Route
 
-    T = TypeVar("T")
+T = TypeVar("T")
 
 MOST_NICS = 16
 MOST_ADDRESSES = 2048  # of an interface; older hosts accept 64

@@ -73,10 +73,14 @@ def dispatch(arguments: list[str]) -> int:
 
         print(f"vmtpy {__version__}")
         return 0
-    if not arguments or arguments[0] not in COMMANDS:
-        if arguments:
-            print(f"vmtpy: there is no command {arguments[0]}", file=sys.stderr)
+    if not arguments:
         print(usage(), file=sys.stderr)
+        return 2
+    if arguments[0] not in COMMANDS:
+        print(
+            f"vmtpy: there is no command {arguments[0]}; `vmtpy help` lists the commands",
+            file=sys.stderr,
+        )
         return 2
     return run(arguments[0], arguments[1:])
 

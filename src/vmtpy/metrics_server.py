@@ -40,7 +40,8 @@ def serve(listen: str, page: Callable[[], bytes], log: Log) -> str:
     try:
         listening = _listen(listen)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise ConfigError(f"[metrics] listen = {listen!r}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"[metrics] listen = {listen!r}: {why}") from error
     before = threading.stack_size(STACK)
     threading.Thread(target=_Server(listening, page, log).run, daemon=True).start()
     threading.stack_size(before)

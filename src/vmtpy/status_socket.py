@@ -104,8 +104,15 @@ def _listen(path: str, log: Log) -> socket.socket | None:
         try:
             listening.bind(path)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or _is_served(path):
+            if error.errno != errno.EADDRINUSE:
                 raise
+            if _is_served(path):
+                log.warning(
+                    f"another agent already answers on {path}; end one of the two, because they "
+                    "share the host's commands, and snapshots fail (`vmtpy doctor` names both)"
+                )
+                listening.close()
+                return None
             Path(path).unlink()  # an agent that was killed has left it
             listening.bind(path)
         listening.listen(8)

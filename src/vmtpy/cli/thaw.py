@@ -39,7 +39,10 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps([as_dict(result) for result in results], indent=2))
     elif not results:
-        print(f"nothing to thaw: there is no marker in {RUN_DIRECTORY}")
+        print(
+            f"nothing to thaw: there is no marker in {RUN_DIRECTORY}; `fsfreeze --unfreeze PATH` "
+            "thaws what another program has frozen"
+        )
     else:
         for result in results:
             print(result.text, file=sys.stdout if result.result in DONE else sys.stderr)

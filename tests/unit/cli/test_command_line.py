@@ -273,3 +273,9 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "usage: vmtpy freeze" in done.stdout
     assert "VMTPY-FREEZE(1)" in re.sub(".\b", "", done.stdout)
+
+
+def test_a_command_that_does_not_exist_is_named_in_one_line(capsys: Capture) -> None:
+    assert main(["statsu"]) == 2
+    expected = "vmtpy: there is no command statsu; `vmtpy help` lists the commands\n"
+    assert capsys.readouterr() == ("", expected)

@@ -6,18 +6,27 @@ No backup and no power operation: these guests would freeze and stop what belong
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.emulation import Run, emulate, require_low_ports, require_ptrace
+from support.emulation import EMULATE, Run, require_low_ports, require_ptrace
 from support.namespace import INSIDE, require_namespaces
+from support.patience import PATIENCE, await_true
+
+from vmtpy.host.esxi import BURST
 
 TOOLBOX = Path(__file__).parents[2] / "build" / "toolbox" / "toolbox"
-SECONDS = "5"  # that a guest lives
+UPTIME, ADDRESS, DISKS = "SetGuestInfo  7 ", "info-set guestinfo.ip ", "SetGuestDiskInfo "
+# What a guest's host has heard, and how often, when the guest has told all that it tells.
+VMTOOLSD_HAS_TOLD = {ADDRESS: 1, DISKS: 1, UPTIME: 2}  # once for the burst, once in a look
+TOOLBOX_HAS_TOLD = {ADDRESS: 1}
+OURS_HAS_TOLD = {ADDRESS: 1, DISKS: 1}
 
 # Of govmomi's toolbox 0.24.2, as Debian has its source: what a host finds wanting → why it is so.
 GOVMOMI = {
@@ -45,13 +54,37 @@ ONLY_OURS = {
 }
 
 
-def live(*command: str | Path) -> Run:
+def live(output: Path, told: dict[str, int], *command: str | Path) -> Run:
+    """The life of a guest until its host has had all its answers and heard so much of it.
+
+    `output` is the file for the timeline.
+    """
     require_ptrace()
     require_namespaces()
     require_low_ports()
     inside = ("/bin/sh", "-c", f'exec {INSIDE} "$@"', "sh")
-    end = ("timeout", "--preserve-status", "-s", "TERM", SECONDS)
-    return emulate(*inside, *end, *command, options=("--as", "esxi"))
+    options = ("--json", "-o", str(output), "--as", "esxi")
+    emulator = subprocess.Popen([*EMULATE, *options, "--", *inside, *command])
+
+    def lines() -> list[dict[str, Any]]:
+        whole = output.read_text().rpartition("\n")[0] if output.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def has_told() -> bool:
+        assert emulator.poll() is None, f"{command} has ended"
+        heard = lines()
+        requests = [line.get("request", "") for line in heard if line["kind"] == "rpci"]
+        counts = {text: sum(one.startswith(text) for one in requests) for text in told}
+        answers = sum(line["kind"] == "reply" for line in heard)
+        return answers > len(BURST) and all(counts[text] >= told[text] for text in told)
+
+    try:
+        await_true(has_told, lines)
+        emulator.terminate()  # which the emulator passes on
+        code = emulator.wait(PATIENCE)
+    finally:
+        emulator.kill()
+    return Run(code, b"", b"", lines())
 
 
 def verdict(run: Run) -> dict[str, Any]:
@@ -77,10 +110,10 @@ def names(run: Run) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def toolbox() -> Run:
+def toolbox(tmp_path_factory: pytest.TempPathFactory) -> Run:
     if not os.access(TOOLBOX, os.X_OK):
         pytest.skip("needs govmomi's toolbox: run .ci/toolbox")
-    return live(TOOLBOX)
+    return live(tmp_path_factory.mktemp("toolbox") / "timeline", TOOLBOX_HAS_TOLD, TOOLBOX)
 
 
 def test_vmtoolsd_is_running_and_complete(tmp_path: Path) -> None:
@@ -89,7 +122,7 @@ def test_vmtoolsd_is_running_and_complete(tmp_path: Path) -> None:
         pytest.skip("capability missing: vmtoolsd (open-vm-tools)")
     config = tmp_path / "tools.conf"
     config.write_text("[guestinfo]\npoll-interval=1\n")
-    run = live(vmtoolsd, "-n", "vmsvc", "-c", config)
+    run = live(tmp_path / "timeline", VMTOOLSD_HAS_TOLD, vmtoolsd, "-n", "vmsvc", "-c", config)
     assert verdict(run)["tools"]["state"] == "running", verdict(run)
     assert wanting(run) == set()
     assert run.code == 0
@@ -103,8 +136,11 @@ def test_govmomis_toolbox_is_running_and_what_it_lacks_is_named(toolbox: Run) ->
     assert {line["way"] for line in toolbox.of_kind("rpci")} == {"backdoor"}, "it knows no vsock"
 
 
-def test_what_ours_says_and_govmomis_toolbox_does_not_is_explained(toolbox: Run) -> None:
-    ours = live(sys.executable, "-m", "vmtpy", "run", "--include", "/nonexistent")
+def test_what_ours_says_and_govmomis_toolbox_does_not_is_explained(
+    toolbox: Run, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-m", "vmtpy", "run", "--include", "/nonexistent")
+    ours = live(tmp_path / "timeline", OURS_HAS_TOLD, *command)
     assert verdict(ours)["tools"]["state"] == "running", verdict(ours)
     assert names(toolbox) - names(ours) <= {"tools.set.version"}
     assert names(ours) - names(toolbox) <= set(ONLY_OURS)

@@ -177,7 +177,7 @@ def check_hooks(config: Config) -> Iterator[Finding]:
         text = "[postgresql] is configured, but psycopg is not installed"
         yield Finding("hooks", "problem", text, INSTALL)
     if good:
-        yield Finding("hooks", "ok", f"{count} executables" if count else "none")
+        yield Finding("hooks", "ok", f"{count} executable{'s' * (count != 1)}" if count else "none")
 
 
 def hook_files(config: Config) -> Iterator[Path]:

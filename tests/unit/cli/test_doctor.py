@@ -248,7 +248,7 @@ def test_hooks_that_will_not_run_are_problems(hooks: Path) -> None:
     good.write_text("#!/bin/sh\n")
     good.chmod(0o755)
     (hooks / "10-good.bak").write_text("")
-    assert only(storage.check_hooks(config)).text == "1 executables"
+    assert only(storage.check_hooks(config)).text == "1 executable"
     (hooks / "20-forgotten").write_text("#!/bin/sh\n")
     open_to_all = hooks / "30-open"
     open_to_all.write_text("#!/bin/sh\n")
@@ -270,7 +270,7 @@ def test_scripts_of_open_vm_tools_that_will_not_run_are_problems(
     script = hooks / "10-db"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
-    assert only(storage.check_hooks(config)).text == "1 executables"
+    assert only(storage.check_hooks(config)).text == "1 executable"
     script.chmod(0o775)
     found = only(storage.check_hooks(config))
     assert found.level == "problem"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vmtpy import service, udev
 from vmtpy.config import FILE, find, load
+from vmtpy.doctor import machine
 from vmtpy.hooks.trust import distrust
 from vmtpy.parser import Parser
 from vmtpy.replaced import put_back
@@ -86,6 +87,9 @@ def main(arguments: list[str]) -> int:
     if failed := udev.apply():
         print(f"the udev rules take effect at the next boot: {failed}", file=sys.stderr)
     print(f"installed {file}: the service starts at boot and, on VMware, now")
+    for finding in machine.check_clients(Path("/proc")):
+        if finding.level == "problem":
+            print(f"warning: {finding.text}: {finding.remedy}", file=sys.stderr)
     print(
         "`vmtpy doctor` tells whether snapshots will work; `vmtpy status` shows the agent's state"
     )

@@ -87,6 +87,21 @@ def test_the_service_brings_and_takes_them(
     assert f"removed {rooted / udev.FILE}; disks keep" in capsys.readouterr().out
 
 
+def test_a_service_beside_another_agent_is_warned_of(
+    rooted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vmtoolsd = rooted.parent / "proc" / "7"
+    vmtoolsd.mkdir(parents=True)
+    (vmtoolsd / "comm").write_text("vmtoolsd\n")
+    (vmtoolsd / "cmdline").write_text("/usr/bin/vmtoolsd\0")
+    check = machine.check_clients
+    monkeypatch.setattr(machine, "check_clients", lambda _: check(vmtoolsd.parent))
+    assert install_service.main([]) == 0
+    error = capsys.readouterr().err
+    assert "warning: vmtoolsd (process 7) also takes the host's commands" in error
+    assert "systemctl disable --now open-vm-tools" in error
+
+
 def test_a_service_that_cannot_be_installed_leaves_no_rules(rooted: Path) -> None:
     program = rooted.parent / "programs/systemctl"
     program.write_text("#!/bin/sh\nexit 1\n")

@@ -41,21 +41,36 @@ class Disk(NamedTuple):
 
 
 def read() -> list[Disk]:
-    """The local filesystems by path, without those for which statvfs() fails."""
+    """The local filesystems by path, without those for which statvfs() fails.
+
+    ZFS is among them, although it cannot be frozen; its disks are not known.
+    """
+    plan = _core.make_plan(_core.PlanRequest())
+    local = [(one.path, one.type, one.disks) for one in plan.filesystems]
+    local += [(one.path, one.type, []) for one in plan.left_out if is_zfs(one)]
     disks = []
-    for filesystem in _core.make_plan(_core.PlanRequest()).filesystems:
+    for path, kind, below in local:
         try:
-            found = os.statvfs(filesystem.path)
+            found = os.statvfs(path)
         except OSError:
             continue
         if found.f_blocks:
             unit = found.f_frsize
             free = found.f_bavail * unit // MIB * MIB
-            devices = virtual_devices.names(filesystem.disks)
-            disks.append(
-                Disk(filesystem.path, filesystem.type, free, found.f_blocks * unit, devices)
-            )
+            devices = virtual_devices.names(below)
+            disks.append(Disk(path, kind, free, found.f_blocks * unit, devices))
     return sorted(disks, key=lambda disk: disk.path)
+
+
+def is_zfs(left: _core.LeftOut) -> bool:
+    """Whether this is a ZFS that is writable and not hidden by another mount."""
+    if left.type != "zfs" or left.cause != _core.Cause.UNSUPPORTED:
+        return False
+    try:
+        device = os.stat(left.path).st_dev  # noqa: PTH116 (as statvfs, which Path does not have)
+    except OSError:
+        return False
+    return f"{os.major(device)}:{os.minor(device)}" == left.device
 
 
 def encode(disks: list[Disk]) -> bytes:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import struct
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from vmtpy import _core
@@ -13,6 +14,8 @@ from vmtpy.services import disks
 from vmtpy.services.disks import Disk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 SRV = Disk("/srv", "xfs", 5 << 40, 9 << 40)
@@ -74,8 +77,31 @@ def test_one_that_cannot_be_asked_does_not_lose_the_others(monkeypatch: pytest.M
     ]
 
 
+def test_zfs_is_told_unless_another_mount_hides_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open-vm-tools tells of it, too. It cannot be frozen, so it is in no plan."""
+    number = tmp_path.stat().st_dev
+    here = f"{os.major(number)}:{os.minor(number)}"
+    unsupported, read_only = _core.Cause.UNSUPPORTED, _core.Cause.READ_ONLY
+    left_out = [
+        SimpleNamespace(path=str(tmp_path / path), device=device, type=kind, cause=cause)
+        for path, device, kind, cause in (
+            ("", here, "zfs", unsupported),
+            ("", "0:4711", "zfs", unsupported),
+            ("", here, "zfs", read_only),
+            ("", here, "panfs", unsupported),
+            ("gone", here, "zfs", unsupported),
+        )
+    ]
+    plan = SimpleNamespace(filesystems=[], left_out=left_out)
+    monkeypatch.setattr(_core, "make_plan", lambda _request: plan)
+    found = [(disk.path, disk.type, disk.devices) for disk in disks.read()]
+    assert found == [(str(tmp_path), "zfs", ())]
+
+
 def test_here_only_local_filesystems_are_asked() -> None:
     planned = {filesystem.path for filesystem in _core.make_plan().filesystems}
     for disk in disks.read():
-        assert disk.path in planned
+        assert disk.path in planned or disk.type == "zfs"
         assert 0 <= disk.free <= disk.size

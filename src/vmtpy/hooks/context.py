@@ -63,7 +63,7 @@ class _Visit:
         entered: set when the context manager has been entered or has failed.
         left: set when the thread ends.
         held: whether the context manager is entered and the backup knows that.
-        failure: the exception of the context manager, except the AbortedError raised in it.
+        failure: the exception of the context manager, except the AbortedError of this class.
     """
 
     def __init__(self, manager: Manager) -> None:
@@ -85,8 +85,9 @@ class _Visit:
                 self._leave.wait()
                 if self._aborted:
                     raise AbortedError("the backup did not succeed")
-        except AbortedError:
-            pass
+        except AbortedError as error:
+            if not (self._aborted or self._abandoned):  # it is the hook's own
+                self.failure = error
         except BaseException as error:  # also SystemExit, which would end only this thread
             self.failure = error
         finally:

@@ -113,6 +113,19 @@ def test_a_failing_hook_undoes_those_before_it_and_is_named() -> None:
     assert len(bench.seen) == 4
 
 
+def test_a_hook_that_aborts_the_backup_itself_is_quoted() -> None:
+    bench = Bench()
+
+    @contextmanager
+    def replica() -> Iterator[None]:
+        raise AbortedError("this is a replica")
+        yield
+
+    bench.hooks.add(replica)
+    with pytest.raises(HookError, match=r"^hook replica: this is a replica$"):
+        bench.hooks.freeze()
+
+
 def test_an_optional_hook_may_fail() -> None:
     bench = Bench(optional=("b",))
     for name in "abc":

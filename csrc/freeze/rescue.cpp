@@ -129,7 +129,9 @@ class MarkerRescue {
     }
     owner_ = look_at_owner(system_, marker_);
     if (owner_ == Owner::ALIVE && !force_) {
-      return tell(Rescue::REFUSED, process + " is alive and holds this freeze");
+      std::string paths;
+      for (const Marker::Entry& entry : marker_.filesystems) paths += " " + entry.path;
+      return tell(Rescue::REFUSED, process + " is alive and holds this freeze:" + paths);
     }
     thaw_all(mounts);
     if (!marker_.rcu.empty()) restore_rcu();

@@ -197,7 +197,7 @@ def test_the_marker_of_a_living_agent_is_left_alone_unless_forced(tmp_path: Path
     with loop_mount("ext4") as mount, frozen(mount, tmp_path) as agent:
         [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert result.result == Rescue.REFUSED
-        assert result.text == f"process {agent.pid} is alive and holds this freeze"
+        assert result.text == f"process {agent.pid} is alive and holds this freeze: {mount.path}"
         [result] = _core.thaw_from_markers(_core.real_system(), tmp_path, force=True)
         assert result.result == Rescue.THAWED
         assert not mount.thaw()

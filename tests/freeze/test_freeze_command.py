@@ -167,6 +167,9 @@ def test_thaw_thaws_what_the_dead_left_frozen(
             assert thaw_command.main(["--json"]) == 1
             [told] = json.loads(capsys.readouterr().out)
             assert told["result"] == "refused"
+            assert thaw_command.main([]) == 1
+            error = capsys.readouterr().err
+            assert f"is alive and holds this freeze: {mount.path}\nvmtpy thaw: --force " in error
             guardian = agent.guardian()
             os.kill(agent.pid, signal.SIGSTOP)  # it would thaw as soon as its guardian is gone
             os.kill(guardian, signal.SIGKILL)

@@ -46,6 +46,11 @@ def main(arguments: list[str]) -> int:
     else:
         for result in results:
             print(result.text, file=sys.stdout if result.result in DONE else sys.stderr)
+        if any(result.result == _core.Rescue.REFUSED for result in results):
+            print(
+                "vmtpy thaw: --force thaws it all the same, and that process's snapshot then fails",
+                file=sys.stderr,
+            )
     return 0 if all(result.result in DONE for result in results) else 1
 
 

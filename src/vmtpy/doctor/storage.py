@@ -121,7 +121,7 @@ def marked(marker: Path) -> list[str]:
         lines = marker.read_text("utf-8", "replace").splitlines()
     except OSError as error:
         return [f"({error.strerror})"]
-    return [line.split(maxsplit=2)[2] for line in lines if line.startswith("filesystem ")]
+    return [line.split()[2] for line in lines if line.startswith("filesystem ")]
 
 
 def is_held(marker: Path, proc: Path) -> bool:

@@ -208,7 +208,7 @@ def test_a_marker_that_nobody_holds_is_a_problem_and_a_held_one_is_not(tmp_path:
     assert only(storage.check_frozen(run, proc, expected=False)).level == "ok"
     run.mkdir()
     (run / "freeze-40-1").write_text(
-        "vmtpy freeze marker 1\nboot x\nprocess 40 22\nfilesystem 7:0 /srv\nend\n"
+        "vmtpy freeze marker 1\nboot x\nprocess 40 22\nfilesystem 7:0 /srv ext4\nend\n"
     )
     found = only(storage.check_frozen(run, proc, expected=False))
     assert (found.level, found.remedy) == ("problem", "`vmtpy thaw`")

@@ -57,12 +57,16 @@ def test_a_marker_of_an_earlier_boot_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_marker_of_a_living_process_is_refused(tmp_path: Path) -> None:
-    path = marker(tmp_path, process=f"{os.getpid()} {start_time(os.getpid())}")
+    path = marker(
+        tmp_path,
+        process=f"{os.getpid()} {start_time(os.getpid())}",
+        rest="filesystem 4095:1 /gone ext4\nfilesystem 4095:2 /away xfs\n",
+    )
     [result] = rescue(tmp_path)
     assert result.result == Rescue.REFUSED
-    assert result.text == f"process {os.getpid()} is alive and holds this freeze"
+    assert result.text == f"process {os.getpid()} is alive and holds this freeze: /gone /away"
     assert path.exists()
-    assert rescue(tmp_path, force=True) == []
+    assert {result.result for result in rescue(tmp_path, force=True)} == {Rescue.NOT_MOUNTED}
     assert not path.exists()
 
 

@@ -57,7 +57,7 @@ def test_a_program_that_cannot_be_started_is_an_error_that_names_it() -> None:
     before = children()
     with pytest.raises(SystemCallError) as caught:
         make_host("/nonexistent/program").start()
-    assert children() == before
+    assert children() <= before  # an earlier test's may end
     assert caught.value.call == "exec"
     assert caught.value.filename == "/nonexistent/program"
     assert caught.value.errno == 2

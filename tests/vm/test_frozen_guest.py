@@ -44,7 +44,8 @@ def test_a_clock_stepped_by_hours_while_frozen_changes_nothing(guest: BusyGuest)
     for hours in (5, -5, 0):
         guest.machine.check("date", "-s", f"@{now + hours * 3600}")
         time.sleep(1.0)  # for whatever might take the step for time gone by
-    assert guest.acknowledged.now() == frozen
+    for kind, number in guest.acknowledged.now().items():
+        assert number <= frozen[kind] + 1  # the word of one may have been on its way
     guest.release()
     assert guest.machine.wait(host) == 0
     assert guest.phases()["backup ended"]["outcome"] == "done"

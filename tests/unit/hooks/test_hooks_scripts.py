@@ -84,7 +84,8 @@ def test_without_its_exit_code_a_hook_has_failed(place: Path) -> None:
             hooks_of(place).freeze()
     finally:
         signal.signal(signal.SIGCHLD, before)
-    assert descriptors_of_this_process() == descriptors
+    # An earlier test's may still be closed.
+    assert set(descriptors_of_this_process()) <= set(descriptors)
 
 
 def test_an_aborted_backup_is_a_freeze_fail(place: Path) -> None:

@@ -63,4 +63,4 @@ def test_an_agent_that_never_runs_leaves_nothing_open() -> None:
     assert agent.status()
     del agent
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before  # an earlier test's may still be closed

@@ -85,7 +85,7 @@ def test_it_tells_people_what_happened(store: Path) -> None:
     assert "The snapshot is clean and complete." in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_it_takes_everything_away(number: signal.Signals, store: Path) -> None:
     require_everything("ext4")
     running = subprocess.Popen(

@@ -41,8 +41,10 @@ def size_of(text: str) -> int:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     terminal = Terminal(sys.stderr if options.json else sys.stdout)
-    # SIGTERM runs the same clean-up as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # SIGTERM and the end of the terminal run the same clean-up as Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     disk.find_programs()
     lacking = missing(options.fs, options.store)
     if lacking:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.config import FILE, load
-from vmtpy.errors import SystemCallError
+from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.hooks.legacy import TOOLS_CONF
 from vmtpy.migrate import Fate, Outcome, configuration, scripts, settings, tools_conf
 from vmtpy.migrate.absent import ABSENT, mounted, used
@@ -54,6 +54,8 @@ def parser() -> Parser:
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     root = str(Path(options.root).absolute()).rstrip("/")
+    if not Path(f"{root}/").is_dir():
+        raise VmtError(f"--root {root} is not a directory")
     outcome = examine(root)
     tell(outcome, root)
     files = {FILE: (configuration.render(outcome), 0o644)}

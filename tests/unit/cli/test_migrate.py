@@ -15,7 +15,7 @@ import pytest
 
 from vmtpy import config
 from vmtpy.cli import migrate
-from vmtpy.errors import SystemCallError
+from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.hooks import legacy
 from vmtpy.migrate import absent, configuration, scripts
 from vmtpy.services.power_hooks import run_power_hooks
@@ -232,6 +232,13 @@ def test_a_dry_run_shows_everything_and_writes_nothing(
     assert "/etc/vmtpy/power.d/50-open-vm-tools would be:" in said
     assert "      run /etc/vmware-tools/resume-vm-default\n" in said
     assert not (tmp_path / "etc/vmtpy").exists()
+
+
+def test_an_image_that_is_not_there_is_named_and_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "image"
+    with pytest.raises(VmtError, match=rf"--root {missing} is not a directory"):
+        migrate.main(["--root", str(missing)])
+    assert not missing.exists()
 
 
 def test_for_an_image_no_next_command_touches_this_machine(

@@ -31,8 +31,6 @@ constexpr Duration LEVEL_PATIENCE = 250ms;  // after this the next level is thaw
 // After this the session ends although a FITHAW still fails.
 constexpr Duration THAW_PATIENCE = 5s;
 constexpr Duration SCOUT_PATIENCE = 300ms;
-constexpr Duration RESUME_PATIENCE = 2s;  // how long a snapshot of a volume below is waited for
-constexpr Duration RESUME_LOOK = 10ms;
 // The pause between two attempts to put the kernel's settings back.
 constexpr Duration RCU_PAUSE = 1s;
 
@@ -48,54 +46,6 @@ void Conductor::conduct() {
   thaw();
   conclude();
   finish_stuck_calls();
-}
-
-bool Conductor::prepare() {
-  for (std::size_t index = 0; index < freezer_->size(); ++index) {
-    const char* call = "";
-    const int error = freezer_->open(index, call);
-    if (error < 0) return end(EndReason::CALL, static_cast<int>(index), call, -error);
-  }
-  std::size_t index = 0;
-  if (const int error = freezer_->compare_mounts(index, replaced_)) {
-    if (error != -ESTALE) return end(EndReason::CALL, -1, "read /proc/self/mountinfo", -error);
-    return end(EndReason::REPLACED, static_cast<int>(index), "", ESTALE);
-  }
-  if (!await_resumed()) return false;  // a syncfs would wait for a suspended device, too
-  if (const int error = freezer_->start_threads(freezer_)) {
-    return end(EndReason::CALL, -1, "pthread_create", error);
-  }
-  scout_->start();
-  return true;
-}
-
-// Waits while device-mapper has suspended a device below, because a snapshot of that volume is
-// being taken. The two freezes would disturb each other: some kernels then never freeze this
-// filesystem for a snapshot again. A suspension mostly takes milliseconds.
-bool Conductor::await_resumed() {
-  const Time deadline = clock_.now() + RESUME_PATIENCE;
-  for (;;) {
-    const int index = find_suspended();
-    if (index < 0) return true;
-    MutexLock lock(freezer_->mutex);
-    if (state_.asked != Asked::NOTHING) return end_as_asked();
-    const Time now = clock_.now();
-    if (now >= deadline) return end(EndReason::SUSPENDED, index);
-    clock_.wait_until(lock, freezer_->changed, std::min(deadline, now + RESUME_LOOK));
-  }
-}
-
-int Conductor::find_suspended() {
-  for (std::size_t index = 0; index < freezer_->size(); ++index) {
-    const int which = freezer_->find_suspended(index);
-    if (which < 0) continue;
-    const std::string& device = freezer_->filesystems()[index].mapped[which];
-    std::string text;
-    const bool named = system_.read_file("/sys/dev/block/" + device + "/dm/name", text) == 0;
-    suspended_ = named ? text.substr(0, text.find('\n')) + " (" + device + ")" : device;
-    return static_cast<int>(index);
-  }
-  return -1;
 }
 
 bool Conductor::protect() {
@@ -191,16 +141,7 @@ bool Conductor::freeze_level(int level, MutexLock& lock) {
   // After a stop of this process the guardian has perhaps thawed, and then it lets nothing freeze
   // any more.
   if (clock_.now() >= deadline_) return end(EndReason::EXPIRED);
-  switch (woken) {
-    case Woken::DONE:
-      return true;
-    case Woken::ASKED:
-      return end_as_asked();
-    case Woken::FAILED:
-      return end_as_failed();
-    case Woken::DEADLINE:
-      break;
-  }
+  if (woken != Woken::DEADLINE) return woken == Woken::DONE || end_as(woken);
   return end(EndReason::TIMEOUT, find_busy(Task::FREEZE));
 }
 
@@ -369,6 +310,10 @@ bool Conductor::end_as_failed() {
 
 bool Conductor::end_as_asked() {
   return end(EndReason::ABORTED);
+}
+
+bool Conductor::end_as(Woken woken) {
+  return woken == Woken::ASKED ? end_as_asked() : end_as_failed();
 }
 
 int Conductor::find_busy(Task task) const {

@@ -1,5 +1,5 @@
 // The conductor of a freeze: the thread that takes a run from its first open to its last thaw
-// (conductor.cpp, presync.cpp), and what the session asks of it from other threads
+// (conductor.cpp, prepare.cpp, presync.cpp), and what the session asks of it from other threads
 // (conductor_requests.cpp). It serves FreezeSession, and relies on Freezer, Guardian, Storage and
 // RcuSwitch.
 #pragma once
@@ -48,7 +48,8 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   // The conductor's own steps, in this order.
   bool await_start();  // returns false if it is dropped first
   void conduct();
-  bool prepare();
+  bool prepare();  // prepare.cpp
+  bool open();
   bool presync();  // presync.cpp
   bool protect();
   bool freeze();
@@ -89,6 +90,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   bool end_as_asked();
   // Ends with the call that failed first.
   bool end_as_failed() REQUIRES(freezer_->mutex);
+  bool end_as(Woken woken) REQUIRES(freezer_->mutex);  // for ASKED and FAILED
   int find_busy(Task task) const REQUIRES(freezer_->mutex);
   void copy_progress(std::vector<Progress>& progress) const REQUIRES(freezer_->mutex);
   RunFacts facts();  // collects what is known of a run that is over
@@ -108,6 +110,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   std::vector<std::string> warnings_;
   std::string replaced_;         // what has happened to the planned mount
   std::string slow_;             // how a slow disk and its writers stand
+  std::string parent_;           // what a filesystem that cannot be opened is mounted on
   std::string suspended_;        // the device that was found suspended
   Time deadline_ = Time::max();  // when the limit passes
   bool guarded_ = false;         // marker and guardian are there

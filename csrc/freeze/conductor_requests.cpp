@@ -153,6 +153,7 @@ RunFacts Conductor::facts() {
       warnings_,
       scout_->found(),
       replaced_,
+      parent_,
       suspended_,
       slow_,
       freezer_->guardian().process(),

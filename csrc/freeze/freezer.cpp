@@ -1,5 +1,5 @@
-// The workers' loop: sync, freeze and thaw of one filesystem each, outside of the lock. Relies on
-// System for the calls and on Guardian, which hears of each change.
+// The workers' loop: open, sync, freeze and thaw of one filesystem each, outside of the lock.
+// Relies on System for the calls and on Guardian, which hears of each change.
 #include "freeze/freezer.h"
 
 #include <algorithm>
@@ -26,6 +26,11 @@ constexpr Duration RESUME_LOOK = 5ms;
 std::string describe(const std::string& type, const std::string& source,
                      const std::string& device) {
   return type + " " + source + " (" + device + ")";
+}
+
+// Says whether the task's call needs the open directory.
+bool in_use(Task task) {
+  return task == Task::OPEN || task == Task::SYNC || task == Task::FREEZE;
 }
 
 // The files that say whether device-mapper has suspended a device below each filesystem.
@@ -60,27 +65,15 @@ Freezer::~Freezer() {
 
 void Freezer::close_idle() {
   for (std::size_t index = 0; index < size(); ++index) {
-    if (descriptors_[index] < 0) continue;
     {
       MutexLock lock(mutex);
       const Progress& progress = workers_[index].progress;
-      if (progress.frozen || progress.task == Task::SYNC || progress.task == Task::FREEZE) continue;
+      if (progress.frozen || in_use(progress.task)) continue;
     }
+    if (descriptors_[index] < 0) continue;
     system_.close(descriptors_[index]);
     descriptors_[index] = -1;
   }
-}
-
-int Freezer::open(std::size_t index, const char*& call) {
-  call = "open";
-  const int descriptor = system_.open_directory(filesystems_[index].path);
-  if (descriptor < 0) return descriptor;
-  descriptors_[index] = descriptor;
-  call = "statx";
-  linux::MountId id;
-  if (const int error = system_.mount_id(descriptor, id)) return error;
-  unique_ids_[index] = id.unique;
-  return id.id == filesystems_[index].mount_id ? 0 : -ESTALE;
 }
 
 int Freezer::compare_mounts(std::size_t& index, std::string& what) {
@@ -109,6 +102,15 @@ int Freezer::compare_mounts(std::size_t& index, std::string& what) {
     }
   }
   return 0;
+}
+
+std::string Freezer::describe_parent(std::size_t index) {
+  std::string text;
+  if (linux::read_mountinfo(system_, text)) return "";
+  const plan::Mounts mounts(text);
+  const plan::Mount* mount = mounts.by_id(filesystems_[index].mount_id);
+  const plan::Mount* parent = mount ? mounts.by_id(mount->parent) : nullptr;
+  return parent ? parent->point + " (" + parent->type + ")" : "";
 }
 
 int Freezer::find_suspended(std::size_t index) {
@@ -165,6 +167,9 @@ void Freezer::work(std::size_t index) {
   for (;;) {
     while (me.progress.task == Task::NONE) me.wake.wait(lock);
     switch (me.progress.task) {
+      case Task::OPEN:
+        open(index);
+        break;
       case Task::SYNC:
         sync(index);
         break;
@@ -183,6 +188,23 @@ void Freezer::work(std::size_t index) {
     }
     finish(index);
   }
+}
+
+void Freezer::open(std::size_t index) {
+  mutex.unlock();
+  const char* call = "open";
+  const plan::Filesystem& planned = filesystems_[index];
+  int result = system_.open_directory(planned.path);
+  if (result >= 0) {
+    descriptors_[index] = result;
+    call = "statx";
+    linux::MountId id;
+    result = system_.mount_id(descriptors_[index], id);
+    unique_ids_[index] = id.unique;
+    if (result == 0 && id.id != planned.mount_id) result = -ESTALE;
+  }
+  mutex.lock();
+  if (result < 0) fail(index, call, -result);
 }
 
 void Freezer::sync(std::size_t index) {

@@ -1,5 +1,6 @@
 // The filesystems of a session, each with a thread of its own, because a FIFREEZE may wait for
-// ever, uninterruptibly, and must then hold up nothing else. It serves the conductor, which gives
+// ever, uninterruptibly, and must then hold up nothing else. An open() may, too, where a server's
+// filesystem lies on the way. It serves the conductor, which gives
 // the threads their tasks and waits on one condition. One mutex guards everything, and it is also
 // the session's.
 #pragma once
@@ -19,7 +20,7 @@
 
 namespace vmtpy::freeze {
 
-enum class Task { NONE, SYNC, FREEZE, THAW, QUIT };
+enum class Task { NONE, OPEN, SYNC, FREEZE, THAW, QUIT };
 
 // How far one filesystem is. This is plain data, so that it can be copied under the lock without
 // allocating.
@@ -61,13 +62,12 @@ class Freezer {
 
   // These functions are called before anything is frozen, without the lock.
   //
-  // Opens the directory of `index` and compares the mount's id. Returns 0 or -errno, with the
-  // failed call. -ESTALE means that the planned mount is not there any more.
-  int open(std::size_t index, const char*& call);
   // Compares all open mounts with the plan, because ids are given again; a mount that is open keeps
   // its id. Returns 0 or -errno. After -ESTALE `index` is not the planned mount, and `what` says
   // why.
   int compare_mounts(std::size_t& index, std::string& what);
+  // Returns the place and type of what filesystem `index` is mounted on, "" if that cannot be told.
+  std::string describe_parent(std::size_t index);
   // Starts one thread for each filesystem. `self` keeps this object alive. Returns 0 or a
   // (positive) errno.
   int start_threads(const std::shared_ptr<Freezer>& self);
@@ -84,7 +84,7 @@ class Freezer {
   // Gives `task` to every filesystem of `level` to which it applies; level < 0 means all levels.
   void begin(Task task, int level) REQUIRES(mutex);
   std::size_t running() const REQUIRES(mutex) { return running_; }
-  // The index of the first filesystem that failed to sync or freeze, or -1.
+  // The index of the first filesystem that failed to open, sync or freeze, or -1.
   int failed() const REQUIRES(mutex) { return failed_; }
   // From now on a filesystem that becomes frozen late is thawed at once by its own thread.
   void give_up() REQUIRES(mutex) { giving_up_ = true; }
@@ -100,6 +100,10 @@ class Freezer {
   bool applies(Task task, std::size_t index) const REQUIRES(mutex);
   void work(std::size_t index) EXCLUDES(mutex);
   // These functions release the mutex for the time of their calls.
+  //
+  // Opens the directory and compares the mount's id. The error ESTALE means that the planned mount
+  // is not there any more.
+  void open(std::size_t index) REQUIRES(mutex);
   void sync(std::size_t index) REQUIRES(mutex);
   void freeze(std::size_t index, MutexLock& lock) REQUIRES(mutex);
   void thaw(std::size_t index, MutexLock& lock) REQUIRES(mutex);
@@ -113,7 +117,7 @@ class Freezer {
   const std::vector<plan::Filesystem> filesystems_;
   const std::vector<std::vector<std::string>> suspended_files_;
   const AlreadyFrozen already_frozen_;
-  std::vector<int> descriptors_;
+  std::vector<int> descriptors_;                  // each is its thread's while that opens it
   std::vector<std::uint64_t> unique_ids_;         // the unique ids of the open mounts
   std::deque<Worker> workers_ GUARDED_BY(mutex);  // a deque, because workers cannot move
   Guardian guardian_;

@@ -45,6 +45,14 @@ std::string describe_timeout(const RunFacts& facts, std::size_t index) {
   return text;
 }
 
+std::string describe_open_timeout(const RunFacts& facts, const std::string& path) {
+  std::string text =
+      "open " + path + ": not done within " + seconds(facts.run.options.presync_timeout);
+  if (!facts.parent.empty())
+    text += "; " + facts.parent + ", on which it is mounted, does not answer";
+  return text;
+}
+
 std::string describe_call(const RunEnd& end, const std::string& path) {
   if (end.code == ESTALE && std::string(end.call) == "statx") {
     return path + ": the planned mount is gone, or hidden by another one";
@@ -57,6 +65,8 @@ std::string describe_call(const RunEnd& end, const std::string& path) {
 
 std::string describe_failure(const RunFacts& facts, const std::string& path) {
   switch (facts.end.reason) {
+    case EndReason::OPEN_TIMEOUT:
+      return describe_open_timeout(facts, path);
     case EndReason::TIMEOUT:
       return describe_timeout(facts, static_cast<std::size_t>(facts.end.index));
     case EndReason::PRESYNC_TIMEOUT:
@@ -92,6 +102,7 @@ void describe_end(const RunFacts& facts, RunTexts& texts) {
       texts.error = "the limit of " + seconds(facts.run.options.timeout) + " has passed";
       return;
     case EndReason::CALL:
+    case EndReason::OPEN_TIMEOUT:
     case EndReason::TIMEOUT:
     case EndReason::PRESYNC_TIMEOUT:
     case EndReason::TOO_SLOW:

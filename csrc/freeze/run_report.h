@@ -45,6 +45,7 @@ struct RunFacts {
   std::vector<std::string> warnings;
   std::vector<StuckWriter> stuck_writers;
   std::string replaced;   // what has happened to a planned mount
+  std::string parent;     // what a filesystem that could not be opened is mounted on
   std::string suspended;  // the device that device-mapper has suspended
   std::string slow;       // how a disk and its writers stand
   pid_t guardian = 0;

@@ -23,6 +23,7 @@ enum class EndReason {
   ABORTED,
   EXPIRED,
   CALL,             // `call` on filesystem `index` failed with `code`
+  OPEN_TIMEOUT,     // filesystem `index` was not opened in time
   TIMEOUT,          // filesystem `index` did not freeze in time
   PRESYNC_TIMEOUT,  // filesystem `index` was not synced in time
   // The disk of filesystem `index` is slower than its writers, and nothing has been frozen.

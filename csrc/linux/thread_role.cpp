@@ -32,12 +32,12 @@ constexpr Capabilities FREEZE = bit(CAP_SYS_ADMIN);
 
 constexpr Capabilities LOOP = MEMORY | HOST;
 constexpr Capabilities STATUS = MEMORY | HOST;  // the status thread asks the host for its name
-constexpr Capabilities FREEZER = MEMORY | FREEZE;
+constexpr Capabilities FREEZER = MEMORY | FREEZE | READ_ALL;
 constexpr Capabilities SCOUT = MEMORY | READ_ALL | bit(CAP_SYS_PTRACE);
 // The guardian thaws, removes the marker and writes rcu_expedited.
 constexpr Capabilities GUARDIAN = MEMORY | FREEZE | bit(CAP_DAC_OVERRIDE);
 // The conductor protects itself from the OOM killer before it takes its role.
-constexpr Capabilities CONDUCTOR = FREEZER | SCOUT | GUARDIAN | READ_ALL | bit(CAP_SYS_RESOURCE);
+constexpr Capabilities CONDUCTOR = FREEZER | SCOUT | GUARDIAN | bit(CAP_SYS_RESOURCE);
 // Python reads and writes others' directories (hooks, records), finds an NTP daemon under hidepid=,
 // sets the clock, and signals hooks' processes.
 constexpr Capabilities MAIN = MEMORY | HOST | READ_ALL | bit(CAP_DAC_OVERRIDE) |

@@ -17,7 +17,7 @@ enum class Role {
   STATUS,     // answers `vmtpy status`
   LOOP,       // the agent's loop, which talks with the host
   CONDUCTOR,  // runs a freeze session; what it starts has no more rights than it
-  FREEZER,    // freezes one filesystem
+  FREEZER,    // opens and freezes one filesystem
   SCOUT,      // finds the programs that are inside a write
   GUARDIAN,   // the process that thaws when the agent cannot
 };

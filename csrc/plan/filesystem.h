@@ -29,6 +29,8 @@ struct Filesystem {
   std::vector<std::string> bdis;    // names in /sys/class/bdi of what holds its dirty pages
   // The names under which the kernel tells how much goes to the disks: devices, or names of bdis.
   std::vector<std::string> sinks;
+  // The way to `path` leads through a network or FUSE filesystem, whose server may not answer.
+  bool behind_server = false;
 };
 
 // The cause for which a filesystem is left out, for programs.

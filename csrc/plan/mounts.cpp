@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "linux/facts.h"
+#include "plan/filesystem_type.h"
 
 namespace vmtpy::plan {
 
@@ -47,6 +48,11 @@ bool parse_line(std::string_view line, Mount& mount) {
   return !mount.type.empty();
 }
 
+bool has_server(const Mount& mount) {
+  const TypeKind kind = type_kind(mount.type);
+  return kind == TypeKind::NETWORK || kind == TypeKind::FUSE;
+}
+
 // Puts a directory before any file, because only directories are opened. mountinfo does not tell a
 // bind mount of a single file from that of a directory, but the root of a filesystem is always a
 // directory.
@@ -55,7 +61,7 @@ void put_directory_first(Superblock& superblock, const Mounts::IsFile& is_file) 
   const Mount& first = superblock.main();
   if (!is_file || !first.visible || first.root == "/") return;
   const auto directory = std::find_if(mounts.begin(), mounts.end(), [&](const Mount* mount) {
-    return mount->visible && !is_file(*mount);
+    return mount->visible && (mount->behind_server || !is_file(*mount));
   });
   superblock.file_only = directory == mounts.end();
   if (!superblock.file_only) std::rotate(mounts.begin(), directory, directory + 1);
@@ -63,8 +69,8 @@ void put_directory_first(Superblock& superblock, const Mounts::IsFile& is_file) 
 
 bool better(const Mount* left, const Mount* right) {
   const auto rank = [](const Mount* mount) {
-    return std::make_tuple(!mount->visible, mount->root != "/", mount->point.size(),
-                           std::string_view(mount->point), mount->id);
+    return std::make_tuple(!mount->visible, mount->behind_server, mount->root != "/",
+                           mount->point.size(), std::string_view(mount->point), mount->id);
   };
   return rank(left) < rank(right);
 }
@@ -103,7 +109,11 @@ void Mounts::index() {
   for (const Mount& mount : mounts_) {
     children_.insert_or_assign(Place(mount.parent, mount.point), &mount);
   }
-  for (Mount& mount : mounts_) mount.visible = under(mount.point) == &mount;
+  for (Mount& mount : mounts_) {
+    bool through_server = false;
+    mount.visible = walk(mount.point, through_server) == &mount;
+    mount.behind_server = mount.visible && through_server;
+  }
 }
 
 void Mounts::group(const IsFile& is_file) {
@@ -140,12 +150,21 @@ const Mount* Mounts::topmost(const Mount* below, std::string_view point) const {
   }
 }
 
-const Mount* Mounts::under(std::string_view path) const {
+const Mount* Mounts::walk(std::string_view path, bool& through_server) const {
   const Mount* mount = topmost(nullptr, "/");
+  through_server = false;
   for (std::size_t end = 1; end <= path.size(); ++end) {
-    if (end == path.size() || path[end] == '/') mount = topmost(mount, path.substr(0, end));
+    if (end != path.size() && path[end] != '/') continue;
+    const Mount* next = topmost(mount, path.substr(0, end));
+    if (next != mount && mount != nullptr && has_server(*mount)) through_server = true;
+    mount = next;
   }
   return mount;
+}
+
+const Mount* Mounts::under(std::string_view path) const {
+  bool through_server;
+  return walk(path, through_server);
 }
 
 }  // namespace vmtpy::plan

@@ -24,6 +24,8 @@ struct Mount {
   std::string source;
   std::string super_options;  // still escaped: a comma inside a value is "\054"
   bool visible = false;       // false if another mount lies over it or over the way to it
+  // The way to it leads through a network or FUSE filesystem, whose server may not answer.
+  bool behind_server = false;
 };
 
 struct Superblock {
@@ -43,8 +45,8 @@ struct Superblock {
 class Mounts {
  public:
   // Says whether a single file is mounted there (containers bind /etc/hosts), which mountinfo does
-  // not tell. It is only asked about visible mounts, and only where no whole filesystem is mounted
-  // that could be opened instead.
+  // not tell. It is only asked about visible mounts behind no server, and only where no whole
+  // filesystem is mounted that could be opened instead.
   using IsFile = std::function<bool(const Mount& mount)>;
   explicit Mounts(std::string_view mountinfo, const IsFile& is_file = {});
   Mounts(const Mounts&) = delete;
@@ -63,6 +65,7 @@ class Mounts {
 
  private:
   const Mount* topmost(const Mount* below, std::string_view point) const;
+  const Mount* walk(std::string_view path, bool& through_server) const;
   void index();
   void group(const IsFile& is_file);
 

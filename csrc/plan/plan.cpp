@@ -210,6 +210,7 @@ void Planner::add(const Superblock& superblock) {
   filesystem.device = superblock.device;
   filesystem.type = main.type;
   filesystem.source = main.source;
+  filesystem.behind_server = main.behind_server;
   filesystem.sync_only = type_kind(main.type) == TypeKind::SYNCS;
   for (const Mount* mount : superblock.mounts) {
     if (mount != &main && mount->visible) filesystem.also.push_back(mount->point);

@@ -337,6 +337,7 @@ class Filesystem:
         disks: Sequence[str] = (),
         bdis: Sequence[str] = (),
         sinks: Sequence[str] = (),
+        behind_server: bool = False,
     ) -> None: ...
     @property
     def path(self) -> str: ...
@@ -366,6 +367,8 @@ class Filesystem:
     def bdis(self) -> list[str]: ...
     @property
     def sinks(self) -> list[str]: ...
+    @property
+    def behind_server(self) -> bool: ...
 
 class Cause(enum.Enum):
     """Why a filesystem is not frozen."""

@@ -40,6 +40,8 @@ class Filesystem:
         disks: the block devices below that stand on no other device.
         bdis: the names in /sys/class/bdi of the devices that count its dirty pages.
         sinks: the devices that count its writes to the disks, by number or by name of bdi.
+        behind_server: whether the way to `path` leads through a network or FUSE filesystem, whose
+            server may not answer.
     """
 
     path: str
@@ -56,6 +58,7 @@ class Filesystem:
     disks: tuple[str, ...]
     bdis: tuple[str, ...]
     sinks: tuple[str, ...]
+    behind_server: bool
 
 
 @dataclass(frozen=True, slots=True)

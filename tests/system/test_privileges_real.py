@@ -38,7 +38,7 @@ MAIN = {*HOST, *SCOUT, "dac_override", "sys_time", "kill"}
 NATIVE = {
     "vmtpy-loop": HOST,
     "vmtpy-freeze": CONDUCTOR,
-    "vmtpy-fs": FREEZE,
+    "vmtpy-fs": {*FREEZE, "dac_read_search"},
     "vmtpy-scout": SCOUT,
     "vmtpy-guardian": {*FREEZE, "dac_override"},
     "vmtpy-status": HOST,

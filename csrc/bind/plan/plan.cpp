@@ -14,17 +14,19 @@ void bind_filesystem(py::module_& module) {
       .def(py::init([](const FsText& path, std::uint64_t mount_id, const FsText& device,
                        const FsText& type, const FsText& source, int level, bool sync_only,
                        const FsTexts& also, const FsTexts& stands_on, const FsTexts& mapped,
-                       const FsTexts& disks, const FsTexts& bdis, const FsTexts& sinks) {
+                       const FsTexts& disks, const FsTexts& bdis, const FsTexts& sinks,
+                       bool behind_server) {
              return plan::Filesystem{
                  path.value,    mount_id,     0,           device.value, type.value,
                  source.value,  level,        sync_only,   plain(also),  plain(stands_on),
-                 plain(mapped), plain(disks), plain(bdis), plain(sinks)};
+                 plain(mapped), plain(disks), plain(bdis), plain(sinks), behind_server};
            }),
            py::arg("path"), py::kw_only(), py::arg("mount_id") = 0, py::arg("device") = FsText{},
            py::arg("type") = FsText{}, py::arg("source") = FsText{}, py::arg("level") = 0,
            py::arg("sync_only") = false, py::arg("also") = FsTexts{},
            py::arg("stands_on") = FsTexts{}, py::arg("mapped") = FsTexts{},
-           py::arg("disks") = FsTexts{}, py::arg("bdis") = FsTexts{}, py::arg("sinks") = FsTexts{})
+           py::arg("disks") = FsTexts{}, py::arg("bdis") = FsTexts{}, py::arg("sinks") = FsTexts{},
+           py::arg("behind_server") = false)
       .def_property_readonly("path", text(&plan::Filesystem::path))
       .def_readonly("mount_id", &plan::Filesystem::mount_id)
       .def_readonly("unique_id", &plan::Filesystem::unique_id)
@@ -39,6 +41,7 @@ void bind_filesystem(py::module_& module) {
       .def_property_readonly("disks", texts(&plan::Filesystem::disks))
       .def_property_readonly("bdis", texts(&plan::Filesystem::bdis))
       .def_property_readonly("sinks", texts(&plan::Filesystem::sinks))
+      .def_readonly("behind_server", &plan::Filesystem::behind_server)
       .def("__repr__", [](const plan::Filesystem& filesystem) {
         return to_text("<Filesystem " + filesystem.path + " (" + filesystem.type + " " +
                        filesystem.device + ", level " + std::to_string(filesystem.level) +

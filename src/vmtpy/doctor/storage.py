@@ -78,7 +78,7 @@ def check_own_files(plan: Planner, files: dict[str, str]) -> Iterator[Finding]:
     except VmtError:  # check_plan() reports it
         return
     for filesystem in made.filesystems:
-        if not filesystem.sync_only:
+        if not filesystem.sync_only and not filesystem.behind_server:
             with suppress(OSError):  # the filesystem has been unmounted meanwhile
                 devices[Path(filesystem.path).stat().st_dev] = filesystem.path
     for what, name in files.items():

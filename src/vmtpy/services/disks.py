@@ -1,8 +1,8 @@
 """Reads and encodes the filesystems for the host: `SetGuestDiskInfo`, and for older hosts key 3.
 
-It serves guest_info.py. It calls statvfs() only for local filesystems of the plan, because that
-call hangs on a network filesystem without its server. The formats are those of open-vm-tools'
-services/plugins/guestInfo/diskInfo.c.
+It serves guest_info.py. It calls statvfs() only for filesystems of the plan whose mount points are
+not behind a server, because that call hangs while the server of a network filesystem is away. The
+formats are those of open-vm-tools' services/plugins/guestInfo/diskInfo.c.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def read() -> list[Disk]:
     ZFS is among them, although it cannot be frozen; its disks are not known.
     """
     plan = _core.make_plan(_core.PlanRequest())
-    local = [(one.path, one.type, one.disks) for one in plan.filesystems]
+    asked = [one for one in plan.filesystems if not one.behind_server]
+    local = [(one.path, one.type, one.disks) for one in asked]
     local += [(one.path, one.type, []) for one in plan.left_out if is_zfs(one)]
     disks = []
     for path, kind, below in local:

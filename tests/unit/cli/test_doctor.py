@@ -202,6 +202,11 @@ def test_own_files_on_what_is_frozen_are_noted_even_if_they_do_not_exist_yet() -
     assert "the log /no-such-directory/vmtpy.log lies on /, which will be frozen" in found.text
 
 
+def test_a_mount_point_behind_a_server_is_not_looked_at() -> None:
+    plan = _core.Plan([_core.Filesystem("/", behind_server=True)])
+    assert list(storage.check_own_files(lambda: plan, {"the log": "/vmtpy.log"})) == []
+
+
 def test_a_marker_that_nobody_holds_is_a_problem_and_a_held_one_is_not(tmp_path: Path) -> None:
     run, proc = tmp_path / "run", tmp_path / "proc"
     proc.mkdir()

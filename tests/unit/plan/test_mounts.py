@@ -127,6 +127,24 @@ def test_in_a_chroot_where_no_root_is_listed_mounts_below_are_found(machine: Mac
         machine.plan(include=("/var",))
 
 
+@pytest.mark.parametrize("type_", ["nfs4", "fuse.sshfs"])
+def test_a_mount_behind_a_server_is_opened_only_if_there_is_no_other(
+    type_: str, machine: Machine
+) -> None:
+    machine.partition("sda3", "8:3", of="sda")
+    machine.mount("/")
+    machine.mount("/n", type_, "0:40", "server:/")
+    machine.mount("/n/d", device="8:2", source="/dev/sda2")
+    machine.mount("/n/d/e", device="8:3", source="/dev/sda3")
+    machine.mount("/far/away", device="8:3", source="/dev/sda3")
+    found = {f.path: (f.also, f.behind_server) for f in machine.plan().filesystems}
+    assert found == {
+        "/": ([], False),
+        "/n/d": ([], True),
+        "/far/away": (["/n/d/e"], False),
+    }
+
+
 def test_read_only_is_a_matter_of_the_superblock_not_of_the_mount(machine: Machine) -> None:
     machine.mount("/", options="ro,relatime", super_options="rw")
     machine.mount("/usr", device="8:2", super_options="ro,errors=continue")

@@ -100,6 +100,13 @@ def test_zfs_is_told_unless_another_mount_hides_it(
     assert found == [(str(tmp_path), "zfs", ())]
 
 
+def test_one_behind_a_server_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = _core.Filesystem("/dev", type="ext4", behind_server=True)
+    plan = _core.Plan([_core.Filesystem("/", type="ext4"), far])
+    monkeypatch.setattr(_core, "make_plan", lambda _request: plan)
+    assert [disk.path for disk in disks.read()] == ["/"]
+
+
 def test_here_only_local_filesystems_are_asked() -> None:
     planned = {filesystem.path for filesystem in _core.make_plan().filesystems}
     for disk in disks.read():

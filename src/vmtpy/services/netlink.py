@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ NEWROUTE, GETROUTE = 24, 26
 ERROR, DONE = 2, 3
 REQUEST_DUMP = 0x301
 DUMP_INTERRUPTED = 0x10
+SOL_NETLINK, GET_STRICT_CHK = 270, 12
+MAIN_TABLE = 254
 # The multicast groups to watch: links, and IPv4 and IPv6 addresses and routes.
 CHANGES = 0x1 | 0x10 | 0x100 | 0x40 | 0x400
-# A router may have a million routes; the default routes come first in a dump.
+# A router may have a million routes; the default routes come first in the dump of a table.
 MOST_ROUTES = 4096
 TIMEOUT = 2.0  # seconds; the kernel normally answers at once
 BUFFER = 65536
@@ -140,7 +143,8 @@ def default_routes() -> list[Route]:
     found: list[Route] = []
     for family in (socket.AF_INET, socket.AF_INET6):
         for number, (kind, body) in enumerate(dump(GETROUTE, family)):
-            if kind == NEWROUTE:
+            # Without IPv6 (ipv6.disable=1) the kernel dumps all other families in its place.
+            if kind == NEWROUTE and body[0] == family:
                 found += parse_route(body)
             if number >= MOST_ROUTES:
                 break
@@ -148,8 +152,15 @@ def default_routes() -> list[Route]:
 
 
 def dump(request: int, family: int = 0) -> Iterator[tuple[int, bytes]]:
-    """The messages of a dump: type and body. A dump that a change interrupts is repeated."""
+    """The messages of a dump: type and body. A dump that a change interrupts is repeated.
+
+    Of the routes only those in the main table are dumped, since other tables may be as large and
+    come before it; before Linux 4.20 it is all tables.
+    """
+    routes = request == GETROUTE
     body = struct.pack("=B15x", family)
+    if routes:
+        body = ROUTE.pack(family, 0, 0, 0, MAIN_TABLE, 0, 0, 0, 0)
     messages: list[tuple[int, bytes]] = []
     for _ in range(3):
         messages = []
@@ -157,11 +168,14 @@ def dump(request: int, family: int = 0) -> Iterator[tuple[int, bytes]]:
         asked = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
         try:
             asked.settimeout(TIMEOUT)
+            if routes:
+                with suppress(OSError):
+                    asked.setsockopt(SOL_NETLINK, GET_STRICT_CHK, 1)
             asked.send(HEADER.pack(HEADER.size + len(body), request, REQUEST_DUMP, 1, 0) + body)
             for kind, flags, content in receive(asked):
                 interrupted = interrupted or bool(flags & DUMP_INTERRUPTED)
                 messages.append((kind, content))
-                if len(messages) > MOST_ROUTES and request == GETROUTE:
+                if len(messages) > MOST_ROUTES and routes:
                     break
         finally:
             asked.close()
@@ -234,7 +248,7 @@ def parse_route(body: bytes) -> list[Route]:
     """The default routes in a message, one for each next hop; empty for another route."""
     family, bits, _, _, table, _, _, kind, _ = ROUTE.unpack_from(body)
     found = attributes(body, ROUTE.size)
-    if bits != 0 or kind != 1 or (number(found.get(15, b"")) or table) != 254:
+    if bits != 0 or kind != 1 or (number(found.get(15, b"")) or table) != MAIN_TABLE:
         return []
     metric = number(found.get(6, b""))
     if 9 in found:  # RTA_MULTIPATH: rtnexthop {u16 size, u8, u8, i32 index}, then attributes

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.namespace import INSIDE, require_namespaces
 
 from vmtpy.services import netlink
 from vmtpy.services.netlink import Address, Link, Route
@@ -96,3 +99,29 @@ def test_this_machine_has_its_loopback_address() -> None:
 def test_an_error_of_the_kernel_is_raised() -> None:
     with pytest.raises(OSError, match="rtnetlink"):
         list(netlink.dump(9999))
+
+
+def test_without_ipv6_no_route_counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel then dumps the routes of all other families in its place."""
+    body = route() + attribute(4, u32(2))
+    monkeypatch.setattr(netlink, "dump", lambda *_: iter([(netlink.NEWROUTE, body)]))
+    assert netlink.default_routes() == [Route(socket.AF_INET, 2)]
+
+
+def test_the_default_route_is_found_behind_a_large_table() -> None:
+    """Tables are dumped in an order of their own, and a router may have large ones for VRFs."""
+    require_namespaces()
+    large = "".join(
+        f"route add 10.{number >> 8}.{number & 255}.0/24 via 192.0.2.1 table 10\n"
+        for number in range(netlink.MOST_ROUTES + 1)
+    )
+    ask = "from vmtpy.services import netlink; print(netlink.default_routes()[0].gateway)"
+    shell = f'{INSIDE} sh -c \'ip -batch - && "$@"\' sh "$@"'
+    found = subprocess.run(
+        ["sh", "-c", shell, "sh", sys.executable, "-c", ask],
+        input=large.encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=60,
+    )
+    assert found.stdout == f"{bytes((192, 0, 2, 1))}\n".encode()

@@ -111,7 +111,7 @@ def tell(outcome: Outcome, root: str) -> None:
             print(wrapped(f"instead: {absent.instead}"))
         signs = list(used(absent, root))
         if not root:
-            signs += mounted(absent, Path("/proc/mounts").read_text())
+            signs += mounted(absent, Path("/proc/mounts").read_text("utf-8", "replace"))
         if signs:
             print(wrapped(f"SEEMS TO BE IN USE HERE: {', '.join(signs)}"))
 

@@ -109,7 +109,7 @@ def _workplace(store: Path) -> Iterator[Path]:
 
 
 def _mounts() -> list[str]:
-    return Path("/proc/self/mounts").read_text().splitlines()
+    return Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").rstrip("\n").split("\n")
 
 
 def _fill(directory: Path, size: int) -> None:

@@ -115,7 +115,8 @@ def check_clients(proc: Path) -> Iterator[Finding]:
 def parent_of(proc: Path, process: int) -> int:
     """The number of a process's parent; 0 if the process has ended meanwhile."""
     try:
-        return int((proc / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
+        stat = (proc / str(process) / "stat").read_text("utf-8", "replace")
+        return int(stat.rpartition(")")[2].split()[1])
     except OSError:
         return 0
 

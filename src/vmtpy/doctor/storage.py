@@ -127,8 +127,8 @@ def marked(marker: Path) -> list[str]:
 def is_held(marker: Path, proc: Path) -> bool:
     """Whether the process that wrote a marker lives: its number and its start time are equal."""
     try:
-        words = marker.read_text().partition("\nprocess ")[2].split()
-        stat = (proc / words[0] / "stat").read_text()
+        words = marker.read_text("utf-8", "replace").partition("\nprocess ")[2].split()
+        stat = (proc / words[0] / "stat").read_text("utf-8", "replace")
     except (OSError, IndexError):
         return False
     return stat.rpartition(")")[2].split()[19] == words[1]

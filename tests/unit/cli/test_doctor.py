@@ -212,12 +212,12 @@ def test_a_marker_that_nobody_holds_is_a_problem_and_a_held_one_is_not(tmp_path:
     proc.mkdir()
     assert only(storage.check_frozen(run, proc, expected=False)).level == "ok"
     run.mkdir()
-    (run / "freeze-40-1").write_text(
-        "vmtpy freeze marker 1\nboot x\nprocess 40 22\nfilesystem 7:0 /srv ext4\nend\n"
+    (run / "freeze-40-1").write_bytes(
+        b"vmtpy freeze marker 1\nboot x\nprocess 40 22\nfilesystem 7:0 /caf\xe9 ext4\nend\n"
     )
     found = only(storage.check_frozen(run, proc, expected=False))
     assert (found.level, found.remedy) == ("problem", "`vmtpy thaw`")
-    assert "a dead vmtpy may have left /srv frozen" in found.text
+    assert "a dead vmtpy may have left /caf\ufffd frozen" in found.text
     process(proc, 40, "vmtpy")
     assert only(storage.check_frozen(run, proc, expected=False)).level == "note"
     (run / "freeze-40-1").write_text("process 40 99\n")  # another process with its number

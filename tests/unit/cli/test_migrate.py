@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.loop import require_program, require_root
 
 from vmtpy import config
 from vmtpy.cli import migrate
@@ -410,3 +411,28 @@ def test_the_command_line_runs_it(packaged: Path) -> None:
         f"vmtpy migrate: {packaged}/etc/vmtpy/vmtpy.toml exists; vmtpy has changed nothing",
         f"vmtpy migrate: {configuration.ExistsError.hint}",
     ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-m", "vmtpy", "migrate", "--dry-run"],
+        [
+            "-c",
+            "from vmtpy.demo import play; assert play._mounts()[-1].split()[1][-1] == '\\udce9'",
+        ],
+    ],
+    ids=["migrate", "demo"],
+)
+def test_a_mount_point_that_is_no_utf8_ends_nothing(command: list[str], tmp_path: Path) -> None:
+    require_root()
+    require_program("unshare")
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    shell = f'mount -t tmpfs none {tmp_path}/caf* && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", shell, "sh", sys.executable, *command],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -104,7 +104,8 @@ class Metrics:
             _replace(self._config.textfile, self.page())
         except OSError as error:
             if self._trouble != str(error):
-                self._log.warning(f"[metrics] textfile: {error}")
+                name = self._config.textfile
+                self._log.warning(f"[metrics] textfile = {name!r}: {error.strerror or error}")
             self._trouble = str(error)
         else:
             self._trouble = ""

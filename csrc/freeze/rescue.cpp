@@ -146,9 +146,14 @@ class MarkerRescue {
   }
 
   // Thaws everything, repeatedly while the dead process may still be about to freeze: its threads
-  // in FIFREEZE freeze when that returns, and its conductor may be writing rcu_expedited.
+  // in FIFREEZE freeze when that returns, and its conductor may be writing rcu_expedited. What is
+  // behind a server comes last, because an open() there may wait for ever.
   void thaw_all(const plan::Mounts& mounts) {
     std::vector<Marker::Entry> left(marker_.filesystems.rbegin(), marker_.filesystems.rend());
+    std::stable_partition(left.begin(), left.end(), [&](const Marker::Entry& entry) {
+      const plan::Superblock* superblock = mounts.superblock(entry.device);
+      return superblock == nullptr || !superblock->main().behind_server;
+    });
     for (;;) {
       std::erase_if(left, [&](const Marker::Entry& entry) { return thaw(entry, mounts); });
       if (owner_ != Owner::DYING) break;

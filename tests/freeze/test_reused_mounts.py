@@ -11,12 +11,11 @@ import signal
 import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support import loop, watchdog
-from support.freezing import FreezingProcess, await_gone
+from support.freezing import FreezingProcess, await_gone, write_marker
 from support.loop import LoopMount, loop_mount
 from support.patience import PATIENCE, await_true
 
@@ -35,6 +34,7 @@ from vmtpy._host import StoppingSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TRIES = 50  # other programs mount, too, and may get the id first
 UNIQUE = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 8)
@@ -203,15 +203,6 @@ def test_what_is_frozen_is_found_by_its_device_and_not_where_it_was(tmp_path: Pa
         finally:
             loop.run(["umount", str(mount.path)])
         assert list(run.iterdir()) == []
-
-
-def write_marker(directory: Path, entry: str) -> Path:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    path = directory / "freeze-1-1"
-    path.write_text(
-        f"vmtpy freeze marker 1\nboot {boot}\nprocess {(1 << 22) + 1} 1\nfilesystem {entry}\nend\n"
-    )
-    return path
 
 
 def test_a_filesystem_that_takes_the_place_of_another_during_a_rescue_is_left_alone(

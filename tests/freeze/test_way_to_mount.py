@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from support import loop
+from support.freezing import write_marker
 from support.fuse import FuseMount, fuse_mount, unmount
 from support.loop import LoopMount, loop_mount
 from support.patience import PATIENCE
@@ -97,3 +99,46 @@ def test_a_server_that_answers_late_is_waited_for(mount: LoopMount, tmp_path: Pa
         session.release()
         assert session.wait_for(Phase.ENDED, PATIENCE)
         assert session.record().outcome == Outcome.RELEASED
+
+
+@contextmanager
+def only_behind_silence(tmp_path: Path) -> Iterator[str]:
+    """A filesystem that is mounted nowhere else; its entry in a marker."""
+    place = tmp_path / "net"
+    place.mkdir()
+    image = tmp_path / "ext4.img"
+    with image.open("wb") as file:
+        file.truncate(loop.SIZES["ext4"])
+    loop.run([*loop.MKFS["ext4"], str(image)])
+    with fuse_mount(place) as fuse:
+        loop.run(["mount", "-o", "loop", str(image), str(fuse.inner)])
+        found = loop.find_mount(fuse.inner)
+        assert found is not None
+        fuse.fall_silent()
+        try:
+            yield f"{found.number} {found.path} ext4"
+        finally:
+            fuse.answer()
+            unmount(fuse.inner)
+
+
+def test_a_rescue_thaws_the_others_before_it_waits_for_a_server(
+    mount: LoopMount, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    results: list[_core.RescueResult] = []
+    with only_behind_silence(tmp_path) as silent:
+        # They are thawed from the last to the first.
+        write_marker(run, f"{mount.number} {mount.path} ext4", silent)
+        mount.freeze()
+        rescue = threading.Thread(
+            target=lambda: results.extend(_core.thaw_from_markers(_core.real_system(), run))
+        )
+        rescue.start()
+        (mount.path / "file").write_bytes(b"thawed")  # waits for the thaw
+    rescue.join(PATIENCE)
+    assert [result.text for result in results] == [
+        f"{mount.path} is thawed",
+        f"{tmp_path}/net/inner was not frozen",
+    ]

@@ -205,3 +205,12 @@ def main(facts: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     main(json.loads(sys.argv[1]))
+
+
+def write_marker(directory: Path, *entries: str) -> Path:
+    """A marker of a process that is dead; an entry is "major:minor", path and type."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    path = directory / "freeze-1-1"
+    lines = "".join(f"filesystem {entry}\n" for entry in entries)
+    path.write_text(f"vmtpy freeze marker 1\nboot {boot}\nprocess {(1 << 22) + 1} 1\n{lines}end\n")
+    return path

@@ -203,10 +203,6 @@ def main(facts: dict[str, object]) -> None:
     sys.stdin.read()  # stays, as an agent does, until it is ended
 
 
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
-
-
 def write_marker(directory: Path, *entries: str) -> Path:
     """A marker of a process that is dead; an entry is "major:minor", path and type."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -214,3 +210,7 @@ def write_marker(directory: Path, *entries: str) -> Path:
     lines = "".join(f"filesystem {entry}\n" for entry in entries)
     path.write_text(f"vmtpy freeze marker 1\nboot {boot}\nprocess {(1 << 22) + 1} 1\n{lines}end\n")
     return path
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -48,7 +48,9 @@ def read() -> list[Disk]:
     plan = _core.make_plan(_core.PlanRequest())
     asked = [one for one in plan.filesystems if not one.behind_server]
     local = [(one.path, one.type, one.disks) for one in asked]
-    local += [(one.path, one.type, []) for one in plan.left_out if is_zfs(one)]
+    remote = (_core.Cause.NETWORK, _core.Cause.FUSE)
+    servers = [f"{one.path.rstrip('/')}/" for one in plan.left_out if one.cause in remote]
+    local += [(one.path, one.type, []) for one in plan.left_out if is_zfs(one, servers)]
     disks = []
     for path, kind, below in local:
         try:
@@ -63,9 +65,13 @@ def read() -> list[Disk]:
     return sorted(disks, key=lambda disk: disk.path)
 
 
-def is_zfs(left: _core.LeftOut) -> bool:
-    """Whether this is a ZFS that is writable and not hidden by another mount."""
+def is_zfs(left: _core.LeftOut, servers: list[str]) -> bool:
+    """Whether this is a ZFS that is writable, not hidden by another mount, and not below one of
+    `servers`, whose answer might never come.
+    """
     if left.type != "zfs" or left.cause != _core.Cause.UNSUPPORTED:
+        return False
+    if left.path.startswith(tuple(servers)):
         return False
     try:
         device = os.stat(left.path).st_dev  # noqa: PTH116 (as statvfs, which Path does not have)

@@ -81,6 +81,7 @@ def test_zfs_is_told_unless_another_mount_hides_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """open-vm-tools tells of it, too. It cannot be frozen, so it is in no plan."""
+    (tmp_path / "nfs/below").mkdir(parents=True)
     number = tmp_path.stat().st_dev
     here = f"{os.major(number)}:{os.minor(number)}"
     unsupported, read_only = _core.Cause.UNSUPPORTED, _core.Cause.READ_ONLY
@@ -92,6 +93,8 @@ def test_zfs_is_told_unless_another_mount_hides_it(
             ("", here, "zfs", read_only),
             ("", here, "panfs", unsupported),
             ("gone", here, "zfs", unsupported),
+            ("nfs", "0:99", "nfs4", _core.Cause.NETWORK),
+            ("nfs/below", here, "zfs", unsupported),
         )
     ]
     plan = SimpleNamespace(filesystems=[], left_out=left_out)

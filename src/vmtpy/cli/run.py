@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from vmtpy._core import RunRecord
 
+STOP_ON, RELOAD_ON = (signal.SIGTERM, signal.SIGINT), (signal.SIGHUP,)
+
 
 def main(arguments: list[str]) -> int:
     sys.dont_write_bytecode = True  # __pycache__ may lie on a frozen filesystem
     options = parse(arguments)
+    unblock_signals()
     kernel.check()
     config = read(options)
     logger = log.to_stderr(log.LEVELS[options.log_level])
@@ -62,8 +65,8 @@ def main(arguments: list[str]) -> int:
 
     with served(config.status.socket, status, logger):
         agent.run(
-            stop_on=(signal.SIGTERM, signal.SIGINT),
-            reload_on=(signal.SIGHUP,),
+            stop_on=STOP_ON,
+            reload_on=RELOAD_ON,
             reload=lambda: reread(options, config, logger),
         )
     return 0
@@ -135,6 +138,11 @@ def reread(options: argparse.Namespace, first: Config, logger: log.Log) -> Confi
             "restart the agent to give them all"
         )
     return config
+
+
+def unblock_signals() -> None:
+    """Lets the agent's signals arrive although its parent has blocked them."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP_ON, *RELOAD_ON))
 
 
 def drop_privileges(config: Config, logger: log.Log) -> None:

@@ -220,3 +220,20 @@ def test_a_parent_that_ignores_sigchld_hides_no_exit_code() -> None:
         check=False,
     )
     assert done.returncode == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_parent_that_blocks_signals_keeps_none_from_the_agent(number: signal.Signals) -> None:
+    program = (
+        "import contextlib, signal, sys\n"
+        "from vmtpy.cli import run\n"
+        f"signal.signal({int(number)}, signal.SIG_DFL)\n"
+        f"signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])\n"
+        "with contextlib.suppress(ValueError):\n"
+        "    run.main(['--config', '/nowhere/vmtpy.toml'])\n"
+        f"signal.raise_signal({int(number)})\n"
+        "print('it did not arrive')\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-number, b"", b"")

@@ -223,8 +223,7 @@ def pacing(record: _core.RunRecord) -> list[tuple[int, str]]:
     return [
         (
             INFO,
-            f"{run.path}: writers were slowed down for {run.paced:.1f} s, as they dirty "
-            f"{run.writer_rate / MIB:.0f} MiB/s and the disk takes {run.disk_rate / MIB:.0f}: "
+            f"{run.path}: writers were slowed down for {run.paced:.1f} s, {why_paced(run)}: "
             f"{(run.dirty_before or 0) / MIB:.0f} MiB were dirty before and "
             f"{(run.dirty_left or 0) / MIB:.1f} left; its freeze took {run.freeze * 1000:.0f} ms, "
             f"{run.expected_hold * 1000:.0f} were expected (by {record.dirty_source})",
@@ -232,6 +231,13 @@ def pacing(record: _core.RunRecord) -> list[tuple[int, str]]:
         for run in record.filesystems
         if run.paced
     ]
+
+
+def why_paced(run: _core.FilesystemRun) -> str:
+    if not run.disk_rate:  # a disk has to be busy for a while before its rate is known
+        return "as the disk might have been too slow for them"
+    rates = run.writer_rate / MIB, run.disk_rate / MIB
+    return f"as they dirty {rates[0]:.0f} MiB/s and the disk takes {rates[1]:.0f}"
 
 
 def partial(record: _core.RunRecord) -> list[tuple[int, str]]:

@@ -203,6 +203,13 @@ def test_the_report_has_whose_writers_were_slowed_down_and_the_log_says_why() ->
     ]
 
 
+def test_the_log_names_no_rate_of_a_disk_that_was_never_busy() -> None:
+    ((_, line),) = pacing(record(filesystems=[ran("/srv", paced=0.5, disk_rate=0.0)]))
+    assert line.startswith(
+        "/srv: writers were slowed down for 0.5 s, as the disk might have been too slow for them: "
+    )
+
+
 def test_lists_that_are_too_long_are_cut_and_counted() -> None:
     many = [ran(f"/srv/volume-{n:04}") for n in range(1000)]
     made = backup_report.report(

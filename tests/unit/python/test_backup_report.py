@@ -141,14 +141,14 @@ def left(path: str, cause: Cause = Cause.FUSE, kind: str = "fuse.x") -> SimpleNa
     return SimpleNamespace(path=path, type=kind, cause=cause, reason="why")
 
 
-def ran(path: str, paced: float = 0.0) -> Any:  # noqa: ANN401 (as record())
-    """What happened to a filesystem whose disk takes 40 MiB/s."""
+def ran(path: str, paced: float = 0.0, rate: float = 40.0) -> Any:  # noqa: ANN401 (as record())
+    """What happened to a filesystem whose disk takes `rate` MiB/s."""
     return SimpleNamespace(
         path=path,
         paced=paced,
         dirty_before=500 << 20,
         dirty_left=3 << 20,
-        disk_rate=40.0 * (1 << 20),
+        disk_rate=rate * (1 << 20),
         writer_rate=100.0 * (1 << 20),
         expected_hold=0.075,
         freeze=0.0821,
@@ -204,7 +204,7 @@ def test_the_report_has_whose_writers_were_slowed_down_and_the_log_says_why() ->
 
 
 def test_the_log_names_no_rate_of_a_disk_that_was_never_busy() -> None:
-    ((_, line),) = pacing(record(filesystems=[ran("/srv", paced=0.5, disk_rate=0.0)]))
+    ((_, line),) = pacing(record(filesystems=[ran("/srv", paced=0.5, rate=0.0)]))
     assert line.startswith(
         "/srv: writers were slowed down for 0.5 s, as the disk might have been too slow for them: "
     )

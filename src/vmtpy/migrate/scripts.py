@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmtpy.hooks import legacy
+from vmtpy.hooks.directory import why_not
 from vmtpy.hooks.legacy import DIRECTORY
 from vmtpy.hooks.trust import distrust
 from vmtpy.migrate import Fate, Outcome, Setting, tools_conf
@@ -52,6 +53,9 @@ def backup_scripts(root: str, sections: Sections, outcome: Outcome) -> None:
         if path not in scripts:
             note = "the file is not executable: open-vm-tools fails on it, vmtpy skips it"
             outcome.fates.append(Fate(path, "", note))
+        elif wanted and (reason := _skipped(root, path)):
+            note = f"open-vm-tools runs it, vmtpy skips it ({reason}): rename it if it is to run"
+            outcome.fates.append(Fate(path, "", note))
         elif wanted:
             note = _trouble(f"{root}{path}")
             outcome.fates.append(Fate(path, "[hooks] legacy = true", note))
@@ -64,6 +68,12 @@ def backup_scripts(root: str, sections: Sections, outcome: Outcome) -> None:
         outcome.settings.append(Setting("hooks", "legacy", True, origin))
         origin = "open-vm-tools has no limit; lower this when you know how long the scripts take"
         outcome.settings.append(Setting("hooks", "timeout", TIMEOUT, origin))
+
+
+def _skipped(root: str, path: str) -> str:
+    """Why vmtpy takes a script in backupScripts.d for no hook; "" if it runs the script."""
+    in_directory = path.startswith(f"{legacy.BACKUP_SCRIPTS}/")
+    return why_not(Path(f"{root}{path}")) if in_directory else ""
 
 
 def power_scripts(root: str, sections: Sections, outcome: Outcome) -> None:

@@ -121,12 +121,14 @@ def test_scripts_around_snapshots_go_on(
     put(f"{legacy.BACKUP_SCRIPTS}/10-db")
     put(f"{legacy.BACKUP_SCRIPTS}/20-forgotten", mode=0o644)
     put(f"{legacy.BACKUP_SCRIPTS}/30-open").chmod(0o777)
+    put(f"{legacy.BACKUP_SCRIPTS}/40-db.old")
     hooks = migrated(tmp_path).hooks
     assert (hooks.legacy, hooks.timeout) == (True, 600.0)
     assert legacy.not_run(hooks, str(tmp_path)) == []
     said = capsys.readouterr().out
     assert "20-forgotten\n      the file is not executable: open-vm-tools fails on it" in said
     said = " ".join(said.split())
+    assert "40-db.old open-vm-tools runs it, vmtpy skips it (the name of a backup copy): " in said
     assert re.search(
         r"30-open → \[hooks\] legacy = true vmtpy refuses to run it: .* writable by everybody", said
     )

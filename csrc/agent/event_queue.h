@@ -26,10 +26,10 @@ struct AgentEvent {
     LOG,      // a line for the log
     COMMAND,  // a command of the host; answered by Agent::answer()
     // The answer to a COMMAND has reached the host, or could not be brought there.
-    // The host may have forgotten what it was told: after an open or a reset, or when it registers.
-    // SIGHUP: Python reads the configuration again. It comes between backups only.
     ANSWERED,
+    // The host has been told of this guest anew, and may have forgotten what Python told it.
     ANNOUNCED,
+    // SIGHUP: Python reads the configuration again. It comes between backups only.
     RELOAD,
     STOPPED,  // the loop has ended; the last event
   };

@@ -29,7 +29,7 @@ class Convergence {
   void observe(Time now, const WritebackFacts& facts);
   const WritebackRates& rates() const { return rates_; }
   std::int64_t dirty() const { return dirty_; }
-  // For how long nothing has been written since begin(), and true if anything has been.
+  // How long nothing has been written by now, and whether anything has been since begin().
   Duration idle() const { return rates_.last() - flowed_at_; }
   bool has_flowed() const { return flowed_at_ != begun_at_; }
   Duration expected_hold() const;  // the hold of a freeze that begins now

@@ -21,10 +21,10 @@ namespace vmtpy::freeze {
 // How writers are slowed down: not at all, by the bound of each device, or by that of the machine.
 enum class Converge { OFF, AUTO, GLOBAL };
 
-// The figures of one filesystem. Unknown figures are missing.
+// The figures of one filesystem. Unknown figures are missing; a disk_rate of 0 is not measured.
 struct StorageFigures {
   std::optional<std::int64_t> dirty_before, dirty_left;  // bytes, of its devices
-  double disk_rate = 0, writer_rate = 0;                 // bytes a second; 0 where not measured
+  double disk_rate = 0, writer_rate = 0;                 // bytes a second
   Duration expected_hold{};  // the expected hold of its freeze, just before it
   Duration paced{};          // how long its writers were paced
 };

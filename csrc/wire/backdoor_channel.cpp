@@ -1,5 +1,5 @@
-// The message channel, step by step as in section 2 of the protocol. wire/channel.h says what a
-// caller may rely on.
+// The message channel, step by step: wire/wire.h has the steps, their statuses and the sources for
+// both. wire/channel.h says what a caller may rely on.
 #include "wire/backdoor_channel.h"
 
 #include <cstdio>

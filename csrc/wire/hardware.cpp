@@ -1,4 +1,4 @@
-// Reads hardware facts and the host's time, register by register as in section 1 of the protocol.
+// Reads hardware facts and the host's time, register by register, by the commands of wire/wire.h.
 // It relies on a backdoor that does not fault.
 #include "wire/hardware.h"
 

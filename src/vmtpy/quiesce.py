@@ -8,7 +8,7 @@
                            SIGTERM and when the host is lost.
     (ENDED)                Python receives the record and leaves the hooks; the loop sends req.done.
 
-Between start() and ended() no Python runs.
+Between start() and ended() nothing waits for Python.
 """
 
 from __future__ import annotations

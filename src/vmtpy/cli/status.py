@@ -1,7 +1,7 @@
 """`vmtpy status`: shows the state of the running agent.
 
 The agent also answers while filesystems are frozen. This module asks over the agent's socket
-(status_socket.py) and relies on the dictionary that status.py makes.
+(status_socket.py) and relies on the dictionary that agent_status.py makes.
 """
 
 from __future__ import annotations

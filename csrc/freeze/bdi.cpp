@@ -70,9 +70,8 @@ int read_device_written(linux::System& system, const std::string& device, std::i
 }
 
 bool is_bound_file(const std::string& path) {
-  if (path.starts_with(VM)) {
-    return path.ends_with("/vm/dirty_bytes") || path.ends_with("/vm/dirty_ratio");
-  }
+  const std::string machine(VM);
+  if (path == machine + "dirty_bytes" || path == machine + "dirty_ratio") return true;
   if (!path.starts_with(CLASS)) return false;
   const std::string rest = path.substr(std::string_view(CLASS).size());
   const std::size_t slash = rest.find('/');

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <sstream>
 #include <string_view>
 
 #include "freeze/dirty.h"
+#include "linux/facts.h"
 
 namespace vmtpy::freeze {
 
@@ -17,19 +17,11 @@ namespace {
 
 constexpr int TRIES = 3;
 constexpr int SECTOR = 512;
+constexpr std::int64_t KIB = 1024;
 constexpr const char* CLASS = "/sys/class/bdi/";
 constexpr const char* VM = "/proc/sys/vm/";
 constexpr std::int64_t ALL = 1000000;     // in the files whose names end in _ratio_fine
 constexpr std::int64_t LEAST = 64 << 10;  // in bytes; the kernel takes no bound below a page or two
-
-// Returns the value of "Name: 123 kB" in bytes, -1 if it is missing.
-std::int64_t kilobytes(const std::string& text, std::string_view name) {
-  std::size_t at = text.starts_with(name) ? 0 : text.find("\n" + std::string(name) + ":");
-  if (at == std::string::npos) return -1;
-  at = text.find(':', at);
-  if (at == std::string::npos) return -1;
-  return std::strtoll(text.c_str() + at + 1, nullptr, 10) * 1024;
-}
 
 std::string first_word(const std::string& text) {
   return text.substr(0, text.find_first_of(" \t\n"));
@@ -46,13 +38,13 @@ int read_bdi_stats(linux::System& system, const std::string& name, BdiStats& sta
   std::string text;
   const int error = system.read_file("/sys/kernel/debug/bdi/" + name + "/stats", text);
   if (error) return error;
-  const std::int64_t writing = kilobytes(text, "BdiWriteback");
-  const std::int64_t waiting = kilobytes(text, "BdiReclaimable");
-  const std::int64_t written = kilobytes(text, "BdiWritten");
-  if (writing < 0 || waiting < 0 || written < 0) return -EINVAL;
-  const std::int64_t rate = kilobytes(text, "BdiWriteBandwidth");
-  stats = {writing + waiting, writing, written,
-           static_cast<double>(std::max<std::int64_t>(rate, 0))};
+  const auto writing = linux::find_number(text, "BdiWriteback:");
+  const auto waiting = linux::find_number(text, "BdiReclaimable:");
+  const auto written = linux::find_number(text, "BdiWritten:");
+  if (!writing || !waiting || !written) return -EINVAL;
+  const std::int64_t rate = linux::find_number(text, "BdiWriteBandwidth:").value_or(0);
+  stats = {(*writing + *waiting) * KIB, *writing * KIB, *written * KIB,
+           static_cast<double>(rate * KIB)};
   return 0;
 }
 
@@ -78,6 +70,11 @@ bool is_bound_file(const std::string& path) {
   if (slash == 0 || slash == std::string::npos || rest.front() == '.') return false;
   const std::string file = rest.substr(slash + 1);
   return file == "strict_limit" || file == "min_ratio_fine" || file == "max_ratio_fine";
+}
+
+int put_back(linux::System& system, const Restore& restore) {
+  const int error = system.write_file(restore.path, restore.text);
+  return error == -ENOENT || error == -ENODEV ? 0 : error;  // the device is gone
 }
 
 DirtyBound::DirtyBound(linux::System& system, std::string name)
@@ -161,9 +158,8 @@ bool DirtyBound::lift() {
 bool DirtyBound::restore() {
   bytes_ = NONE;
   for (int attempt = 0; changed_ && attempt < TRIES; ++attempt) {
-    changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& file) {
-      const int error = system_.write_file(file.path, file.text);
-      return error == 0 || error == -ENOENT || error == -ENODEV;  // the device is gone
+    changed_ = !std::all_of(restores_.begin(), restores_.end(), [this](const Restore& restore) {
+      return put_back(system_, restore) == 0;
     });
   }
   return !changed_;

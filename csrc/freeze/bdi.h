@@ -34,6 +34,8 @@ struct Restore {
   std::string path;
   std::string text;
 };
+// Writes the text. Returns 0 or -errno, and 0 also where the device of the file is gone.
+int put_back(linux::System& system, const Restore& restore);
 // Says whether a path is a file that a bound changes, so that no marker can have another file
 // written.
 bool is_bound_file(const std::string& path);

@@ -10,6 +10,8 @@
 #include <sstream>
 #include <string_view>
 
+#include "linux/facts.h"
+
 namespace vmtpy::freeze {
 
 namespace {
@@ -52,15 +54,6 @@ bool unescape(std::string_view text, std::string& path) {
   return !path.empty() && path.find('\0') == std::string::npos;
 }
 
-bool is_device(const std::string& text) {
-  unsigned major = 0, minor = 0;
-  const char* end = text.data() + text.size();
-  const auto [colon, error] = std::from_chars(text.data(), end, major);
-  if (error != std::errc() || colon == end || *colon != ':') return false;
-  const auto [rest, error_after] = std::from_chars(colon + 1, end, minor);
-  return error_after == std::errc() && rest == end;
-}
-
 bool parse_line(const std::string& line, Marker& marker) {
   std::istringstream words(line);
   std::string key, text;
@@ -78,7 +71,7 @@ bool parse_line(const std::string& line, Marker& marker) {
   }
   if (key != "filesystem") return false;
   Marker::Entry entry;
-  if (!(words >> entry.device >> text) || !is_device(entry.device)) return false;
+  if (!(words >> entry.device >> text) || !linux::is_device_number(entry.device)) return false;
   if (!unescape(text, entry.path)) return false;
   if (words >> text && !unescape(text, entry.type)) return false;
   marker.filesystems.push_back(entry);
@@ -138,6 +131,12 @@ bool read_process(linux::System& system, const std::string& process, char& state
   return static_cast<bool>(words >> start);
 }
 
+int read_boot_id(linux::System& system, std::string& boot) {
+  if (const int error = system.read_file(BOOT_ID, boot)) return error;
+  while (!boot.empty() && boot.back() == '\n') boot.pop_back();
+  return 0;
+}
+
 int prepare_marker(linux::System& system, const std::string& run_directory,
                    const std::vector<plan::Filesystem>& filesystems, const std::string& rcu,
                    const std::vector<Restore>& bounds, PreparedMarker& prepared) {
@@ -148,9 +147,7 @@ int prepare_marker(linux::System& system, const std::string& run_directory,
   marker.bounds = bounds;
   char state = 0;
   if (!read_process(system, "self", state, marker.process_start)) return -ESRCH;
-  if (const int error = system.read_file("/proc/sys/kernel/random/boot_id", marker.boot))
-    return error;
-  while (!marker.boot.empty() && marker.boot.back() == '\n') marker.boot.pop_back();
+  if (const int error = read_boot_id(system, marker.boot)) return error;
   for (const plan::Filesystem& filesystem : filesystems) {
     if (filesystem.sync_only) continue;
     marker.filesystems.push_back({filesystem.device, filesystem.path, filesystem.type});

@@ -18,7 +18,7 @@
 namespace vmtpy::freeze {
 
 struct Marker {
-  std::string boot;  // /proc/sys/kernel/random/boot_id
+  std::string boot;  // as read_boot_id() reads it
   pid_t process = 0;
   std::uint64_t process_start = 0;  // clock ticks after boot, field 22 of /proc/PID/stat
   std::string rcu;                  // the value to put back; "" if it is not touched
@@ -50,6 +50,8 @@ int prepare_marker(linux::System& system, const std::string& run_directory,
 int write_marker(linux::System& system, const std::string& run_directory,
                  const PreparedMarker& prepared);
 
+inline constexpr const char* BOOT_ID = "/proc/sys/kernel/random/boot_id";
+int read_boot_id(linux::System& system, std::string& boot);  // returns 0 or -errno
 // Reads state and start time from /proc/PROCESS/stat ("self" or a number). Returns false if that
 // fails.
 bool read_process(linux::System& system, const std::string& process, char& state,

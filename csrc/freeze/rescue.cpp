@@ -14,6 +14,7 @@
 #include "base/errors.h"
 #include "freeze/marker.h"
 #include "freeze/rcu.h"
+#include "linux/facts.h"
 #include "plan/mounts.h"
 
 namespace vmtpy::freeze {
@@ -24,14 +25,14 @@ constexpr Duration LOOK = std::chrono::milliseconds(10);
 
 enum class Owner { DEAD, DYING, ALIVE };
 
-std::vector<std::string> list(const std::string& directory, const std::string& prefix) {
+std::vector<std::string> list_markers(const std::string& directory) {
   std::vector<std::string> names;
   DIR* open = opendir(directory.c_str());
   if (!open && errno == ENOENT) return names;
   if (!open) throw SystemError("opendir", directory, errno);
   // NOLINTNEXTLINE(concurrency-mt-unsafe): safe in glibc for streams that threads do not share
   while (const dirent* entry = readdir(open)) {
-    if (std::string(entry->d_name).starts_with(prefix)) names.emplace_back(entry->d_name);
+    if (std::string(entry->d_name).starts_with("freeze-")) names.emplace_back(entry->d_name);
   }
   closedir(open);
   std::sort(names.begin(), names.end());
@@ -62,15 +63,8 @@ Owner look_at_owner(linux::System& system, const Marker& marker) {
   if (state != 'Z' && state != 'X') {
     return is_being_killed(system, process) ? Owner::DYING : Owner::ALIVE;
   }
-  return list("/proc/" + process + "/task", "").size() > 3 ? Owner::DYING : Owner::DEAD;
-}
-
-std::string boot_id(linux::System& system) {
-  std::string text;
-  const std::string path = "/proc/sys/kernel/random/boot_id";
-  if (const int error = system.read_file(path, text)) throw SystemError("read", path, -error);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
+  const std::vector<std::string> threads = linux::list_directory("/proc/" + process + "/task");
+  return threads.size() > 1 ? Owner::DYING : Owner::DEAD;
 }
 
 // Returns the device on which an open directory lies, "" if that cannot be told. Mount ids are
@@ -213,9 +207,8 @@ class MarkerRescue {
 
   void restore_bounds() {
     for (const Restore& bound : marker_.bounds) {
-      const int error = system_.write_file(bound.path, bound.text);
-      if (error == 0 || error == -ENOENT || error == -ENODEV) continue;  // the device is gone
-      tell(Rescue::FAILED, SystemError("write", bound.path, -error).what());
+      const int error = put_back(system_, bound);
+      if (error) tell(Rescue::FAILED, SystemError("write", bound.path, -error).what());
     }
   }
 
@@ -246,14 +239,15 @@ std::vector<RescueResult> thaw_from_markers(linux::System& system, const std::st
                                             bool force, Duration patience) {
   const Time deadline = std::chrono::steady_clock::now() + patience;
   std::vector<RescueResult> results;
-  const std::vector<std::string> names = list(run_directory, "freeze-");
+  const std::vector<std::string> names = list_markers(run_directory);
   if (names.empty()) return results;
   std::string mountinfo;
   if (const int error = linux::read_mountinfo(system, mountinfo)) {
     throw SystemError("read", linux::MOUNTINFO, -error);
   }
   const plan::Mounts mounts(mountinfo);
-  const std::string boot = boot_id(system);
+  std::string boot;
+  if (const int error = read_boot_id(system, boot)) throw SystemError("read", BOOT_ID, -error);
   const std::string place = run_directory + "/";
   for (const std::string& name : names) {
     MarkerRescue(system, place + name, force, deadline, results).rescue(boot, mounts);

@@ -63,10 +63,9 @@ bool parse_call(const std::string& text, const WritingCall*& call, std::string& 
 // Returns the device by the mount and not by stat(), which tells another number for a btrfs
 // subvolume.
 std::string device_of(const std::string& process, const std::string& descriptor) {
-  const std::string facts = read(process + "/fdinfo/" + descriptor);
-  const std::size_t at = facts.find("mnt_id:");
-  if (at == std::string::npos) return "";
-  const std::string id = std::to_string(std::strtoull(facts.c_str() + at + 7, nullptr, 10));
+  const auto found = linux::find_number(read(process + "/fdinfo/" + descriptor), "mnt_id:");
+  if (!found) return "";
+  const std::string id = std::to_string(*found);
   std::istringstream mounts(read(process + "/mountinfo"));
   for (std::string line; std::getline(mounts, line);) {
     std::istringstream words(line);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include "base/unique_fd.h"
 
@@ -75,6 +76,29 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     if (end == std::string_view::npos) return parts;
     text.remove_prefix(end + 1);
   }
+}
+
+std::optional<std::int64_t> find_number(std::string_view text, std::string_view name) {
+  for (;;) {
+    if (text.starts_with(name)) {
+      text.remove_prefix(std::min(text.find_first_not_of(" \t", name.size()), text.size()));
+      std::int64_t number = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+      return error == std::errc() ? std::optional(number) : std::nullopt;
+    }
+    const auto end = text.find('\n');
+    if (end == std::string_view::npos) return std::nullopt;
+    text.remove_prefix(end + 1);
+  }
+}
+
+bool is_device_number(std::string_view text) {
+  unsigned major = 0, minor = 0;
+  const char* end = text.data() + text.size();
+  const auto [colon, error] = std::from_chars(text.data(), end, major);
+  if (error != std::errc() || colon == end || *colon != ':') return false;
+  const auto [rest, error_after] = std::from_chars(colon + 1, end, minor);
+  return error_after == std::errc() && rest == end;
 }
 
 std::string unescape(std::string_view text) {

@@ -3,6 +3,8 @@
 // is a fact and not an error. No function touches a disk or a network, so none can hang.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +23,9 @@ bool exists(const std::string& path);
 
 std::string_view base_name(std::string_view path);
 std::vector<std::string_view> split(std::string_view text, char separator);
+// Returns the number that follows `name` at the beginning of a line: "Dirty:" in "Dirty:  12 kB".
+std::optional<std::int64_t> find_number(std::string_view text, std::string_view name);
+bool is_device_number(std::string_view text);  // "major:minor"
 // Undoes the kernel's octal escapes: "\040" becomes a blank.
 std::string unescape(std::string_view text);
 // Takes out ".", ".." and doubled or trailing slashes by text alone. No link is followed.

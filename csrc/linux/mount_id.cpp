@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -72,9 +71,9 @@ bool statx_mount_id(int descriptor, unsigned int wanted, std::uint64_t& id) {
 int read_fdinfo(int descriptor, std::uint64_t& id) {
   std::string text;
   if (!read_whole("/proc/self/fdinfo/" + std::to_string(descriptor), text)) return -errno;
-  const std::size_t at = text.find("mnt_id:");
-  if (at == std::string::npos) return -ENOTSUP;
-  id = std::strtoull(text.c_str() + at + std::strlen("mnt_id:"), nullptr, 10);
+  const auto found = find_number(text, "mnt_id:");
+  if (!found) return -ENOTSUP;
+  id = static_cast<std::uint64_t>(*found);
   return 0;
 }
 

@@ -103,11 +103,11 @@ constexpr int READINGS = 6;
 
 }  // namespace
 
-int read_mountinfo(System& system, std::string& text) {
+int read_mountinfo(System& system, std::string& text, const std::string& path) {
   std::string before;
   for (int reading = 0; reading < READINGS; ++reading) {
     before.swap(text);
-    if (const int error = system.read_file(MOUNTINFO, text)) return error;
+    if (const int error = system.read_file(path, text)) return error;
     if (reading > 0 && text == before) break;
   }
   return 0;

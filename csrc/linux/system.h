@@ -44,6 +44,6 @@ inline constexpr const char* MOUNTINFO = "/proc/self/mountinfo";
 // Reads mountinfo until two readings are equal. The kernel hands it out a page at a time, and
 // mounts may come and go in between. After several unequal readings the last one counts. Returns 0
 // or -errno.
-int read_mountinfo(System& system, std::string& text);
+int read_mountinfo(System& system, std::string& text, const std::string& path = MOUNTINFO);
 
 }  // namespace vmtpy::linux

@@ -22,13 +22,6 @@ bool parse_number(std::string_view text, std::uint64_t& number) {
   return error == std::errc() && end == text.data() + text.size() && number != NO_PARENT;
 }
 
-bool is_device(std::string_view text) {
-  const auto colon = text.find(':');
-  std::uint64_t number = 0;
-  return colon != std::string_view::npos && parse_number(text.substr(0, colon), number) &&
-         parse_number(text.substr(colon + 1), number);
-}
-
 // A line is "36 35 98:0 /root /point rw,noatime shared:1 master:2 - ext4 /dev/sda1
 // rw,errors=continue". Any number of optional fields stands between the sixth field and the hyphen.
 // A source may be empty.
@@ -38,7 +31,8 @@ bool parse_line(std::string_view line, Mount& mount) {
   const auto hyphen = std::find(fields.begin() + 6, fields.end(), "-");
   if (fields.end() - hyphen < 4) return false;
   if (!parse_number(fields[0], mount.id) || !parse_number(fields[1], mount.parent)) return false;
-  if (!is_device(fields[2]) || fields[4].empty() || fields[4].front() != '/') return false;
+  if (!linux::is_device_number(fields[2]) || fields[4].empty() || fields[4].front() != '/')
+    return false;
   mount.device = fields[2];
   mount.root = linux::unescape(fields[3]);
   mount.point = linux::unescape(fields[4]);

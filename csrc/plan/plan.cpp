@@ -5,13 +5,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <set>
 #include <unordered_map>
 
 #include "base/errors.h"
 #include "linux/facts.h"
 #include "linux/mount_id.h"
+#include "linux/system.h"
 #include "plan/block_stack.h"
 #include "plan/filesystem_type.h"
 #include "plan/freeze_order.h"
@@ -23,15 +23,10 @@ namespace vmtpy::plan {
 
 namespace {
 
-// Reads mountinfo until two readings are equal, because the kernel hands it out a page at a time,
-// and mounts may come and go in between.
 std::string read_mountinfo(const std::string& path) {
-  std::string text, again;
-  if (!linux::read_whole(path, text)) throw SystemError("read", path, errno);
-  for (int tries = 0; tries < 5; ++tries) {
-    if (!linux::read_whole(path, again)) throw SystemError("read", path, errno);
-    if (text == again) break;
-    text.swap(again);
+  std::string text;
+  if (const int error = linux::read_mountinfo(linux::real_system(), text, path)) {
+    throw SystemError("read", path, -error);
   }
   return text;
 }

@@ -20,8 +20,7 @@ constexpr int SECTOR = 512;
 constexpr std::int64_t KIB = 1024;
 constexpr const char* CLASS = "/sys/class/bdi/";
 constexpr const char* VM = "/proc/sys/vm/";
-constexpr std::int64_t ALL = 1000000;     // in the files whose names end in _ratio_fine
-constexpr std::int64_t LEAST = 64 << 10;  // in bytes; the kernel takes no bound below a page or two
+constexpr std::int64_t ALL = 1000000;  // in the files whose names end in _ratio_fine
 
 std::string first_word(const std::string& text) {
   return text.substr(0, text.find_first_of(" \t\n"));
@@ -128,7 +127,6 @@ int DirtyBound::write(const char* file, std::int64_t value) {
 // value that was asked for.
 bool DirtyBound::set(std::int64_t bytes) {
   if (!wanted_) return false;
-  bytes = std::max(bytes, LEAST);
   changed_ = true;
   if (name_.empty()) return write("dirty_bytes", std::min(bytes, most_)) == 0;
   if (bytes < bytes_ && bytes_ != NONE) write("min_bytes", bytes);

@@ -54,10 +54,11 @@ constexpr double LOWEST_FLOOR = 0.6;
 constexpr double FLOOR_FALL = 0.1;
 constexpr double REACHED = 1.1;             // × the target
 constexpr double LEAST_TARGET = 256 << 10;  // bytes
-constexpr double LEAST_BOUND = 128 << 10;   // bytes
+constexpr double LEAST_BOUND = 128 << 10;   // bytes; the kernel takes none below a page or two
 constexpr double LEAST_PART = 0.5;          // of a device's share, if all had the same
 // Seconds of watching before the goal may be called hopeless.
 constexpr double SURE_AFTER = 10.0;
+constexpr double DOUBT = 1.1;  // × the measured rate; a disk may be that much faster
 
 double total(const std::vector<std::int64_t>& bytes) {
   return static_cast<double>(std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0}));
@@ -102,7 +103,7 @@ bool Convergence::hopeless() const {
   if (!begun() || reached() || !rates_.has_measured()) return false;
   if (Seconds(rates_.last() - begun_at_).count() < SURE_AFTER) return false;
   const double left = Seconds(deadline_ - rates_.last()).count();
-  const double could = rates_.disk_rate() * std::max(left, 0.0) / STEEP;
+  const double could = DOUBT * rates_.disk_rate() * std::max(left, 0.0);
   return static_cast<double>(dirty_) - target() > could;
 }
 
@@ -113,7 +114,8 @@ void Convergence::begin() {
   outruns_ = false;
   bounds_.clear();
   lowest_ = rates_.facts().dirty;
-  const double least = target() * floor_ / static_cast<double>(lowest_.size());
+  const double least =
+      std::max(target() * floor_ / static_cast<double>(lowest_.size()), LEAST_BOUND);
   for (const std::int64_t dirty : lowest_) {
     const double bound = static_cast<double>(dirty) * START;
     bounds_.push_back(static_cast<std::int64_t>(std::max(bound, least)));

@@ -39,7 +39,7 @@ class Convergence {
   bool begun() const { return !bounds_.empty(); }
   const std::vector<std::int64_t>& bounds() const { return bounds_; }
   bool reached() const;
-  // True when the disk cannot take what is dirty before the deadline, even with hardly a writer.
+  // True when the disk cannot take what is dirty before the deadline, even without a writer.
   bool hopeless() const;
 
  private:

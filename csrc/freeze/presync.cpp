@@ -24,8 +24,8 @@ constexpr Duration SLOW = 1s;           // a disk is slow if it takes longer to 
 // The pause where only a syncfs tells how long a freeze would take.
 constexpr Duration ROUND_PAUSE = 2s;
 // The guardian's deadline is later than that of the pacing by this, as the freeze may have to wait
-// for a snapshot of a volume below.
-constexpr Duration GUARDIAN_GRACE = 4s;
+// for a snapshot of a volume below, and sets the deadline anew only then.
+constexpr Duration UNTIL_FREEZE = 4s;
 
 }  // namespace
 
@@ -53,13 +53,11 @@ bool Conductor::presync() {
   const Time deadline = began + options_.presync_timeout;
   const auto dirty = dirty_pages(system_);
   storage_.look(freezer_->filesystems(), options_.stall_goal, began, deadline);
-  storage_.keep_before();
   {
     MutexLock lock(freezer_->mutex);
     if (dirty) state_.times.dirty_before = dirty->bytes();
   }
   const bool done = write_back(deadline);
-  if (!done) restore_bounds();
   publish_figures();
   MutexLock lock(freezer_->mutex);
   if (done) state_.times.presynced = clock_.now();
@@ -189,7 +187,7 @@ Conductor::Judgement Conductor::refuse() {
 // Begins to pace writers. Returns false when the guardian cannot be started. Without the right to
 // set a bound nobody is paced.
 bool Conductor::pace(Time deadline) {
-  if (!stand_guard(deadline + GUARDIAN_GRACE, true)) return false;
+  if (!stand_guard(deadline + UNTIL_FREEZE, true)) return false;
   // The guardian hears of it before the first bound is set: a bound may be put back once too often,
   // but never too rarely.
   freezer_->guardian().set_bounds(true);
@@ -206,7 +204,7 @@ bool Conductor::restore_bounds() {
 }
 
 void Conductor::publish_figures() {
-  std::vector<StorageFigures> figures = storage_.figures();
+  std::vector<StorageFigures> figures = storage_.figures(clock_.now());
   MutexLock lock(freezer_->mutex);
   state_.figures.swap(figures);
   state_.dirty_source = storage_.source();

@@ -77,6 +77,7 @@ void Storage::look(const std::vector<plan::Filesystem>& filesystems, Duration go
     for (DirtyBound& bound : group.bounds) bound.look();
   }
   observe(now);
+  for (StorageFigures& figures : figures_) figures.dirty_before = figures.dirty_left;
 }
 
 // Groups the filesystems that share a device, because they share its speed. Where dirty pages are
@@ -162,15 +163,14 @@ const char* Storage::rate_source() const {
 }
 
 void Storage::observe(Time now) {
-  last_ = now;
   for (Group& group : groups_) {
     WritebackFacts facts;
     if (!read(group, facts)) continue;
     group.convergence.observe(now, facts);
-    if (group.paced) {
+    if (group.is_paced()) {
       apply(group);
-    } else if (pacing() && !is_ready(group) && can_bound(group)) {
-      begin_pacing(group);  // its writers have begun after those of another group
+    } else if (pacing()) {
+      begin_pacing(group, now);  // its writers may have begun after those of another group
     }
     for (const std::size_t index : group.filesystems) {
       StorageFigures& figures = figures_[index];
@@ -205,7 +205,7 @@ const Storage::Group* Storage::slowest_group() const {
 
 bool Storage::is_ready(const Group& group) const {
   const bool reached = group.convergence.reached();
-  return group.paced ? reached : reached || group.convergence.expected_hold() <= goal_;
+  return group.is_paced() ? reached : reached || group.convergence.expected_hold() <= goal_;
 }
 
 bool Storage::ready() const {
@@ -228,7 +228,7 @@ bool Storage::stands() const {
   return std::any_of(groups_.begin(), groups_.end(), [this](const Group& group) {
     const Convergence& facts = group.convergence;
     const bool nobody = !facts.has_flowed() && facts.rates().writer_rate() < NOBODY;
-    return group.paced && !is_ready(group) &&
+    return group.is_paced() && !is_ready(group) &&
            facts.idle() >= (nobody ? PATIENCE_WITH_NOBODY : PATIENCE);
   });
 }
@@ -283,16 +283,14 @@ std::vector<Restore> Storage::restores() const {
 }
 
 bool Storage::pace(Time now) {
-  paced_since_ = now;
-  for (Group& group : groups_) {
-    if (group.paced || is_ready(group) || group.bounds.empty()) continue;
-    begin_pacing(group);
-  }
+  pacing_ = true;
+  for (Group& group : groups_) begin_pacing(group, now);
   return !unable_;
 }
 
-void Storage::begin_pacing(Group& group) {
-  group.paced = true;
+void Storage::begin_pacing(Group& group, Time now) {
+  if (is_ready(group) || !can_bound(group)) return;
+  group.paced_since = now;
   group.convergence.begin();
   unable_ = !apply(group) || unable_;
 }
@@ -318,24 +316,19 @@ std::string Storage::changed_names() const {
 bool Storage::restore(Time now) {
   bool restored = true;
   for (Group& group : groups_) {
-    group.paced = false;
+    if (group.is_paced()) group.paced += now - std::exchange(group.paced_since, Time{});
     for (DirtyBound& bound : group.bounds) restored = bound.restore() && restored;
   }
-  if (pacing()) paced_ += now - paced_since_;
-  paced_since_ = Time{};
+  pacing_ = false;
   return restored;
 }
 
-std::vector<StorageFigures> Storage::figures() const {
+std::vector<StorageFigures> Storage::figures(Time now) const {
   std::vector<StorageFigures> all = figures_;
-  for (std::size_t index = 0; index < all.size(); ++index) {
-    if (index < before_.size()) all[index].dirty_before = before_[index].dirty_left;
-    all[index].expected_hold += cost_;
-  }
+  for (StorageFigures& figures : all) figures.expected_hold += cost_;
   for (const Group& group : groups_) {
     for (const std::size_t index : group.filesystems) {
-      if (!group.convergence.begun()) continue;
-      all[index].paced = paced_ + (pacing() ? last_ - paced_since_ : Duration::zero());
+      all[index].paced = group.paced + (group.is_paced() ? now - group.paced_since : Duration{});
     }
   }
   return all;

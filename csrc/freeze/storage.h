@@ -61,7 +61,7 @@ class Storage {
   std::string describe() const;
 
   bool can_pace() const;
-  bool pacing() const { return paced_since_ != Time{}; }
+  bool pacing() const { return pacing_; }
   std::vector<Restore> restores() const;  // the old values of all bounds, for marker and guardian
   // Begins to pace all groups that are not ready. Returns false when a bound cannot be set; the
   // caller then calls restore().
@@ -70,8 +70,7 @@ class Storage {
   std::string changed_names() const;
   bool restore(Time now);  // returns true when nothing is left to put back
 
-  void keep_before() { before_ = figures_; }
-  std::vector<StorageFigures> figures() const;
+  std::vector<StorageFigures> figures(Time now) const;
 
  private:
   struct Group {
@@ -81,12 +80,14 @@ class Storage {
     std::vector<std::string> disks;    // they tell it where a bdi does not
     std::vector<DirtyBound> bounds;
     Convergence convergence;
-    bool paced = false;
+    Time paced_since{};  // zero while its writers are not paced
+    Duration paced{};    // how long they were, until then
+    bool is_paced() const { return paced_since != Time{}; }
   };
   void group(const std::vector<plan::Filesystem>& filesystems, Duration goal, Time deadline);
   bool read(Group& group, WritebackFacts& facts);
   static bool can_bound(const Group& group);
-  void begin_pacing(Group& group);
+  void begin_pacing(Group& group, Time now);  // unless it is ready, or has no bound to set
   bool apply(Group& group);
   const Group* slowest_group() const;
   bool is_ready(const Group& group) const;
@@ -95,11 +96,10 @@ class Storage {
   const Converge converge_;
   Duration goal_{};
   std::vector<Group> groups_;
-  std::vector<StorageFigures> figures_, before_;
+  std::vector<StorageFigures> figures_;
   bool by_debugfs_ = false;
   Duration cost_{};
-  Time last_{}, paced_since_{};
-  Duration paced_{};
+  bool pacing_ = false;
   bool unable_ = false;  // a bound could not be set
 };
 

@@ -205,6 +205,41 @@ def test_a_bound_comes_nearer_if_the_kernel_does_not_begin_to_write() -> None:
     assert convergence.bounds[0] == pytest.approx(1.06 * 400 * MIB)
 
 
+def test_a_bound_that_falls_comes_nearer_if_the_disk_then_waits_for_its_writers() -> None:
+    storage = Storage(40 * MIB, 100 * MIB, 400 * MIB)
+    convergence = begun(storage)
+    look(convergence, storage, 2.0)
+    for _ in range(20):
+        bound = convergence.bounds[0]
+        look(convergence, storage)
+        assert convergence.bounds[0] <= bound  # writers outrun the disk
+    dirty = [int(storage.dirty)]
+    for number in range(1, 6):
+        now = storage.now + number * LOOK
+        convergence.observe(now, dirty=dirty, written=int(storage.written), writing=0)
+    assert convergence.bounds[0] <= 1.061 * dirty[0]
+
+
+def test_of_a_very_slow_disk_no_less_than_a_quarter_of_a_mebibyte_is_asked() -> None:
+    """In the time of a goal it takes less than the kernel lets the smallest writer have."""
+    storage = Storage(MIB, 2 * MIB, 10 * MIB)
+    convergence = begun(storage)
+    converge(convergence, storage)
+    assert convergence.reached
+    assert 2 * GOAL * MIB < storage.dirty < 300 << 10
+
+
+def test_no_bound_is_smaller_than_a_writer_can_live_with() -> None:
+    convergence = Convergence(GOAL, 100.0)
+    dirty = [10 * MIB, *[0] * 9]
+    for number in range(400):
+        convergence.observe(number * LOOK, dirty=dirty, written=number << 14, writing=dirty[0])
+        if number == 10:
+            convergence.begin()
+            assert min(convergence.bounds) >= 128 << 10
+    assert min(convergence.bounds) >= 128 << 10
+
+
 @pytest.mark.parametrize(("disk", "writer"), [(100, 90), (40, 100)])
 def test_writers_keep_half_of_the_disk_meanwhile(disk: int, writer: int) -> None:
     storage = Storage(disk * MIB, writer * MIB, disk * 10 * MIB)
@@ -220,7 +255,7 @@ def test_what_cannot_be_written_in_time_is_hopeless_and_said_so_early() -> None:
     took = converge(convergence, storage)
     assert convergence.hopeless
     assert not convergence.reached
-    assert took < 15
+    assert 9.9 < took < 15  # a disk may have a bad moment
     assert convergence.disk_rate == pytest.approx(10 * MIB, rel=0.1)
 
 
@@ -249,19 +284,32 @@ def test_a_writer_that_goes_away_ends_it_sooner_and_one_that_comes_back_is_paced
     assert convergence.reached
 
 
-def test_a_disk_with_little_to_write_tells_nothing_of_its_speed() -> None:
+@pytest.mark.parametrize("dirty", [64 << 10, 4 * MIB])
+def test_a_disk_with_little_to_write_tells_nothing_of_its_speed(dirty: int) -> None:
     """A log that is synced each time takes as long as each sync, whatever the disk could take."""
     convergence = Convergence(GOAL, 100.0)
     for step in range(100):
-        convergence.observe(step * LOOK, dirty=[64 << 10], written=step << 12, writing=64 << 10)
+        convergence.observe(step * LOOK, dirty=[dirty], written=step << 18, writing=dirty)
     assert not convergence.measured
-    assert convergence.expected_hold < 0.01
+    assert convergence.expected_hold < 0.2
 
 
-def test_the_kernel_s_own_estimate_stands_in_for_a_measurement() -> None:
+def test_a_disk_that_nobody_asks_to_write_tells_nothing_of_its_speed() -> None:
     convergence = Convergence(GOAL, 100.0)
-    convergence.observe(1.0, dirty=[500 * MIB], written=0, writing=0, kernel_rate=100.0 * MIB)
-    assert convergence.expected_hold == pytest.approx(5.0)
+    for step in range(20):
+        convergence.observe(step * LOOK, dirty=[400 * MIB], written=step * 2 * MIB, writing=MIB)
+    for step in range(20, 100):
+        convergence.observe(step * LOOK, dirty=[400 * MIB], written=40 * MIB, writing=0)
+    assert convergence.disk_rate == pytest.approx(40 * MIB, rel=0.1)
+
+
+@pytest.mark.parametrize(("estimate", "hold"), [(100, 5.0), (1, 20.0), (0, 20.0)])
+def test_the_kernel_s_own_estimate_stands_in_for_a_measurement(estimate: int, hold: float) -> None:
+    """It is too low for a disk that has been idle, so that 25 MiB/s are thought the least."""
+    convergence = Convergence(GOAL, 100.0)
+    rate = float(estimate * MIB)
+    convergence.observe(1.0, dirty=[500 * MIB], written=0, writing=0, kernel_rate=rate)
+    assert convergence.expected_hold == pytest.approx(hold)
 
 
 def test_devices_share_the_goal_by_what_is_dirty_of_them() -> None:

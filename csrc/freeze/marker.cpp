@@ -56,7 +56,7 @@ bool unescape(std::string_view text, std::string& path) {
 
 bool parse_line(const std::string& line, Marker& marker) {
   std::istringstream words(line);
-  std::string key, text;
+  std::string key;
   words >> key;
   if (key == "boot") return static_cast<bool>(words >> marker.boot);
   if (key == "process") {
@@ -71,9 +71,11 @@ bool parse_line(const std::string& line, Marker& marker) {
   }
   if (key != "filesystem") return false;
   Marker::Entry entry;
-  if (!(words >> entry.device >> text) || !linux::is_device_number(entry.device)) return false;
-  if (!unescape(text, entry.path)) return false;
-  if (words >> text && !unescape(text, entry.type)) return false;
+  std::string path, type;
+  if (!(words >> entry.device >> path >> type) || !linux::is_device_number(entry.device) ||
+      !unescape(path, entry.path) || !unescape(type, entry.type)) {
+    return false;
+  }
   marker.filesystems.push_back(entry);
   return true;
 }
@@ -89,9 +91,8 @@ std::string format_marker(const Marker& marker) {
     text << "bound " << bound.path << ' ' << bound.text << '\n';
   }
   for (const Marker::Entry& entry : marker.filesystems) {
-    text << "filesystem " << entry.device << ' ' << escape(entry.path);
-    if (!entry.type.empty()) text << ' ' << escape(entry.type);
-    text << '\n';
+    text << "filesystem " << entry.device << ' ' << escape(entry.path) << ' ' << escape(entry.type)
+         << '\n';
   }
   text << "end\n";
   return text.str();

@@ -26,7 +26,7 @@ struct Marker {
   struct Entry {
     std::string device;  // "major:minor"
     std::string path;
-    std::string type;  // "" in a marker of version 0.1.0
+    std::string type;
   };
   std::vector<Entry> filesystems;  // in the order of freezing
 };

@@ -179,7 +179,7 @@ class MarkerRescue {
     // A filesystem keeps its device number for as long as it is frozen, even when it is not
     // mounted.
     const plan::Mount& main = superblock->main();
-    if (!entry.type.empty() && entry.type != main.type) {
+    if (entry.type != main.type) {
       tell(Rescue::NOT_FROZEN,
            entry.path + " is gone and was not frozen: " + entry.device +
                " is another filesystem now, " + main.type + " on " + main.point,

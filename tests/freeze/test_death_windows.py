@@ -145,7 +145,7 @@ def test_a_process_that_is_being_killed_is_not_taken_for_alive(
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         (tmp_path / "freeze-1").write_text(
             f"vmtpy freeze marker 1\nboot {boot}\nprocess {process.pid} {start}\n"
-            f"filesystem {mount.number} {mount.path}\nend\n"
+            f"filesystem {mount.number} {mount.path} {mount.fs}\nend\n"
         )
         [result] = _core.thaw_from_markers(_core.real_system(), tmp_path)
         assert result.result == Rescue.REFUSED

@@ -49,7 +49,9 @@ def test_a_marker_directory_that_cannot_be_read_is_an_error(tmp_path: Path) -> N
 
 
 def test_a_marker_of_an_earlier_boot_is_removed(tmp_path: Path) -> None:
-    path = marker(tmp_path, boot="00000000-0000-0000-0000-000000000000", rest="filesystem 7:0 /x\n")
+    path = marker(
+        tmp_path, boot="00000000-0000-0000-0000-000000000000", rest="filesystem 7:0 /x ext4\n"
+    )
     [result] = rescue(tmp_path)
     assert result.result == Rescue.STALE
     assert result.text == f"{path} is of an earlier boot"
@@ -77,7 +79,7 @@ def test_another_process_with_the_same_number_is_not_the_owner(tmp_path: Path) -
 
 
 def test_what_is_not_mounted_any_more_is_told_and_its_marker_kept(tmp_path: Path) -> None:
-    path = marker(tmp_path, rest="filesystem 4095:1 /was\\040here\n")
+    path = marker(tmp_path, rest="filesystem 4095:1 /was\\040here ext4\n")
     [result] = rescue(tmp_path)
     assert (result.result, result.path) == (Rescue.NOT_MOUNTED, "/was here")
     assert "mount its device again" in result.text
@@ -96,7 +98,7 @@ def test_a_filesystem_that_was_not_frozen_is_told(tmp_path: Path) -> None:
     number = number_of_proc()
     system = FaultySystem(real_system())
     system.fail(1, 22, for_good=True, call="thaw")  # as FITHAW of what is not frozen
-    path = marker(tmp_path, rest=f"filesystem {number} /elsewhere\n")
+    path = marker(tmp_path, rest=f"filesystem {number} /elsewhere proc\n")
     [result] = thaw_from_markers(system, tmp_path)
     assert (result.result, result.device) == (Rescue.NOT_FROZEN, number)
     assert not path.exists()
@@ -107,7 +109,7 @@ def test_what_cannot_be_thawed_is_named_and_its_marker_kept(call: str, tmp_path:
     number = number_of_proc()
     system = FaultySystem(real_system())
     system.fail(1, 5, for_good=True, call=call)
-    path = marker(tmp_path, rest=f"filesystem {number} /proc\n")
+    path = marker(tmp_path, rest=f"filesystem {number} /proc proc\n")
     [result] = thaw_from_markers(system, tmp_path)
     assert (result.result, result.path) == (Rescue.FAILED, "/proc")
     assert result.text.endswith("/proc: Input/output error")
@@ -124,9 +126,10 @@ def test_what_cannot_be_thawed_is_named_and_its_marker_kept(call: str, tmp_path:
         ("vmtpy freeze marker 1\nend\n", "is incomplete"),
         ("vmtpy freeze marker 1\nprocess x\n", "line 2 is not understood: process x"),
         ("vmtpy freeze marker 1\nprocess -1 1\n", "line 2 is not understood: process -1 1"),
-        ("vmtpy freeze marker 1\nfilesystem 7 /x\n", "line 2 is not understood: filesystem 7 /x"),
-        ("vmtpy freeze marker 1\nfilesystem 7:1\n", "line 2 is not understood: filesystem 7:1"),
-        ("vmtpy freeze marker 1\nfilesystem 7:1 \\9\n", "line 2 is not understood"),
+        ("vmtpy freeze marker 1\nfilesystem 7 /x xfs\n", "line 2 is not understood: filesystem 7 "),
+        ("vmtpy freeze marker 1\nfilesystem 7:1 /x\n", "line 2 is not understood: filesystem 7:1 "),
+        ("vmtpy freeze marker 1\nfilesystem 7:1 \\9 xfs\n", "line 2 is not understood"),
+        ("vmtpy freeze marker 1\nfilesystem 7:1 /x \\9\n", "line 2 is not understood"),
         ("vmtpy freeze marker 1\nrcu_expedited 7; reboot\n", "line 2 is not understood"),
         ("vmtpy freeze marker 1\nbound /proc/sys/vm/swappiness 1\n", "line 2 is not understood"),
         ("vmtpy freeze marker 1\nbound /proc/sys/vm/../vm/dirty_bytes 1\n", "line 2 is not"),

@@ -35,7 +35,7 @@ class Machine:
         self.mount(*(self.line(path, DEVICE[path], self.id[path]) for path in DEVICE))
         self.file = run / "freeze-1"
         self.file.touch()
-        entries = "".join(f"filesystem {DEVICE[path]} {path}\n" for path in DEVICE)
+        entries = "".join(f"filesystem {DEVICE[path]} {path} simulated\n" for path in DEVICE)
         text = f"vmtpy freeze marker 1\nboot {BOOT}\nprocess {OWNER} 5\n{entries}end\n"
         self.disk.put_file(str(self.file), text)
 

@@ -129,25 +129,21 @@ void Guardian::await_ready() const {
   }
 }
 
-// Says whether the process has ended. A zombie has ended, too, and stays one until reap(), so that
-// its number belongs to no other process. (Waiting for a pidfd takes Linux 5.3.)
-bool Guardian::has_ended() const {
+// A zombie is not alive, but stays a zombie until reap(), so that its number belongs to no other
+// process. (Waiting for a pidfd takes Linux 5.3.)
+bool Guardian::alive() const {
   siginfo_t end = {};
   constexpr int HOW = WEXITED | WNOHANG | WNOWAIT | __WALL;
-  return waitid(P_PID, static_cast<id_t>(process_), &end, HOW) != 0 || end.si_pid != 0;
+  return waitid(P_PID, static_cast<id_t>(process_), &end, HOW) == 0 && end.si_pid == 0;
 }
 
 bool Guardian::ends_within(Duration time) const {
   const auto until = std::chrono::steady_clock::now() + time;
-  for (Duration look = SHORTEST_LOOK; !has_ended(); look = std::min(2 * look, LONGEST_LOOK)) {
+  for (Duration look = SHORTEST_LOOK; alive(); look = std::min(2 * look, LONGEST_LOOK)) {
     if (std::chrono::steady_clock::now() >= until) return false;
     std::this_thread::sleep_for(look);
   }
   return true;
-}
-
-bool Guardian::alive() const {
-  return !has_ended();
 }
 
 void Guardian::all_clear() {

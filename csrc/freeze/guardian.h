@@ -75,7 +75,6 @@ class Guardian {
  private:
   int watch_this_thread();
   void await_ready() const;
-  bool has_ended() const;
   bool ends_within(Duration time) const;
 
   GuardianPage* page_ = nullptr;

@@ -120,7 +120,6 @@ void bind_tclo(py::module_& module) {
            }),
            py::arg("transports"), py::keep_alive<1, 2>())
       .def_property_readonly("pushed", &wire::Tclo::pushed)
-      .def("take_change", &wire::Tclo::take_change)
       .def("poll",
            [](wire::Tclo& tclo) { return to_bytes_or_none(unlocked([&] { return tclo.poll(); })); })
       .def(

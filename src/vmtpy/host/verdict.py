@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Seconds after which a command has timed out for a host.
 ANSWER = 9.0
 
-_PING = b"ping"
 _REGISTER = b"Capabilities_Register"
 _UPTIME = b"SetGuestInfo  7 "
 _HGFS = b"tools.capability.hgfs_server toolbox 1"

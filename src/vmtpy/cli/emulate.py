@@ -228,11 +228,7 @@ def main(arguments: list[str]) -> int:
     """Runs the program to its end. Returns its exit code."""
     made = parser()
     options = made.parse_args(arguments)
-    command = options.command
-    if command and command[0] == "--":
-        command = command[1:]
-    if not command:
-        made.error("PROGRAM is missing; write: vmtpy emulate [options] -- PROGRAM [ARGUMENT ...]")
+    command = command_of(made, options)
     check(made, options)
     device = Device(
         SteadyClock(),
@@ -269,6 +265,16 @@ def main(arguments: list[str]) -> int:
     if status == 0 and not emulation.agrees:
         return EXIT_VERDICT
     return exit_like(status)
+
+
+def command_of(made: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
+    """The program to run and its arguments. Ends this program with an error if there is none."""
+    command: list[str] = options.command
+    if command and command[0] == "--":
+        command = command[1:]
+    if not command:
+        made.error(f"PROGRAM is missing; write: {made.usage}")
+    return command
 
 
 def own_vsock() -> str:

@@ -16,6 +16,7 @@ from vmtpy.cli.emulate import (
     EXIT_NOT_EXECUTABLE,
     EXIT_NOT_FOUND,
     EXIT_OWN_FAILURE,
+    command_of,
     exit_like,
 )
 from vmtpy.errors import VmtError
@@ -47,7 +48,7 @@ def parser() -> Parser:
     """The command line of `vmtpy record`."""
     made = Parser(
         prog="vmtpy record",
-        usage="vmtpy record [options] -- PROGRAM [ARGUMENT ...]",
+        usage="vmtpy record -o FILE [options] -- PROGRAM [ARGUMENT ...]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -74,11 +75,7 @@ def main(arguments: list[str]) -> int:
     """Runs the program to its end. Returns its exit code."""
     made = parser()
     options = made.parse_args(arguments)
-    command = options.command
-    if command and command[0] == "--":
-        command = command[1:]
-    if not command:
-        made.error("no program to run; write: vmtpy record -o FILE -- PROGRAM [ARGUMENT ...]")
+    command = command_of(made, options)
     with created(options.output) as stream:
         salt = secrets.token_bytes(16) if options.redact else None
         timeline = Timeline(stream, time.monotonic(), as_json=True)

@@ -71,7 +71,7 @@ def test_a_disk_that_its_writers_outrun_is_frozen_when_little_is_left() -> None:
     (run,) = record.filesystems
     assert run.dirty_before == pytest.approx(400 * MIB, rel=0.1)
     assert run.dirty_left is not None
-    assert run.dirty_left < 8 * MIB
+    assert run.dirty_left <= 0.83 * 0.1 * run.disk_rate  # of the goal, for what is yet to come
     assert run.disk_rate == pytest.approx(40 * MIB, rel=0.3)
     assert run.writer_rate > 0
     assert run.expected_hold < 0.2
@@ -98,6 +98,19 @@ def test_writers_that_begin_while_those_of_another_disk_are_paced_are_paced_as_w
     assert record.outcome == Outcome.RELEASED
     first, second = (run.paced for run in record.filesystems)
     assert 0 < second <= first - 19 * LOOK
+
+
+def test_each_of_the_devices_below_has_a_bound_of_its_own() -> None:
+    disk = SimulatedDisk(["/a", "/b"])
+    disk.put_storage("/a", 400 * MIB, 40 * MIB, 100 * MIB)
+    disk.put_storage("/b", 100 * MIB, 40 * MIB, 100 * MIB)
+    both = ("simulated-0", "simulated-1")
+    bench = Bench(disk=disk, storage={"/a": Storage(bdis=both, sinks=both, disks=())})
+    await_paced(bench)
+    first, second = (int(disk.files()[f"/sys/class/bdi/{name}/max_bytes"]) for name in both)
+    assert 100 * MIB < second < 300 * MIB < first
+    bench.session.abort("enough")
+    bench.end()
 
 
 def test_writers_at_the_machine_s_own_limit_are_slowed_down_as_well() -> None:
@@ -193,7 +206,45 @@ def test_a_disk_that_keeps_up_is_frozen_without_pacing_anybody() -> None:
     bench.reach(Phase.FROZEN)
     assert "write_file" not in system.calls()
     bench.session.release()
-    assert bench.end().filesystems[0].paced == 0
+    (run,) = bench.end().filesystems
+    assert (run.paced, run.disk_rate) == (0, 0)  # nothing was written that tells a rate
+
+
+def test_a_few_mebibytes_are_synced_before_anybody_is_paced() -> None:
+    system = FaultySystem(disk := simulated(dirty=4, disk=1000, writer=0))
+    bench = Bench(disk=disk, system=system, stall_goal=0.01, expedite_rcu=False)
+    play(bench)
+    calls = system.calls()
+    assert calls.index("sync") < calls.index("write_file")
+    bench.session.release()
+    bench.end()
+
+
+def test_where_writers_have_been_a_disk_that_stands_is_synced_only_after_two_seconds() -> None:
+    system = FaultySystem(disk := simulated(dirty=400, disk=40, writer=100))
+    bench = Bench(disk=disk, system=system)
+    await_paced(bench)
+    disk.put_storage("/a", 60 * MIB, 40 * MIB, 0)
+    for _ in range(30):
+        look(bench)
+    assert "sync" not in system.calls()
+    play_until(bench, lambda: "sync" in system.calls())
+    bench.session.abort("enough")
+    bench.end()
+
+
+def test_figures_that_cannot_be_read_for_a_while_are_those_of_before() -> None:
+    system = FaultySystem(disk := simulated(dirty=400, disk=40, writer=100))
+    bench = Bench(disk=disk, system=system)
+    await_paced(bench)
+    disk.put_file("/sys/kernel/debug/bdi/simulated-0/stats", "")
+    reads = system.calls().count("read_file")
+    bench.advance_until(lambda: system.calls().count("read_file") > reads + 20, step=LOOK)
+    bench.session.abort("enough")
+    (run,) = bench.end().filesystems
+    assert "sync" not in system.calls()
+    assert run.dirty_left is not None
+    assert run.dirty_left > 300 * MIB
 
 
 def test_what_nobody_writes_is_synced_and_what_then_is_left_belongs_to_others() -> None:

@@ -63,6 +63,29 @@ def test_a_program_that_cannot_be_started_is_an_error_that_names_it() -> None:
     assert caught.value.errno == 2
 
 
+# Runs the program $0 in the mode $1, with the files of the directory $2.
+SCRIPT = 'exec "$0" "$1" < "$2/in" > "$2/out"'
+
+
+def let_go(guest: str, mode: str, directory: Path, after: float = 0.0) -> int:
+    """Starts the guest and lets it go when it is ready, before it gets its line.
+
+    Returns its wait status.
+    """
+    os.mkfifo(directory / "in")
+    (directory / "out").touch()
+    host = make_host("sh", "-c", SCRIPT, guest, mode, str(directory), cpuid=CpuidMethod.PATCH)
+    host.start()
+    with (directory / "in").open("wb", buffering=0) as stdin:
+        pid = host.process()
+        wait_until(lambda: b"ready" in (directory / "out").read_bytes())
+        time.sleep(after)
+        del host
+        gc.collect()
+        stdin.write(b"\n")
+    return os.waitpid(pid, 0)[1]
+
+
 def test_a_program_that_is_let_go_runs_on_and_has_its_cpuid_back(
     guest: str, tmp_path: Path
 ) -> None:
@@ -81,6 +104,30 @@ def test_a_program_that_is_let_go_runs_on_and_has_its_cpuid_back(
         stdin.write(b"\n")
         wait_until(lambda: b"later" in out.read_bytes())
     assert out.read_bytes() == b"ready: good\nlater: good\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("first_thread_ends", b"ready: good\nlater: good\n"),
+        ("vfork_later", b"ready: good\nlater: good\nparent: good\n"),
+    ],
+)
+def test_a_program_with_a_thread_that_cannot_stop_is_let_go(
+    guest: str, tmp_path: Path, mode: str, said: bytes
+) -> None:
+    assert let_go(guest, mode, tmp_path) == 0
+    assert (tmp_path / "out").read_bytes() == said
+
+
+def test_children_that_are_born_while_a_program_is_let_go_are_let_go_too(
+    guest: str, tmp_path: Path
+) -> None:
+    """Their CPUID would otherwise stay overwritten, and kill them."""
+    for turn in range(10):
+        directory = tmp_path / str(turn)
+        directory.mkdir()
+        assert let_go(guest, "births", directory, after=0.01 * turn) == 0
 
 
 def test_the_children_of_other_threads_are_never_stolen(guest: str) -> None:

@@ -31,7 +31,14 @@ bool Tracee::resume_to_call(int signal) {
   return ptrace(PTRACE_SYSCALL, thread_, nullptr, as_pointer(static_cast<unsigned>(signal))) == 0;
 }
 
-std::optional<pid_t> Tracee::born() {
+std::optional<pid_t> Tracee::newborn(int event) {
+  const bool birth =
+      event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK;
+  return birth ? former() : std::nullopt;
+}
+
+// The kernel's message is one thread's number in either stop.
+std::optional<pid_t> Tracee::former() {
   unsigned long thread = 0;
   if (ptrace(PTRACE_GETEVENTMSG, thread_, nullptr, &thread) != 0) return std::nullopt;
   return static_cast<pid_t>(thread);
@@ -59,6 +66,16 @@ bool Tracee::set(user_regs_struct& registers) {
 
 bool Tracee::get(siginfo_t& info) {
   return ptrace(PTRACE_GETSIGINFO, thread_, nullptr, &info) == 0;
+}
+
+bool Tracee::has_pending_fault() {
+  constexpr std::uint64_t FAULTS = bit(SIGSEGV) | bit(SIGILL) | bit(SIGTRAP);
+  __ptrace_peeksiginfo_args next{0, 0, 1};
+  siginfo_t info{};
+  for (; ptrace(PTRACE_PEEKSIGINFO, thread_, &next, &info) == 1; ++next.off) {
+    if ((bit(info.si_signo) & FAULTS) != 0) return true;
+  }
+  return false;
 }
 
 bool Tracee::get_mask(std::uint64_t& blocked) {

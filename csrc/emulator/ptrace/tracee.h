@@ -24,8 +24,10 @@ class Tracee final : public GuestMemory {
   bool resume(int signal);  // delivers `signal` unless it is 0
   // Resumes until the begin or end of a system call at the latest.
   bool resume_to_call(int signal);
-  // Returns the new thread, in the stop after a clone or fork.
-  std::optional<pid_t> born();
+  // Returns the new thread if the stop is that after a clone or fork.
+  std::optional<pid_t> newborn(int event);
+  // Returns the number that the thread had before, in the stop after an exec.
+  std::optional<pid_t> former();
   // Leaves the thread in its group-stop, but hears of SIGCONT.
   bool listen();
   bool interrupt();  // makes the thread stop
@@ -34,6 +36,8 @@ class Tracee final : public GuestMemory {
   bool get(user_regs_struct& registers);
   bool set(user_regs_struct& registers);
   bool get(siginfo_t& info);
+  // Says whether a signal that the thread has caused itself waits to be delivered to it.
+  bool has_pending_fault();
   bool get_mask(std::uint64_t& blocked);
   bool set_mask(std::uint64_t blocked);
 

@@ -29,8 +29,6 @@ void install_doorbell() {
   sigaction(doorbell(), &action, nullptr);  // without SA_RESTART
 }
 
-constexpr int CALL = 0x80;  // PTRACE_O_TRACESYSGOOD marks a stop at a system call with this bit
-
 std::uint32_t announced_hypercalls(BackdoorKind kind) {
   if (kind != BackdoorKind::HYPERCALL) return 0;
   std::uint32_t faulting = faulting_hypercalls();
@@ -202,10 +200,16 @@ void Tracer::stopped(pid_t thread, int status) {
 void Tracer::at_event(Tracee& tracee, int event, int& signal) {
   if (event == PTRACE_EVENT_EXEC) {
     io_privilege_.ended(tracee.thread());
+    // A thread that executes a program takes the number of the first thread, and nobody reports
+    // the end of its own number.
+    if (auto former = tracee.former(); former && *former != tracee.thread()) {
+      threads_.erase(*former);
+      io_privilege_.ended(*former);
+    }
     cpuid_.program_started(tracee, signal);
-  } else if (event == PTRACE_EVENT_CLONE || event == PTRACE_EVENT_FORK ||
-             event == PTRACE_EVENT_VFORK) {
-    if (auto child = tracee.born()) io_privilege_.born(tracee.thread(), *child);
+  } else if (auto child = tracee.newborn(event)) {
+    threads_.insert(*child);  // its first stop may be reported later than a detach begins
+    io_privilege_.born(tracee.thread(), *child);
   }
 }
 
@@ -291,31 +295,6 @@ void Tracer::answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers
   }
   registers.rip += static_cast<unsigned>(instruction_size(faulted));
   tracee.set(registers);
-}
-
-// Stops all threads before it lets the first go: the call that each is made to do overwrites text
-// that another might run.
-void Tracer::detach_all() {
-  std::vector<std::pair<pid_t, int>> stopped;
-  for (pid_t thread : threads_) {
-    int signal = 0;
-    if (stop_for_detach(thread, signal)) stopped.emplace_back(thread, signal);
-  }
-  for (auto& [thread, signal] : stopped) {
-    Tracee tracee(thread);
-    cpuid_.let_go(tracee, signal);
-  }
-  for (auto [thread, signal] : stopped) Tracee(thread).detach(signal);
-}
-
-bool Tracer::stop_for_detach(pid_t thread, int& signal) {
-  Tracee tracee(thread);
-  int status = 0;
-  if (!tracee.interrupt() || !tracee.wait_for_stop(status)) return false;
-  if (status >> 16 != 0) return true;
-  signal = WSTOPSIG(status);
-  if (signal == (SIGTRAP | CALL) || answered(tracee, signal)) signal = 0;
-  return true;
 }
 
 bool Tracer::wait(State state, Time deadline) {

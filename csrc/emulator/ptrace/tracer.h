@@ -9,7 +9,9 @@
 
 #include <condition_variable>
 #include <exception>
+#include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,6 +48,9 @@ class Tracer {
   CpuidMethod cpuid_answered() const { return cpuid_.method(); }
 
  private:
+  // PTRACE_O_TRACESYSGOOD marks a stop at a system call with this bit.
+  static constexpr int CALL = 0x80;
+
   static void* thread_main(void* self);
   void run();
   pid_t launch_program();
@@ -60,7 +65,8 @@ class Tracer {
   void ask_device(Faulted faulted, wire::Registers& frame, Tracee& tracee);
   void answer(Tracee& tracee, Faulted faulted, user_regs_struct& registers);
   void detach_all();
-  bool stop_for_detach(pid_t thread, int& signal);
+  std::map<pid_t, int> stop_all();
+  std::optional<int> signal_at_detach(pid_t thread, int status);
   void move_to(State state);
   bool leaving() const;
   bool stun_due() const;

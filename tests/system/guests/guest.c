@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -227,6 +228,44 @@ static int cpuid_works(void) {
   return eax > 0;
 }
 
+static void* look_in_thread(void* unused) {
+  _exit(look_later(cpuid_works));
+  return unused;
+}
+
+/* The first thread ends before the others. */
+static int first_thread_ends(void) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, look_in_thread, NULL);
+  pthread_exit(NULL);
+}
+
+/* The parent stands still until the child of its vfork has ended. */
+static int vfork_later(void) {
+  pid_t child = vfork();
+  if (child == 0) _exit(look_later(cpuid_works));
+  return finish(child_status(child) == 0 && cpuid_works(), "parent");
+}
+
+/* Processes that bear children until a line is on stdin. CPUID may kill none of the children. */
+static int births(void) {
+  struct pollfd line = {0, POLLIN, 0};
+  pid_t parents[8];
+  int good = 1;
+  finish(1, "ready");
+  for (int i = 0; i < 8; ++i) {
+    parents[i] = fork();
+    while (parents[i] == 0 && poll(&line, 1, 0) == 0) {
+      pid_t child = fork();
+      if (child == 0) _exit(cpuid_works() ? 0 : 1);
+      if (child_status(child) != 0) _exit(1);
+    }
+    if (parents[i] == 0) _exit(0);
+  }
+  for (int i = 0; i < 8; ++i) good &= child_status(parents[i]) == 0;
+  return finish(good, "births");
+}
+
 static void* cpuid_in_thread(void* unused) {
   (void)unused;
   return has_vmware_cpuid() ? NULL : (void*)1;
@@ -254,6 +293,9 @@ int main(int count, char** arguments) {
   if (!strcmp(mode, "high_bandwidth")) return high_bandwidth();
   if (!strcmp(mode, "cpuid")) return cpuid();
   if (!strcmp(mode, "cpuid_later")) return look_later(cpuid_works);
+  if (!strcmp(mode, "first_thread_ends")) return first_thread_ends();
+  if (!strcmp(mode, "vfork_later")) return vfork_later();
+  if (!strcmp(mode, "births")) return births();
   if (!strcmp(mode, "hypercall")) return hypercall(arguments[2]) ? 0 : 1;
   if (!strcmp(mode, "fault")) *(volatile int*)0 = 1;
   if (!strcmp(mode, "exit")) return atoi(arguments[2]);

@@ -3,8 +3,10 @@
 #include "emulator/device.h"
 
 #include <condition_variable>
+#include <thread>
 #include <utility>
 
+#include "base/errors.h"
 #include "base/thread_safety.h"
 #include "emulator/channels.h"
 #include "emulator/machine.h"
@@ -130,7 +132,8 @@ class Device::State {
   std::condition_variable tools_changed;       // notified when tclo_seen() or `over` changes
   bool stun_wanted GUARDED_BY(mutex) = false;  // the stun begins as soon as a message is in flight
   bool stunned GUARDED_BY(mutex) = false;
-  std::condition_variable stun_changed;  // notified when `stunned` or `over` changes
+  std::thread::id other_than GUARDED_BY(mutex);  // this thread may not trap while stunned
+  std::condition_variable stun_changed;          // notified when `stunned` or `over` changes
 };
 
 void Device::State::low(wire::Registers& registers) {
@@ -227,6 +230,9 @@ void Device::State::trap(Carrier carrier, Instruction instruction, wire::Registe
 }
 
 void Device::State::wait_while_stunned(MutexLock& lock) {
+  if (stunned && !over && other_than == std::this_thread::get_id()) {
+    throw Error("the host is silent until this thread goes on: let another thread ask");
+  }
   stun_changed.wait(lock, [this]() REQUIRES(mutex) { return !stunned || over; });
 }
 
@@ -251,10 +257,6 @@ void Device::hypercall(Carrier carrier, wire::Registers& registers, GuestMemory&
 }
 
 std::string Device::answer(std::string request, Transport transport) {
-  {
-    MutexLock lock(state_->mutex);
-    state_->wait_while_stunned(lock);
-  }
   std::string reply = state_->answers.answer(request, transport);
   state_->transcript.add(MessageKind::RPCI, transport, std::move(request), reply);
   return reply;
@@ -277,8 +279,7 @@ bool Device::has_tclo(TcloQueue::Client client) const {
 }
 
 std::optional<std::string> Device::take_command(TcloQueue::Client client, Transport transport) {
-  MutexLock lock(state_->mutex);
-  state_->wait_while_stunned(lock);
+  MutexLock guard(state_->mutex);
   if (!state_->tclo.next(client)) return std::nullopt;
   std::string command = state_->tclo.take();
   state_->transcript.add(MessageKind::TCLO_COMMAND, transport, command);
@@ -286,8 +287,7 @@ std::optional<std::string> Device::take_command(TcloQueue::Client client, Transp
 }
 
 void Device::take_tclo_reply(TcloQueue::Client client, std::string reply, Transport transport) {
-  MutexLock lock(state_->mutex);
-  state_->wait_while_stunned(lock);
+  MutexLock guard(state_->mutex);
   state_->tclo.answered(client);
   state_->transcript.add(MessageKind::TCLO_REPLY, transport, std::move(reply));
 }
@@ -314,8 +314,9 @@ void Device::misbehave(const Misbehaviour& how) {
   state_->channels.misbehave(how);
 }
 
-bool Device::stun(Time deadline) {
+bool Device::stun(Time deadline, bool other_threads) {
   MutexLock lock(state_->mutex);
+  state_->other_than = other_threads ? std::this_thread::get_id() : std::thread::id();
   state_->stunned = state_->channels.in_flight();
   state_->stun_wanted = !state_->stunned;
   while (!state_->stunned && !state_->over &&
@@ -332,6 +333,11 @@ void Device::resume() {
   state_->stunned = false;
   state_->channels.checkpoint();
   state_->stun_changed.notify_all();
+}
+
+bool Device::stunned() const {
+  MutexLock guard(state_->mutex);
+  return state_->stunned && !state_->over;
 }
 
 bool Device::in_flight() const {

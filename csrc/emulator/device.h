@@ -41,9 +41,9 @@ class Device {
   void trap(Instruction instruction, wire::Registers& registers, GuestMemory& memory);
   void hypercall(Carrier carrier, wire::Registers& registers, GuestMemory& memory);
 
-  // Messages of a guest that do not come by traps. Commands are pushed to this TCLO client: `wake`
-  // is called, by any thread and under locks, when a command can be taken or the client was
-  // replaced.
+  // Messages of a guest that do not come by traps. None of these functions waits for the end of a
+  // stun; their callers do. Commands are pushed to this TCLO client: `wake` is called, by any
+  // thread and under locks, when a command can be taken or the client was replaced.
   std::string answer(std::string request, Transport transport);  // answers an RPCI request
   void open_tclo(TcloQueue::Client client, TcloQueue::Wake wake);
   void close_tclo(TcloQueue::Client client);
@@ -65,10 +65,13 @@ class Device {
   // Stuns the virtual machine, as for a snapshot: nothing is answered by any transport until
   // resume(). The stun begins when a message is half sent or half received over the backdoor, at
   // the latest at the deadline. Returns true if a message was. This is for a guest in this process;
-  // for a traced guest TrapHost has the same two functions, which stop its threads.
-  bool stun(Time deadline);
+  // for a traced guest TrapHost has the same two functions, which stop its threads. `other_threads`
+  // says that the calling thread will not trap before the resume(): if it does, it would wait
+  // forever, and gets an Error.
+  bool stun(Time deadline, bool other_threads = false);
   // Ends the stun, with CHECKPOINT for each message that was in flight.
   void resume();
+  bool stunned() const;
   // Says whether a message is half sent or half received over the backdoor.
   bool in_flight() const;
   void checkpoint();  // answers CHECKPOINT for each message in flight

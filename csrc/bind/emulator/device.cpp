@@ -112,11 +112,11 @@ void bind_device(py::module_& module) {
            py::arg("edx_high") = py::none())
       .def(
           "stun",
-          [](Device& device, double deadline) {
+          [](Device& device, double deadline, bool other_threads) {
             py::gil_scoped_release release;
-            return device.stun(to_time(deadline));
+            return device.stun(to_time(deadline), other_threads);
           },
-          py::arg("deadline"))
+          py::arg("deadline"), py::kw_only(), py::arg("other_threads") = false)
       .def("resume", &Device::resume)
       .def("in_flight", &Device::in_flight)
       .def("lose_channels", &Device::lose_channels)

@@ -22,6 +22,8 @@ void VsockConversation::receive(std::string_view bytes) {
 }
 
 void VsockConversation::proceed() {
+  held_ = device_.stunned();
+  if (held_) return;
   try {
     while (wants_more()) {
       auto packet = decoder_.take();

@@ -48,6 +48,9 @@ class VsockConversation {
   void sent(std::size_t bytes);
   // True if the guest may send more.
   bool wants_more() const { return outgoing_.size() < ROOM && !over_; }
+  // True if the virtual machine is stunned: then nothing is taken, and proceed() has to be called
+  // until the stun is over. The server's thread never waits for that, because others wait for it.
+  bool held() const { return held_; }
   bool slow() const { return slow_; }  // true if bytes are sent one at a time
   bool over() const { return over_; }  // true if the connection is closed when all has been sent
 
@@ -68,6 +71,7 @@ class VsockConversation {
   std::string outgoing_;
   std::size_t sent_ = 0;  // the number of bytes at the front that have been sent
   bool over_ = false;
+  bool held_ = false;
   bool silent_ = false;
   bool slow_ = false;
 };

@@ -20,7 +20,8 @@ constexpr int BACKLOG = 1024;
 // Further connections wait in the backlog.
 constexpr std::size_t MOST_CONNECTIONS = wire::MAX_CHANNELS;
 constexpr std::size_t CHUNK = 16UL * 1024;
-constexpr int SLOW_MS = 1;  // the time between two bytes
+// The time between two bytes, and between two looks whether a stun is over.
+constexpr int SLOW_MS = 1;
 
 // Returns the port from which a connection comes. An unknown port counts as unprivileged.
 std::uint32_t peer_port(int socket) {
@@ -164,6 +165,7 @@ std::vector<pollfd> VsockServer::watched() const {
   }
   for (const Connection& connection : connections_) {
     const VsockConversation& conversation = connection.conversation;
+    if (conversation.held()) continue;
     short events = 0;
     if (conversation.wants_more()) events |= POLLIN;
     if (!conversation.outgoing().empty() && !conversation.slow()) events |= POLLOUT;
@@ -174,7 +176,7 @@ std::vector<pollfd> VsockServer::watched() const {
 
 int VsockServer::timeout() const {
   for (const Connection& connection : connections_) {
-    if (connection.conversation.slow()) return SLOW_MS;
+    if (connection.conversation.slow() || connection.conversation.held()) return SLOW_MS;
   }
   return -1;
 }

@@ -113,9 +113,10 @@ class HostAnswers:
         """Answers nothing while the `with` block lasts.
 
         A guest that uses the backdoor stands still meanwhile, as in a stunned virtual machine; a
-        guest that uses vsock waits.
+        guest that uses vsock waits. So let another thread or a program ask: for the thread that has
+        entered the block, a request over the backdoor is a VmtError, as it would wait forever.
         """
-        self.device.stun(time.monotonic())
+        self.device.stun(time.monotonic(), other_threads=True)
         try:
             yield
         finally:

@@ -164,6 +164,27 @@ def test_while_the_host_is_silent_a_guest_stands_still() -> None:
         assert answers == [b"42"]
 
 
+def test_the_thread_that_silences_the_host_is_told_that_it_would_wait_forever() -> None:
+    with EmulatedHost({"answer": "42"}) as host:
+        with host.silent(), pytest.raises(vmtpy.VmtError, match="let another thread ask"):
+            ask(host)
+        assert ask(host) == b"42"
+
+
+def test_a_silent_host_can_be_reset_while_a_guest_waits_on_vsock() -> None:
+    with EmulatedHost({"answer": "42"}, backdoor=False, vsock=True) as host, host.installed():
+        answers: list[bytes] = []
+        guest = threading.Thread(target=lambda: answers.append(vmtpy.guestinfo["answer"]))
+        with host.silent():
+            guest.start()
+            guest.join(0.1)
+            host.reset()
+            guest.join(0.1)
+            assert answers == []
+        guest.join(PATIENCE)
+        assert answers == [b"42"]
+
+
 def test_what_is_waited_for_in_vain_is_an_error_with_the_last_messages() -> None:
     with EmulatedHost() as host:
         with pytest.raises(TimeoutError, match="no guest asked"):

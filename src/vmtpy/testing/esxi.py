@@ -5,12 +5,12 @@ It serves EmulatedHost.esxi() and relies on src/vmtpy/host/esxi.py.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from vmtpy._arguments import check_seconds
 from vmtpy.host.esxi import Esxi, Periods
 from vmtpy.host.script import BackupRequest
+from vmtpy.testing.programs import wait_interruptibly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class EsxiLife:
         return self._verdict
 
     def __enter__(self) -> Self:
-        if not self._device.wait_for_tools(time.monotonic() + self._timeout):
+        if not wait_interruptibly(self._device.wait_for_tools, self._timeout):
             raise TimeoutError(f"no guest asked for commands within {self._timeout:g} s")
         self._esxi.begin()
         return self

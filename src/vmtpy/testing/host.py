@@ -22,7 +22,7 @@ from vmtpy.testing.answers import HostAnswers, to_bytes
 from vmtpy.testing.esxi import EsxiLife
 from vmtpy.testing.guestinfo import HostGuestInfo
 from vmtpy.testing.messages import Message, message_of
-from vmtpy.testing.programs import run_program, write_stand_ins
+from vmtpy.testing.programs import run_program, wait_interruptibly, write_stand_ins
 
 if TYPE_CHECKING:
     import subprocess
@@ -169,7 +169,8 @@ class EmulatedHost(HostAnswers):
             is the number of the signal that ended the program.
 
         Raises:
-            FileNotFoundError: there is no such program.
+            FileNotFoundError: there is no such program, or no directory `cwd`.
+            NotADirectoryError: `cwd` is no directory.
             VmtError: this machine is not x86-64.
             SystemCallError: the program cannot be traced (`call` is "ptrace") or not be started.
             subprocess.TimeoutExpired: the program was killed after `timeout` seconds.
@@ -245,7 +246,7 @@ class EmulatedHost(HostAnswers):
             TypeError, ValueError: as wait_until().
         """
         check_seconds("timeout", timeout, 0.0, _MOST)
-        if not self.device.wait_for_tools(time.monotonic() + timeout):
+        if not wait_interruptibly(self.device.wait_for_tools, timeout):
             raise TimeoutError(f"no guest asked for commands within {timeout:g} s")
 
     # --- what it sends ---

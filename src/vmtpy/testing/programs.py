@@ -5,6 +5,7 @@ It serves src/vmtpy/testing/host.py and relies on the native trap host, which us
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -19,8 +20,9 @@ from vmtpy.errors import SystemCallError
 from vmtpy.host.rpctool import write_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+_PIECE = 0.1  # seconds
 # A stand-in begins with these lines, which make the test's host its host.
 _BEFORE = """\
 from vmtpy import _host, backdoor
@@ -57,19 +59,30 @@ def run_program(
     words = [os.fspath(word) for word in command]
     program = shutil.which(words[0], path=env.get("PATH"))
     if program is None:
-        raise FileNotFoundError(2, os.strerror(2), words[0])
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), words[0])
+    where = Path(cwd or ".").absolute()
+    if not where.is_dir():
+        error = errno.ENOTDIR if where.exists() else errno.ENOENT
+        raise OSError(error, os.strerror(error), str(where))
+    words_run = [str(Path(program).absolute()), *words[1:]]
+    if "=" in words_run[0]:  # env would take it for a variable
+        words_run = ["/bin/sh", "-c", 'exec "$0" "$@"', *words_run]
     with tempfile.TemporaryDirectory(prefix="vmtpy-testing-") as directory:
         files = [Path(directory, name) for name in ("stdin", "stdout", "stderr")]
         files[0].write_bytes(stdin)
         settings = [f"{name}={value}" for name, value in env.items()]
-        shell = ["/bin/sh", "-c", _SHELL, "sh", *map(str, files), os.fspath(cwd or ".")]
-        whole = [*shell, *settings, str(Path(program).absolute()), *words[1:]]
-        host = _host.TrapHost(device, whole, backdoor=backdoor, vsock=vsock)
+        shell = ["/bin/sh", "-c", _SHELL, "sh", *map(str, files), str(where)]
+        host = _host.TrapHost(
+            device, [*shell, *settings, *words_run], backdoor=backdoor, vsock=vsock
+        )
         host.start()
-        in_time = host.wait(time.monotonic() + timeout)
-        if not in_time:
-            host.signal(signal.SIGKILL)
-            host.wait_program(time.monotonic() + 60)
+        in_time = False
+        try:
+            in_time = wait_interruptibly(host.wait, timeout)
+        finally:
+            if not in_time:
+                host.signal(signal.SIGKILL)
+                host.wait_program(time.monotonic() + 60)
         stdout, stderr = (
             file.read_bytes() if file.exists() else b"" for file in (files[1], files[2])
         )
@@ -77,6 +90,23 @@ def run_program(
         raise subprocess.TimeoutExpired(words, timeout, stdout, stderr)
     code = os.waitstatus_to_exitcode(host.wait_status())
     return subprocess.CompletedProcess(words, code, stdout, stderr)
+
+
+def wait_interruptibly(wait: Callable[[float], bool], timeout: float) -> bool:
+    """Waits in pieces, because Python runs a handler of a signal only between native calls.
+
+    Args:
+        wait: a native wait until a deadline; it returns whether what it waits for has happened.
+        timeout: seconds to wait at most.
+
+    Returns:
+        What the last `wait` returned.
+    """
+    deadline = time.monotonic() + timeout
+    while not wait(min(deadline, time.monotonic() + _PIECE)):
+        if time.monotonic() >= deadline:
+            return False
+    return True
 
 
 def untraceable() -> str:

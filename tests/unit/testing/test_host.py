@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.patience import PATIENCE
@@ -14,6 +18,9 @@ from support.patience import PATIENCE
 import vmtpy
 from vmtpy import backdoor
 from vmtpy.testing import EmulatedHost, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def ask(host: EmulatedHost, request: bytes = b"info-get guestinfo.answer") -> bytes:
@@ -185,6 +192,47 @@ def test_a_silent_host_can_be_reset_while_a_guest_waits_on_vsock() -> None:
         assert answers == [b"42"]
 
 
+class SignalError(Exception):
+    """What a handler of SIGUSR1 raises, as that of Ctrl-C and of pytest-timeout."""
+
+
+@pytest.fixture
+def interrupt() -> Iterator[threading.Timer]:
+    """A timer that interrupts this thread."""
+
+    def handler(_number: int, _frame: object) -> None:
+        raise SignalError
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    yield timer
+    timer.join()
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_who_waits_for_a_guest_can_be_interrupted(interrupt: threading.Timer) -> None:
+    began = time.monotonic()
+    with EmulatedHost() as host:
+        interrupt.start()
+        with pytest.raises(SignalError):
+            host.wait_for_tools(PATIENCE)
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_program_whose_run_is_interrupted_is_killed(
+    vmware_run: object, interrupt: threading.Timer, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    command = f"echo $$ > {tmp_path}/pid; exec sleep {PATIENCE}"
+    with EmulatedHost() as host:
+        interrupt.start()
+        with pytest.raises(SignalError):
+            host.run("sh", "-c", command, timeout=PATIENCE)
+    assert time.monotonic() - began < PATIENCE / 2
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_what_is_waited_for_in_vain_is_an_error_with_the_last_messages() -> None:
     with EmulatedHost() as host:
         with pytest.raises(TimeoutError, match="no guest asked"):
@@ -231,6 +279,25 @@ def test_a_program_that_a_signal_ends_is_reported_as_subprocess_does(vmware_run:
             host.run("sleep", "600", timeout=0.2)
         with pytest.raises(FileNotFoundError):
             host.run("no-such-program")
+
+
+def test_directory_and_path_of_a_program_are_taken_as_they_are(
+    vmware_run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "a=b" / "program"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$1" "$COLOUR"; pwd\n')
+    program.chmod(0o755)
+    (tmp_path / "other" / "a=b").mkdir(parents=True)
+    monkeypatch.setenv("CDPATH", str(tmp_path / "other"))
+    monkeypatch.chdir(tmp_path)
+    with EmulatedHost() as host:
+        done = host.run(program, "one", env={"COLOUR": "red"}, cwd="a=b")
+        assert done.stdout == f"one red\n{program.parent}\n".encode()
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            host.run("true", cwd="nowhere")
+        with pytest.raises(NotADirectoryError):
+            host.run("true", cwd=program)
 
 
 def test_under_ptrace_the_real_program_comes_before_the_stand_in(

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from vmtpy.migrate.tools_conf import Sections
 
-NICS = "vmtpy reports every network interface that is up, in the kernel's order"
+NICS = (
+    "vmtpy reports the interfaces that have a driver and those that stand on them, the one with "
+    "the default route first, and no veth or bridge of containers"
+)
 WINDOWS = "the key is only for Windows"
 TRUE, FALSE = ("true", "1"), ("false", "0")
 

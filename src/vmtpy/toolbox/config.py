@@ -120,18 +120,26 @@ def change(section: str, key: str, value: str | None) -> None:
     if value is not None:
         for table, name, made in translated(section, key, value):
             text = config_edit.set_key(text, table, name, made)
-    made = parse(config_edit.tables(text), str(FILE))
+    checked = parse(config_edit.tables(text), str(FILE))
     if text != old:
         mode = FILE.stat().st_mode & 0o777 if FILE.exists() else 0o644
         configuration.write(FILE, text, mode=mode, force=True)
-        reload(made.status.socket)
+        reload(checked.status.socket)
 
 
 def translated(section: str, key: str, value: str) -> list[tuple[str, str, object]]:
+    """The tables, keys and values of vmtpy for a setting.
+
+    Raises:
+        VmtError: the value has no counterpart.
+    """
     if key == "execScripts":
         return [("hooks", "legacy", value.strip() in settings.TRUE)]
     outcome = Outcome()
     settings.translate({section: {key: value}}, outcome)
+    for fate in outcome.fates:
+        if value.strip() and not fate.becomes:
+            raise VmtError(f"[{section}] {key} = {value}: {fate.note}")
     return [(setting.table, setting.key, setting.value) for setting in outcome.settings]
 
 

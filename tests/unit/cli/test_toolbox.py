@@ -63,6 +63,29 @@ def test_a_setting_without_counterpart_is_refused(
     assert not file.exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("guestinfo poll-interval often", "the value is not a number of seconds"),
+        ("vmbackup excludedFileSystems data*", "match no mount point: data*"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_and_removes_nothing(
+    setting: str, reason: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = '[guest_info]\ninterval = 30\n[quiesce]\nexclude = ["/mnt"]\n'
+    file.write_text(before)
+    assert run("config", "set", *setting.split()) == 75
+    assert reason in capsys.readouterr().err
+    assert file.read_text() == before
+
+
+def test_an_empty_list_removes_the_key(file: Path) -> None:
+    file.write_text('[quiesce]\nexclude = ["/mnt"]\n')
+    assert run("config", "set", "vmbackup", "excludedFileSystems", "") == 0
+    assert file.read_text() == "[quiesce]\n"
+
+
 def test_a_configuration_that_is_wrong_stays(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import re
@@ -423,13 +424,17 @@ def test_a_switch_that_somebody_else_sets_while_writers_are_paced_stays_set() ->
     assert disk.files()[RCU] == "1\n"
 
 
-def test_somebody_else_s_bound_is_left_alone() -> None:
+@pytest.mark.parametrize(
+    ("file", "text"), [("strict_limit", "1"), ("min_ratio_fine", "?"), ("max_ratio_fine", "-1")]
+)
+def test_somebody_else_s_bound_is_left_alone(file: str, text: str) -> None:
+    """So is one that cannot be put back, because nobody knows what it means."""
     disk = simulated(dirty=2000, disk=20, writer=100)
-    disk.put_file(BDI + "strict_limit", "1\n")
+    disk.put_file(BDI + file, f"{text}\n")
     bench = Bench(disk=disk)
     play(bench, Phase.ENDED)
     assert bench.session.record().outcome == Outcome.FAILED
-    assert bounds(disk) == FOUND | {"strict_limit": "1"}
+    assert bounds(disk) == FOUND | {file: text}
 
 
 def test_a_bound_that_cannot_be_set_is_as_if_there_were_none() -> None:
@@ -507,6 +512,23 @@ def test_a_bound_that_cannot_be_put_back_is_named_and_tried_on() -> None:
     )
     system.fail(1 << 30, 5, for_good=False)
     bench.advance_until(lambda: bounds(disk) == FOUND)
+
+
+@pytest.mark.parametrize(
+    ("error", "for_good"), [(errno.ENOENT, True), (errno.ENODEV, True), (errno.EIO, False)]
+)
+def test_a_bound_whose_device_is_gone_or_that_is_refused_once_is_no_trouble(
+    error: int, *, for_good: bool
+) -> None:
+    disk = simulated(dirty=400, disk=40, writer=100)
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system, expedite_rcu=False)
+    await_paced(bench)
+    system.fail(1, error, for_good=for_good, call="write_file")
+    bench.session.abort("enough")  # the clock stands still
+    assert bench.end().warnings == []
+    assert bench.markers() == []
+    assert for_good or bounds(disk) == FOUND
 
 
 def put_machine_s_figures(disk: SimulatedDisk, dirty: int, writing: int = 0) -> None:

@@ -23,7 +23,7 @@ struct FreezeOptions {
   Duration timeout = std::chrono::seconds(30);  // from the first FIFREEZE
   // For one FIFREEZE. After this time everything is given up.
   Duration filesystem_timeout = std::chrono::seconds(2);
-  // For all rounds of syncfs, and for the pacing.
+  // For opening, and again for all rounds of syncfs together with the pacing.
   Duration presync_timeout = std::chrono::seconds(60);
   bool expedite_rcu = true;                  // sets /sys/kernel/rcu_expedited while freezing
   bool guardian = true;                      // false only where nothing real is frozen

@@ -24,12 +24,6 @@ std::string uuid_of(std::string_view identifier) {
   return {};
 }
 
-bool is_partition(std::string_view by_id) {
-  const auto at = by_id.rfind("-part");
-  return at != std::string_view::npos &&
-         by_id.find_first_not_of("0123456789", at + 5) == std::string_view::npos;
-}
-
 Disks disks_here(const PlanSources& sources, const Mounts& mounts) {
   Disks disks;
   const auto add = [&](const std::string& identifier, const std::string& device) {
@@ -37,8 +31,9 @@ Disks disks_here(const PlanSources& sources, const Mounts& mounts) {
     if (!uuid.empty() && !device.empty()) disks.emplace(uuid, device);
   };
   const Stack stack(sources, mounts);
+  // The link of a partition ends in "-part1", as no UUID of a host does.
   for (const std::string& name : linux::list_directory(sources.dev + "/disk/by-id")) {
-    if (!is_partition(name)) add(name, stack.device_number("/dev/disk/by-id/" + name));
+    add(name, stack.device_number("/dev/disk/by-id/" + name));
   }
   for (const std::string& name : linux::list_directory(sources.sys + "/block")) {
     const std::string directory = sources.sys + "/block/" + name;

@@ -90,6 +90,12 @@ class Machine:
         for name in devices:
             (directory / name).symlink_to((self.path / "sys/class/block" / name).resolve())
 
+    def bdi(self, name: str, *, of: str = "") -> None:
+        """Adds a backing device of the page cache, `of` the btrfs of that UUID."""
+        (self.path / "sys/class/bdi" / name).mkdir(parents=True)
+        if of:
+            (self.path / "sys/fs/btrfs" / of / "bdi").symlink_to(f"../../../class/bdi/{name}")
+
     def link(self, name: str, target: str) -> None:
         """Adds a symbolic link in /dev."""
         place = self.path / "dev" / name

@@ -382,3 +382,10 @@ def test_swap_through_an_image_on_what_is_frozen_is_noted(machine: Machine) -> N
         for name in ("/dev/loop0", "/vm/swap file", "/dev/zram0")
     ]
     assert machine.plan(include=("/vm",)).notes == []
+
+
+def test_swap_through_an_image_on_what_is_only_synced_is_no_matter(machine: Machine) -> None:
+    machine.mount("/efi", "vfat", "8:2", "/dev/sda2")
+    machine.loop("loop0", "7:0", "/efi/swap.img")
+    machine.swap("/dev/loop0", "partition")
+    assert machine.plan().notes == []

@@ -263,6 +263,10 @@ def test_an_include_glob_takes_all_that_match_and_can_be_frozen(machine: Machine
 
 
 def test_an_include_glob_that_matches_nothing_is_an_error(machine: Machine) -> None:
+    machine.mount("/mnt/hidden", device="8:2", source="/dev/sda2")
+    machine.mount("/mnt", "tmpfs", "0:25", "tmpfs")
+    with pytest.raises(PlanError, match=r"include /mnt/hid\*: it matches no mount point"):
+        machine.plan(include=("/mnt/hid*",))
     with pytest.raises(PlanError, match=r"include /mnt/\*: it matches no mount point"):
         machine.plan(include=("/mnt/*",))
 

@@ -197,7 +197,7 @@ def trouble_of(path: Path) -> tuple[str, str]:
     The reason is "" if the file will run, or is not meant to run.
     """
     remedy = "`chmod 755` and `chown root` it"
-    if is_hidden(path.name) or is_copy(path.name):
+    if is_hidden(path.name) or is_copy(path.name) or path.is_dir():
         return "", ""
     try:
         if reason := why_not(path) or distrust(str(path)):

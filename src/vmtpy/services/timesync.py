@@ -28,6 +28,7 @@ NTP_DAEMONS = ("chronyd", "ntpd", "openntpd", "systemd-timesyn")
 STEP = 0.5  # seconds; the clock is stepped by a larger difference, and slewed by a smaller one
 ENOUGH = 0.001  # seconds; a smaller difference is ignored
 NOTEWORTHY = 1.0  # seconds; a difference of this size is logged
+SHORT, MOST_READINGS = 0.01, 5  # seconds of a reading that need not be repeated; readings
 OPTIONS = (
     "synctime",
     "synctime.period",
@@ -105,11 +106,24 @@ class TimeSync:
             self._may_step_back = False
 
     def measure(self) -> float | None:
-        """Measures by how many seconds the guest's clock is ahead; None without a host's time."""
-        before = self._now()
-        host = self._read()
-        after = self._now()
-        self.difference = None if host is None else (before + after) / 2 - host.unix_us / 1e6
+        """Measures by how many seconds the guest's clock is ahead; None without a host's time.
+
+        The machine may be stopped between the readings of the clocks, for a snapshot for example,
+        so a reading that took long is repeated, and the shortest counts.
+        """
+        self.difference, shortest = None, float("inf")
+        for _ in range(MOST_READINGS):
+            before = self._now()
+            host = self._read()
+            after = self._now()
+            if host is None:
+                break
+            took = abs(after - before)  # backward if the clock was set meanwhile
+            if took < shortest:
+                shortest = took
+                self.difference = (before + after) / 2 - host.unix_us / 1e6
+            if took <= SHORT:
+                break
         return self.difference
 
     def synchronize(self, *, backward: bool) -> None:

@@ -63,6 +63,22 @@ def test_the_difference_is_measured_in_both_directions() -> None:
         assert made.measure() == pytest.approx(off, abs=0.1)
 
 
+@pytest.mark.parametrize("stop", [3.0, -3.0])
+def test_a_machine_that_stops_between_two_readings_has_not_the_wrong_time(stop: float) -> None:
+    """Neither is its clock wrong that somebody sets meanwhile."""
+    clock = MadeUpClock(0.0)
+    host = EmulatedHost()
+    stops = [stop, stop]
+
+    def read() -> _core.HostTime | None:
+        if stops:
+            clock.off += stops.pop()
+        return _core.read_host_time(host.backdoor)
+
+    made = TimeSync(TimeConfig(), read, print, setter=clock, now=clock.now)
+    assert made.measure() == pytest.approx(2 * stop, abs=0.1)
+
+
 def test_a_host_that_does_not_know_the_time_gives_no_difference() -> None:
     clock = MadeUpClock(3.0)
     made, lines = service(clock, known=False)

@@ -49,9 +49,17 @@ def backup_scripts(root: str, sections: Sections, outcome: Outcome) -> None:
     if written is not None:
         thing = f"[vmbackup] execScripts = {written}"
         outcome.fates.append(Fate(thing, "[hooks] legacy = " + ("true" if wanted else "false")))
-    for path in dict.fromkeys((*scripts, *_all(root, legacy.BACKUP_SCRIPTS))):
+    pair = [
+        path for path in (legacy.PRE_FREEZE, legacy.POST_THAW) if Path(f"{root}{path}").is_file()
+    ]
+    for path in dict.fromkeys((*pair, *scripts, *_all(root, legacy.BACKUP_SCRIPTS))):
         if path not in scripts:
             note = "the file is not executable: open-vm-tools fails on it, vmtpy skips it"
+            if path in pair:
+                note = (
+                    "the file is not executable: open-vm-tools fails on it, and so does vmtpy with "
+                    "[hooks] legacy = true"
+                )
             outcome.fates.append(Fate(path, "", note))
         elif wanted and (reason := _skipped(root, path)):
             note = f"open-vm-tools runs it, vmtpy skips it ({reason}): rename it if it is to run"

@@ -134,6 +134,18 @@ def test_scripts_around_snapshots_go_on(
     )
 
 
+def test_a_pre_freeze_script_that_is_not_executable_is_named(
+    tmp_path: Path, put: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(legacy.PRE_FREEZE, mode=0o644)
+    assert migrated(tmp_path) == config.Config()
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        f"{legacy.PRE_FREEZE} the file is not executable: open-vm-tools fails on it, so does"
+        in (said)
+    )
+
+
 def test_scripts_that_tools_conf_switches_off_stay_off(
     tmp_path: Path, put: Callable[..., Path]
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_pre_freeze_script_that_is_not_executable_is_named(
     assert migrated(tmp_path) == config.Config()
     said = " ".join(capsys.readouterr().out.split())
     assert (
-        f"{legacy.PRE_FREEZE} the file is not executable: open-vm-tools fails on it, so does"
+        f"{legacy.PRE_FREEZE} the file is not executable: open-vm-tools fails on it, and so does"
         in (said)
     )
 

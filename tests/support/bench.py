@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from support.patience import PATIENCE
@@ -22,6 +24,19 @@ class Storage(NamedTuple):
     bdis: tuple[str, ...]
     sinks: tuple[str, ...]
     disks: tuple[str, ...]
+
+
+def other_threads() -> list[str]:
+    """What the kernel tells of this process's other threads: state, switches, and more."""
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        if thread.name == str(threading.get_native_id()):
+            continue
+        try:
+            found.append((thread / "status").read_text())
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
+    return found
 
 
 class Bench:
@@ -75,6 +90,18 @@ class Bench:
     def end(self) -> RunRecord:
         self.reach(Phase.ENDED)
         return self.session.record()
+
+    def await_rest(self) -> None:
+        """Waits until each other thread sleeps: for time, for a hold, or for the owner."""
+        deadline = time.monotonic() + PATIENCE
+        before: list[str] = []
+        while True:
+            now = other_threads()
+            # A thread that has run between two readings has switched.
+            if now == before and not any("\nState:\tR" in status for status in now):
+                return
+            assert time.monotonic() < deadline, now
+            before = now
 
     def advance_until(self, condition: Callable[[], bool], step: float = 0.25) -> None:
         """Turns the clock until the condition is true; waiting threads may not have started yet."""

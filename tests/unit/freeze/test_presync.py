@@ -49,15 +49,10 @@ def play_until(bench: Bench, condition: Callable[[], bool]) -> None:
 
 def look(bench: Bench) -> None:
     """Time passes for the disk and for the session, which has done what it does then."""
+    bench.await_rest()
     bench.disk.pass_time(LOOK)
     bench.clock.advance(LOOK)
-    begun = time.monotonic()
-    while (phase := bench.session.phase()) != Phase.ENDED:
-        passed = time.monotonic() - begun
-        assert passed < PATIENCE
-        if passed > 1.0 if phase == Phase.FREEZING else bench.clock.waiting():
-            return  # a FIFREEZE may be held, and waits for no time
-        time.sleep(0.001)
+    bench.await_rest()
 
 
 def test_a_disk_that_its_writers_outrun_is_frozen_when_little_is_left() -> None:

@@ -36,7 +36,6 @@ class Convergence {
 
   // Begins the pacing. From here on each observe() moves the bounds.
   void begin();
-  bool begun() const { return !bounds_.empty(); }
   const std::vector<std::int64_t>& bounds() const { return bounds_; }
   bool reached() const;
   // True when the disk cannot take what is dirty before the deadline, even without a writer.
@@ -48,6 +47,7 @@ class Convergence {
   struct Step {
     double fall, margin;
   };
+  bool begun() const { return !bounds_.empty(); }
   void compare_rates();
   void lower(Duration passed);
   Step step(double seconds) const;

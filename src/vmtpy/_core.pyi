@@ -434,7 +434,9 @@ class PlanRequest:
     def volumes(self) -> list[str]: ...
 
 class PlanSources:
-    """The files that a plan is read from. Tests set other paths; `root` is put before each."""
+    """The files that a plan is read from. Tests set other paths; `root` is put before each mount
+    point that is looked at.
+    """
 
     def __init__(
         self,
@@ -574,7 +576,7 @@ class FreezeOptions:
     there.
         timeout: the limit from the first freeze until everything is thawed, whatever happens.
         filesystem_timeout: the limit for the freeze of one filesystem.
-        presync_timeout: the limit for writing dirty pages before the freeze.
+        presync_timeout: the limit for opening the filesystems, and then for writing dirty pages.
         expedite_rcu: whether /sys/kernel/rcu_expedited is set while freezing.
         guardian: whether a second process thaws if this one dies.
         run_directory: the directory of the marker.

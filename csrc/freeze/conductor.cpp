@@ -81,10 +81,9 @@ bool Conductor::stand_guard(Time deadline, bool settling) {
   const std::vector<Restore> bounds = storage_.restores();
   PreparedMarker marker;
   int error = prepare_marker(system_, options_.run_directory, freezer_->filesystems(),
-                             rcu_.wanted() ? rcu_.found() : "", bounds, marker);
+                             rcu_.wanted() ? RcuSwitch::OFF : "", bounds, marker);
   if (options_.guardian) {
-    const GuardianDuties duties = {rcu_.path(), rcu_.found(), bounds, marker.path,
-                                   linux::root_groups(system_)};
+    const GuardianDuties duties = {bounds, marker.path, linux::root_groups(system_)};
     const int failed =
         freezer_->guardian().start(system_, freezer_->descriptors(), duties, deadline, settling);
     const char* call = failed == -ETIMEDOUT ? "start the guardian" : "fork";

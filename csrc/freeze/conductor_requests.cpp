@@ -158,7 +158,7 @@ RunFacts Conductor::facts() {
       slow_,
       freezer_->guardian().process(),
       storage_.changed_names(),
-      rcu_.changed() ? rcu_.path() : ""};
+      rcu_.changed() ? RcuSwitch::PATH : ""};
   MutexLock lock(freezer_->mutex);
   copy_progress(facts.run.progress);
   facts.run.times = state_.times;

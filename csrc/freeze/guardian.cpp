@@ -81,8 +81,6 @@ int Guardian::start(linux::System& system, const std::vector<int>& descriptors,
                        kept.data(),
                        static_cast<char*>(stacks_),
                        getpid(),
-                       duties.rcu_path.c_str(),
-                       duties.rcu_value.c_str(),
                        bounds.data(),
                        duties.marker.c_str(),
                        groups.data()};

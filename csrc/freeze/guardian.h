@@ -25,8 +25,6 @@ namespace vmtpy::freeze {
 // What else the guardian puts back when all is thawed. This is prepared before the fork, because
 // the guardian never allocates.
 struct GuardianDuties {
-  std::string rcu_path;  // written with rcu_value if the session had changed it
-  std::string rcu_value;
   std::vector<Restore> bounds;  // written in this order if the session had changed any
   std::string marker;           // removed if it exists; "" if there will be none
   // The guardian moves to these groups, by writing "0" to these files where it can.

@@ -53,8 +53,6 @@ struct Watch {
   const int* kept;         // the same in ascending order
   char* stacks;            // count × GUARDIAN_STACK, for the threads that thaw
   pid_t agent;
-  const char* rcu_path;
-  const char* rcu_value;
   const char* const* bounds;  // path and text in turns; ends with nullptr
   const char* marker;         // "" if there is none
   const char* const* groups;  // ends with nullptr

@@ -14,6 +14,7 @@
 
 #include "base/bare_syscall.h"
 #include "freeze/guardian_page.h"
+#include "freeze/rcu.h"
 #include "linux/descriptors.h"
 #include "linux/thread_role.h"
 
@@ -38,7 +39,7 @@ bool write_text(const char* path, const char* text) {
 bool restore_rcu(const Watch& watch) {
   constexpr int TRIES = 3;
   for (int attempt = 0; watch.page->rcu && attempt < TRIES; ++attempt) {
-    if (write_text(watch.rcu_path, watch.rcu_value)) return true;
+    if (write_text(RcuSwitch::PATH, RcuSwitch::OFF)) return true;
   }
   return watch.page->rcu == 0;
 }

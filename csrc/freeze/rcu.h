@@ -8,8 +8,6 @@
 // the marker) puts back.
 #pragma once
 
-#include <string>
-
 #include "linux/system.h"
 
 namespace vmtpy::freeze {
@@ -18,22 +16,19 @@ namespace vmtpy::freeze {
 class RcuSwitch {
  public:
   static constexpr const char* PATH = "/sys/kernel/rcu_expedited";
+  static constexpr const char* OFF = "0";  // as look() wants it, and as it is put back
 
-  explicit RcuSwitch(linux::System& system) : system_(system), path_(PATH) {}
+  explicit RcuSwitch(linux::System& system) : system_(system) {}
   // Reads the switch. Returns false where it must be left alone: it is set already, overruled by
   // rcu_normal, or missing.
   bool look();
   bool wanted() const { return wanted_; }
-  const std::string& path() const { return path_; }
-  const std::string& found() const { return found_; }
   bool set();      // returns false if the switch cannot be written
   bool restore();  // returns true when nothing is left to put back
   bool changed() const { return changed_; }
 
  private:
   linux::System& system_;
-  const std::string path_;
-  std::string found_ = "0";
   bool wanted_ = false;
   bool changed_ = false;
 };

@@ -356,12 +356,19 @@ def _value(hint: Any, default: object, value: object, where: str) -> object:  # 
         allowed = f"{rule.low:.12g} to {rule.high:.12g}"
         raise ConfigError(f"{where}: the value must be a {kind} from {allowed}")
     if isinstance(rule, Text):
-        if isinstance(value, str) and re.fullmatch(rule.pattern, value):
+        if _fits(value, rule.pattern):
             return value
         raise ConfigError(f"{where}: the value must be {rule.words}")
     is_texts = isinstance(value, list) and all(
-        isinstance(item, str) and re.fullmatch(rule.pattern, item, re.DOTALL) for item in value
+        _fits(item, rule.pattern, re.DOTALL) for item in value
     )
     if is_texts and (value or not default):  # a command must not be empty
         return tuple(value)  # type: ignore[arg-type]
     raise ConfigError(f"{where}: the value must be a list of {rule.words}")
+
+
+def _fits(value: object, pattern: str, flags: int = 0) -> bool:
+    """Whether it is a text that matches. No path and no argument of a command can contain NUL."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    return re.fullmatch(pattern, value, flags) is not None

@@ -75,6 +75,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             "[power]\nhalt = []",
             r"halt = \[\]: the value must be a list of a program and its arguments",
         ),
+        ('[power]\nhalt = ["a\\u0000b"]', r"b'\]: the value must be a list of a program"),
+        ('[hooks]\ndirectory = "/a\\u0000b"', r"b': the value must be an absolute path"),
         ("[power]\nhalt = 'off'", r"halt = 'off': the value must be a list of a program"),
         (
             "[tools]\nversion = -1",

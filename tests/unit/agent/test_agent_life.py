@@ -186,6 +186,22 @@ def test_an_abort_does_not_replace_the_reason_while_python_is_waited_for() -> No
     assert record.error == "the host refused req.keepAlive: no"
 
 
+def test_a_host_that_has_gone_is_named_once_whatever_else_it_is_told() -> None:
+    rig = Rig()
+    rig.command("vmbackup.start 1")
+    rig.device.answer_with(b"vmbackup.eventSet", b"0 no", times=0)
+    for _ in range(3):
+        rig.turn(1.1)
+    rig.agent.refuse(_core.BackupCode.SCRIPT, "interrupted")
+    rig.until(lambda: rig.agent.backup_state == State.FINISHING)
+    lines = []
+    while event := rig.agent.next_event(0):
+        lines.append(event.text)
+    assert [line for line in lines if line.startswith("the host ")] == [
+        "the host refused req.keepAlive: no"
+    ]
+
+
 # --- vmtpy.freeze() ---
 
 

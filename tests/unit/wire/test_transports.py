@@ -171,6 +171,25 @@ def test_a_failed_attempt_is_remembered_2_s_doubling_to_5_min() -> None:
     assert pauses == [0, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
+@pytest.mark.parametrize(("lived", "over_vsock"), [(61.0, True), (30.0, False)])
+def test_a_connection_that_has_lasted_a_minute_begins_the_pauses_anew(
+    host: Host, lived: float, *, over_vsock: bool
+) -> None:
+    serving(host).stop_listening()
+    for _ in range(5):
+        host.rpci.call(b"log x")
+        host.clock.advance(33.0)
+    serving(host).listen_again()
+    host.rpci.call(b"log x")
+    assert host.rpci.over_vsock
+    host.clock.advance(lived)
+    serving(host).drop_connections()
+    host.rpci.call(b"log x")
+    host.clock.advance(2.1)
+    host.rpci.call(b"log x")
+    assert host.rpci.over_vsock is over_vsock
+
+
 def test_a_host_that_begins_to_listen_is_found(host: Host) -> None:
     serving(host).stop_listening()
     host.rpci.call(b"log x")

@@ -117,6 +117,20 @@ def test_what_emulate_writes_is_a_recording_as_well(file: Path) -> None:
     assert emulate(*program, options=("--replay", str(file))).code == 0
 
 
+def test_a_file_on_a_full_disk_is_an_error_that_names_it() -> None:
+    ask = (*VMTPY, "rpc", ANSWER)
+    commands = {
+        "record": (*VMTPY, "record", "-o", "/dev/full", "--", *ask),
+        "emulate": (*VMTPY, "emulate", "--json", "-o", "/dev/full", "--", *ask),
+    }
+    for name, command in commands.items():
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 125
+        last = f"vmtpy {name}: /dev/full: No space left on device: the file is not complete\n"
+        assert done.stderr.decode().endswith(last)
+        assert b"Traceback" not in done.stderr
+
+
 def test_the_exit_code_is_the_programs(file: Path) -> None:
     def record(*command: str) -> subprocess.CompletedProcess[bytes]:
         whole = [*VMTPY, "record", "-o", str(file), "--", *command]

@@ -24,7 +24,7 @@ from vmtpy.errors import SystemCallError, VmtError
 from vmtpy.host.emulation import Backups, Emulation
 from vmtpy.host.recording import head, load
 from vmtpy.host.script import BackupRequest
-from vmtpy.host.timeline import Timeline
+from vmtpy.host.timeline import Timeline, written
 from vmtpy.parser import Parser
 
 if TYPE_CHECKING:
@@ -258,6 +258,8 @@ def main(arguments: list[str]) -> int:
                 device, host, timeline, backups(options), service, as_esxi, recording
             )
             status = emulation.run()
+            if timeline.failure:
+                raise timeline.failure
         except SystemCallError as error:
             return start_failed(command[0], error)
     if status == 0 and emulation.verdict and not emulation.verdict.good:
@@ -349,7 +351,7 @@ def output(path: str | None) -> Iterator[TextIO]:
         stream = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - closed below
     except OSError as error:
         raise VmtError(f"{path}: {error.strerror}") from error
-    with stream:
+    with written(stream, path):
         yield stream
 
 

@@ -25,7 +25,7 @@ from vmtpy.host.recording import head
 from vmtpy.host.redaction import Redaction
 from vmtpy.host.rpctool import write_programs
 from vmtpy.host.signals import signals_to
-from vmtpy.host.timeline import Timeline
+from vmtpy.host.timeline import Timeline, written
 from vmtpy.parser import Parser
 
 DESCRIPTION = """\
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     made = parser()
     options = made.parse_args(arguments)
     command = command_of(made, options)
-    with created(options.output) as stream:
+    with written(created(options.output), options.output) as stream:
         salt = secrets.token_bytes(16) if options.redact else None
         timeline = Timeline(stream, time.monotonic(), as_json=True)
         # Its arguments may be secrets, too.
@@ -84,6 +84,8 @@ def main(arguments: list[str]) -> int:
         recorder = Recorder(timeline, None if salt is None else Redaction(salt))
         with recorder, tempfile.TemporaryDirectory(prefix="vmtpy-record-") as directory:
             code = run(command, recorder, Path(directory))
+        if failure := timeline.failure or recorder.failure:
+            raise failure
     print(f"vmtpy record: {recorder.messages} messages are in {options.output}", file=sys.stderr)
     if recorder.messages == 0:
         print("vmtpy record: only messages that vmtpy sends are recorded", file=sys.stderr)

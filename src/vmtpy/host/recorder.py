@@ -46,6 +46,7 @@ class Recorder:
         environment: that makes vmtpy in a program tell this recorder.
         messages: how many have come so far.
         lost: how many did not fit into the socket of their program.
+        failure: the error after which no program was heard any more, as too many open files; None.
     """
 
     def __init__(self, timeline: Timeline, redaction: Redaction | None = None) -> None:
@@ -53,7 +54,9 @@ class Recorder:
         name = f"vmtpy-record-{secrets.token_hex(16)}"
         self.environment = {RECORDER: name}
         self.messages = 0
-        self._lost: dict[socket.socket, int] = {}
+        self.lost = 0
+        self.failure: OSError | None = None
+        self._lost: dict[socket.socket, int] = {}  # of each program that is connected
         self._queue: queue.SimpleQueue[RecordedMessage | None] = queue.SimpleQueue()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(f"\0{name}")
@@ -63,11 +66,6 @@ class Recorder:
         for one in (self._listener, self._stopped):
             self._selector.register(one, selectors.EVENT_READ)
         self._threads = [threading.Thread(target=one) for one in (self._receive, self._write)]
-
-    @property
-    def lost(self) -> int:
-        """How many messages did not fit into the socket of their program."""
-        return sum(self._lost.values())
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -88,6 +86,15 @@ class Recorder:
         self._selector.close()
 
     def _receive(self) -> None:
+        try:
+            self._receive_all()
+        except OSError as error:
+            self.failure = error
+        finally:
+            self._listener.close()  # so that no program waits for its place in the queue
+            self._queue.put(None)
+
+    def _receive_all(self) -> None:
         over = False
         while not over:
             ready = [key.fileobj for key, _ in self._selector.select()]
@@ -96,7 +103,6 @@ class Recorder:
                 self._accept()
             for one in list(self._lost):
                 self._drain(one)
-        self._queue.put(None)
 
     def _accept(self) -> None:
         self._listener.setblocking(False)
@@ -121,18 +127,16 @@ class Recorder:
                 return
             except ConnectionError:
                 packet = b""
-            if not packet:  # its lost messages still count
-                if connection.fileno() in self._selector.get_map():
-                    self._selector.unregister(connection)
+            message, lost = _parse(packet)
+            if message is None:
+                self._selector.unregister(connection)
+                del self._lost[connection]
+                connection.close()
                 return
-            kind, transport, time, size, lost = _HEAD.unpack_from(packet)
-            body = packet[_HEAD.size :]
+            self.lost += lost - self._lost[connection]
             self._lost[connection] = lost
             self.messages += 1
-            made = RecordedMessage(
-                _KINDS[kind], _TRANSPORTS[transport], time / 1e9, body[:size], body[size:]
-            )
-            self._queue.put(made)
+            self._queue.put(message)
 
     def _write(self) -> None:
         while (message := self._queue.get()) is not None:
@@ -148,3 +152,20 @@ class Recorder:
             self._redaction.message(message.kind, message.request),
             self._redaction.answer(message.reply),
         )
+
+
+def _parse(packet: bytes) -> tuple[RecordedMessage | None, int]:
+    """The message in a packet, and how many its program has lost; None at the end of all packets.
+
+    A packet of another form, as another version of vmtpy may send it, is an end, too.
+    """
+    if len(packet) < _HEAD.size:
+        return None, 0
+    kind, transport, time, size, lost = _HEAD.unpack_from(packet)
+    if kind >= len(_KINDS) or transport >= len(_TRANSPORTS):
+        return None, 0
+    body = packet[_HEAD.size :]
+    made = RecordedMessage(
+        _KINDS[kind], _TRANSPORTS[transport], time / 1e9, body[:size], body[size:]
+    )
+    return made, lost

@@ -115,11 +115,18 @@ def read(lines: Iterable[str]) -> Recording:
                 salt = _read_head(facts)
             elif facts["kind"] in _KINDS:
                 messages.append(_read_message(facts, number))
+        except json.JSONDecodeError as error:
+            if number > 1 and not line.endswith("\n"):
+                raise VmtError(
+                    f"line {number} is cut off, as by a full disk; without it the lines before it "
+                    "can be played"
+                ) from error
+            raise VmtError(f"line {number} is not one of a recording: {error}") from error
         except KeyError as error:
             raise VmtError(
                 f"line {number} is not one of a recording: {error} is missing or unknown"
             ) from error
-        except (TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise VmtError(f"line {number} is not one of a recording: {error}") from error
     if number == 0:
         raise VmtError("the file is empty, and no recording")

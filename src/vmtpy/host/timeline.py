@@ -8,15 +8,17 @@ kind. A message also has the "way" by which it came: "backdoor", "vsock" or "pri
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import threading
 from typing import TYPE_CHECKING, TextIO
 
 from vmtpy._host import MessageKind, Transport
+from vmtpy.errors import VmtError
 from vmtpy.host.script import parse_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vmtpy._host import TranscriptEntry
     from vmtpy.host.recording import RecordedMessage
@@ -37,12 +39,16 @@ _NAMES = {
 
 
 class Timeline:
-    """Writes to a stream, from any thread. After a broken pipe it writes nothing more.
+    """Writes to a stream, from any thread. After an error it writes nothing more.
 
     Args:
         output: the stream, which is flushed after each line.
         start: the time.monotonic() of millisecond 0.
         as_json: whether to write JSON objects, one a line.
+
+    Attributes:
+        failure: the error after which nothing more was written, such as a full disk; None also
+            where the reader has closed the pipe.
     """
 
     def __init__(self, output: TextIO, start: float, as_json: bool = False) -> None:
@@ -51,6 +57,7 @@ class Timeline:
         self._as_json = as_json
         self._lock = threading.Lock()
         self._broken = False
+        self.failure: OSError | None = None
 
     def head(self, facts: dict[str, object]) -> None:
         """Writes the first line of a recording (vmtpy/host/recording.py), nothing for people."""
@@ -161,6 +168,27 @@ class Timeline:
                 self._output.flush()
             except (BrokenPipeError, ValueError):
                 self._broken = True
+            except OSError as error:
+                self._broken = True
+                self.failure = error
+
+
+@contextlib.contextmanager
+def written(stream: TextIO, path: str) -> Iterator[TextIO]:
+    """Closes the file of a timeline at the end.
+
+    Raises:
+        VmtError: the file has not all that was written to it.
+    """
+    try:
+        with stream:
+            yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is not None or isinstance(error, VmtError):
+            raise
+        raise VmtError(f"{path}: {error.strerror}: the file is not complete") from error
 
 
 def shown(message: bytes) -> str:

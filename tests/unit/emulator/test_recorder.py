@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import struct
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,3 +119,52 @@ def test_a_recorder_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch
         assert rpci.call(b"log hello") == b""
     with pytest.raises(vmtpy.SystemCallError, match="connect"):
         _core.MeteredBackdoor(host.backdoor).record_to("x" * 200)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_program_that_has_ended_holds_no_descriptor(
+    timeline: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of days hears thousands of programs."""
+    timeline.let_go.set()
+    with EmulatedHost() as host, Recorder(timeline) as recorder:
+        monkeypatch.setenv(RECORDER, recorder.environment[RECORDER])
+        before = descriptors()
+        for _ in range(20):
+            with vmtpy.Rpci(host.backdoor) as rpci:
+                rpci.call(b"log hello")
+        del rpci
+        await_true(lambda: recorder.messages == 20 and descriptors() < before + 10)
+
+
+def test_what_cannot_be_heard_is_an_error_and_holds_nobody_up(
+    timeline: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeline.let_go.set()
+
+    def accept(_self: socket.socket) -> tuple[socket.socket, object]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with EmulatedHost() as host, Recorder(timeline) as recorder:
+        monkeypatch.setattr(module.socket.socket, "accept", accept)
+        monkeypatch.setenv(RECORDER, recorder.environment[RECORDER])
+        for _ in range(20):
+            with vmtpy.Rpci(host.backdoor) as rpci:
+                rpci.call(b"log hello")
+    assert recorder.failure is not None
+    assert recorder.failure.errno == errno.EMFILE
+
+
+@pytest.mark.parametrize("packet", [b"short", struct.pack("=IIqII", 7, 0, 0, 0, 0)])
+def test_who_speaks_another_language_is_not_heard(timeline: Held, packet: bytes) -> None:
+    timeline.let_go.set()
+    with Recorder(timeline) as recorder:
+        stranger = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with stranger:
+            stranger.connect(f"\0{recorder.environment[RECORDER]}")
+            stranger.send(packet)
+            assert stranger.recv(1) == b""  # the recorder has closed it
+    assert (recorder.messages, recorder.failure) == (0, None)

@@ -83,6 +83,21 @@ def test_people_can_read_it() -> None:
             ],
             "line 2 is not",
         ),
+        (
+            [
+                '{"kind": "recording", "version": 1}',
+                '{"kind": "reply", "way": "vsock", "ms": 1, "text": 5}',
+            ],
+            "line 2 is not",
+        ),
+        (
+            ['{"kind": "recording", "version": 1}', '{"kind": "reply", "way": "vs'],
+            "line 2 is cut off",
+        ),
+        (
+            ['{"kind": "recording", "version": 1}', '{"kind": "reply", "way": "vs\n'],
+            "line 2 is not",
+        ),
     ],
 )
 def test_what_is_no_recording_is_named(lines: list[str], error: str) -> None:

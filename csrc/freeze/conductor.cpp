@@ -147,7 +147,6 @@ bool Conductor::freeze_level(int level, MutexLock& lock) {
 void Conductor::hold() {
   restore_all();
   MutexLock lock(freezer_->mutex);
-  const Guardian& guardian = freezer_->guardian();
   for (;;) {
     const Time now = clock_.now();
     // The time is compared first: after a stop of this process the guardian has perhaps acted upon
@@ -158,14 +157,11 @@ void Conductor::hold() {
       end(EndReason::RELEASED);
     } else if (state_.asked == Asked::ABORT) {
       end(EndReason::ABORTED);
-    } else if (guardian.started() && !guardian.alive()) {
-      // Without a guardian a death of this process would leave everything frozen, so the run is
-      // given up.
-      end(EndReason::GUARDIAN_DIED);
+    } else {
+      has_guardian();
     }
     if (end_.reason != EndReason::NONE) return;
-    if (guardian.started()) guardian.continue_if_stopped();
-    const Time look = guardian.started() ? now + GUARDIAN_LOOK : Time::max();
+    const Time look = options_.guardian ? now + GUARDIAN_LOOK : Time::max();
     clock_.wait_until(lock, freezer_->changed, std::min(deadline_, look));
   }
 }

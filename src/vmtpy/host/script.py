@@ -90,6 +90,7 @@ class BackupResult:
 
     Attributes:
         outcome: how the backup ended.
+        error: the error message of the guest or of the host.
         start: the time at which the start command was sent.
         received: the time at which the guest received it.
         reset: the time of the guest's event that it begins.
@@ -99,11 +100,12 @@ class BackupResult:
         done_reply: the guest's answer to snapshotDone.
         done: the time of the guest's event that it has ended.
         abort_sent: the time at which abort was sent.
-        error: the error message of the guest or of the host.
         events: all events of the guest.
     """
 
+    # The first fields are those that a test's failed assertion still shows.
     outcome: BackupOutcome = BackupOutcome.TIMEOUT
+    error: str = ""
     start: float = 0.0
     received: float | None = None
     reset: float | None = None
@@ -113,7 +115,6 @@ class BackupResult:
     done_reply: str | None = None
     done: float | None = None
     abort_sent: float | None = None
-    error: str = ""
     events: list[BackupEvent] = field(default_factory=list)
 
     @property

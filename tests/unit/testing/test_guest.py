@@ -54,6 +54,8 @@ def test_a_freeze_that_fails_is_told_to_the_host(
     result = vmware_host.backup()
     assert result.outcome is BackupOutcome.FAILED
     assert result.error == "FIFREEZE /srv: Input/output error"
+    shown = f"BackupResult(outcome=<BackupOutcome.FAILED: 'failed'>, error={result.error!r}, "
+    assert repr(result).startswith(shown), "a failed assertion of pytest shows little more"
     assert vmware_guest.warnings == [f"not quiesced (failed): {result.error}"]
     vmware_guest.disk.refuse_freeze("/srv", 0)
     assert vmware_host.backup().succeeded

@@ -37,6 +37,19 @@ TIMEOUT = 60.0  # seconds for which a test waits by default
 _MOST = 86400.0
 
 
+# How a fork reaches each host that is installed. It has a copy of the host itself, of which nobody
+# hears.
+_in_forks: list[machine.StandIn] = []
+
+
+def _after_fork() -> None:
+    if _in_forks:
+        machine.stand_in = _in_forks[-1]
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class EmulatedHost(HostAnswers):
     """An emulated VMware host in this process.
 
@@ -125,13 +138,15 @@ class EmulatedHost(HostAnswers):
     def installed(self) -> Iterator[EmulatedHost]:
         """Makes this the host of the whole process, while the `with` block lasts.
 
-        vmtpy finds this host in place of the machine's own. For code that starts `vmware-rpctool`
+        vmtpy finds this host in place of the machine's own, also in forks of this process, which
+        reach it over vsock. For code that starts `vmware-rpctool`
         or `vmtpy-rpctool`, stand-ins of them come first in PATH; they need no ptrace.
         """
         before, path = machine.stand_in, os.environ.get("PATH")
         with tempfile.TemporaryDirectory(prefix="vmtpy-testing-") as directory:
             write_stand_ins(directory, self._programs_base())
             self._programs = directory
+            _in_forks.append(machine.StandIn(None, _host.UnixDialer(self._programs_base())))
             machine.stand_in = machine.StandIn(self._backdoor, self._dialer)
             os.environ["PATH"] = f"{directory}:{os.defpath if path is None else path}"
             try:
@@ -139,6 +154,7 @@ class EmulatedHost(HostAnswers):
             finally:
                 machine.stand_in = before
                 self._programs = None
+                _in_forks.pop()
                 if path is None:
                     del os.environ["PATH"]
                 else:

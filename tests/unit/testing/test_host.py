@@ -86,6 +86,26 @@ def test_the_inner_of_two_installed_hosts_counts() -> None:
         assert vmtpy.guestinfo["a"] == b"1"
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of Python 3.12
+def test_a_fork_speaks_to_the_same_host() -> None:
+    with EmulatedHost({"answer": "42"}) as host:
+        with host.installed():
+            assert vmtpy.guestinfo["answer"] == b"42"
+            child = os.fork()
+            if child == 0:
+                try:
+                    vmtpy.guestinfo["copy"] = vmtpy.guestinfo["answer"]
+                finally:
+                    os._exit(0)
+            os.waitpid(child, 0)
+            assert host.guestinfo.get("copy") == b"42"
+            assert host.requests.count(b"info-get guestinfo.answer") == 2
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if backdoor.stand_in is None else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_host_without_backdoor_is_reached_over_vsock_alone() -> None:
     with EmulatedHost({"a": "1"}, backdoor=False, vsock=True) as host, host.installed():
         assert vmtpy.guestinfo["a"] == b"1"

@@ -169,17 +169,19 @@ std::vector<plan::Filesystem> planned() {
   return plan.filesystems;
 }
 
+// How long a freeze takes is a matter of the emulated machine's speed.
 std::unique_ptr<freeze::FreezeSession> frozen_session(Duration limit) {
-  auto session = std::make_unique<freeze::FreezeSession>(linux::real_system(), clock_, planned(),
-                                                         freeze::FreezeOptions{.timeout = limit});
+  const freeze::FreezeOptions options{.timeout = limit, .filesystem_timeout = 60s};
+  auto session =
+      std::make_unique<freeze::FreezeSession>(linux::real_system(), clock_, planned(), options);
   session->start();
-  CHECK(session->wait_for(freeze::Phase::FROZEN, clock_.now() + 20s));
+  CHECK(session->wait_for(freeze::Phase::FROZEN, clock_.now() + 60s));
   if (session->phase() != freeze::Phase::FROZEN) throw std::runtime_error(session->record().error);
   return session;
 }
 
 std::string freezes_and_thaws() {
-  const auto session = frozen_session(30s);
+  const auto session = frozen_session(60s);
   const pid_t writer = start_writer();
   CHECK(!ends_within(writer, 300ms));
   session->release();
@@ -236,6 +238,6 @@ int main() {
   say("instruction", instruction_traps);
   say("freeze", freezes_and_thaws);
   say("killed", [] { return guardian_thaws_after(SIGKILL, 60s, 20s); });
-  say("stopped", [] { return guardian_thaws_after(SIGSTOP, 2s, 20s); });
+  say("stopped", [] { return guardian_thaws_after(SIGSTOP, 8s, 60s); });
   ::reboot(RB_POWER_OFF);
 }

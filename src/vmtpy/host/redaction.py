@@ -33,7 +33,9 @@ _BEGINNINGS = {
     MessageKind.TCLO_COMMAND: rb"(Vix_1_Relayed_Command )",
     MessageKind.TCLO_REPLY: rb"(OK )",
 }
-_MARK = re.compile(rb"<redacted (\d+) bytes [0-9a-f]{12}>")
+# A message has no more than 65536 bytes. A recording may come from anybody, and a value as long as
+# it claims takes memory.
+_MARK = re.compile(rb"<redacted (\d{1,5}) bytes [0-9a-f]{12}>")
 
 
 class Redaction:

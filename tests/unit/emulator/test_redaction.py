@@ -70,6 +70,11 @@ def test_answers_lose_their_data_and_keep_their_reasons() -> None:
     assert redacted_size(REDACTION.answer(b"1 SECRET")) == 6
 
 
+def test_a_length_that_no_message_has_is_no_mark() -> None:
+    for size, found in ((65536, 65536), (10**14, None)):
+        assert redacted_size(b"1 <redacted %d bytes 0123456789ab>" % size) == found
+
+
 def test_the_same_value_has_the_same_hash_under_the_same_salt_alone() -> None:
     value = b"info-set guestinfo.a SECRET"
     assert REDACTION.message(RPCI, value) == Redaction(b"salt").message(RPCI, value)

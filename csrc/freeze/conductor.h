@@ -66,6 +66,7 @@ class Conductor : public std::enable_shared_from_this<Conductor> {
   Judgement judge_late(const Rounds& rounds);
   Judgement refuse();
   Duration expected_hold(const Rounds& rounds) const;
+  Duration told_by_syncfs(const Rounds& rounds) const;
   bool is_ready(const Rounds& rounds) const;
   bool pace(Time deadline);
   bool restore_bounds();

@@ -140,9 +140,7 @@ Conductor::Judgement Conductor::judge(Rounds& rounds, Time began, Time deadline)
     return Judgement::GO_ON;
   }
   const bool stands = storage_.stands();
-  // What is dirty there and has not gone out with a syncfs belongs to other filesystems.
-  const Duration since = std::max(storage_.writing_time() - rounds.left, Duration::zero());
-  if (stands && rounds.count > 0 && rounds.last + since <= options_.stall_goal) {
+  if (stands && rounds.count > 0 && told_by_syncfs(rounds) <= options_.stall_goal) {
     return Judgement::FREEZE;
   }
   const bool untold = !storage_.counts_each() || storage_.ready();
@@ -166,10 +164,19 @@ Conductor::Judgement Conductor::judge_late(const Rounds& rounds) {
 }
 
 // Returns how long a freeze would hold writers. The dirty pages of the whole machine tell little of
-// these filesystems; their last syncfs tells more.
+// these filesystems, and those of a disk may belong to filesystems that are not frozen. Where these
+// pages cannot be made to go either, the last syncfs tells more.
 Duration Conductor::expected_hold(const Rounds& rounds) const {
   const Duration hold = storage_.expected_hold();
-  return storage_.counts_each() || rounds.count == 0 ? hold : std::min(hold, rounds.last);
+  if (rounds.count == 0 || rounds.running) return hold;
+  if (!storage_.counts_each()) return std::min(hold, rounds.last);
+  return storage_.can_pace() ? hold : std::min(hold, told_by_syncfs(rounds));
+}
+
+// Returns how long another syncfs should take. What is dirty and has not gone out with the last one
+// belongs to other filesystems.
+Duration Conductor::told_by_syncfs(const Rounds& rounds) const {
+  return rounds.last + std::max(storage_.writing_time() - rounds.left, Duration::zero());
 }
 
 bool Conductor::is_ready(const Rounds& rounds) const {

@@ -164,8 +164,10 @@ def test_what_cannot_converge_is_refused_with_both_rates_and_nothing_frozen() ->
 
 def test_without_a_bound_to_set_what_would_take_too_long_is_refused() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
+    disk.hold_syncs("/a")
     system = FaultySystem(disk)
     bench = Bench(disk=disk, system=system, converge=Converge.OFF)
+    sync_for(bench, system, 5.0)
     play(bench, Phase.ENDED)
     assert bench.session.record().outcome == Outcome.FAILED
     assert "nothing was frozen" in bench.session.record().error
@@ -175,6 +177,16 @@ def test_without_a_bound_to_set_what_would_take_too_long_is_refused() -> None:
 def test_without_a_bound_to_set_what_ends_in_time_is_frozen() -> None:
     bench = Bench(disk=simulated(dirty=60, disk=40, writer=20), converge=Converge.OFF)
     play(bench)
+    bench.session.release()
+    assert bench.end().outcome == Outcome.RELEASED
+
+
+def test_without_a_bound_to_set_what_others_have_to_write_keeps_nobody_from_freezing() -> None:
+    """A filesystem that is not frozen, on the same disk, has the dirty pages."""
+    system = FaultySystem(disk := simulated(dirty=2000, disk=40, writer=0))
+    bench = Bench(disk=disk, system=system, converge=Converge.OFF)
+    play(bench)
+    assert "sync" in system.calls()
     bench.session.release()
     assert bench.end().outcome == Outcome.RELEASED
 
@@ -426,7 +438,10 @@ def test_somebody_else_s_bound_is_left_alone(file: str, text: str) -> None:
     """So is one that cannot be put back, because nobody knows what it means."""
     disk = simulated(dirty=2000, disk=20, writer=100)
     disk.put_file(BDI + file, f"{text}\n")
-    bench = Bench(disk=disk)
+    disk.hold_syncs("/a")
+    system = FaultySystem(disk)
+    bench = Bench(disk=disk, system=system)
+    sync_for(bench, system, 5.0)
     play(bench, Phase.ENDED)
     assert bench.session.record().outcome == Outcome.FAILED
     assert bounds(disk) == FOUND | {file: text}
@@ -436,7 +451,9 @@ def test_a_bound_that_cannot_be_set_is_as_if_there_were_none() -> None:
     disk = simulated(dirty=2000, disk=20, writer=100)
     system = FaultySystem(disk)
     system.fail(1, 1, for_good=False, call="write_file")
+    disk.hold_syncs("/a")
     bench = Bench(disk=disk, system=system)
+    sync_for(bench, system, 5.0)
     play(bench, Phase.ENDED)
     assert "nothing was frozen" in bench.session.record().error
     assert bounds(disk) == FOUND

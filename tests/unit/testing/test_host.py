@@ -262,6 +262,10 @@ def test_what_is_waited_for_in_vain_is_an_error_with_the_last_messages() -> None
             host.wait_until(lambda: False, 0.0)
         with pytest.raises(ValueError, match="timeout"):
             host.wait_until(lambda: False, -1.0)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="no guest asked"):
+        host.wait_for_tools(PATIENCE)
+    assert time.monotonic() - began < PATIENCE / 2, "a host that is closed waits for nobody"
 
 
 def test_arguments_of_another_type_are_named() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 TYPE_CHECKING = False  # see vmtpy/__init__.py
 if TYPE_CHECKING:
+    import os
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Protocol
 
     from vmtpy.testing import EmulatedHost, SimulatedGuest
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
         """The type of the fixture vmware_run: EmulatedHost.run() of this test's host."""
 
         def __call__(
-            self, *command: str, stdin: bytes = b"", timeout: float = 60.0
+            self,
+            *command: str | os.PathLike[str],
+            stdin: bytes = b"",
+            env: Mapping[str, str] | None = None,
+            cwd: str | os.PathLike[str] | None = None,
+            timeout: float = 60.0,
         ) -> subprocess.CompletedProcess[bytes]: ...
 
 

@@ -22,6 +22,8 @@ from vmtpy.testing import EmulatedHost, Message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vmtpy.pytest_plugin import Run
+
 
 def ask(host: EmulatedHost, request: bytes = b"info-get guestinfo.answer") -> bytes:
     with vmtpy.Rpci(host.backdoor) as rpci:
@@ -306,7 +308,7 @@ def test_a_program_that_a_signal_ends_is_reported_as_subprocess_does(vmware_run:
 
 
 def test_directory_and_path_of_a_program_are_taken_as_they_are(
-    vmware_run: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vmware_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "a=b" / "program"
     program.parent.mkdir()
@@ -315,13 +317,12 @@ def test_directory_and_path_of_a_program_are_taken_as_they_are(
     (tmp_path / "other" / "a=b").mkdir(parents=True)
     monkeypatch.setenv("CDPATH", str(tmp_path / "other"))
     monkeypatch.chdir(tmp_path)
-    with EmulatedHost() as host:
-        done = host.run(program, "one", env={"COLOUR": "red"}, cwd="a=b")
-        assert done.stdout == f"one red\n{program.parent}\n".encode()
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            host.run("true", cwd="nowhere")
-        with pytest.raises(NotADirectoryError):
-            host.run("true", cwd=program)
+    done = vmware_run(program, "one", env={"COLOUR": "red"}, cwd="a=b")
+    assert done.stdout == f"one red\n{program.parent}\n".encode()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        vmware_run("true", cwd="nowhere")
+    with pytest.raises(NotADirectoryError):
+        vmware_run("true", cwd=program)
 
 
 def test_under_ptrace_the_real_program_comes_before_the_stand_in(

@@ -44,7 +44,8 @@ unset PYTHONPATH
 exec sh -c "$4" 2>&1
 """
 AGENT = "vmtpy run --include /media"
-SNAPSHOT = f"vmtpy emulate --as esxi --backup-after 1 --end-after-backup -- {AGENT}"
+# By then an agent has told of its guest, in a tree that has only just been made, too.
+SNAPSHOT = f"vmtpy emulate --as esxi --backup-after 5 --end-after-backup -- {AGENT}"
 SESSION = (
     f"{sys.executable} -m venv /usr/local/vmtpy",
     "/usr/local/vmtpy/bin/pip install -q --no-index --find-links . vmtpy-*.whl",

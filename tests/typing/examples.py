@@ -8,11 +8,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import TYPE_CHECKING
 
 from typing_extensions import assert_type
 
 import vmtpy
 import vmtpy.testing
+
+if TYPE_CHECKING:
+    from vmtpy.pytest_plugin import Run
 
 
 def look_for_vmware() -> str:
@@ -127,3 +132,8 @@ def test_a_backup() -> None:
         with host.esxi(ping=1) as life:
             assert_type(life.backup().succeeded, bool)
         assert_type(life.verdict, vmtpy.testing.Verdict)
+
+
+def test_a_program(vmware_run: Run) -> None:
+    done = vmware_run(Path("program"), "one", stdin=b"", env={"A": "b"}, cwd="/", timeout=1)
+    assert_type(done, CompletedProcess[bytes])

@@ -8,6 +8,8 @@
 // the marker) puts back.
 #pragma once
 
+#include <string>
+
 #include "linux/system.h"
 
 namespace vmtpy::freeze {
@@ -29,6 +31,8 @@ class RcuSwitch {
 
  private:
   linux::System& system_;
+  // It is made beforehand, because restore() may allocate nothing while something is frozen.
+  const std::string path_ = PATH;
   bool wanted_ = false;
   bool changed_ = false;
 };

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,14 +25,17 @@ class Storage(NamedTuple):
     disks: tuple[str, ...]
 
 
-def other_threads() -> list[str]:
-    """What the kernel tells of this process's other threads: state, switches, and more."""
+def threads() -> set[str]:
+    """The numbers of this process's threads."""
+    return {thread.name for thread in Path("/proc/self/task").iterdir()}
+
+
+def told_of(numbers: set[str]) -> list[str]:
+    """What the kernel tells of threads: state, switches, and more."""
     found = []
-    for thread in Path("/proc/self/task").iterdir():
-        if thread.name == str(threading.get_native_id()):
-            continue
+    for number in sorted(numbers):
         try:
-            found.append((thread / "status").read_text())
+            found.append(Path(f"/proc/self/task/{number}/status").read_text())
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
     return found
@@ -54,6 +56,7 @@ class Bench:
         start: bool = True,
         **options: float,
     ) -> None:
+        self.others = threads()  # this one, and those that earlier tests have left
         self.disk = disk or SimulatedDisk(list(paths))
         self.system = system or self.disk
         self.clock = ManualClock()
@@ -92,11 +95,11 @@ class Bench:
         return self.session.record()
 
     def await_rest(self) -> None:
-        """Waits until each other thread sleeps: for time, for a hold, or for the owner."""
+        """Waits until each thread of the session sleeps: for time, a hold, or the owner."""
         deadline = time.monotonic() + PATIENCE
         before: list[str] = []
         while True:
-            now = other_threads()
+            now = told_of(threads() - self.others)
             # A thread that has run between two readings has switched.
             if now == before and not any("\nState:\tR" in status for status in now):
                 return

@@ -287,7 +287,7 @@ def test_a_whole_agent_that_is_stuck_says_so_and_works_again_when_it_goes_on() -
         until(lambda: agent.status()["python_stuck_for"] is None)
         native.configure(agent._options(Config()))
         device.send_command("vmbackup.start 1")
-        until(lambda: agent.status()["frozen"])
+        until(lambda: agent.status()["backup_state"] == "frozen")  # it has told the host
         device.send_command("vmbackup.snapshotDone")
         until(lambda: agent.status()["backup_state"] == "idle")
         assert held == ["entered", "left"] * 2
